@@ -1,0 +1,1 @@
+"""dalimix inside NVIDIA DALI: operators for pipelines, and a loader."""

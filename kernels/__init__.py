@@ -1,0 +1,1 @@
+"""CUDA C++ sources of dalimix; read as data, never imported for code."""

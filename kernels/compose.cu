@@ -1,0 +1,119 @@
+// compose: paste, blend, mirror, normalise, cast and change layout in one pass over the pixels.
+//
+// Set by the launcher:
+//   IN, OUT          element types, see dtype.cuh
+//   IN_CHW, OUT_CHW  1 for planes (CHW), 0 for interleaved channels (HWC)
+//   CHANNELS         C
+//   GROUP            pixels per thread: 16 where rows are whole 16-byte chunks, else 1
+//   NORMALISE        1 to apply scale and bias
+//   MIRROR, TOKENS   1 if the argument of that name is given; otherwise it is not read
+#include "dtype.cuh"
+#include "group.cuh"
+
+using Source = Group<IN, IN_CHW, GROUP, CHANNELS>;
+using Target = Layout<OUT_CHW, GROUP, CHANNELS>;
+using In = IN::Store;
+using Out = OUT::Store;
+
+constexpr unsigned ALL = (1u << GROUP) - 1;
+
+__device__ int clamp(int v, int low, int high) { return min(max(v, low), high); }
+
+// Bits low .. high - 1.
+__device__ unsigned bits(int low, int high) { return low < high ? (ALL >> (GROUP - (high - low))) << low : 0u; }
+
+// Row r of a grid of g covers pixels floor(r * n / g) .. floor((r + 1) * n / g) - 1 of n; this is the row of a pixel.
+__device__ int cell(int pixel, int n, int g) { return ((pixel + 1) * g - 1) / n; }
+
+__device__ unsigned token_bits(const unsigned char* row, int x, int W, int grid_w) {
+  if (cell(x, W, grid_w) == cell(x + GROUP - 1, W, grid_w)) return row[cell(x, W, grid_w)] ? ALL : 0u;
+  unsigned shown = 0;
+#pragma unroll
+  for (int p = 0; p < GROUP; ++p) shown |= (row[cell(x + p, W, grid_w)] ? 1u : 0u) << p;
+  return shown;
+}
+
+// Pixels x .. x + GROUP - 1 of row y of an image, as it looks after mirroring. A box that is shifted may start
+// anywhere: then pixel by pixel, and only those in `shown`.
+__device__ void load(Source& group, const In* image, bool flip, int y, int x, int H, int W, unsigned shown) {
+  if (x % GROUP == 0 && x >= 0 && x + GROUP <= W && y >= 0 && y < H) {
+    group.load(image, y, flip ? W - GROUP - x : x, H, W);
+    if (flip) group.reverse();
+    return;
+  }
+#pragma unroll
+  for (int p = 0; p < GROUP; ++p) {
+    if (!(shown >> p & 1)) continue;
+    const int at = flip ? W - 1 - (x + p) : x + p;
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) group.set(p, c, image[Layout<IN_CHW, 1, CHANNELS>::offset(c, y, at, H, W)]);
+  }
+}
+
+// `first`, or where BOTH, `second` at the pixels shown and keep * first + (1 - keep) * second at the others.
+template <bool BOTH>
+__device__ void store(Out* image, const Source& first, const Source& second, unsigned shown, float keep,
+                      const float* scale, const float* bias, int y, int x, int H, int W) {
+  constexpr int LANES = lanes<Out, OUT_CHW ? GROUP : GROUP * CHANNELS>();
+#pragma unroll
+  for (int k = 0; k < Target::size; k += LANES) {
+    Chunk<Out, LANES> pack;
+#pragma unroll
+    for (int lane = 0; lane < LANES; ++lane) {
+      const int p = Target::pixel(k + lane), c = Target::channel(k + lane);
+      float value = first.get(p, c);
+      if (BOTH) {
+        const float other = second.get(p, c);
+        const float mixed = keep == 1.0f ? value : keep * value + (1.0f - keep) * other;
+        value = shown >> p & 1 ? other : mixed;
+      }
+      if (NORMALISE) value = value * scale[c] + bias[c];
+      pack.set(lane, OUT::from_float(value));
+    }
+    pack.store(image + Target::offset(k, y, x, H, W));
+  }
+}
+
+// Grid: x over the groups of an image, y over the samples.
+extern "C" __global__ void compose(const In* __restrict__ images,             // [B, H, W, C] or [B, C, H, W]
+                                   const int* __restrict__ partner,           // [B]
+                                   const float* __restrict__ blend,           // [B]
+                                   const int* __restrict__ box,               // [B, 4] (y0, x0, y1, x1)
+                                   const int* __restrict__ shift,             // [B, 2] (dy, dx)
+                                   const unsigned char* __restrict__ tokens,  // [B, grid_h, grid_w]
+                                   const int* __restrict__ mirror,            // [B]
+                                   const float* __restrict__ scale,           // [C]
+                                   const float* __restrict__ bias,            // [C]
+                                   int H, int W, int grid_h, int grid_w,
+                                   Out* __restrict__ output) {  // [B, H, W, C] or [B, C, H, W]
+  const int i = blockIdx.y, j = partner[i];
+  const int group = blockIdx.x * blockDim.x + threadIdx.x;
+  const int per_row = W / GROUP;
+  if (group >= H * per_row) return;
+  const int y = group / per_row, x = group % per_row * GROUP;
+
+  unsigned shown = 0;  // bit p: pixel x + p comes from the partner
+  if (box[4 * i] <= y && y < box[4 * i + 2])
+    shown = bits(clamp(box[4 * i + 1] - x, 0, GROUP), clamp(box[4 * i + 3] - x, 0, GROUP));
+  if (TOKENS)
+    shown |= token_bits(tokens + (static_cast<long long>(i) * grid_h + cell(y, H, grid_h)) * grid_w, x, W, grid_w);
+
+  const long long pixels = static_cast<long long>(CHANNELS) * H * W;
+  const float keep = blend[i];
+  const bool moved = keep == 1.0f;  // what is blended stays in its place
+  const int dy = moved ? shift[2 * i] : 0, dx = moved ? shift[2 * i + 1] : 0;
+  const bool flip_i = MIRROR && mirror[i] != 0, flip_j = MIRROR && mirror[j] != 0;
+
+  // A group that lies wholly in the partner is read from the partner alone; most others from image i alone.
+  const bool covered = shown == ALL;
+  const bool both = !covered && (shown || keep != 1.0f);
+  Source first = {}, second = {};
+  load(first, images + (covered ? j : i) * pixels, covered ? flip_j : flip_i, covered ? y + dy : y,
+       covered ? x + dx : x, H, W, ALL);
+  if (both) {
+    load(second, images + j * pixels, flip_j, y + dy, x + dx, H, W, shown);
+    store<true>(output + i * pixels, first, second, shown, keep, scale, bias, y, x, H, W);
+  } else {
+    store<false>(output + i * pixels, first, second, shown, keep, scale, bias, y, x, H, W);
+  }
+}

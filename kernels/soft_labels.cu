@@ -1,0 +1,34 @@
+// soft_labels: y = weight0 * onehot(label_i) + weight1 * onehot(label_j), smoothed.
+//
+// Set by the launcher:
+//   LABEL    int, long long: class numbers [B]; float: labels that are soft already [B, classes]
+//   DENSE    1 for float labels
+extern "C" __global__ void soft_labels(
+    const LABEL* __restrict__ labels,  // [B] or [B, classes]
+    const int* __restrict__ partner,   // [B]
+    const float* __restrict__ weight,  // [B, 2]
+    int B, int classes,
+    float kept,                    // 1 - smoothing
+    float spread,                  // smoothing / classes
+    int* __restrict__ bad_label,   // [2] (1 + sample, its label) once a label is outside 0 .. classes - 1
+    float* __restrict__ output) {  // [B, classes]
+  const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= static_cast<long long>(B) * classes) return;
+  const int i = static_cast<int>(at / classes), c = static_cast<int>(at % classes), j = partner[i];
+  const float own = weight[2 * i], other = weight[2 * i + 1];
+#if DENSE
+  const float first = labels[at], second = labels[static_cast<long long>(j) * classes + c];
+  const bool bad = false;
+#else
+  const LABEL label = labels[i];
+  const float first = label == c, second = labels[j] == c;
+  const bool bad = label < 0 || label >= classes || labels[j] < 0 || labels[j] >= classes;
+  if (c == 0 && (label < 0 || label >= classes)) {
+    bad_label[1] = static_cast<int>(label);
+    bad_label[0] = i + 1;
+  }
+#endif
+  // Nothing can be raised from here: the row turns NaN at once, the error follows with a later call.
+  const float y = bad ? __int_as_float(0x7fc00000) : own * first + other * second;
+  output[at] = kept * y + spread * (own + other);
+}

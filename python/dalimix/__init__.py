@@ -1,0 +1,25 @@
+"""Batch mixing for image classification: CutMix, Mixup and their relatives on NumPy or CuPy arrays.
+
+``draw`` makes the random numbers, ``plan`` says where to mix, ``compose`` makes the pixels and ``soft_labels``
+the targets. The NumPy twin and the CUDA kernels give the same numbers; the type of the arrays chooses.
+"""
+
+from dalimix.draws import Draws, draw
+from dalimix.functional import compose, plan, soft_labels
+from dalimix.methods import METHODS, CutMix, Method, Mixup, RandomChoice
+from dalimix.mix_plan import MixPlan
+
+__version__ = "0.1.0"
+__all__ = [
+    "METHODS",
+    "CutMix",
+    "Draws",
+    "Method",
+    "MixPlan",
+    "Mixup",
+    "RandomChoice",
+    "compose",
+    "draw",
+    "plan",
+    "soft_labels",
+]

@@ -1,0 +1,126 @@
+"""What callers may hand in. Every check names what came and what was expected, and reads no pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dalimix.backend import Array, array_module
+from dalimix.draws import Draws
+from dalimix.methods import Method
+
+DTYPES = ("uint8", "float16", "float32")
+LAYOUTS = ("HWC", "CHW")
+
+
+def batch(name: str, array: Array, size: int) -> None:
+    if len(array) != size:
+        raise ValueError(f"{name} has {len(array)} entries but images has batch size {size}")
+
+
+def layout(name: str) -> str:
+    if name not in LAYOUTS:
+        raise ValueError(f"layout must be one of {LAYOUTS}, got {name!r}")
+    return name
+
+
+def size(hw: tuple[int, int]) -> None:
+    if len(hw) != 2 or min(hw) < 1:
+        raise ValueError(f"size must be (H, W) in pixels, each at least 1, got {hw!r}")
+
+
+def images(array: Array, layout_name: str) -> None:
+    layout(layout_name)
+    array_module(array)
+    if array.dtype.name not in DTYPES:
+        raise TypeError(f"images must have dtype {', '.join(DTYPES)}, got {array.dtype}")
+    if array.ndim != 4 or 0 in array.shape:
+        raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}")
+
+
+def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
+    if dtype is None:
+        dtype = np.float32 if normalised and of_images == np.uint8 else of_images
+    dtype = np.dtype(dtype)
+    if dtype.name not in DTYPES:
+        raise TypeError(f"dtype must be {', '.join(DTYPES)}, got {dtype}")
+    return dtype
+
+
+def mirror(array: Array | None, size: int) -> Array | None:
+    if array is None:
+        return None
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"mirror must be integer or bool, got {array.dtype}")
+    array = array.reshape(len(array), -1)
+    if array.shape != (size, 1):
+        raise ValueError(f"mirror must be [{size}], one entry per image, got shape {array.shape}")
+    return array[:, 0]
+
+
+def draws(method: Method, drawn: Draws) -> None:
+    size = len(drawn.partner)
+    if drawn.uniform.shape != (size, method.uniforms + 1):
+        expected = [size, method.uniforms + 1]
+        raise ValueError(f"{type(method).__name__} needs draws.uniform of {expected}, got {list(drawn.uniform.shape)}")
+    if method.beta is not None and (drawn.lam is None or drawn.lam.shape != (size,)):
+        got = None if drawn.lam is None else list(drawn.lam.shape)
+        raise ValueError(f"{type(method).__name__} needs draws.lam of [{size}], got {got}")
+    if len(drawn.members) != len(method.members):
+        raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
+    for member, of_member in zip(method.members, drawn.members, strict=True):
+        draws(member, of_member)
+
+
+def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """(x − mean) / std as x·scale + bias, per channel; None if neither is given."""
+    if mean is None and std is None:
+        return None
+    means = _per_channel("mean", 0.0 if mean is None else mean, channels)
+    stds = _per_channel("std", 1.0 if std is None else std, channels)
+    if 0 in stds:
+        raise ValueError(f"std must not be 0, got {stds}")
+    return tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
+
+
+def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:
+    values = tuple(float(v) for v in np.atleast_1d(value))
+    if len(values) not in (1, channels):
+        raise ValueError(f"{name} has {len(values)} entries but images has {channels} channels")
+    return values * channels if len(values) == 1 else values
+
+
+def labels(array: Array, size: int) -> Array:
+    """Integer [B], or floating [B, C]."""
+    array_module(array)
+    batch("labels", array, size)
+    if array.dtype.kind in "iu" and array.size == size:
+        return array.reshape(size)
+    if array.dtype.kind == "f" and array.ndim == 2:
+        return array
+    raise ValueError(
+        f"labels must be integer [{size}] or floating [{size}, classes], got {array.dtype} {list(array.shape)}"
+    )
+
+
+def num_classes(classes: int | None, labels: Array) -> int:
+    if labels.ndim == 2:
+        if classes not in (None, labels.shape[1]):
+            raise ValueError(f"num_classes is {classes} but labels has {labels.shape[1]} columns")
+        return int(labels.shape[1])
+    if classes is None:
+        raise ValueError("num_classes is missing: integer labels need it")
+    if classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {classes}")
+    return classes
+
+
+def form(name: str, smoothing: float) -> None:
+    if name not in ("dense", "pair"):
+        raise ValueError(f"form must be 'dense' or 'pair', got {name!r}")
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"smoothing must be in [0, 1], got {smoothing}")
+    if name == "pair" and smoothing:
+        raise ValueError("smoothing needs form='dense'; with pairs the loss smooths")

@@ -1,0 +1,84 @@
+"""Launches kernels/compose.cu."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dalimix.backend import Array, array_module
+from dalimix.cuda import loader
+from dalimix.cuda.constants import constant
+from dalimix.mix_plan import MixPlan
+
+THREADS = 128
+GROUP = 16  # pixels per thread on the fast way
+TYPES = {"uint8": "U8", "float16": "F16", "float32": "F32"}
+MAX_BATCH = 65535  # of a CUDA grid's second axis
+
+
+def compose(
+    images: Array,
+    plan: MixPlan,
+    mirror: Array | None,
+    scaling: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    dtype: np.dtype,
+    layout: str,
+    output_layout: str,
+) -> Array:
+    """Mix, mirror, normalise, cast and change layout; see `dalimix.compose`."""
+    xp = array_module(images)
+    images = xp.ascontiguousarray(images)
+    size, height, width, channels = _sizes(images, layout)
+    shape = (height, width, channels) if output_layout == "HWC" else (channels, height, width)
+    output = xp.empty((size, *shape), dtype)
+    group = _group(images, output, width, channels)
+    kernel = loader.load_kernel(
+        "compose",
+        IN=TYPES[images.dtype.name],
+        OUT=TYPES[dtype.name],
+        IN_CHW=int(layout == "CHW"),
+        OUT_CHW=int(output_layout == "CHW"),
+        CHANNELS=channels,
+        GROUP=group,
+        NORMALISE=int(scaling is not None),
+        MIRROR=int(mirror is not None),
+        TOKENS=int(plan.tokens is not None),
+    )
+    blocks = (height * width // group + THREADS - 1) // THREADS
+    arguments = _arguments(images, plan, mirror, scaling, (height, width))
+    kernel((blocks, size), (THREADS,), (*arguments, output))
+    return output
+
+
+def _sizes(images: Array, layout: str) -> tuple[int, int, int, int]:
+    """B, H, W, C."""
+    size, height, width, channels = (images.shape[("B" + layout).index(axis)] for axis in "BHWC")
+    if size > MAX_BATCH:
+        raise ValueError(f"images has batch size {size}, more than the {MAX_BATCH} of one launch")
+    return size, height, width, channels
+
+
+def _group(images: Array, output: Array, width: int, channels: int) -> int:
+    """Pixels per thread: 16 where every row starts at a multiple of 16 bytes and all fits the registers."""
+    aligned = _address(images) % 16 == 0 and _address(output) % 16 == 0
+    return GROUP if aligned and width % GROUP == 0 and channels <= 4 else 1
+
+
+def _address(array: Array) -> int:
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+
+
+def _arguments(
+    images: Array,
+    plan: MixPlan,
+    mirror: Array | None,
+    scaling: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    size: tuple[int, int],
+) -> tuple[Array | np.int32, ...]:
+    """Everything but the output, in the order of the kernel's parameters."""
+    xp, unused = array_module(images), plan.partner  # something to point to where nothing is read
+    tokens = unused if plan.tokens is None else plan.tokens
+    flips = unused if mirror is None else xp.ascontiguousarray(mirror, "int32")
+    scale, bias = (constant(xp, values, "float32") for values in scaling or ((1.0,), (0.0,)))
+    grid = (0, 0) if plan.tokens is None else plan.tokens.shape[1:]
+    numbers = [np.int32(value) for value in (*size, *grid)]
+    return images, plan.partner, plan.blend, plan.box, plan.shift, tokens, flips, scale, bias, *numbers

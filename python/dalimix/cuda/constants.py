@@ -1,0 +1,22 @@
+"""Small constant arrays on the device, made once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from types import ModuleType
+
+from dalimix.backend import Array
+
+
+def constant(xp: ModuleType, values: tuple[float, ...], dtype: str) -> Array:
+    """`values` as an array of `xp` on the current device."""
+    device = xp.cuda.runtime.getDevice() if xp.__name__ == "cupy" else -1
+    return _kept(xp, values, dtype, device)
+
+
+@lru_cache(maxsize=256)
+def _kept(xp: ModuleType, values: tuple[float, ...], dtype: str, device: int) -> Array:
+    array = xp.asarray(values, dtype)
+    if device >= 0:  # the first user may be followed by one on another stream
+        xp.cuda.get_current_stream().synchronize()
+    return array

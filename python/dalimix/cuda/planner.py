@@ -1,0 +1,45 @@
+"""What the launchers of all planning kernels share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dalimix.backend import array_module
+from dalimix.cuda import loader
+from dalimix.draws import Draws
+from dalimix.methods import Method
+from dalimix.methods.base import PAIRINGS, PERS
+from dalimix.mix_plan import MixPlan
+
+THREADS = 128
+
+
+def launch_planner(
+    method: Method, draws: Draws, own: Sequence[Any] = (), into: MixPlan | None = None
+) -> MixPlan:
+    """Launch the kernel ``method.name`` with one thread per image.
+
+    Args:
+        method: what to plan.
+        draws: its random numbers.
+        own: the kernel's own arguments, after those that all planners share.
+        into: arrays to write to; None: new ones.
+    """
+    size, columns = draws.uniform.shape
+    plan = into or MixPlan.empty(array_module(draws.uniform), size)
+    shared = (draws.partner, draws.lam, draws.uniform, np.int32(columns), np.int32(size), *couple_arguments(method))
+    launch_rows(method.name, size, (*shared, *own, *plan.arrays()))
+    return plan
+
+
+def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:
+    """pairing, per and prob as kernels/plan.cuh takes them."""
+    return np.int32(PAIRINGS.index(method.pairing)), np.int32(PERS.index(method.per)), np.float64(method.prob)
+
+
+def launch_rows(name: str, size: int, arguments: tuple[Any, ...]) -> None:
+    blocks = (size + THREADS - 1) // THREADS
+    loader.load_kernel(name)((blocks,), (THREADS,), arguments)

@@ -1,0 +1,121 @@
+"""The public functions on arrays. Each checks what came and hands it to the NumPy twin or the CUDA kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from dalimix import checks
+from dalimix.backend import Array, backend_of
+from dalimix.draws import Draws
+from dalimix.methods import Method
+from dalimix.mix_plan import MixPlan
+
+PerChannel = float | Sequence[float]
+
+
+def plan(
+    method: Method,
+    draws: Draws,
+    size: tuple[int, int],
+    heatmaps: Array | None = None,
+    mirror: Array | None = None,
+) -> MixPlan:
+    """Decide where every image of a batch is mixed: a pure function of its arguments.
+
+    Args:
+        method: what to plan.
+        draws: its random numbers, as from `dalimix.draw`.
+        size: (H, W) of the images in pixels.
+        heatmaps: float32 [B, g, g], for methods that read them.
+        mirror: integer or bool [B]; the heatmaps of images with 1 are read flipped.
+
+    Returns:
+        The plan, on the device of the draws.
+
+    Raises:
+        TypeError: arrays that are neither NumPy's nor CuPy's, or of both.
+        ValueError: shapes that do not fit together; heatmaps for a method that reads none.
+    """
+    checks.draws(method, draws)
+    checks.size(size)
+    if heatmaps is not None:
+        raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
+    checks.mirror(mirror, len(draws.partner))
+    backend = backend_of(draws.partner, draws.uniform, mirror)
+    return getattr(backend, method.name)(method, draws, size)
+
+
+def compose(
+    images: Array,
+    plan: MixPlan,
+    mirror: Array | None = None,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
+    dtype: Any = None,
+    layout: str = "HWC",
+    output_layout: str | None = None,
+) -> Array:
+    """Make the pixels of a planned batch: paste and blend, mirror, normalise, cast and lay out, in one pass.
+
+    Args:
+        images: uint8, float16 or float32, [B, H, W, C] or [B, C, H, W], contiguous.
+        plan: from `dalimix.plan`.
+        mirror: integer or bool [B]: flip images with 1 from left to right, before they are mixed.
+        mean: subtracted from each channel, in units of the input; one number or C of them.
+        std: each channel is divided by it; one number or C of them.
+        dtype: of the output: uint8 (rounded to nearest, saturated), float16 or float32. None: float32 if there is
+            a mean or std and the images are uint8, else that of the images.
+        layout: of the images, ``"HWC"`` or ``"CHW"``.
+        output_layout: likewise; None: that of the images.
+
+    Returns:
+        A new array. `images` is never modified.
+
+    Raises:
+        TypeError: arrays that are neither NumPy's nor CuPy's, or of both; an unsupported dtype.
+        ValueError: an unsupported layout, shapes that do not fit together, a std of 0.
+    """
+    checks.images(images, layout)
+    checks.batch("plan", plan.partner, len(images))
+    mirror = checks.mirror(mirror, len(images))
+    scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1])
+    dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)
+    output_layout = checks.layout(output_layout or layout)
+    backend = backend_of(images, plan.partner, mirror)
+    return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout)
+
+
+def soft_labels(
+    labels: Array,
+    plan: MixPlan,
+    num_classes: int | None = None,
+    smoothing: float = 0.0,
+    form: Literal["dense", "pair"] = "dense",
+) -> Array | tuple[Array, Array, Array]:
+    """The targets of a planned batch.
+
+    Args:
+        labels: class numbers, integer [B] or [B, 1]; or labels that are soft already, floating [B, C].
+        plan: from `dalimix.plan`.
+        num_classes: C; needed for integer labels in the dense form.
+        smoothing: label smoothing s in [0, 1]: (1 − s)·y + s / C·(weight₀ + weight₁). Dense form only.
+        form: ``"dense"``, or ``"pair"`` for losses that take two labels and their shares.
+
+    Returns:
+        Dense: float32 [B, C], weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ). Pair: (labels, labels of the
+        partners, float32 [B, 2] weights).
+
+    Raises:
+        TypeError: arrays that are neither NumPy's nor CuPy's, or of both.
+        ValueError: shapes that do not fit together, `num_classes` missing, a label outside 0 .. C − 1. On the
+            GPU such a label turns its row into NaN at once, and a later call raises the error, so that the host
+            never waits for the device.
+    """
+    labels = checks.labels(labels, len(plan.partner))
+    checks.form(form, smoothing)
+    backend = backend_of(labels, plan.partner)
+    if form == "pair":
+        return labels, labels[plan.partner], plan.weight
+    classes = checks.num_classes(num_classes, labels)
+    return backend.soft_labels(labels, plan, classes, smoothing)

@@ -1,0 +1,10 @@
+"""The mixing methods. A new one joins the command line, the demo and the benchmarks through `METHODS`."""
+
+from dalimix.methods.base import Method
+from dalimix.methods.cutmix import CutMix
+from dalimix.methods.mixup import Mixup
+from dalimix.methods.random_choice import RandomChoice
+
+METHODS: dict[str, type[Method]] = {"mixup": Mixup, "cutmix": CutMix, "random_choice": RandomChoice}
+
+__all__ = ["METHODS", "CutMix", "Method", "Mixup", "RandomChoice"]

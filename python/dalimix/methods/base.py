@@ -1,0 +1,55 @@
+"""What every mixing method shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/plan.cuh
+PERS = ("sample", "pair", "batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A mixing method: frozen parameters, checked when made.
+
+    Args:
+        prob: chance in [0, 1] that an image is mixed at all.
+        per: who shares random numbers: ``"sample"`` nobody, ``"pair"`` the two images of a pair (they are mixed
+            with each other), ``"batch"`` the whole batch.
+        pairing: who gives to image i: ``"random"`` permutation, ``"flip"`` image B - 1 - i, ``"roll"`` image i - 1.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+    """
+
+    name: ClassVar[str]  # of the planner, on every floor
+    prob: float = 1.0
+    per: str = "sample"
+    pairing: str = "random"
+
+    @property
+    def beta(self) -> float | None:
+        """λ ~ Beta(beta, beta); None if the method draws no λ."""
+        return None
+
+    @property
+    def uniforms(self) -> int:
+        """How many uniform numbers the method draws per image, the one for `prob` not counted."""
+        return 0
+
+    @property
+    def members(self) -> tuple[Method, ...]:
+        """The methods of which this one is made."""
+        return ()
+
+    def __post_init__(self) -> None:
+        self._require(0 <= self.prob <= 1, "prob must be in [0, 1]", self.prob)
+        self._require(self.per in PERS, f"per must be one of {PERS}", self.per)
+        self._require(self.pairing in PAIRINGS, f"pairing must be one of {PAIRINGS}", self.pairing)
+        mutual = self.per != "pair" or self.pairing != "roll"
+        self._require(mutual, "per='pair' needs partners that are mutual: pairing 'random' or 'flip'", self.pairing)
+
+    def _require(self, holds: bool, expectation: str, got: object) -> None:
+        if not holds:
+            raise ValueError(f"{type(self).__name__}: {expectation}, got {got!r}")

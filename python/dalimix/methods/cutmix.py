@@ -1,0 +1,55 @@
+"""CutMix: a box of one image on another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import ClassVar
+
+from dalimix.methods.base import Method
+
+
+@dataclass(frozen=True)
+class CutMix(Method):
+    """Paste a box of image j at the same place of image i; the labels follow the area.
+
+    Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
+    arXiv 1905.04899. λ ~ Beta(alpha, alpha); the box has √(1 − λ) of each side around a centre drawn
+    anywhere, and is cut off at the border.
+
+    Args:
+        alpha: of the Beta distribution, above 0.
+        ratio_minmax: (a, b) with 0 ≤ a ≤ b ≤ 1: draw each side from ⌊a·n⌋ … ⌊b·n⌋ pixels, both ends included,
+            and place the box anywhere inside the image; λ is not used, the labels always follow the area.
+        correct_lam: labels follow the area of the clipped box; False: λ as drawn.
+    """
+
+    name: ClassVar[str] = "cutmix"
+    alpha: float = 1.0
+    ratio_minmax: tuple[float, float] | None = None
+    correct_lam: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(isfinite(self.alpha) and self.alpha > 0, "alpha must be above 0", self.alpha)
+        if self.ratio_minmax is not None:
+            ordered = len(self.ratio_minmax) == 2 and 0 <= self.ratio_minmax[0] <= self.ratio_minmax[1] <= 1
+            self._require(ordered, "ratio_minmax must be (a, b) with 0 <= a <= b <= 1", self.ratio_minmax)
+
+    @property
+    def beta(self) -> float:
+        return self.alpha
+
+    @property
+    def uniforms(self) -> int:
+        return 2 if self.ratio_minmax is None else 4
+
+    def sides(self, pixels: int) -> tuple[int, int]:
+        """Shortest and longest side of a box along `pixels`, from ratio_minmax; (-1, -1) without."""
+        if self.ratio_minmax is None:
+            return -1, -1
+        return int(pixels * self.ratio_minmax[0]), int(pixels * self.ratio_minmax[1])
+
+    @property
+    def labels_follow_area(self) -> bool:
+        return self.correct_lam or self.ratio_minmax is not None

@@ -1,0 +1,63 @@
+"""One of several methods for each image, pair or batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import isclose
+from typing import ClassVar
+
+from dalimix.methods.base import Method
+from dalimix.methods.cutmix import CutMix
+from dalimix.methods.mixup import Mixup
+
+
+@dataclass(frozen=True)
+class RandomChoice(Method):
+    """Choose one of `methods` with chances `p`, per sample, pair or batch.
+
+    Each method keeps its own `prob`, `per` and `pairing`; the `prob` given here is the chance that any of them is
+    used at all. Partners are those of the method chosen, so `pairing` is not given here.
+
+    Args:
+        methods: one or more methods; by default timm's pair of Mixup and CutMix.
+        p: their chances, in the same order, which add up to 1; None: all alike.
+        per: who shares the choice. ``"pair"`` needs methods that all have ``per="pair"`` and the same pairing.
+    """
+
+    name: ClassVar[str] = "random_choice"
+    methods: Sequence[Method] = (Mixup(), CutMix())
+    p: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "methods", tuple(self.methods))  # a list given by the user may change later
+        count = len(self.methods)
+        self._require(count > 0, "methods must not be empty", self.methods)
+        self._require(all(isinstance(m, Method) for m in self.methods), "methods must be mixing methods", self.methods)
+        object.__setattr__(self, "p", (1 / count,) * count if self.p is None else tuple(self.p))
+        self._require(len(self.shares) == count, f"p must have {count} chances, one per method", self.p)
+        proper = min(self.shares) >= 0 and isclose(sum(self.shares), 1, abs_tol=1e-6)
+        self._require(proper, "p must be chances that add up to 1", self.p)
+        self._require(self.pairing == "random", "pairing belongs to the methods inside", self.pairing)
+        kinds = sorted({(member.per, member.pairing) for member in self.methods})
+        together = self.per != "pair" or (len(kinds) == 1 and kinds[0][0] == "pair")
+        self._require(together, "per='pair' needs methods with per='pair' and one pairing", kinds)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        return tuple(self.p or ())
+
+    @property
+    def uniforms(self) -> int:
+        return 1
+
+    @property
+    def members(self) -> tuple[Method, ...]:
+        return tuple(self.methods)
+
+    @property
+    def cumulative(self) -> tuple[float, ...]:
+        """Running sum of `p`; the m-th method is chosen by a uniform number below the m-th sum."""
+        return tuple(accumulate(self.shares))

@@ -1,0 +1,49 @@
+"""The plan of a batch: what is mixed with what, where, and what it is worth in the labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+from dalimix.backend import Array
+
+
+@dataclass(frozen=True)
+class MixPlan:
+    """Where and how every image of a batch is mixed. Replaying a plan gives the same batch.
+
+    Image i receives, image ``partner[i]`` gives. Everything is in the frame of the output, after mirroring.
+
+    Attributes:
+        partner: int32 [B], the image that gives. An image that is its own partner stays as it is.
+        weight: float32 [B, 2], label shares of image i and of its partner.
+        blend: float32 [B], pixel factor of image i where nothing is pasted; 1 for methods that paste.
+        box: int32 [B, 4], pasted rectangle (y0, x0, y1, x1) in pixels, half-open, inside the image.
+        shift: int32 [B, 2], (dy, dx) in pixels from where the partner is written to where it is read. Only
+            used where blend is 1; what is read lies inside the image.
+        tokens: uint8 [B, gh, gw] or None; 1 where the partner shows. Row r of the grid covers pixels
+            floor(r H / gh) to floor((r + 1) H / gh).
+    """
+
+    partner: Array
+    weight: Array
+    blend: Array
+    box: Array
+    shift: Array
+    tokens: Array | None = None
+
+    @classmethod
+    def empty(cls, xp: ModuleType, *shape: int) -> MixPlan:
+        """Uninitialised arrays, without tokens, for a batch of `shape` (one number: the batch size)."""
+        return cls(
+            partner=xp.empty(shape, "int32"),
+            weight=xp.empty((*shape, 2), "float32"),
+            blend=xp.empty(shape, "float32"),
+            box=xp.empty((*shape, 4), "int32"),
+            shift=xp.empty((*shape, 2), "int32"),
+        )
+
+    def arrays(self) -> tuple[Array, ...]:
+        """The arrays in the order of the fields; tokens only where there are any."""
+        every = (self.partner, self.weight, self.blend, self.box, self.shift)
+        return every if self.tokens is None else (*every, self.tokens)

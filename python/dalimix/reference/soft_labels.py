@@ -1,0 +1,23 @@
+"""Twin of kernels/soft_labels.cu."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dalimix.mix_plan import MixPlan
+
+
+def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: float) -> np.ndarray:
+    """y = weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ), smoothed; float32 [B, num_classes]."""
+    own, other = plan.weight[:, :1], plan.weight[:, 1:]
+    if labels.ndim == 1:
+        _check_range(labels, num_classes)
+        labels = (labels[:, None] == np.arange(num_classes)).astype(np.float32)
+    y = own * labels + other * labels[plan.partner]
+    return np.float32(1 - smoothing) * y + np.float32(smoothing / num_classes) * (own + other)
+
+
+def _check_range(labels: np.ndarray, num_classes: int) -> None:
+    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(bad):
+        raise ValueError(f"label {labels[bad[0]]} of sample {bad[0]} is outside 0 .. {num_classes - 1}")

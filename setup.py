@@ -1,0 +1,50 @@
+"""The distribution `dalimix`: import packages `dalimix` and `dali_ops`, and the CUDA sources as package data."""
+
+from setuptools import setup
+
+CUDA = {
+    # DALI, CuPy, and the CUDA pieces that compiling at run time needs: the compiler and the headers.
+    "cuda12": [
+        "nvidia-dali-cuda120>=2.0",
+        "cupy-cuda12x>=14",
+        "nvidia-cuda-nvrtc-cu12",
+        "nvidia-cuda-runtime-cu12",
+    ],
+    "cuda13": [
+        "nvidia-dali-cuda130>=2.0",
+        "cupy-cuda13x>=14",
+        "nvidia-cuda-nvrtc>=13,<14",
+        "nvidia-cuda-runtime>=13,<14",
+    ],
+}
+DEMO = ["matplotlib", "pillow", "rich", "scikit-image", "scikit-learn"]
+
+setup(
+    name="dalimix",
+    version="0.1.0",
+    description="Batch mixing for NVIDIA DALI: CutMix, Mixup and relatives as CUDA kernels inside the pipeline",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10",
+    package_dir={"": "python", "dali_ops": "dali_ops", "dalimix.kernels": "kernels"},
+    packages=[
+        "dalimix",
+        "dalimix.cuda",
+        "dalimix.methods",
+        "dalimix.reference",
+        "dalimix.kernels",
+        "dali_ops",
+    ],
+    package_data={"dalimix": ["py.typed"], "dalimix.kernels": ["*.cu", "*.cuh"], "dali_ops": ["py.typed"]},
+    install_requires=["numpy>=1.26"],
+    extras_require={
+        **CUDA,
+        "torch": ["torch>=2.4"],
+        "demo": DEMO,
+        "test": ["build", "clang-format", "mypy", "pytest", "ruff", "torch>=2.4", *DEMO],
+        "bench": ["kornia", "rich", "torch>=2.4"],
+    },
+    entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},
+)

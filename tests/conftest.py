@@ -1,0 +1,110 @@
+"""One test body, three backends: the NumPy twin, the kernels executed on the CPU, the kernels on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dalimix
+import dalimix.cuda.loader
+
+import dalimix.functional
+from dalimix import Draws, MixPlan
+from dalimix.cuda.soft_labels import _bad_label
+from tests import host
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-gpu", action="store_true", help="fail, instead of skip, where there is no CUDA device")
+
+
+def _device_missing() -> str:
+    try:
+        import cupy
+
+        return "" if cupy.cuda.runtime.getDeviceCount() else "no CUDA device"
+    except Exception as error:
+        return f"no CUDA device: {error}"
+
+
+def need_gpu(request: pytest.FixtureRequest) -> None:
+    missing = _device_missing()
+    if missing and request.config.getoption("--require-gpu"):
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The public functions on one backend. Arguments are NumPy's and are moved; results come back as NumPy's."""
+
+    name: str
+    xp: ModuleType
+
+    def put(self, value: Any) -> Any:
+        if isinstance(value, Draws):
+            members = tuple(self.put(member) for member in value.members)
+            return Draws(self.put(value.partner), self.put(value.lam), self.put(value.uniform), members)
+        if isinstance(value, MixPlan):
+            return MixPlan(*(self.put(array) for array in vars(value).values()))
+        return self.xp.asarray(value) if isinstance(value, np.ndarray) else value
+
+    def get(self, value: Any) -> Any:
+        if isinstance(value, MixPlan):
+            return MixPlan(*(self.get(array) for array in vars(value).values()))
+        if isinstance(value, tuple):
+            return tuple(self.get(item) for item in value)
+        return value.get() if self.name == "cuda" and value is not None else value
+
+    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        moved = {key: self.put(value) for key, value in kwargs.items()}
+        return self.get(function(*(self.put(arg) for arg in args), **moved))
+
+    def plan(self, *args: Any, **kwargs: Any) -> MixPlan:
+        return self._call(dalimix.plan, *args, **kwargs)
+
+    def compose(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        return self._call(dalimix.compose, *args, **kwargs)
+
+    def soft_labels(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(dalimix.soft_labels, *args, **kwargs)
+
+
+@pytest.fixture(
+    params=["reference", "host", pytest.param("cuda", marks=pytest.mark.cuda)],
+)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """Runs a test on the twin, on the executed kernels, and on a GPU."""
+    if request.param == "cuda":
+        need_gpu(request)
+        import cupy
+
+        yield Backend("cuda", cupy)
+        return
+    if request.param == "host":
+        use_host_kernels(monkeypatch)
+    yield Backend(request.param, np)
+
+
+def use_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hand NumPy arrays to the CUDA launchers, and those to the kernels compiled for the CPU."""
+    monkeypatch.setattr(dalimix.cuda.loader, "load_kernel", host.load_kernel)
+    monkeypatch.setattr(dalimix.functional, "backend_of", lambda *arrays: dalimix.cuda)
+
+
+@pytest.fixture(autouse=True)
+def _no_label_error_is_left_over() -> None:
+    _bad_label(np)[:] = 0
+
+
+def random_images(size: int, height: int, width: int, channels: int = 3, dtype: str = "uint8", seed: int = 0) -> Any:
+    """Images [B, H, W, C]: bytes for uint8, for the floating types the same as 0 … 255 and some that are not whole."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (size, height, width, channels), np.uint8)
+    return images if dtype == "uint8" else (images + rng.random(images.shape) - 0.5).astype(dtype)

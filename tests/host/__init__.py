@@ -1,0 +1,85 @@
+"""Test equipment: runs the .cu files on the CPU, called as a `cupy.RawKernel` is called."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dalimix.cuda.loader import kernel_folder
+
+HERE = Path(__file__).parent
+CACHE = Path(os.environ.get("DALIMIX_HOST_CACHE", HERE / ".cache"))
+FLAGS = ["-std=c++20", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-w"]
+ORDERS = {"forward": 0, "reversed": 1, "shuffled": 12345}
+
+
+class HostKernel:
+    """One compiled kernel. ``kernel(grid, block, arguments)`` with NumPy arrays and NumPy scalars.
+
+    Args:
+        path: the .cu file; its kernel has the file's name.
+        defines: preprocessor symbols.
+    """
+
+    order = "forward"  # of the threads and blocks, for all kernels; see ORDERS
+
+    def __init__(self, path: Path, **defines: str | int) -> None:
+        self._run = ctypes.CDLL(str(_library(path, tuple(sorted(defines.items()))))).run
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        values = [_value(argument) for argument in arguments]
+        pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        self._run(_three(grid), _three(block), ORDERS[self.order], pointers)
+
+
+def load_kernel(name: str, **defines: str | int) -> HostKernel:
+    """Stands in for `dalimix.cuda.loader.load_kernel`."""
+    return _kept(name, tuple(sorted(defines.items())))
+
+
+@lru_cache(maxsize=None)
+def _kept(name: str, defines: tuple[tuple[str, str | int], ...]) -> HostKernel:
+    return HostKernel(kernel_folder() / f"{name}.cu", **dict(defines))
+
+
+def _value(argument: Any) -> np.ndarray:
+    """The bytes of one argument; of an array, its address."""
+    if isinstance(argument, np.ndarray):
+        assert argument.flags.c_contiguous, "kernels take contiguous arrays"
+        return np.array(argument.ctypes.data, np.uintp)
+    assert isinstance(argument, np.generic), f"kernels take arrays and NumPy scalars, not {type(argument)}"
+    return np.array(argument)
+
+
+def _three(extents: tuple[int, ...]) -> Any:
+    return (ctypes.c_uint * 3)(*extents, *[1] * (3 - len(extents)))
+
+
+def _library(path: Path, defines: tuple[tuple[str, str | int], ...]) -> Path:
+    """Compile for the CPU, once per source, flags and symbols."""
+    sanitize = ["-fsanitize=address", "-fno-omit-frame-pointer"] if os.environ.get("DALIMIX_HOST_ASAN") else []
+    symbols = [f"-D{symbol}={value}" for symbol, value in defines]
+    source = f"""#include "cuda_on_host.h"
+        #include "{path}"
+        extern "C" void run(const unsigned* grid, const unsigned* block, unsigned order, void** arguments) {{
+          host::arguments = arguments;
+          host::run(grid, block, order, [] {{ host::call({path.stem}); }});
+        }}"""
+    texts = [p.read_text() for p in (*sorted(path.parent.glob("*.cu*")), *sorted(HERE.glob("*.h")))]
+    digest = hashlib.sha1("\0".join([source, *FLAGS, *sanitize, *symbols, *texts]).encode()).hexdigest()[:16]
+    library = CACHE / f"{path.stem}-{digest}.so"
+    if not library.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = library.with_suffix(f".{os.getpid()}")
+        command = ["g++", *FLAGS, *sanitize, *symbols, f"-I{HERE}", f"-I{path.parent}", "-x", "c++", "-", "-o", str(part)]
+        done = subprocess.run(command, input=source, text=True, capture_output=True)
+        assert done.returncode == 0, f"{path.name} does not compile for the CPU:\n{done.stderr}"
+        part.rename(library)
+    return library

@@ -1,0 +1,167 @@
+// Runs CUDA kernels on the CPU: blocks one after another, the threads of a block as fibers that take turns.
+//
+// Test equipment. It knows what the kernels here use and no more: built-in indices, vectors, float16, shared memory
+// of fixed size, __syncthreads, warp shuffles, ballots and __syncwarp. A fiber runs until it reaches a barrier or ends,
+// so a missing barrier shows as a wrong result as soon as the order of the threads changes.
+#pragma once
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <tuple>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __shared__ static
+#define __launch_bounds__(...)
+
+using std::max;
+using std::min;
+
+struct uint4 {
+  unsigned x, y, z, w;
+} __attribute__((aligned(16)));
+
+struct Dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+inline Dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+inline int __float2int_rn(float v) { return static_cast<int>(std::nearbyint(v)); }
+template <class To, class From>
+To same_bits(From from) {
+  To to;
+  static_assert(sizeof to == sizeof from);
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+inline float __int_as_float(int v) { return same_bits<float>(v); }
+inline float __uint_as_float(unsigned v) { return same_bits<float>(v); }
+inline unsigned __float_as_uint(float v) { return same_bits<unsigned>(v); }
+
+inline void __stcs(uint4* to, uint4 value) { *to = value; }
+
+namespace host {
+
+constexpr int WARP = 32;
+constexpr size_t STACK = 256 * 1024;
+
+struct Fiber {
+  ucontext_t context;
+  std::vector<char> stack = std::vector<char>(STACK);
+  bool done = false;
+};
+
+inline std::vector<Fiber> fibers;
+inline ucontext_t scheduler;
+inline unsigned current;          // linear index of the running thread
+inline uint64_t exchanged[1024];  // one slot per thread, for shuffles
+inline void (*body)();
+
+inline void pass_on() { swapcontext(&fibers[current].context, &scheduler); }
+
+inline void enter() {
+  body();
+  fibers[current].done = true;
+  pass_on();
+}
+
+// order 0: by index; 1: backwards; n > 1: shuffled by seed n.
+inline std::vector<unsigned> turns(unsigned count, unsigned order) {
+  std::vector<unsigned> turn(count);
+  std::iota(turn.begin(), turn.end(), 0u);
+  if (order == 1) std::reverse(turn.begin(), turn.end());
+  if (order > 1) std::shuffle(turn.begin(), turn.end(), std::mt19937(order));
+  return turn;
+}
+
+inline void run_block(const std::vector<unsigned>& turn) {
+  for (Fiber& fiber : fibers) {
+    fiber.done = false;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack = {fiber.stack.data(), 0, fiber.stack.size()};
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, enter, 0);
+  }
+  for (bool alive = true; alive;) {  // one round per barrier
+    alive = false;
+    for (unsigned t : turn) {
+      if (fibers[t].done) continue;
+      current = t;
+      threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
+      swapcontext(&scheduler, &fibers[t].context);
+      alive = alive || !fibers[t].done;
+    }
+  }
+}
+
+inline void run(const unsigned* grid, const unsigned* block, unsigned order, void (*kernel)()) {
+  body = kernel;
+  gridDim = {grid[0], grid[1], grid[2]};
+  blockDim = {block[0], block[1], block[2]};
+  const unsigned count = block[0] * block[1] * block[2];
+  fibers = std::vector<Fiber>(count);
+  const auto turn = turns(count, order);
+  for (unsigned b : turns(grid[0] * grid[1] * grid[2], order)) {
+    blockIdx = {b % grid[0], b / grid[0] % grid[1], b / (grid[0] * grid[1])};
+    run_block(turn);
+  }
+}
+
+// Kernel arguments as cuLaunchKernel takes them: an array of pointers to values.
+inline void** arguments;
+template <class... P>
+void call(void (*kernel)(P...)) {
+  [&]<size_t... I>(std::index_sequence<I...>) {
+    kernel(*static_cast<std::remove_cv_t<P>*>(arguments[I])...);
+  }(std::index_sequence_for<P...>{});
+}
+
+// Every lane gives a value and reads another lane's. Two barriers: all have written, all have read.
+template <class T>
+T exchange(T value, unsigned from) {
+  static_assert(sizeof(T) <= sizeof(uint64_t));
+  std::memcpy(&exchanged[current], &value, sizeof value);
+  pass_on();
+  const unsigned warp = current / WARP * WARP;
+  std::memcpy(&value, &exchanged[warp + from % WARP], sizeof value);
+  pass_on();
+  return value;
+}
+
+}  // namespace host
+
+inline void __syncthreads() { host::pass_on(); }
+inline void __syncwarp(unsigned = ~0u) { host::pass_on(); }
+inline unsigned lane_of_this_thread() { return host::current % host::WARP; }
+
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+  return host::exchange(value, lane);
+}
+template <class T>
+T __shfl_xor_sync(unsigned, T value, int mask) {
+  return host::exchange(value, lane_of_this_thread() ^ mask);
+}
+template <class T>
+T __shfl_down_sync(unsigned, T value, unsigned delta) {
+  const unsigned lane = lane_of_this_thread();
+  return host::exchange(value, lane + delta < host::WARP ? lane + delta : lane);
+}
+template <class T>
+T __shfl_up_sync(unsigned, T value, unsigned delta) {
+  const unsigned lane = lane_of_this_thread();
+  return host::exchange(value, lane >= delta ? lane - delta : lane);
+}
+inline unsigned __ballot_sync(unsigned, int predicate) {
+  unsigned votes = 0;
+  for (int lane = 0; lane < host::WARP; ++lane) votes |= (host::exchange(predicate, lane) != 0 ? 1u : 0u) << lane;
+  return votes;
+}
