@@ -1,0 +1,135 @@
+"""The way from DALI's batches to arrays and back; the only file that knows DALI's internals.
+
+DALI registers an operator for JAX, ``_JaxFunction``, that hands a callback the whole batch as one tensor, uncopied,
+with DALI's CUDA stream, and takes whole batches back. It needs no JAX and keeps no state, so a pipeline with it can be
+checkpointed. It is internal to DALI; where it is missing, ``fn.python_function`` does the same, slower, because it
+passes every sample by itself.
+
+**Lifetime on the GPU.** An output that a callback shares with DALI is given up when the *host* drops it, while the GPU
+may still be reading it; CuPy's pool would then hand the memory to the next batch. DALI's own buffers do not have
+that flaw within a pipeline, where they are reused in stream order. So every output is copied once into a buffer of
+DALI's; the shared one is used by that copy alone, on the same stream, and stream order protects it. The copy costs one
+pass over the output. It can go once a test with a slow consumer shows on a GPU that another way is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import nvidia.dali.python_function_plugin  # noqa: F401  (registers the operators used here)
+from nvidia.dali import fn, ops
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
+
+from dalimix.backend import Array
+
+Callback = Callable[..., Sequence[Array]]
+
+
+@do_not_convert  # under enable_conditionals DALI would rewrite the callback, and all it calls, as a graph
+def whole_batch(
+    function: Callback,
+    inputs: Sequence[DataNode],
+    num_outputs: int,
+    device: str,
+    output_layouts: Sequence[str] | None = None,
+) -> list[DataNode]:
+    """A node that calls ``function(*arrays)`` with whole batches and takes whole batches back.
+
+    Args:
+        function: gets one array [B, …] per input, NumPy's or CuPy's; they must not be modified nor kept. Returns
+            `num_outputs` new contiguous arrays [B, …]. On the GPU it must only queue work on CuPy's current
+            stream, which is DALI's.
+        inputs: batches of uniform shape on `device`.
+        num_outputs: how many arrays `function` returns.
+        device: ``"cpu"`` or ``"gpu"``.
+        output_layouts: of the samples, one per output; None: output k has the layout of input k if it has as many
+            axes and there are as many inputs as outputs; through ``fn.python_function`` it has none.
+    """
+    way = _share if whole_batches_are_shared() else _by_sample
+    outputs = way(function, inputs, num_outputs, device, output_layouts)
+    return [fn.copy(output) for output in outputs] if device == "gpu" else outputs
+
+
+def whole_batches_are_shared() -> bool:
+    """Whether this DALI has the operator that shares whole batches."""
+    return _WholeBatch is not None
+
+
+def _define_operator() -> Any:
+    try:
+        base = ops.python_op_factory("_JaxFunction", "_JaxFunction", "_JaxFunction", generated=False)
+    except (AttributeError, RuntimeError, TypeError):  # another DALI, without the operator or the factory
+        return None
+
+    class WholeBatch(base):  # type: ignore[misc, valid-type]
+        def __init__(self, callback: Callback, **kwargs: Any) -> None:
+            self.callback = callback  # DALI knows it by its id alone: it must live as long as the operator
+            super().__init__(function_id=id(callback), **kwargs)
+
+    return WholeBatch
+
+
+_WholeBatch = _define_operator()
+
+
+def _share(
+    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str] | None
+) -> list[DataNode]:
+    callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function)
+    given = {} if layouts is None else {"output_layouts": list(layouts)}
+    outputs = _WholeBatch(callback, device=device, num_outputs=num_outputs, **given)(*inputs)
+    return [outputs] if num_outputs == 1 else list(outputs)
+
+
+class _Exported:
+    """A tensor of DALI's as `from_dlpack` wants it: DALI's ``__dlpack__`` takes the stream and nothing else."""
+
+    def __init__(self, tensor: Any, stream: int | None) -> None:
+        self.tensor, self.stream = tensor, stream
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.tensor.__dlpack__(stream=self.stream)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.tensor.__dlpack_device__()
+
+
+def _cpu_callback(function: Callback) -> Callable[..., tuple[Any, ...]]:
+    def callback(*tensors: Any) -> tuple[Any, ...]:
+        outputs = function(*(np.from_dlpack(_Exported(tensor, None)) for tensor in tensors))
+        return tuple(output.__dlpack__() for output in outputs)
+
+    return callback
+
+
+def _gpu_callback(function: Callback) -> Callable[..., tuple[Any, ...]]:
+    import cupy
+
+    def callback(stream: int, *tensors: Any) -> tuple[Any, ...]:
+        with cupy.cuda.ExternalStream(stream):
+            outputs = function(*(cupy.from_dlpack(_Exported(tensor, stream)) for tensor in tensors))
+            return tuple(output.__dlpack__(stream=stream) for output in outputs)
+
+    return callback
+
+
+def _by_sample(
+    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str] | None
+) -> list[DataNode]:
+    def callback(*batches: Sequence[Array]) -> Any:
+        if device == "cpu":
+            stack: Any = np.stack
+        else:
+            from cupy import stack
+        outputs = function(*(stack(batch) for batch in batches))
+        outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
+        return outputs[0] if num_outputs == 1 else outputs
+
+    given = {} if layouts is None else {"output_layouts": list(layouts)}
+    outputs = fn.python_function(
+        *inputs, function=callback, num_outputs=num_outputs, batch_processing=True, device=device, **given
+    )
+    return [outputs] if num_outputs == 1 else list(outputs)

@@ -1,0 +1,69 @@
+"""The command line: ``dalimix demo`` and ``dalimix preview``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dali_ops.device import default_device
+from dalimix import METHODS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, ModuleNotFoundError) as error:
+        sys.stderr.write(f"dalimix: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dalimix", description="Batch mixing inside NVIDIA DALI pipelines.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
+
+    demo = commands.add_parser("demo", parents=[shared], help="mix photographs and draw a contact sheet")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+
+    preview = commands.add_parser("preview", parents=[shared], help="draw a contact sheet of your own images")
+    preview.add_argument("root", type=Path, help="folder with one sub-folder of images per class")
+    preview.add_argument("--method", nargs="+", choices=METHODS, default=["cutmix"], help="default: cutmix")
+    preview.add_argument("--out", type=Path, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
+    preview.add_argument("--count", type=int, default=6, help="rows per method (default: %(default)s)")
+    preview.add_argument("--size", type=int, default=224, help="side of the images in pixels (default: %(default)s)")
+    preview.add_argument("--seed", type=int, default=0, help="of crops and mixes (default: %(default)s)")
+    preview.set_defaults(run=_preview)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from dali_ops.demo import demo
+
+    demo(options.out, options.device or default_device(), Console())
+
+
+def _preview(options: argparse.Namespace) -> None:
+    from dali_ops.device import device_name
+    from dali_ops.folder import ImageFolder
+    from dali_ops.preview import preview
+    from dali_ops.sheet import draw_sheet
+
+    device, folder = options.device or default_device(), ImageFolder.scan(options.root)
+    rows = [
+        row
+        for name in options.method
+        for row in preview(
+            folder, METHODS[name](), device, count=options.count, size=options.size, seed=options.seed
+        )
+    ]
+    draw_sheet(rows, options.out, "dalimix preview", f"{options.root}, on {device_name(device)}")
+    sys.stdout.write(f"{options.out}\n")

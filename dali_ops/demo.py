@@ -1,0 +1,59 @@
+"""The demo: real photographs through a real pipeline, for every method, with a contact sheet and the speed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dali_ops.device import device_name
+from dali_ops.folder import ImageFolder
+from dali_ops.photos import make_photo_folder
+from dali_ops.preview import preview
+from dali_ops.sheet import draw_sheet
+from dali_ops.throughput import images_per_second
+from dalimix import METHODS, Method
+
+ROWS_PER_METHOD = 2
+BATCH_SIZE = 16
+BATCHES = 12
+
+
+def demo(out: Path, device: str, console: Console) -> None:
+    """Make the photographs, run every method, write ``out/sheet.png`` and print images per second.
+
+    Args:
+        out: folder for the photographs and the sheet; made if it is missing.
+        device: ``"cpu"`` or ``"gpu"``.
+        console: where to report.
+    """
+    console.print(f"device: [bold]{device_name(device)}[/]")
+    folder = ImageFolder.scan(make_photo_folder(out / "photos"))
+    console.print(f"photographs: {len(folder.files)} in {len(folder.classes)} classes, in {out / 'photos'}")
+    methods = {name: make() for name, make in METHODS.items()}
+    _report_speed(folder, {"no mixing": None, **methods}, device, console)
+    rows = [
+        row
+        for method in methods.values()
+        for row in preview(folder, method, device, count=ROWS_PER_METHOD, size=224, seed=7)
+    ]
+    draw_sheet(rows, out / "sheet.png", "dalimix", f"batch mixing inside a DALI pipeline, on {device_name(device)}")
+    console.print(f"contact sheet: [bold]{out / 'sheet.png'}[/]")
+
+
+def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device: str, console: Console) -> None:
+    threads = os.cpu_count() or 1
+    table = Table("method", "images/s", title=f"JPEG file to finished batch of {BATCH_SIZE}, 224 × 224, {threads} threads")
+    columns = TextColumn("{task.description:>14}"), BarColumn(), TextColumn("{task.completed}/{task.total} batches")
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        for name, method in methods.items():
+            task = progress.add_task(name, total=BATCHES)
+            rate = images_per_second(
+                folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
+                advance=lambda task=task: progress.advance(task),
+            )  # fmt: skip
+            table.add_row(name, f"{rate:,.0f}")
+    console.print(table)

@@ -1,0 +1,73 @@
+"""An image folder: one sub-folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from nvidia.dali import fn, pipeline_def
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pnm", ".ppm", ".pgm", ".pbm", ".jp2", ".webp")
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Files and labels below a root, in the order of torchvision's ImageFolder.
+
+    Attributes:
+        files: paths, sorted within each class.
+        labels: class number of every file.
+        classes: names of the sub-folders, sorted; their places are the class numbers.
+    """
+
+    files: list[str]
+    labels: list[int]
+    classes: list[str]
+
+    @classmethod
+    def scan(cls, root: str | Path) -> ImageFolder:
+        """List the images below `root`.
+
+        Raises:
+            ValueError: no such folder, no sub-folder, or a class without an image.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise ValueError(f"{root} is not a folder")
+        classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        images = [_images(root / name) for name in classes]
+        empty = [name for name, found in zip(classes, images, strict=True) if not found]
+        if not classes or empty:
+            where = f"no image in {root / empty[0]}" if empty else f"no class folders in {root}"
+            raise ValueError(f"{where}: expected {root}/CLASS/IMAGE with {', '.join(EXTENSIONS)}")
+        labels = [label for label, found in enumerate(images) for _ in found]
+        return cls([file for found in images for file in found], labels, classes)
+
+    def shuffled(self, seed: int | None) -> ImageFolder:
+        """The same files in another order: DALI's own shuffling of every epoch takes no seed."""
+        order = list(range(len(self.files)))
+        Random(seed).shuffle(order)
+        return ImageFolder([self.files[k] for k in order], [self.labels[k] for k in order], self.classes)
+
+
+def _images(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+
+
+def first_unreadable(files: Sequence[str]) -> str | None:
+    """The first file that DALI cannot decode; None if it can decode all. It decodes them one by one."""
+    pipeline = _decode_each(list(files), batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
+    for file in files:
+        try:
+            pipeline.run()
+        except RuntimeError:
+            return file
+    return None
+
+
+@pipeline_def  # type: ignore[untyped-decorator]
+def _decode_each(files: list[str]) -> object:
+    encoded, _ = fn.readers.file(files=files, labels=[0] * len(files))
+    return fn.decoders.image(encoded)

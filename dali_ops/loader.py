@@ -1,0 +1,157 @@
+"""A loader of image folders: files in, mixed batches and targets out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dali_ops.device import default_device
+from dali_ops.folder import ImageFolder, first_unreadable
+from dali_ops.pipelines import READER, training_pipeline, validation_pipeline
+from dalimix import Method
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+class ImageFolderLoader:
+    """Batches of an image folder as torch tensors, mixed inside the DALI pipeline.
+
+    ``for images, targets in loader`` goes through one epoch.
+
+    Args:
+        root: folder with one sub-folder per class.
+        method: e.g. ``dalimix.CutMix()``; None for plain batches.
+        batch_size: images per batch.
+        size: side of the square images, in pixels.
+        training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
+        device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
+        mean: per channel, in units of pixels 0 … 255.
+        std: likewise.
+        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
+        output_layout: ``"CHW"`` or ``"HWC"``.
+        smoothing: label smoothing in [0, 1], with a method.
+        form: ``"dense"`` or ``"pair"`` targets, with a method.
+        drop_last: leave out the last batch if it is not full; None: in training only.
+        num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
+        seed: of everything random; -1: a fresh one.
+
+    Yields:
+        ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in the
+        pair form (int64 [B], int64 [B], float32 [B, 2]); without one int64 [B].
+
+    Attributes:
+        classes: names of the classes; their places are the class numbers.
+        device: where the pipeline runs.
+
+    Raises:
+        ValueError: a folder without images, a batch larger than the data set while the last is dropped, a method with
+            ``training=False``; while iterating, a file that cannot be decoded, by name.
+        ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        method: Method | None = None,
+        batch_size: int = 256,
+        *,
+        size: int = 224,
+        training: bool = True,
+        device: str | None = None,
+        mean: float | Sequence[float] = IMAGENET_MEAN,
+        std: float | Sequence[float] = IMAGENET_STD,
+        dtype: str = "float32",
+        output_layout: str = "CHW",
+        smoothing: float = 0.0,
+        form: Literal["dense", "pair"] = "dense",
+        drop_last: bool | None = None,
+        num_threads: int | None = None,
+        seed: int = -1,
+    ) -> None:
+        self._folder = ImageFolder.scan(root)
+        self.classes = self._folder.classes
+        self.device = device or default_device()
+        self._batch_size = batch_size
+        self._drop_last = training if drop_last is None else drop_last
+        self._check(root, method, training)
+        normalise = {"mean": mean, "std": std, "dtype": dali_type(dtype), "output_layout": output_layout}
+        runtime: dict[str, Any] = {
+            "batch_size": batch_size,
+            "num_threads": num_threads or min(os.cpu_count() or 1, 8),
+            "device_id": 0 if self.device == "gpu" else None,
+            "seed": None if seed < 0 else seed,
+        }
+        if training:
+            folder = self._folder.shuffled(runtime["seed"])
+            options = {"num_classes": len(self.classes), "smoothing": smoothing, "form": form}
+            pipeline = training_pipeline(folder, method, size, self.device, normalise, options, **runtime)
+        else:
+            pipeline = validation_pipeline(self._folder, size, self.device, normalise, **runtime)
+        self._outputs = ["images", "targets"]
+        if method is not None and form == "pair":
+            self._outputs = ["images", "labels", "partner_labels", "weights"]
+        self._batches = self._iterator(pipeline)
+
+    def _check(self, root: str | Path, method: Method | None, training: bool) -> None:
+        if self._batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self._batch_size}")
+        if method is not None and not training:
+            raise ValueError("mixing is for training: with training=False, method must be None")
+        if not len(self):
+            count = len(self._folder.files)
+            raise ValueError(f"batch_size {self._batch_size} is more than the {count} images in {root}: "
+                             "choose a smaller one, or drop_last=False")  # fmt: skip
+
+    def _iterator(self, pipeline: Any) -> Any:
+        from nvidia.dali.plugin.pytorch import DALIGenericIterator, LastBatchPolicy
+
+        return DALIGenericIterator(
+            pipeline,
+            self._outputs,
+            reader_name=READER,
+            auto_reset=True,
+            last_batch_policy=LastBatchPolicy.DROP if self._drop_last else LastBatchPolicy.PARTIAL,
+            prepare_first_batch=False,
+        )
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        full, rest = divmod(len(self._folder.files), self._batch_size)
+        return full + (rest > 0 and not self._drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        batches = iter(self._batches)
+        while True:
+            try:
+                batch = next(batches)[0]
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                self._name_the_file(error)
+                raise
+            images, *targets = (batch[name] for name in self._outputs)
+            yield images, targets[0] if len(targets) == 1 else tuple(targets)
+
+    def _name_the_file(self, error: RuntimeError) -> None:
+        """DALI does not say which file it could not decode: look for it, now that the epoch is lost anyway."""
+        if "decoders" in str(error):
+            file = first_unreadable(self._folder.files)
+            if file is not None:
+                raise ValueError(f"{file} cannot be decoded as an image") from error
+
+
+def dali_type(name: str) -> Any:
+    """DALI's type of this name.
+
+    Raises:
+        TypeError: not one that images can have.
+    """
+    from nvidia.dali import types
+
+    known = {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}
+    if name not in known:
+        raise TypeError(f"dtype must be {', '.join(known)}, got {name!r}")
+    return known[name]

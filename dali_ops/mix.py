@@ -1,0 +1,198 @@
+"""The mixing operator for DALI pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+from nvidia.dali import fn, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
+
+import dalimix
+from dali_ops import bridge
+from dali_ops.draws import draw, flatten, unflatten
+from dalimix import Method, MixPlan, checks
+from dalimix.backend import Array, array_module
+
+PerChannel = float | Sequence[float]
+
+
+@do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
+def mix(
+    images: DataNode,
+    labels: DataNode,
+    method: Method,
+    *,
+    num_classes: int | None = None,
+    heatmaps: DataNode | None = None,
+    mirror: DataNode | int | None = None,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
+    dtype: Any = None,
+    layout: str | None = None,
+    output_layout: str | None = None,
+    smoothing: float = 0.0,
+    form: Literal["dense", "pair"] = "dense",
+    return_plan: bool = False,
+    seed: int = -1,
+    device: str | None = None,
+) -> tuple[Any, ...]:
+    """Mix a batch and its labels inside a pipeline; mirror, normalise, cast and change layout in the same pass.
+
+    It takes the place of ``fn.crop_mirror_normalize`` at the end of a pipeline, and `mirror`, `mean`, `std`, `dtype`,
+    `output_layout`, `seed` and `device` mean what they mean there.
+
+    Args:
+        images: uint8, float16 or float32 samples, [H, W, C] or [C, H, W], all of one size.
+        labels: integer class numbers, scalars or [1]; or labels that are soft already, floating [C].
+        method: e.g. ``dalimix.CutMix()``.
+        num_classes: C; needed for integer labels in the dense form.
+        heatmaps: float32 [g, g], for methods that read them.
+        mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
+        mean: subtracted from each channel, in units of the input; one number or C of them.
+        std: each channel is divided by it; one number or C of them.
+        dtype: of the output, DALI's or NumPy's: uint8, float16 or float32. None: float32 if there is a mean or std
+            and the images are uint8, else that of the images.
+        layout: of the images, ``"HWC"`` or ``"CHW"``. None: whichever has at most 4 channels, HWC if both do.
+        output_layout: likewise; None: that of the images.
+        smoothing: label smoothing in [0, 1].
+        form: ``"dense"`` targets or ``"pair"``.
+        return_plan: return the plan, too.
+        seed: of the random operators; -1: the pipeline's seed decides.
+        device: ``"cpu"`` or ``"gpu"``; None: where the images are.
+
+    Returns:
+        ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``. Dense targets are float32 [C]; pairs
+        are ``(label, label of the partner, weight)``, weight float32 [2]. The plan is a `dalimix.MixPlan` of nodes.
+
+    Raises:
+        ValueError, TypeError: arguments out of range, now; data that do not fit, when the pipeline runs, as DALI's
+            RuntimeError with the message of the ValueError inside.
+        ModuleNotFoundError: ``device="gpu"`` without CuPy.
+    """
+    _check(method, heatmaps, num_classes, layout, output_layout, smoothing, form, mean, std)
+    device = _checked_device(device or images.device)
+    mixer = _Mixer(
+        method, num_classes, mirror is not None, mean, std, _numpy_dtype(dtype), layout, output_layout, smoothing, form,
+        return_plan,
+    )  # fmt: skip
+    inputs = [images, labels, *flatten(draw(method, seed)), *_mirror_node(mirror)]
+    # An output takes on the layout of the input in its place, provided there are as many inputs as outputs.
+    inputs += [images] * (mixer.num_outputs - len(inputs))
+    layouts = None if output_layout is None else [output_layout] + [""] * (mixer.num_outputs - 1)
+    moved = [_moved(node, device) for node in inputs]
+    return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts))
+
+
+@dataclass(frozen=True)
+class _Mixer:
+    """The callback: whole batches in, whole batches out."""
+
+    method: Method
+    num_classes: int | None
+    mirrored: bool
+    mean: PerChannel | None
+    std: PerChannel | None
+    dtype: np.dtype | None
+    layout: str | None
+    output_layout: str | None
+    smoothing: float
+    form: Literal["dense", "pair"]
+    return_plan: bool
+
+    @property
+    def num_outputs(self) -> int:
+        return 1 + self.num_targets + (5 if self.return_plan else 0)
+
+    @property
+    def num_targets(self) -> int:
+        return 1 if self.form == "dense" else 3
+
+    def __call__(self, images: Array, labels: Array, *rest: Array) -> list[Array]:
+        values = iter(rest)
+        draws = unflatten(self.method, values)
+        mirror = next(values) if self.mirrored else None
+        layout = self.layout or _guess_layout(images.shape)
+        plan = dalimix.plan(self.method, draws, _image_size(images, layout))
+        mixed = dalimix.compose(
+            images, plan, mirror, self.mean, self.std, self.dtype, layout, self.output_layout
+        )  # fmt: skip
+        targets = dalimix.soft_labels(labels, plan, self.num_classes, self.smoothing, self.form)
+        outputs = [mixed, *(targets if isinstance(targets, tuple) else (targets,))]
+        if self.form == "pair":  # these are the input itself
+            outputs[1] = array_module(images).array(outputs[1])
+        return outputs + list(plan.arrays()) if self.return_plan else outputs
+
+    def packed(self, nodes: list[DataNode]) -> tuple[Any, ...]:
+        """The nodes as the caller of `mix` gets them."""
+        end = 1 + self.num_targets
+        targets = nodes[1] if self.form == "dense" else tuple(nodes[1:end])
+        return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)
+
+
+def _check(
+    method: Method,
+    heatmaps: DataNode | None,
+    num_classes: int | None,
+    layout: str | None,
+    output_layout: str | None,
+    smoothing: float,
+    form: str,
+    *per_channel: Any,
+) -> None:
+    if not isinstance(method, Method):
+        raise TypeError(f"method must be a mixing method such as dalimix.CutMix(), got {method!r}")
+    if heatmaps is not None:
+        raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
+    if num_classes is not None and num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    for name in (layout, output_layout):
+        checks.layout(name or "HWC")
+    checks.form(form, smoothing)
+    if any(isinstance(value, DataNode) for value in per_channel):
+        raise TypeError("mean and std must be numbers, got a pipeline node")
+
+
+def _checked_device(device: str) -> str:
+    if device not in ("cpu", "gpu"):
+        raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
+    if device == "gpu" and find_spec("cupy") is None:
+        raise ModuleNotFoundError("device='gpu' needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+    return device
+
+
+def _moved(node: DataNode, device: str) -> DataNode:
+    if node.device == device:
+        return node
+    return node.gpu() if device == "gpu" else node.cpu()
+
+
+def _mirror_node(mirror: DataNode | int | None) -> list[DataNode]:
+    if mirror is None:
+        return []
+    return [mirror if isinstance(mirror, DataNode) else fn.constant(idata=int(mirror), shape=[1])]
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype | None:
+    if dtype is None:
+        return None
+    if isinstance(dtype, types.DALIDataType):
+        dtype = types.to_numpy_type(dtype)
+    return checks.output_dtype(dtype, np.dtype(dtype), normalised=False)
+
+
+def _guess_layout(shape: tuple[int, ...]) -> str:
+    """DALI's layout is not among what a callback gets, so the number of channels tells."""
+    if len(shape) == 4 and shape[3] <= 4:
+        return "HWC"
+    if len(shape) == 4 and shape[1] <= 4:
+        return "CHW"
+    raise ValueError(f"cannot tell the layout of images {list(shape)}: pass layout='HWC' or 'CHW'")
+
+
+def _image_size(images: Array, layout: str) -> tuple[int, int]:
+    return images.shape[1 + layout.index("H")], images.shape[1 + layout.index("W")]

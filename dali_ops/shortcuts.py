@@ -1,0 +1,39 @@
+"""One function per method: ``cutmix(images, labels, alpha=1.0, …)`` for ``mix(images, labels, CutMix(alpha=1.0), …)``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
+
+from dali_ops.mix import mix
+from dalimix import CutMix, Method, Mixup
+
+
+def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
+    """`mix` with `method`, whose parameters are given as keywords among those of `mix`."""
+    own = {field.name for field in fields(method)}
+
+    def operator(images: DataNode, labels: DataNode, **options: Any) -> tuple[Any, ...]:
+        parameters = {name: options.pop(name) for name in own & options.keys()}
+        return mix(images, labels, method(**parameters), **options)
+
+    operator.__name__ = operator.__qualname__ = method.name
+    operator.__doc__ = f"`dali_ops.mix` with `dalimix.{method.__name__}`; takes the keywords of both.\n\n{method.__doc__}"
+    operator.__signature__ = _signature(method)  # type: ignore[attr-defined]
+    return do_not_convert(operator)
+
+
+def _signature(method: type[Method]) -> inspect.Signature:
+    of_mix = [p for p in inspect.signature(mix).parameters.values() if p.name != "method"]
+    of_method = inspect.signature(method).parameters.values()
+    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in of_method]
+    return inspect.Signature([*of_mix[:2], *keywords, *of_mix[2:]])
+
+
+mixup = shortcut(Mixup)
+cutmix = shortcut(CutMix)

@@ -1,0 +1,51 @@
+"""How many images per second a training pipeline delivers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from dali_ops.folder import ImageFolder
+from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD, dali_type
+from dali_ops.pipelines import training_pipeline
+from dalimix import Method
+
+WARM_UP = 2
+
+
+def images_per_second(
+    folder: ImageFolder,
+    method: Method | None,
+    device: str,
+    *,
+    batch_size: int,
+    batches: int,
+    num_threads: int,
+    size: int = 224,
+    advance: Callable[[], object] = lambda: None,
+) -> float:
+    """Time the training pipeline of `ImageFolderLoader`, from files to finished batches; nobody consumes them.
+
+    Args:
+        folder: what to read.
+        method: None for plain batches.
+        device: ``"cpu"`` or ``"gpu"``.
+        batch_size: images per batch.
+        batches: how many are timed, after a warm-up that is not.
+        num_threads: of DALI on the CPU.
+        size: side of the images in pixels.
+        advance: called after every timed batch, for a progress bar.
+    """
+    normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
+    runtime = {"num_threads": num_threads, "device_id": 0 if device == "gpu" else None, "seed": 0}
+    options = {"num_classes": len(folder.classes)}
+    pipeline = training_pipeline(
+        folder, method, size, device, normalise, options, batch_size=batch_size, **runtime
+    )  # fmt: skip
+    for _ in range(WARM_UP):
+        pipeline.run()
+    start = time.perf_counter()
+    for _ in range(batches):
+        pipeline.run()
+        advance()
+    return batches * batch_size / (time.perf_counter() - start)

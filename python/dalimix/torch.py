@@ -1,0 +1,107 @@
+"""Batch mixing for PyTorch tensors, in the training step instead of in the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import torch
+
+import dalimix
+from dalimix.draws import Draws
+from dalimix.methods import Method
+
+
+class BatchMixer:
+    """``images, targets = mixer(images, labels)`` for tensors on the CPU or on a CUDA device.
+
+    Args:
+        method: e.g. ``dalimix.CutMix()``.
+        num_classes: C; needed for integer labels in the dense form.
+        mean, std, dtype, layout, output_layout, smoothing, form: as of `dalimix.compose` and `dalimix.soft_labels`;
+            dtype is a torch dtype, and layout is ``"CHW"`` unless given.
+        generator: `torch.Generator` for the random numbers; None: torch's default one.
+
+    Raises:
+        ModuleNotFoundError: when called with a CUDA tensor, if CuPy is missing.
+        TypeError, ValueError: as of `dalimix.compose` and `dalimix.soft_labels`.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        num_classes: int | None = None,
+        *,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        dtype: torch.dtype | None = None,
+        layout: str = "CHW",
+        output_layout: str | None = None,
+        smoothing: float = 0.0,
+        form: Literal["dense", "pair"] = "dense",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.method, self.num_classes = method, num_classes
+        self._pixels: dict[str, Any] = {"mean": mean, "std": std, "layout": layout, "output_layout": output_layout}
+        self._pixels["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
+        self._labels: dict[str, Any] = {"num_classes": num_classes, "smoothing": smoothing, "form": form}
+        self._size = slice(layout.index("H"), layout.index("W") + 1)
+        self.generator = generator or torch.default_generator
+
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor, heatmaps: torch.Tensor | None = None) -> Any:
+        """Mix one batch.
+
+        Args:
+            images: uint8, float16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]. Not modified.
+            labels: on the same device; integer [B], or floating [B, C].
+            heatmaps: float32 [B, g, g], for methods that read them.
+
+        Returns:
+            ``(images, targets)`` on the same device; targets are float32 [B, C], or in the pair form
+            ``(labels, labels of the partners, float32 [B, 2] weights)``.
+        """
+        draws = dalimix.draw(self.method, len(images), self.generator)
+        with _stream_of(images):
+            drawn = _put(draws, images.device)
+            maps = None if heatmaps is None else _array(heatmaps)
+            plan = dalimix.plan(self.method, drawn, tuple(images.shape[1:][self._size]), maps)
+            mixed = dalimix.compose(_array(images), plan, **self._pixels)
+            targets = dalimix.soft_labels(_array(labels), plan, **self._labels)
+            return torch.from_dlpack(mixed), _tensors(targets)
+
+
+def _tensors(targets: Any) -> Any:
+    return tuple(map(torch.from_dlpack, targets)) if isinstance(targets, tuple) else torch.from_dlpack(targets)
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    """The tensor as a NumPy or CuPy array, uncopied."""
+    if tensor.device.type == "cpu":
+        return tensor.detach().numpy()
+    import cupy
+
+    return cupy.from_dlpack(tensor.detach())
+
+
+def _put(draws: Draws, device: torch.device) -> Draws:
+    """The draws on the device of the images."""
+    if device.type == "cpu":
+        return draws
+    import cupy
+
+    lam = None if draws.lam is None else cupy.asarray(draws.lam)
+    members = tuple(_put(member, device) for member in draws.members)
+    return Draws(cupy.asarray(draws.partner), lam, cupy.asarray(draws.uniform), members)
+
+
+def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
+    """torch's current stream as CuPy's, so that the work of both stays in order."""
+    if images.device.type == "cpu":
+        return nullcontext()
+    if find_spec("cupy") is None:
+        raise ModuleNotFoundError("CUDA tensors need CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+    import cupy
+
+    return cupy.cuda.ExternalStream(torch.cuda.current_stream(images.device).cuda_stream, images.device.index)

@@ -1,0 +1,82 @@
+"""BatchMixer: the array functions on torch tensors."""
+
+import numpy as np
+import pytest
+
+import dalimix
+from tests.conftest import need_gpu, random_images
+
+torch = pytest.importorskip("torch")
+from dalimix.torch import BatchMixer  # noqa: E402  (needs torch)
+
+MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request):
+    if request.param == "cuda":
+        need_gpu(request)
+    return request.param
+
+
+def seeded(seed=3):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(device="cpu"):
+    images = torch.from_numpy(random_images(6, 32, 48)).permute(0, 3, 1, 2).contiguous()
+    return images.to(device), torch.arange(6, device=device)
+
+
+@pytest.mark.parametrize("method", [dalimix.CutMix(), dalimix.Mixup(), dalimix.RandomChoice()], ids=lambda m: m.name)
+def test_equals_the_array_functions(device, method):
+    images, labels = batch(device)
+    mixer = BatchMixer(method, 6, mean=MEAN, std=STD, dtype=torch.float16, smoothing=0.1, generator=seeded())
+    mixed, targets = mixer(images, labels)
+    plan = dalimix.plan(method, dalimix.draw(method, 6, seeded()), (32, 48))
+    expected = dalimix.compose(images.cpu().numpy(), plan, None, MEAN, STD, "float16", "CHW")
+    assert mixed.device.type == targets.device.type == device
+    assert np.array_equal(mixed.cpu().numpy(), expected)
+    assert np.array_equal(targets.cpu().numpy(), dalimix.soft_labels(np.arange(6), plan, 6, 0.1))
+
+
+def test_pair_form(device):
+    images, labels = batch(device)
+    _, (own, other, weight) = BatchMixer(dalimix.CutMix(), form="pair", generator=seeded())(images, labels)
+    plan = dalimix.plan(dalimix.CutMix(), dalimix.draw(dalimix.CutMix(), 6, seeded()), (32, 48))
+    assert torch.equal(own.cpu(), torch.arange(6))
+    assert np.array_equal(other.cpu().numpy(), plan.partner)
+    assert np.array_equal(weight.cpu().numpy(), plan.weight)
+
+
+def test_hwc_layout_and_successive_batches_differ():
+    images, labels = torch.from_numpy(random_images(6, 32, 48)), torch.arange(6)
+    mixer = BatchMixer(dalimix.CutMix(), 6, layout="HWC", output_layout="CHW", generator=seeded())
+    (first, _), (second, _) = mixer(images, labels), mixer(images, labels)
+    assert first.shape == (6, 3, 32, 48)
+    assert not torch.equal(first, second)
+
+
+def test_channels_last_memory_is_read_rightly():
+    images, labels = batch()
+    strided = images.to(memory_format=torch.channels_last)
+    first, _ = BatchMixer(dalimix.CutMix(), 6, generator=seeded())(images, labels)
+    second, _ = BatchMixer(dalimix.CutMix(), 6, generator=seeded())(strided, labels)
+    assert torch.equal(first, second)
+
+
+def test_inputs_stay_as_they_are():
+    images, labels = batch()
+    kept = images.clone()
+    BatchMixer(dalimix.Mixup(), 6)(images, labels)
+    assert torch.equal(images, kept)
+
+
+def test_bad_input():
+    images, labels = batch()
+    with pytest.raises(ValueError, match="num_classes is missing"):
+        BatchMixer(dalimix.CutMix())(images, labels)
+    with pytest.raises(ValueError, match="labels has 5 entries but images has batch size 6"):
+        BatchMixer(dalimix.CutMix(), 6)(images, labels[:5])
+    with pytest.raises(TypeError, match="images must have dtype"):
+        BatchMixer(dalimix.CutMix(), 6)(images.double(), labels)
