@@ -43,7 +43,7 @@ setup(
         **CUDA,
         "torch": ["torch>=2.4"],
         "demo": DEMO,
-        "test": ["build", "clang-format", "mypy", "pytest", "ruff", "torch>=2.4", *DEMO],
+        "test": ["build", "clang-format", "mypy", "pytest", "ruff", "setuptools>=77", "torch>=2.4", *DEMO],
         "bench": ["kornia", "rich", "torch>=2.4"],
     },
     entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},

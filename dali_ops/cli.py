@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dali_ops.device import default_device
+from dali_ops.device import device_name, usable_device
 from dalimix import METHODS
 
 
@@ -48,16 +48,15 @@ def _demo(options: argparse.Namespace) -> None:
 
     from dali_ops.demo import demo
 
-    demo(options.out, options.device or default_device(), Console())
+    demo(options.out, usable_device(options.device), Console())
 
 
 def _preview(options: argparse.Namespace) -> None:
-    from dali_ops.device import device_name
     from dali_ops.folder import ImageFolder
     from dali_ops.preview import preview
     from dali_ops.sheet import draw_sheet
 
-    device, folder = options.device or default_device(), ImageFolder.scan(options.root)
+    device, folder = usable_device(options.device), ImageFolder.scan(options.root)
     rows = [
         row
         for name in options.method

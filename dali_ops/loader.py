@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dali_ops.device import default_device
+from dali_ops.device import usable_device
 from dali_ops.folder import ImageFolder, first_unreadable
 from dali_ops.pipelines import READER, training_pipeline, validation_pipeline
 from dalimix import Method
@@ -19,7 +19,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 class ImageFolderLoader:
     """Batches of an image folder as torch tensors, mixed inside the DALI pipeline.
 
-    ``for images, targets in loader`` goes through one epoch.
+    ``for images, targets in loader`` goes through one epoch. A loop that is left early is finished by the next one.
 
     Args:
         root: folder with one sub-folder per class.
@@ -73,7 +73,7 @@ class ImageFolderLoader:
     ) -> None:
         self._folder = ImageFolder.scan(root)
         self.classes = self._folder.classes
-        self.device = device or default_device()
+        self.device = usable_device(device)
         self._batch_size = batch_size
         self._drop_last = training if drop_last is None else drop_last
         self._check(root, method, training)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from nvidia.dali.pipeline import do_not_convert
 
 import dalimix
 from dali_ops import bridge
+from dali_ops.device import check_device
 from dali_ops.draws import draw, flatten, unflatten
 from dalimix import Method, MixPlan, checks
 from dalimix.backend import Array, array_module
@@ -75,7 +75,8 @@ def mix(
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
     """
     _check(method, heatmaps, num_classes, layout, output_layout, smoothing, form, mean, std)
-    device = _checked_device(device or images.device)
+    device = device or images.device
+    check_device(device)
     mixer = _Mixer(
         method, num_classes, mirror is not None, mean, std, _numpy_dtype(dtype), layout, output_layout, smoothing, form,
         return_plan,
@@ -155,14 +156,6 @@ def _check(
     checks.form(form, smoothing)
     if any(isinstance(value, DataNode) for value in per_channel):
         raise TypeError("mean and std must be numbers, got a pipeline node")
-
-
-def _checked_device(device: str) -> str:
-    if device not in ("cpu", "gpu"):
-        raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
-    if device == "gpu" and find_spec("cupy") is None:
-        raise ModuleNotFoundError("device='gpu' needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
-    return device
 
 
 def _moved(node: DataNode, device: str) -> DataNode:

@@ -7,6 +7,7 @@ pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn, types  # noqa: E402
 
 import dali_ops  # noqa: E402
+import dali_ops.device  # noqa: E402
 import dalimix  # noqa: E402
 from dali_ops import bridge  # noqa: E402
 from dali_ops.draws import draw, flatten, unflatten  # noqa: E402
@@ -264,9 +265,7 @@ def test_mean_must_be_numbers():
 
 
 def test_gpu_without_cupy(monkeypatch):
-    from dali_ops.mix import mix
-
-    monkeypatch.setitem(mix.__globals__, "find_spec", lambda name: None)
+    monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"device='gpu' needs CuPy: pip install 'dalimix\[cuda13\]'"):
         build(lambda: dali_ops.cutmix(*images_and_labels(), num_classes=BATCH, device="gpu"))
 

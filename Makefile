@@ -1,0 +1,62 @@
+# `make demo`: set up and see photographs mixed. `make test`: set up and run every test and check.
+PYTHON ?= python3
+CXX ?= g++
+VENV ?= .venv
+# Which CUDA the packages are for; without a GPU either will do.
+CUDA ?= $(shell nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12' && echo 12 || echo 13)
+
+BIN = $(VENV)/bin
+SOURCES = $(wildcard kernels/*.cu kernels/*.cuh tests/host/*.h tests/kernels/*.cu)
+PINNED = setup.py pyproject.toml constraints.txt
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/dalimix demo
+
+test: $(VENV)/.test check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(SOURCES)
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info python/*.egg-info tests/host/.cache
+
+$(VENV)/.demo: $(PINNED)
+	$(call need_python)
+	$(call install,cuda$(CUDA)$(comma)demo)
+	@touch $@
+
+$(VENV)/.test: $(PINNED)
+	$(call need_python)
+	$(call need_compiler)
+	$(call install,cuda$(CUDA)$(comma)torch$(comma)test)
+	@touch $@ $(VENV)/.demo
+
+comma := ,
+
+define install
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+endef
+
+define need_python
+	@command -v $(PYTHON) >/dev/null || { echo "missing: $(PYTHON) (Python 3.10 or newer; or: make PYTHON=...)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "missing: Python 3.10 or newer; this is $$($(PYTHON) --version)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "missing: Python's venv (Debian: apt install python3-venv)"; exit 1; }
+endef
+
+define need_compiler
+	@command -v $(CXX) >/dev/null || { echo "missing: a C++ compiler (Debian: apt install g++; or: make CXX=...)"; exit 1; }
+endef

@@ -1,0 +1,117 @@
+"""How fast `compose` is: uint8 HWC images to normalised CHW (or HWC), mixed.
+
+    python benchmarks/bench_compose.py [--device cpu|gpu] [--batch 64 …] [--json FILE]
+
+On the CPU: the NumPy twin against timm's way written with torch on one thread. On a GPU: the kernel against a device
+copy of the same bytes. Every result is checked before it is timed; inputs are rotated through more memory than the
+caches hold. GB/s count every byte of input and output once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import medians, on_cpu, on_gpu, print_table, save
+
+import dalimix
+from dali_ops.device import usable_device
+from dalimix import CutMix, Mixup
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+METHODS = {
+    "CutMix, per batch": CutMix(per="batch", pairing="flip"),
+    "CutMix, per sample": CutMix(),
+    "Mixup, per batch": Mixup(per="batch", pairing="flip"),
+    "Mixup, per sample": Mixup(),
+}
+CACHES = 256 << 20  # bytes; more than the last cache of any device here
+
+
+def main() -> None:
+    options = arguments()
+    device = usable_device(options.device)
+    bench = {"cpu": bench_cpu, "gpu": bench_gpu}[device]
+    rows = [row for batch in options.batch or {"cpu": [64], "gpu": [64, 256, 1024]}[device]
+            for row in bench(batch, options.size, options.rounds)]  # fmt: skip
+    print_table(rows)
+    if device == "cpu":
+        print("left out: the CUDA kernel (no GPU used)")
+    save(options.json, device, rows)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "gpu"])
+    parser.add_argument("--batch", type=int, nargs="+")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--json", type=Path, help="write the results here, too")
+    return parser.parse_args()
+
+
+def pictures(batch: int, size: int) -> list[np.ndarray]:
+    """Enough different batches to outlast the caches, three at least."""
+    rng = np.random.default_rng(0)
+    count = max(3, CACHES // (batch * size * size * 9) + 1)
+    return [rng.integers(0, 256, (batch, size, size, 3), np.uint8) for _ in range(min(count, 8))]
+
+
+def row(name: str, batch: int, ms: float, size: int, itemsize: int, other: str, other_ms: float) -> dict[str, Any]:
+    moved = batch * size * size * 3 * (1 + itemsize)
+    return {
+        "what": name, "batch": batch, "median ms": ms, "GB/s": moved / ms / 1e6,
+        "compared with": other, "its median ms": other_ms, "its time ÷ ours": other_ms / ms,
+    }  # fmt: skip
+
+
+def bench_cpu(batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
+    import timm_way
+
+    images, rows = pictures(batch, size), []
+    for name, method in METHODS.items():
+        plan = dalimix.plan(method, dalimix.draw(method, batch, 0), (size, size))
+        for dtype in ("float16", "float32"):
+            peer = timm_way.compose if method.per == "batch" else timm_way.compose_each
+            runs = {
+                "twin": lambda k, plan=plan, dtype=dtype: normalised(images[k % len(images)], plan, dtype),
+                "timm": lambda k, plan=plan, dtype=dtype, peer=peer: peer(images[k % len(images)], plan, MEAN, STD, dtype),
+            }
+            assert np.allclose(runs["twin"](0), runs["timm"](0), atol=0.02), f"{name}: the results differ"
+            ms = medians(runs, rounds, on_cpu)
+            itemsize = np.dtype(dtype).itemsize
+            rows.append(row(f"{name}, {dtype}", batch, ms["twin"], size, itemsize, "timm's way", ms["timm"]))
+    return rows
+
+
+def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CHW") -> Any:
+    return dalimix.compose(images, plan, mean=MEAN, std=STD, dtype=dtype, output_layout=layout)
+
+
+def bench_gpu(batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
+    import cupy
+
+    on_host, rows = pictures(batch, size), []
+    images = [cupy.asarray(picture) for picture in on_host]
+    moved = images[0].nbytes * 3  # uint8 in, float16 out
+    sources = [cupy.random.randint(0, 256, moved // 2, dtype=cupy.uint8) for _ in images]
+    target = cupy.empty_like(sources[0])
+    for name, method in METHODS.items():
+        plan = dalimix.plan(method, dalimix.draw(method, batch, 0), (size, size))
+        put = dalimix.MixPlan(*(cupy.asarray(array) for array in plan.arrays()))
+        for layout in ("CHW", "HWC"):
+            runs = {
+                "ours": lambda k, put=put, layout=layout: normalised(images[k % len(images)], put, "float16", layout),
+                "copy": lambda k: cupy.copyto(target, sources[k % len(sources)]),
+            }
+            expected = normalised(on_host[0], plan, "float16", layout)
+            assert np.array_equal(runs["ours"](0).get(), expected), f"{name}: kernel and twin differ"
+            ms = medians(runs, rounds * 5, on_gpu)
+            rows.append(row(f"{name}, {layout} float16", batch, ms["ours"], size, 2, "device copy", ms["copy"]))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What the benchmarks share: interleaved timing, the surroundings, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
+
+
+def on_cpu(run: Run, index: int) -> float:
+    """Milliseconds of one run."""
+    start = time.perf_counter()
+    run(index)
+    return (time.perf_counter() - start) * 1e3
+
+
+def on_gpu(run: Run, index: int) -> float:
+    """Milliseconds between two CUDA events around one run."""
+    import cupy
+
+    start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    run(index)
+    end.record()
+    end.synchronize()
+    return cupy.cuda.get_elapsed_time(start, end)
+
+
+def medians(runs: dict[str, Run], rounds: int, timer: Callable[[Run, int], float]) -> dict[str, float]:
+    """Median milliseconds of each. They take turns, so that whatever disturbs the machine disturbs all alike."""
+    spans: dict[str, list[float]] = {name: [] for name in runs}
+    for index in range(-max(2, rounds // 5), rounds):
+        for name, run in runs.items():
+            span = timer(run, index)
+            if index >= 0:  # the first rounds warm up
+                spans[name].append(span)
+    return {name: statistics.median(times) for name, times in spans.items()}
+
+
+def surroundings(device: str) -> dict[str, Any]:
+    """Date, versions, and the processor or GPU."""
+    packages = {name: _version(name) for name in ("dalimix", "numpy", "torch", "cupy-cuda13x", "cupy-cuda12x")}
+    found = {"date": date.today().isoformat(), "python": platform.python_version(), "device": _name(device)}
+    return found | {name: number for name, number in packages.items() if number}
+
+
+def save(path: Path | None, device: str, rows: list[dict[str, Any]]) -> None:
+    if path:
+        path.write_text(json.dumps({"surroundings": surroundings(device), "rows": rows}, indent=1) + "\n")
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    texts = [[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    table = [list(rows[0]), *texts]
+    widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
+    for line in table:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _name(device: str) -> str:
+    if device == "gpu":
+        import cupy
+
+        return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"].decode()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,57 @@
+"""The command line, from the command to the PNG."""
+
+import io
+
+import pytest
+
+pytest.importorskip("nvidia.dali")
+image = pytest.importorskip("PIL.Image")
+rich = pytest.importorskip("rich.console")
+pytest.importorskip("skimage")
+
+from dali_ops import cli, demo  # noqa: E402
+from dali_ops.photos import make_photo_folder  # noqa: E402
+from dalimix import METHODS  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return make_photo_folder(tmp_path_factory.mktemp("demo") / "photos")
+
+
+def test_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "BATCHES", 1)
+    report = io.StringIO()
+    demo.demo(tmp_path, "cpu", rich.Console(file=report, width=100))
+    text = report.getvalue()
+    assert "device: CPU" in text
+    assert all(name in text for name in ("no mixing", *METHODS, "images/s", "sheet.png"))
+    with image.open(tmp_path / "sheet.png") as sheet:
+        assert min(sheet.size) > 1000
+
+
+def test_preview(photos, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    arguments = ["preview", str(photos), "--method", "cutmix", "mixup", "--count", "1", "--size", "64", "--device", "cpu"]
+    assert cli.main([*arguments, "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    with image.open(out) as sheet:
+        assert sheet.size[0] > 500
+
+
+def test_preview_of_one_class_and_of_fewer_images_than_a_batch(photos, tmp_path):
+    root = tmp_path / "root"
+    (root / "cat").mkdir(parents=True)
+    for path in sorted((photos / "cat").iterdir())[:3]:
+        (root / "cat" / path.name).write_bytes(path.read_bytes())
+    out = tmp_path / "new" / "folder" / "sheet.png"
+    assert cli.main(["preview", str(root), "--out", str(out), "--device", "cpu"]) == 0
+    assert out.exists()
+
+
+def test_errors_are_one_line(tmp_path, capsys):
+    assert cli.main(["preview", str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err == f"dalimix: {tmp_path / 'nowhere'} is not a folder\n"
+    with pytest.raises(SystemExit):
+        cli.main(["preview", str(tmp_path), "--method", "nonsense"])
+    assert "invalid choice: 'nonsense'" in capsys.readouterr().err

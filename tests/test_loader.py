@@ -1,0 +1,201 @@
+"""ImageFolderLoader, and the folder it reads."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+image = pytest.importorskip("PIL.Image")
+
+from nvidia.dali import types  # noqa: E402
+
+import dali_ops.device  # noqa: E402
+from dali_ops import ImageFolderLoader  # noqa: E402
+from dali_ops.folder import ImageFolder, first_unreadable  # noqa: E402
+from dali_ops.pipelines import training_pipeline  # noqa: E402
+from dalimix import CutMix, Mixup, RandomChoice  # noqa: E402
+from tests.pipelines import run, same  # noqa: E402
+
+CLASSES = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
+PER_CLASS = 5
+COUNT = len(CLASSES) * PER_CLASS
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Fifteen JPEGs of one colour each, of different sizes; the colour names the class."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, colour in CLASSES.items():
+        (folder / name).mkdir()
+        for k in range(PER_CLASS):
+            image.new("RGB", (60 + k, 50 + 2 * k), colour).save(folder / name / f"{k}.jpg", quality=95)
+    return folder
+
+
+def load(root, method=None, batch_size=4, **options):
+    options = {"size": 32, "num_threads": 2, "device": "cpu", "seed": 1, "mean": 0, "std": 1, **options}
+    return ImageFolderLoader(root, method, batch_size, **options)
+
+
+def class_of(images):
+    """The class whose colour each image [B, 3, H, W] has on average."""
+    colours = torch.tensor(list(CLASSES.values()), dtype=torch.float32)
+    return torch.cdist(images.float().mean((2, 3)), colours).argmin(1)
+
+
+def test_training_batches_are_mixed_and_their_labels_tell_how(root):
+    for images, targets in load(root, Mixup(alpha=5.0), dtype="float32"):
+        colours = torch.tensor(list(CLASSES.values()), dtype=torch.float32)
+        assert images.shape == (4, 3, 32, 32)
+        assert images.dtype == targets.dtype == torch.float32
+        assert torch.allclose(images.mean((2, 3)), targets @ colours, atol=3)  # JPEG keeps colours to a few steps
+
+
+def test_plain_batches_carry_class_numbers(root):
+    loader = load(root, None)
+    for images, labels in loader:
+        assert labels.dtype == torch.int64
+        assert torch.equal(class_of(images), labels)
+    assert loader.classes == list(CLASSES)
+
+
+@pytest.mark.parametrize(("drop_last", "sizes"), [(True, [4, 4, 4]), (False, [4, 4, 4, 3])])
+def test_length_and_the_last_batch(root, drop_last, sizes):
+    for method in (None, CutMix()):
+        loader = load(root, method, drop_last=drop_last)
+        assert len(loader) == len(sizes)
+        for _ in range(3):
+            assert [len(images) for images, _ in loader] == sizes
+
+
+def test_an_epoch_has_every_image_once_in_an_order_that_seed_and_epoch_decide(root):
+    def epochs(seed):
+        loader = load(root, drop_last=False, seed=seed)
+        return [torch.cat([labels for _, labels in loader]).tolist() for _ in range(2)]
+
+    first = epochs(1)
+    assert all(sorted(labels) == sorted([0, 1, 2] * PER_CLASS) for labels in first)
+    assert first[0] != first[1]
+    assert first == epochs(1)
+    assert first[0] != epochs(2)[0]
+
+
+def test_the_same_seed_gives_the_same_batches(root):
+    first, second = (list(load(root, CutMix())) for _ in range(2))
+    for (images, targets), (images_again, targets_again) in zip(first, second, strict=True):
+        assert torch.equal(images, images_again)
+        assert torch.equal(targets, targets_again)
+
+
+def test_validation_goes_in_order_and_keeps_the_last_batch(root):
+    loader = load(root, training=False)
+    labels = torch.cat([labels for _, labels in loader])
+    assert labels.tolist() == sorted([0, 1, 2] * PER_CLASS)
+    assert len(loader) == 4
+    first, second = (torch.cat([images for images, _ in loader]) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_pair_form_dtype_and_layout(root):
+    loader = load(root, CutMix(), form="pair", dtype="float16", output_layout="HWC")
+    images, (own, other, weight) = next(iter(loader))
+    assert images.shape == (4, 32, 32, 3)
+    assert images.dtype == torch.float16
+    assert own.dtype == other.dtype == torch.int64
+    assert weight.shape == (4, 2)
+
+
+def test_smoothing(root):
+    _, targets = next(iter(load(root, CutMix(), smoothing=0.3)))
+    assert targets.min() == pytest.approx(0.1)
+
+
+def test_normalising_is_that_of_imagenet_by_default(root):
+    plain, normalised = (
+        next(iter(ImageFolderLoader(root, None, 4, size=32, training=False, device="cpu", **options)))[0]
+        for options in ({"mean": 0, "std": 1}, {})
+    )
+    mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+    expected = (plain - mean[:, None, None]) / std[:, None, None]
+    assert torch.allclose(normalised, expected, atol=1e-5)
+
+
+def test_one_class_only(root):
+    single = root.parent / "single"
+    (single / "red").mkdir(parents=True)
+    for path in (root / "red").iterdir():
+        (single / "red" / path.name).write_bytes(path.read_bytes())
+    _, targets = next(iter(load(single, CutMix())))
+    assert np.allclose(targets, np.ones((4, 1)))
+
+
+def test_a_batch_larger_than_the_data_set(root):
+    with pytest.raises(ValueError, match=rf"batch_size 16 is more than the {COUNT} images in .*: choose a smaller one"):
+        load(root, batch_size=16)
+    ((images, _),) = list(load(root, CutMix(), batch_size=16, drop_last=False))
+    assert len(images) == COUNT
+
+
+def test_an_unreadable_file_is_named(root, tmp_path):
+    broken = tmp_path / "data" / "red"
+    broken.mkdir(parents=True)
+    for path in (root / "red").iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    (broken / "2.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no image")
+    with pytest.raises(ValueError, match=r"data/red/2\.jpg cannot be decoded as an image"):
+        list(load(tmp_path / "data", CutMix(), batch_size=5))
+    assert first_unreadable(ImageFolder.scan(root).files) is None
+
+
+def test_folders_without_images(tmp_path):
+    with pytest.raises(ValueError, match="is not a folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="no class folders in .*: expected .*/CLASS/IMAGE"):
+        load(tmp_path)
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "notes.txt").write_text("no image")
+    with pytest.raises(ValueError, match=r"no image in .*cat"):
+        load(tmp_path)
+
+
+BAD = [
+    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+    ({"training": False}, ValueError, "mixing is for training"),
+    ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
+    ({"dtype": "bfloat16"}, TypeError, "dtype must be float32, float16, uint8, got 'bfloat16'"),
+    ({"form": "sparse"}, ValueError, "form must be 'dense' or 'pair', got 'sparse'"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD, ids=lambda v: str(v)[:30])
+def test_bad_options(root, options, error, message):
+    with pytest.raises(error, match=message):
+        load(root, CutMix(), **options)
+
+
+def test_the_gpu_is_never_given_up_silently(root, monkeypatch):
+    monkeypatch.setattr(dali_ops.device, "_device_count", lambda: 0)
+    with pytest.raises(ValueError, match="device='gpu', but there is no CUDA device"):
+        load(root, CutMix(), device="gpu")
+    assert load(root, CutMix(), device=None).device == "cpu"
+
+
+def test_an_abandoned_epoch_is_finished_by_the_next_loop(root):
+    loader = load(root, CutMix())
+    next(iter(loader))
+    assert [sum(1 for _ in loader) for _ in range(2)] == [len(loader) - 1, len(loader)]
+
+
+def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root):
+    def pipeline(**options):
+        normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}
+        runtime = {"batch_size": 4, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
+        folder = ImageFolder.scan(root)
+        return training_pipeline(folder, RandomChoice(), 32, "cpu", normalise, {"num_classes": 3}, **runtime, **options)
+
+    first = pipeline()
+    run(first, 6)  # an epoch has four batches
+    checkpoint = first.checkpoint()
+    following = run(first, 7)
+    assert same(following, run(pipeline(checkpoint=checkpoint), 7))
+    assert not same(following, run(pipeline(), 7))
