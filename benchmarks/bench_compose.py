@@ -1,6 +1,6 @@
 """How fast `compose` is: uint8 HWC images to normalised CHW (or HWC), mixed.
 
-    python benchmarks/bench_compose.py [--device cpu|gpu] [--batch 64 …] [--json FILE]
+    python benchmarks/bench_compose.py [--device cpu|gpu] [--batch 64 …] [--only CutMix] [--json FILE]
 
 On the CPU: the NumPy twin against timm's way written with torch on one thread. On a GPU: the kernel against a device
 copy of the same bytes. Every result is checked before it is timed; inputs are rotated through more memory than the
@@ -18,10 +18,10 @@ from harness import medians, on_cpu, on_gpu, print_table, save
 
 import dalimix
 from dali_ops.device import usable_device
-from dalimix import CutMix, Mixup
+from dalimix import CutMix, Method, Mixup
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-METHODS = {
+METHODS: dict[str, Method] = {
     "CutMix, per batch": CutMix(per="batch", pairing="flip"),
     "CutMix, per sample": CutMix(),
     "Mixup, per batch": Mixup(per="batch", pairing="flip"),
@@ -34,8 +34,9 @@ def main() -> None:
     options = arguments()
     device = usable_device(options.device)
     bench = {"cpu": bench_cpu, "gpu": bench_gpu}[device]
+    methods = {name: method for name, method in METHODS.items() if name.startswith(options.only)}
     rows = [row for batch in options.batch or {"cpu": [64], "gpu": [64, 256, 1024]}[device]
-            for row in bench(batch, options.size, options.rounds)]  # fmt: skip
+            for row in bench(methods, batch, options.size, options.rounds)]  # fmt: skip
     print_table(rows)
     if device == "cpu":
         print("left out: the CUDA kernel (no GPU used)")
@@ -47,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "gpu"])
     parser.add_argument("--batch", type=int, nargs="+")
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--only", default="", help="methods whose name begins with this")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--json", type=Path, help="write the results here, too")
     return parser.parse_args()
@@ -67,17 +69,19 @@ def row(name: str, batch: int, ms: float, size: int, itemsize: int, other: str, 
     }  # fmt: skip
 
 
-def bench_cpu(batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
+def bench_cpu(methods: dict[str, Method], batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
     import timm_way
 
     images, rows = pictures(batch, size), []
-    for name, method in METHODS.items():
+    for name, method in methods.items():
         plan = dalimix.plan(method, dalimix.draw(method, batch, 0), (size, size))
         for dtype in ("float16", "float32"):
             peer = timm_way.compose if method.per == "batch" else timm_way.compose_each
             runs = {
                 "twin": lambda k, plan=plan, dtype=dtype: normalised(images[k % len(images)], plan, dtype),
-                "timm": lambda k, plan=plan, dtype=dtype, peer=peer: peer(images[k % len(images)], plan, MEAN, STD, dtype),
+                "timm": lambda k, plan=plan, dtype=dtype, peer=peer: peer(
+                    images[k % len(images)], plan, MEAN, STD, dtype
+                ),
             }
             assert np.allclose(runs["twin"](0), runs["timm"](0), atol=0.02), f"{name}: the results differ"
             ms = medians(runs, rounds, on_cpu)
@@ -90,7 +94,7 @@ def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CH
     return dalimix.compose(images, plan, mean=MEAN, std=STD, dtype=dtype, output_layout=layout)
 
 
-def bench_gpu(batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
+def bench_gpu(methods: dict[str, Method], batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
     import cupy
 
     on_host, rows = pictures(batch, size), []
@@ -98,7 +102,7 @@ def bench_gpu(batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
     moved = images[0].nbytes * 3  # uint8 in, float16 out
     sources = [cupy.random.randint(0, 256, moved // 2, dtype=cupy.uint8) for _ in images]
     target = cupy.empty_like(sources[0])
-    for name, method in METHODS.items():
+    for name, method in methods.items():
         plan = dalimix.plan(method, dalimix.draw(method, batch, 0), (size, size))
         put = dalimix.MixPlan(*(cupy.asarray(array) for array in plan.arrays()))
         for layout in ("CHW", "HWC"):

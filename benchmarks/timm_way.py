@@ -16,9 +16,7 @@ from dalimix import MixPlan
 torch.set_num_threads(1)
 
 
-def compose(
-    images: np.ndarray, plan: MixPlan, mean: Sequence[float], std: Sequence[float], dtype: str
-) -> np.ndarray:
+def compose(images: np.ndarray, plan: MixPlan, mean: Sequence[float], std: Sequence[float], dtype: str) -> np.ndarray:
     """One box or one λ for the whole batch (timm's mode "batch"). uint8 [B, H, W, C] to `dtype` [B, C, H, W]."""
     batch = torch.from_numpy(images).permute(0, 3, 1, 2)
     lam = float(plan.blend[0])

@@ -23,7 +23,7 @@ from nvidia.dali import fn, ops
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
-from dalimix.backend import Array
+from dalimix.backend import Array, array_module
 
 Callback = Callable[..., Sequence[Array]]
 
@@ -120,11 +120,7 @@ def _by_sample(
     function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str] | None
 ) -> list[DataNode]:
     def callback(*batches: Sequence[Array]) -> Any:
-        if device == "cpu":
-            stack: Any = np.stack
-        else:
-            from cupy import stack
-        outputs = function(*(stack(batch) for batch in batches))
+        outputs = function(*(array_module(batch[0]).stack(batch) for batch in batches))
         outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
         return outputs[0] if num_outputs == 1 else outputs
 

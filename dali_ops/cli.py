@@ -60,9 +60,7 @@ def _preview(options: argparse.Namespace) -> None:
     rows = [
         row
         for name in options.method
-        for row in preview(
-            folder, METHODS[name](), device, count=options.count, size=options.size, seed=options.seed
-        )
+        for row in preview(folder, METHODS[name](), device, count=options.count, size=options.size, seed=options.seed)
     ]
     draw_sheet(rows, options.out, "dalimix preview", f"{options.root}, on {device_name(device)}")
     sys.stdout.write(f"{options.out}\n")

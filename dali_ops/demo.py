@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -46,14 +47,16 @@ def demo(out: Path, device: str, console: Console) -> None:
 
 def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device: str, console: Console) -> None:
     threads = os.cpu_count() or 1
-    table = Table("method", "images/s", title=f"JPEG file to finished batch of {BATCH_SIZE}, 224 × 224, {threads} threads")
+    table = Table(
+        "method", "images/s", title=f"JPEG file to finished batch of {BATCH_SIZE}, 224 × 224, {threads} threads"
+    )
     columns = TextColumn("{task.description:>14}"), BarColumn(), TextColumn("{task.completed}/{task.total} batches")
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         for name, method in methods.items():
             task = progress.add_task(name, total=BATCHES)
             rate = images_per_second(
                 folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
-                advance=lambda task=task: progress.advance(task),
+                advance=partial(progress.advance, task),
             )  # fmt: skip
             table.add_row(name, f"{rate:,.0f}")
     console.print(table)

@@ -67,7 +67,7 @@ def first_unreadable(files: Sequence[str]) -> str | None:
     return None
 
 
-@pipeline_def  # type: ignore[untyped-decorator]
+@pipeline_def
 def _decode_each(files: list[str]) -> object:
     encoded, _ = fn.readers.file(files=files, labels=[0] * len(files))
     return fn.decoders.image(encoded)

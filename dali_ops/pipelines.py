@@ -15,9 +15,14 @@ READER = "reader"
 RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
 
 
-@pipeline_def  # type: ignore[untyped-decorator]
+@pipeline_def
 def training_pipeline(
-    folder: ImageFolder, method: Method | None, size: int, device: str, normalise: dict[str, Any], options: dict[str, Any]
+    folder: ImageFolder,
+    method: Method | None,
+    size: int,
+    device: str,
+    normalise: dict[str, Any],
+    options: dict[str, Any],
 ) -> tuple[Any, ...]:
     """Shuffled after every epoch; random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
@@ -30,7 +35,7 @@ def training_pipeline(
         options: further keywords for `dali_ops.mix`.
     """
     encoded, labels = _read(folder, shuffle=True)
-    images, labels = random_crop(encoded, size, device), _scalar(labels)
+    images, labels = random_crop(encoded, size, device), _scalar(labels, device)
     mirror = fn.random.coin_flip()
     if method is None:
         return fn.crop_mirror_normalize(images, mirror=mirror, **normalise), labels
@@ -38,13 +43,13 @@ def training_pipeline(
     return (mixed, *targets) if isinstance(targets, tuple) else (mixed, targets)
 
 
-@pipeline_def  # type: ignore[untyped-decorator]
+@pipeline_def
 def validation_pipeline(folder: ImageFolder, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
     """In order; centre crop; class numbers."""
     encoded, labels = _read(folder, shuffle=False)
     images = fn.decoders.image(encoded, device=_decoder(device), output_type=types.RGB)
     images = fn.resize(images, resize_shorter=round(size * RESIZE_FOR_CROP))
-    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), _scalar(labels)
+    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), _scalar(labels, device)
 
 
 def random_crop(encoded: DataNode, size: int, device: str) -> DataNode:
@@ -67,6 +72,7 @@ def _decoder(device: str) -> str:
     return "mixed" if device == "gpu" else "cpu"
 
 
-def _scalar(labels: DataNode) -> DataNode:
-    """int64 scalars, which losses want; the reader gives int32 [1]."""
-    return fn.cast(fn.squeeze(labels, axes=0), dtype=types.INT64)
+def _scalar(labels: DataNode, device: str) -> DataNode:
+    """int64 scalars on the device of the images, which losses want; the reader gives int32 [1] on the CPU."""
+    scalars = fn.cast(fn.squeeze(labels, axes=0), dtype=types.INT64)
+    return scalars.gpu() if device == "gpu" else scalars

@@ -39,7 +39,7 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
     return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
 
 
-@pipeline_def  # type: ignore[untyped-decorator]
+@pipeline_def
 def _preview_pipeline(folder: ImageFolder, method: Method, device: str, size: int) -> tuple[Any, ...]:
     encoded, labels = fn.readers.file(files=folder.files, labels=folder.labels)
     images = random_crop(encoded, size, device)

@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from dalimix import MixPlan
 
 if TYPE_CHECKING:

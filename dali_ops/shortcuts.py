@@ -23,7 +23,9 @@ def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
         return mix(images, labels, method(**parameters), **options)
 
     operator.__name__ = operator.__qualname__ = method.name
-    operator.__doc__ = f"`dali_ops.mix` with `dalimix.{method.__name__}`; takes the keywords of both.\n\n{method.__doc__}"
+    operator.__doc__ = (
+        f"`dali_ops.mix` with `dalimix.{method.__name__}`; takes the keywords of both.\n\n{method.__doc__}"
+    )
     operator.__signature__ = _signature(method)  # type: ignore[attr-defined]
     return do_not_convert(operator)
 

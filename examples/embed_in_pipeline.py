@@ -1,6 +1,6 @@
 """CutMix in a DALI pipeline that you already have: two lines change.
 
-    python examples/embed_in_pipeline.py FOLDER        a folder with one sub-folder of images per class
+python examples/embed_in_pipeline.py FOLDER        a folder with one sub-folder of images per class
 """
 
 import sys
@@ -18,7 +18,13 @@ def pipeline(root, num_classes):
     jpegs, labels = fn.readers.file(file_root=root, random_shuffle=True)
     images = fn.decoders.image_random_crop(jpegs, device="cpu")
     images = fn.resize(images, size=[224, 224])
-    normalise = {"mean": MEAN, "std": STD, "dtype": types.FLOAT, "output_layout": "CHW", "mirror": fn.random.coin_flip()}
+    normalise = {
+        "mean": MEAN,
+        "std": STD,
+        "dtype": types.FLOAT,
+        "output_layout": "CHW",
+        "mirror": fn.random.coin_flip(),
+    }
     # before: images = fn.crop_mirror_normalize(images, **normalise)
     images, labels = dali_ops.cutmix(images, labels, num_classes=num_classes, **normalise)
     return images, labels

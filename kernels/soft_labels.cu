@@ -8,10 +8,10 @@ extern "C" __global__ void soft_labels(
     const int* __restrict__ partner,   // [B]
     const float* __restrict__ weight,  // [B, 2]
     int B, int classes,
-    float kept,                    // 1 - smoothing
-    float spread,                  // smoothing / classes
-    int* __restrict__ bad_label,   // [2] (1 + sample, its label) once a label is outside 0 .. classes - 1
-    float* __restrict__ output) {  // [B, classes]
+    float kept,                         // 1 - smoothing
+    float spread,                       // smoothing / classes
+    long long* __restrict__ bad_label,  // [3] (1 + sample, its label, classes) once a label is not in 0 .. classes - 1
+    float* __restrict__ output) {       // [B, classes]
   const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= static_cast<long long>(B) * classes) return;
   const int i = static_cast<int>(at / classes), c = static_cast<int>(at % classes), j = partner[i];
@@ -24,7 +24,8 @@ extern "C" __global__ void soft_labels(
   const float first = label == c, second = labels[j] == c;
   const bool bad = label < 0 || label >= classes || labels[j] < 0 || labels[j] >= classes;
   if (c == 0 && (label < 0 || label >= classes)) {
-    bad_label[1] = static_cast<int>(label);
+    bad_label[1] = label;
+    bad_label[2] = classes;
     bad_label[0] = i + 1;
   }
 #endif

@@ -12,7 +12,6 @@ import pytest
 
 import dalimix
 import dalimix.cuda.loader
-
 import dalimix.functional
 from dalimix import Draws, MixPlan
 from dalimix.cuda.soft_labels import _bad_label

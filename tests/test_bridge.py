@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
-from nvidia.dali import fn  # noqa: E402
+from nvidia.dali import fn
 
-from dali_ops import bridge  # noqa: E402
-from tests.pipelines import BATCH, build, images_and_labels, run, same  # noqa: E402
+from dali_ops import bridge
+from tests.pipelines import BATCH, build, images_and_labels, run, same
 
 
 @pytest.fixture(params=["whole batch", "by sample"])

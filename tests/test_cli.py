@@ -9,9 +9,9 @@ image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
-from dali_ops import cli, demo  # noqa: E402
-from dali_ops.photos import make_photo_folder  # noqa: E402
-from dalimix import METHODS  # noqa: E402
+from dali_ops import cli, demo
+from dali_ops.photos import make_photo_folder
+from dalimix import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,19 @@ def test_demo(tmp_path, monkeypatch):
 
 def test_preview(photos, tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    arguments = ["preview", str(photos), "--method", "cutmix", "mixup", "--count", "1", "--size", "64", "--device", "cpu"]
+    arguments = [
+        "preview",
+        str(photos),
+        "--method",
+        "cutmix",
+        "mixup",
+        "--count",
+        "1",
+        "--size",
+        "64",
+        "--device",
+        "cpu",
+    ]
     assert cli.main([*arguments, "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     with image.open(out) as sheet:

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("skimage")
 
-from dali_ops.photos import make_photo_folder  # noqa: E402
+from dali_ops.photos import make_photo_folder
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -7,14 +7,14 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
-from nvidia.dali import types  # noqa: E402
+from nvidia.dali import types
 
-import dali_ops.device  # noqa: E402
-from dali_ops import ImageFolderLoader  # noqa: E402
-from dali_ops.folder import ImageFolder, first_unreadable  # noqa: E402
-from dali_ops.pipelines import training_pipeline  # noqa: E402
-from dalimix import CutMix, Mixup, RandomChoice  # noqa: E402
-from tests.pipelines import run, same  # noqa: E402
+import dali_ops.device
+from dali_ops import ImageFolderLoader
+from dali_ops.folder import ImageFolder, first_unreadable
+from dali_ops.pipelines import training_pipeline
+from dalimix import CutMix, Mixup, RandomChoice
+from tests.pipelines import run, same
 
 CLASSES = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
 PER_CLASS = 5
@@ -150,7 +150,7 @@ def test_an_unreadable_file_is_named(root, tmp_path):
 def test_folders_without_images(tmp_path):
     with pytest.raises(ValueError, match="is not a folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="no class folders in .*: expected .*/CLASS/IMAGE"):
+    with pytest.raises(ValueError, match=r"no class folders in .*: expected .*/CLASS/IMAGE"):
         load(tmp_path)
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "notes.txt").write_text("no image")

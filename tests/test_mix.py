@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
-from nvidia.dali import fn, types  # noqa: E402
+from nvidia.dali import fn, types
 
-import dali_ops  # noqa: E402
-import dali_ops.device  # noqa: E402
-import dalimix  # noqa: E402
-from dali_ops import bridge  # noqa: E402
-from dali_ops.draws import draw, flatten, unflatten  # noqa: E402
-from dalimix import CutMix, MixPlan, Mixup, RandomChoice  # noqa: E402
-from tests.conftest import need_gpu, random_images  # noqa: E402
-from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same  # noqa: E402
+import dali_ops
+import dali_ops.device
+import dalimix
+from dali_ops import bridge
+from dali_ops.draws import draw, flatten, unflatten
+from dalimix import CutMix, MixPlan, Mixup, RandomChoice
+from tests.conftest import need_gpu, random_images
+from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
 NORMALISE = {"mean": MEAN, "std": STD, "dtype": types.FLOAT16, "output_layout": "CHW"}
@@ -172,14 +172,15 @@ def test_images_that_are_normalised_already(dtype):
 
 
 def test_layouts_are_passed_on():
-    def body(**options):
-        def inner():
-            return dali_ops.mix(*images_and_labels(**options), CutMix(), num_classes=BATCH, output_layout=wanted)[0]
+    def layout_of(layout, wanted):
+        def body():
+            return dali_ops.cutmix(*images_and_labels(layout=layout), num_classes=BATCH, output_layout=wanted)[0]
 
-        return inner
+        return build(body).run()[0].layout()
 
-    for layout, wanted, expected in (("HWC", None, "HWC"), ("CHW", None, "CHW"), ("HWC", "CHW", "CHW")):
-        assert build(body(layout=layout)).run()[0].layout() == expected
+    assert layout_of("HWC", None) == "HWC"
+    assert layout_of("CHW", None) == "CHW"
+    assert layout_of("HWC", "CHW") == "CHW"
 
 
 def test_the_layout_stays_when_the_plan_is_returned():

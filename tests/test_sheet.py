@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import dalimix
 import numpy as np
 import pytest
 
+import dalimix
 from dali_ops import photos
 from dali_ops.photos import make_photo_folder
 from dali_ops.sheet import GIVER, SheetRow, draw_sheet, label_in_words, rows_of_batch

@@ -7,7 +7,7 @@ import dalimix
 from tests.conftest import need_gpu, random_images
 
 torch = pytest.importorskip("torch")
-from dalimix.torch import BatchMixer  # noqa: E402  (needs torch)
+from dalimix.torch import BatchMixer
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 

@@ -26,7 +26,7 @@ class Draws:
     """
 
     partner: Array
-    lam: Array | None
+    lam: Array
     uniform: Array
     members: tuple[Draws, ...] = ()
 

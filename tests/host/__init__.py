@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def load_kernel(name: str, **defines: str | int) -> HostKernel:
     return _kept(name, tuple(sorted(defines.items())))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _kept(name: str, defines: tuple[tuple[str, str | int], ...]) -> HostKernel:
     return HostKernel(kernel_folder() / f"{name}.cu", **dict(defines))
 

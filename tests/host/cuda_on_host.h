@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
-#include <random>
 #include <tuple>
 #include <vector>
 
@@ -51,15 +50,15 @@ inline void __stcs(uint4* to, uint4 value) { *to = value; }
 namespace host {
 
 constexpr int WARP = 32;
-constexpr size_t STACK = 256 * 1024;
+constexpr size_t STACK = 64 * 1024;
 
 struct Fiber {
   ucontext_t context;
-  std::vector<char> stack = std::vector<char>(STACK);
   bool done = false;
 };
 
 inline std::vector<Fiber> fibers;
+inline char* stacks;  // STACK bytes for each, not cleared: that would take longer than most kernels
 inline ucontext_t scheduler;
 inline unsigned current;          // linear index of the running thread
 inline uint64_t exchanged[1024];  // one slot per thread, for shuffles
@@ -78,17 +77,21 @@ inline std::vector<unsigned> turns(unsigned count, unsigned order) {
   std::vector<unsigned> turn(count);
   std::iota(turn.begin(), turn.end(), 0u);
   if (order == 1) std::reverse(turn.begin(), turn.end());
-  if (order > 1) std::shuffle(turn.begin(), turn.end(), std::mt19937(order));
+  unsigned random = order;  // a linear congruential generator: <random> doubles the time to compile
+  for (unsigned left = order > 1 ? count : 0; left > 1; --left) {
+    random = random * 1664525u + 1013904223u;
+    std::swap(turn[left - 1], turn[(random >> 8) % left]);
+  }
   return turn;
 }
 
 inline void run_block(const std::vector<unsigned>& turn) {
-  for (Fiber& fiber : fibers) {
-    fiber.done = false;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack = {fiber.stack.data(), 0, fiber.stack.size()};
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, enter, 0);
+  for (size_t t = 0; t < fibers.size(); ++t) {
+    fibers[t].done = false;
+    getcontext(&fibers[t].context);
+    fibers[t].context.uc_stack = {stacks + t * STACK, 0, STACK};
+    fibers[t].context.uc_link = nullptr;
+    makecontext(&fibers[t].context, enter, 0);
   }
   for (bool alive = true; alive;) {  // one round per barrier
     alive = false;
@@ -108,11 +111,13 @@ inline void run(const unsigned* grid, const unsigned* block, unsigned order, voi
   blockDim = {block[0], block[1], block[2]};
   const unsigned count = block[0] * block[1] * block[2];
   fibers = std::vector<Fiber>(count);
+  stacks = new char[count * STACK];
   const auto turn = turns(count, order);
   for (unsigned b : turns(grid[0] * grid[1] * grid[2], order)) {
     blockIdx = {b % grid[0], b / grid[0] % grid[1], b / (grid[0] * grid[1])};
     run_block(turn);
   }
+  delete[] stacks;
 }
 
 // Kernel arguments as cuLaunchKernel takes them: an array of pointers to values.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def kernel_folder() -> Path:
     return Path(str(files("dalimix.kernels")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_kernel(name: str, **defines: str | int) -> Kernel:
     """The kernel of kernels/`name`.cu, compiled for the current device and kept for the life of the process.
 
@@ -31,7 +31,7 @@ def load_kernel(name: str, **defines: str | int) -> Kernel:
     return cupy.RawKernel(source, name, options=compile_options(**defines))
 
 
-@lru_cache(maxsize=None)
+@cache
 def compile_options(**defines: str | int) -> tuple[str, ...]:
     """Options for NVRTC. No fused multiply-add: the kernels round as NumPy rounds."""
     return (
@@ -52,7 +52,7 @@ def _cuda_headers() -> list[str]:
     return [folder] if folder else []
 
 
-@lru_cache(maxsize=None)
+@cache
 def _header_digest() -> str:
     """Digest of our .cuh files: CuPy's cache of compiled kernels looks at the .cu alone."""
     headers = sorted(kernel_folder().glob("*.cuh"))

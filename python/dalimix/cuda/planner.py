@@ -17,9 +17,7 @@ from dalimix.mix_plan import MixPlan
 THREADS = 128
 
 
-def launch_planner(
-    method: Method, draws: Draws, own: Sequence[Any] = (), into: MixPlan | None = None
-) -> MixPlan:
+def launch_planner(method: Method, draws: Draws, own: Sequence[Any] = (), into: MixPlan | None = None) -> MixPlan:
     """Launch the kernel ``method.name`` with one thread per image.
 
     Args:
@@ -30,14 +28,18 @@ def launch_planner(
     """
     size, columns = draws.uniform.shape
     plan = into or MixPlan.empty(array_module(draws.uniform), size)
-    shared = (draws.partner, draws.lam, draws.uniform, np.int32(columns), np.int32(size), *couple_arguments(method))
+    lam = draws.uniform if draws.lam is None else draws.lam  # something to point to where no λ is read
+    shared = (draws.partner, lam, draws.uniform, np.int32(columns), np.int32(size), *couple_arguments(method))
     launch_rows(method.name, size, (*shared, *own, *plan.arrays()))
     return plan
 
 
 def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:
-    """pairing, per and prob as kernels/plan.cuh takes them."""
-    return np.int32(PAIRINGS.index(method.pairing)), np.int32(PERS.index(method.per)), np.float64(method.prob)
+    """pairing, per and prob as kernels/plan.cuh takes them. The pairing is that of the methods inside, if any."""
+    innermost = method
+    while innermost.members:
+        innermost = innermost.members[0]
+    return np.int32(PAIRINGS.index(innermost.pairing)), np.int32(PERS.index(method.per)), np.float64(method.prob)
 
 
 def launch_rows(name: str, size: int, arguments: tuple[Any, ...]) -> None:

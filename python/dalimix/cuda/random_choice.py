@@ -13,9 +13,7 @@ from dalimix.methods import RandomChoice
 from dalimix.mix_plan import MixPlan
 
 
-def random_choice(
-    method: RandomChoice, draws: Draws, size: tuple[int, int], into: MixPlan | None = None
-) -> MixPlan:
+def random_choice(method: RandomChoice, draws: Draws, size: tuple[int, int], into: MixPlan | None = None) -> MixPlan:
     """Take each image's row from the plan of the method that is chosen for it."""
     xp, batch = array_module(draws.uniform), len(draws.uniform)
     plans = MixPlan.empty(xp, len(method.members), batch)  # one plan per member, side by side
@@ -23,11 +21,8 @@ def random_choice(
         slot = MixPlan(*(array[index] for array in plans.arrays()))
         getattr(cuda, member.name)(member, drawn, size, slot)
     plan = into or MixPlan.empty(xp, batch)
-    # Partners are those of the members; RandomChoice itself has none.
-    pairing = couple_arguments(method.members[0])[0]
-    _, per, prob = couple_arguments(method)
     cumulative = constant(xp, method.cumulative, "float64")
     counts = np.int32(len(method.members)), np.int32(batch)
-    inputs = (draws.partner, draws.uniform, cumulative, *plans.arrays(), *counts, pairing, per, prob)
+    inputs = (draws.partner, draws.uniform, cumulative, *plans.arrays(), *counts, *couple_arguments(method))
     launch_rows(method.name, batch, (*inputs, *plan.arrays()))
     return plan

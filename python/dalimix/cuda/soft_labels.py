@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -20,7 +20,7 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     xp, size = array_module(labels), len(labels)
     labels = xp.ascontiguousarray(labels, _nearest_dtype(labels))
     flag = _bad_label(xp)
-    _raise_if_set(flag, num_classes)
+    _raise_if_set(flag)
     output = xp.empty((size, num_classes), "float32")
     kernel = loader.load_kernel("soft_labels", LABEL=LABEL_TYPES[labels.dtype.name], DENSE=int(labels.ndim == 2))
     numbers = (np.int32(size), np.int32(num_classes), np.float32(1 - smoothing), np.float32(smoothing / num_classes))
@@ -35,23 +35,23 @@ def _nearest_dtype(labels: Array) -> str:
     return "int64" if labels.dtype.itemsize == 8 or labels.dtype == np.uint32 else "int32"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _bad_label(xp: ModuleType) -> np.ndarray:
-    """int32 [2] in memory that the kernel writes and the host reads without waiting: (1 + sample, label)."""
+    """int64 [3] in memory that the kernel writes and the host reads without waiting: (1 + sample, label, classes)."""
     if xp.__name__ == "cupy":
         import cupyx
 
-        return cupyx.zeros_pinned(2, np.int32)
-    return np.zeros(2, np.int32)
+        return cupyx.zeros_pinned(3, np.int64)
+    return np.zeros(3, np.int64)
 
 
 def _address(flag: np.ndarray) -> np.uintp:
     return np.uintp(flag.ctypes.data)
 
 
-def _raise_if_set(flag: np.ndarray, num_classes: int) -> None:
+def _raise_if_set(flag: np.ndarray) -> None:
     """Report a bad label of an earlier batch. The flag is not waited for: that would stop the host."""
-    sample, label = int(flag[0]) - 1, int(flag[1])
+    sample, label, classes = int(flag[0]) - 1, int(flag[1]), int(flag[2])
     if sample >= 0:
         flag[0] = 0
-        raise ValueError(f"label {label} of sample {sample} of an earlier batch is outside 0 .. {num_classes - 1}")
+        raise ValueError(f"label {label} of sample {sample} of an earlier batch is outside 0 .. {classes - 1}")

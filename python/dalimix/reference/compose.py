@@ -90,7 +90,7 @@ def _store(mixed: np.ndarray, scaling: Scaling | None, target: np.ndarray) -> No
     if mixed.dtype == target.dtype and scaling is None:
         target[:] = mixed
         return
-    scale, bias = scaling or ((1.0,) * mixed.shape[-1], (0.0,) * mixed.shape[-1])
+    scale, bias = scaling or ((1.0,) * mixed.shape[-1], (-0.0,) * mixed.shape[-1])  # −0: adding 0 would turn −0 into 0
     for c in range(mixed.shape[-1]):
         plane = np.ascontiguousarray(mixed[..., c])
         if plane.dtype == np.uint8 and target.dtype == np.float16:

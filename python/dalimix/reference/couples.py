@@ -53,6 +53,15 @@ def below(u: np.ndarray, n: Any) -> np.ndarray:
     return np.minimum((u.astype(np.float64) * n).astype(np.int32), np.int32(n) - np.int32(1))
 
 
+def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray) -> MixPlan:
+    """The plan with `rows` (fields of `MixPlan`, [B] or [B, k]) where an image is mixed; the others stay as they are."""
+    mixed = mixes(couple, draws, method)
+    plan = unmixed(len(mixed))
+    for name, values in {"partner": couple.partner, **rows}.items():
+        np.copyto(getattr(plan, name), values, where=mixed if values.ndim == 1 else mixed[:, None], casting="same_kind")
+    return plan
+
+
 def unmixed(size: int) -> MixPlan:
     """The plan that leaves every image as it is."""
     plan = MixPlan.empty(np, size)

@@ -7,20 +7,15 @@ import numpy as np
 from dalimix.draws import Draws
 from dalimix.methods import CutMix
 from dalimix.mix_plan import MixPlan
-from dalimix.reference.couples import below, couples, mixes, unmixed
+from dalimix.reference.couples import below, couples, mixed_plan
 
 
 def cutmix(method: CutMix, draws: Draws, size: tuple[int, int]) -> MixPlan:
     """Plan the box that is cut from xⱼ and pasted onto xᵢ."""
     couple = couples(draws.partner, method.pairing, method.per)
-    mixed = mixes(couple, draws, method)
     lam, u = draws.lam[couple.row], draws.uniform[couple.row]
     box = _box_of_area(lam, u, size) if method.ratio_minmax is None else _box_of_sides(method, u, size)
-    plan = unmixed(len(lam))
-    np.copyto(plan.partner, couple.partner, where=mixed)
-    np.copyto(plan.box, box, where=mixed[:, None])
-    np.copyto(plan.weight, _weight(method, lam, box, size), where=mixed[:, None])
-    return plan
+    return mixed_plan(method, draws, couple, box=box, weight=_weight(method, lam, box, size))
 
 
 def _box_of_area(lam: np.ndarray, u: np.ndarray, size: tuple[int, int]) -> np.ndarray:

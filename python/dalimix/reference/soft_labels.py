@@ -12,7 +12,8 @@ def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: 
     own, other = plan.weight[:, :1], plan.weight[:, 1:]
     if labels.ndim == 1:
         _check_range(labels, num_classes)
-        labels = (labels[:, None] == np.arange(num_classes)).astype(np.float32)
+        labels = labels[:, None] == np.arange(num_classes)
+    labels = labels.astype(np.float32, copy=False)
     y = own * labels + other * labels[plan.partner]
     return np.float32(1 - smoothing) * y + np.float32(smoothing / num_classes) * (own + other)
 

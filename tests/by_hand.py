@@ -1,0 +1,185 @@
+"""The formulas of the papers, one image and one pixel at a time, in plain Python.
+
+Slow and plain on purpose: what the NumPy twin and the kernels are measured against. Nothing here is vectorised over
+samples, and nothing is shared with the package but the containers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from dalimix import CutMix, Draws, Method, MixPlan, RandomChoice
+
+
+@dataclass
+class Row:
+    """The plan of one image; as it is made, that of an image which stays as it is."""
+
+    partner: int
+    weight: tuple[Any, Any] = (1.0, 0.0)
+    blend: Any = 1.0
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    shift: tuple[int, int] = (0, 0)
+
+
+def plan(method: Method, draws: Draws, size: tuple[int, int]) -> MixPlan:
+    return stack([_row(method, draws, i, size) for i in range(len(draws.partner))])
+
+
+def stack(rows: list[Row], tokens: np.ndarray | None = None) -> MixPlan:
+    return MixPlan(
+        partner=np.array([row.partner for row in rows], np.int32),
+        weight=np.array([row.weight for row in rows], np.float32),
+        blend=np.array([row.blend for row in rows], np.float32),
+        box=np.array([row.box for row in rows], np.int32),
+        shift=np.array([row.shift for row in rows], np.int32),
+        tokens=tokens,
+    )
+
+
+def _row(method: Method, draws: Draws, i: int, size: tuple[int, int]) -> Row:
+    partner, deciding = couple(draws.partner, i, method)
+    chance = float(draws.uniform[deciding, -1])
+    if chance >= method.prob:
+        return Row(i)
+    if isinstance(method, RandomChoice):
+        chosen = _chosen(method, float(draws.uniform[deciding, 0]))
+        return _row(method.methods[chosen], draws.members[chosen], i, size)
+    if partner == i:
+        return Row(i)
+    lam = draws.lam[deciding]
+    if isinstance(method, CutMix):
+        box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], size)
+        return Row(partner, _cutmix_weight(method, lam, box, size), box=box)
+    return Row(partner, (lam, np.float32(1) - lam), blend=lam)
+
+
+def couple(permutation: np.ndarray, i: int, method: Method) -> tuple[int, int]:
+    """The partner of image i, and the row of the draws that decides for it."""
+    partner = _partner([int(n) for n in permutation], i, _pairing(method), method.per)
+    if method.per == "batch":
+        return partner, 0
+    return partner, min(i, partner) if method.per == "pair" else i
+
+
+def _pairing(method: Method) -> str:
+    """A RandomChoice leaves it to the methods inside; where it matters, they all have the same."""
+    return _pairing(method.members[0]) if method.members else method.pairing
+
+
+def _partner(permutation: list[int], i: int, pairing: str, per: str) -> int:
+    count = len(permutation)
+    if pairing == "flip":
+        return count - 1 - i
+    if pairing == "roll":
+        return (i - 1) % count
+    if per != "pair":
+        return permutation[i]
+    place = permutation.index(i)  # neighbours in the permutation become partners: 0 and 1, 2 and 3, ...
+    neighbour = place + 1 if place % 2 == 0 else place - 1
+    return permutation[neighbour] if neighbour < count else i
+
+
+def _chosen(method: RandomChoice, u: float) -> int:
+    sums = list(accumulate(method.shares))
+    return next((m for m, total in enumerate(sums[:-1]) if u < total), len(sums) - 1)
+
+
+def _box(method: CutMix, lam: float, u: list[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    (top, bottom), (left, right) = (_side(method, lam, u[k], u[2 + k : 3 + k], n) for k, n in enumerate(size))
+    return top, left, bottom, right
+
+
+def _side(method: CutMix, lam: float, u: float, place: list[float], n: int) -> tuple[int, int]:
+    """First and last-but-one pixel along one axis of n pixels."""
+    if method.ratio_minmax is None:
+        half, centre = math.floor(n * math.sqrt(1 - lam)) // 2, math.floor(u * n)
+        return max(centre - half, 0), min(centre + half, n)
+    shortest, longest = (math.floor(n * ratio) for ratio in method.ratio_minmax)
+    side = shortest + math.floor(u * (longest - shortest + 1))
+    start = math.floor(place[0] * (n - side + 1))
+    return start, start + side
+
+
+def _cutmix_weight(method: CutMix, lam: Any, box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[Any, Any]:
+    if not method.correct_lam and method.ratio_minmax is None:
+        return lam, np.float32(1) - lam
+    top, left, bottom, right = box
+    pasted = (bottom - top) * (right - left) / (size[0] * size[1])
+    return 1 - pasted, pasted
+
+
+def compose(
+    images: np.ndarray,
+    plan: MixPlan,
+    mirror: np.ndarray | None = None,
+    mean: Any = None,
+    std: Any = None,
+    dtype: Any = None,
+    layout: str = "HWC",
+    output_layout: str | None = None,
+) -> np.ndarray:
+    """`dalimix.compose`, pixel by pixel."""
+    images = images if layout == "HWC" else images.transpose(0, 2, 3, 1)
+    output = np.empty(images.shape, images.dtype if dtype is None else dtype)
+    normalised = mean is not None or std is not None
+    scale, bias = _scaling(mean, std, images.shape[-1])
+    for i, y, x in np.ndindex(images.shape[:3]):
+        value = _pixel(images, plan, mirror, i, y, x)
+        output[i, y, x] = _cast(value * scale + bias if normalised else value, output.dtype)
+    return output if (output_layout or layout) == "HWC" else np.ascontiguousarray(output.transpose(0, 3, 1, 2))
+
+
+def _scaling(mean: Any, std: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(x − mean) / std as x·scale + bias, both rounded to float32."""
+    means = np.broadcast_to(np.float64(0 if mean is None else mean), channels)
+    stds = np.broadcast_to(np.float64(1 if std is None else std), channels)
+    return (1 / stds).astype(np.float32), (-means / stds).astype(np.float32)
+
+
+def _pixel(images: np.ndarray, plan: MixPlan, mirror: np.ndarray | None, i: int, y: int, x: int) -> np.ndarray:
+    """Float32 [C]: the mixed pixel of image i."""
+    partner, keep = int(plan.partner[i]), plan.blend[i]
+    dy, dx = plan.shift[i] if keep == 1 else (0, 0)
+    if _shows_partner(plan, i, y, x, images.shape):
+        return _seen(images, mirror, partner, y + dy, x + dx)
+    own = _seen(images, mirror, i, y, x)
+    if keep == 1:
+        return own
+    return own * keep + _seen(images, mirror, partner, y, x) * (np.float32(1) - keep)
+
+
+def _seen(images: np.ndarray, mirror: np.ndarray | None, n: int, y: int, x: int) -> np.ndarray:
+    """A pixel of image n as it looks after mirroring."""
+    assert 0 <= x < images.shape[2], "this plan reads outside the partner"
+    assert 0 <= y < images.shape[1], "this plan reads outside the partner"
+    flipped = mirror is not None and mirror[n]
+    return images[n, y, images.shape[2] - 1 - x if flipped else x].astype(np.float32)
+
+
+def _shows_partner(plan: MixPlan, i: int, y: int, x: int, shape: tuple[int, ...]) -> bool:
+    top, left, bottom, right = plan.box[i]
+    if top <= y < bottom and left <= x < right:
+        return True
+    if plan.tokens is None:
+        return False
+    _, rows, columns = plan.tokens.shape
+    return bool(plan.tokens[i, cell(y, shape[1], rows), cell(x, shape[2], columns)])
+
+
+def cell(pixel: int, n: int, g: int) -> int:
+    """The one cell r of g with ⌊r n / g⌋ <= pixel < ⌊(r + 1) n / g⌋."""
+    (found,) = (r for r in range(g) if r * n // g <= pixel < (r + 1) * n // g)
+    return found
+
+
+def _cast(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype != np.uint8:
+        with np.errstate(over="ignore"):  # too large for float16 is infinity
+            return value.astype(dtype)
+    return np.array([0 if math.isnan(v) else round(min(max(float(v), 0), 255)) for v in value], np.uint8)
