@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 	$(BIN)/dalimix demo
 
 test: $(VENV)/.test check
-	$(BIN)/python -m pytest
+	CXX=$(CXX) $(BIN)/python -m pytest
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ comma := ,
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
 endef
 
 define need_python

@@ -1,5 +1,7 @@
 """The distribution `dalimix`: import packages `dalimix` and `dali_ops`, and the CUDA sources as package data."""
 
+from pathlib import Path
+
 from setuptools import setup
 
 CUDA = {
@@ -25,7 +27,7 @@ setup(
     description="Batch mixing for NVIDIA DALI: CutMix, Mixup and relatives as CUDA kernels inside the pipeline",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     package_dir={"": "python", "dali_ops": "dali_ops", "dalimix.kernels": "kernels"},

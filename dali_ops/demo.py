@@ -47,9 +47,8 @@ def demo(out: Path, device: str, console: Console) -> None:
 
 def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device: str, console: Console) -> None:
     threads = os.cpu_count() or 1
-    table = Table(
-        "method", "images/s", title=f"JPEG file to finished batch of {BATCH_SIZE}, 224 × 224, {threads} threads"
-    )
+    console.print(f"from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
+    table = Table("method", "images/s")
     columns = TextColumn("{task.description:>14}"), BarColumn(), TextColumn("{task.completed}/{task.total} batches")
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         for name, method in methods.items():

@@ -39,8 +39,8 @@ class ImageFolderLoader:
         seed: of everything random; -1: a fresh one.
 
     Yields:
-        ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in the
-        pair form (int64 [B], int64 [B], float32 [B, 2]); without one int64 [B].
+        ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in
+        the pair form (int64 [B], int64 [B], float32 [B, 2]); without one int64 [B].
 
     Attributes:
         classes: names of the classes; their places are the class numbers.

@@ -1,4 +1,4 @@
-"""One function per method: ``cutmix(images, labels, alpha=1.0, …)`` for ``mix(images, labels, CutMix(alpha=1.0), …)``."""
+"""One function per method: ``cutmix(images, labels, alpha=1, …)`` is ``mix(images, labels, CutMix(alpha=1), …)``."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dalimix.cuda.loader import kernel_folder
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("DALIMIX_HOST_CACHE", HERE / ".cache"))
+COMPILER = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++20", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-w"]
 ORDERS = {"forward": 0, "reversed": 1, "shuffled": 12345}
 
@@ -78,7 +79,8 @@ def _library(path: Path, defines: tuple[tuple[str, str | int], ...]) -> Path:
     if not library.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}")
-        command = ["g++", *FLAGS, *sanitize, *symbols, f"-I{HERE}", f"-I{path.parent}", "-x", "c++", "-", "-o", str(part)]
+        places = [f"-I{HERE}", f"-I{path.parent}", "-o", str(part)]
+        command = [COMPILER, *FLAGS, *sanitize, *symbols, *places, "-x", "c++", "-"]
         done = subprocess.run(command, input=source, text=True, capture_output=True)
         assert done.returncode == 0, f"{path.name} does not compile for the CPU:\n{done.stderr}"
         part.rename(library)

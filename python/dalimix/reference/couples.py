@@ -54,7 +54,7 @@ def below(u: np.ndarray, n: Any) -> np.ndarray:
 
 
 def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray) -> MixPlan:
-    """The plan with `rows` (fields of `MixPlan`, [B] or [B, k]) where an image is mixed; the others stay as they are."""
+    """The plan with `rows` (fields of `MixPlan`, [B] or [B, k]) where an image is mixed; the others stay."""
     mixed = mixes(couple, draws, method)
     plan = unmixed(len(mixed))
     for name, values in {"partner": couple.partner, **rows}.items():
