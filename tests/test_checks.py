@@ -18,6 +18,9 @@ IMAGES = np.zeros((4, *SIZE, 3), np.uint8)
 LABELS = np.arange(4)
 
 
+FLIPPED = Mixup(per="pair", pairing="flip")
+
+
 @pytest.mark.parametrize("cls", [Mixup, CutMix, RandomChoice])
 @pytest.mark.parametrize(
     ("given", "message"),
@@ -62,6 +65,7 @@ def test_ratio_minmax(ratios: Any) -> None:
         ({"pairing": "flip"}, "pairing belongs to the methods inside, got 'flip'"),
         ({"per": "pair"}, "per='pair' needs methods with per='pair' and one pairing"),
         ({"per": "pair", "methods": [Mixup(per="pair"), CutMix(per="pair", pairing="flip")]}, ".* one pairing"),
+        ({"per": "pair", "methods": [RandomChoice([FLIPPED], per="pair"), Mixup(per="pair")]}, ".* one pairing"),
     ],
 )
 def test_random_choice(given: dict[str, Any], message: str) -> None:
@@ -117,7 +121,7 @@ def test_heatmaps_for_a_method_that_reads_none() -> None:
 
 
 MIRRORS = [
-    (np.zeros(3, np.int32), ValueError, r"mirror must be \[4\], one entry per image, got shape \(3, 1\)"),
+    (np.zeros(3, np.int32), ValueError, r"mirror must be \[4\], one entry per image, got shape \(3,\)"),
     (np.zeros((4, 2), np.int32), ValueError, r"mirror must be \[4\], one entry per image, got shape \(4, 2\)"),
     (np.zeros(4, np.float32), TypeError, "mirror must be integer or bool, got float32"),
 ]
@@ -148,6 +152,9 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
         ({"mean": [1, 2]}, ValueError, "mean has 2 entries but images has 3 channels"),
         ({"std": [1, 2, 3, 4]}, ValueError, "std has 4 entries but images has 3 channels"),
         ({"mean": [1] * 32, "layout": "CHW"}, ValueError, "mean has 32 entries but images has 6 channels"),
+        ({"std": float("nan")}, ValueError, r"mean and std must be finite, got .* and \(nan, nan, nan\)"),
+        ({"mirror": [0, 1, 0, 1]}, TypeError, "expected a NumPy or CuPy array, got builtins.list"),
+        ({"output_layout": ""}, ValueError, "layout must be one of .*, got ''"),
         ({"std": 0}, ValueError, r"std must not be 0, got \(0.0, 0.0, 0.0\)"),
         ({"std": [1, 0, 1]}, ValueError, r"std must not be 0, got \(1.0, 0.0, 1.0\)"),
     ],

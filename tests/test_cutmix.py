@@ -9,7 +9,8 @@ import pytest
 
 import dalimix
 from dalimix import CutMix, Draws
-from tests.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, check_plan
+from tests import by_hand
+from tests.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, assert_same_plan, check_plan
 
 VARIANTS = [
     {},
@@ -80,6 +81,16 @@ def test_box_does_not_move_by_rounding_to_float32(backend: Any) -> None:
     size = (1 << 24, 3)
     box, _ = one_box(backend, CutMix(), 1 - 2**-20, [BELOW_ONE, 0], size)
     assert box[0] == (1 << 24) - 1 - (1 << 14) // 2
+
+
+def test_sides_grow_at_the_same_lam_everywhere(backend: Any) -> None:
+    """λ at which n √(1 − λ) is just a whole number, and its neighbours: a square root in float32 is one pixel off."""
+    n = 224
+    exact = np.float32(1 - (np.arange(1, n + 1) / n) ** 2)
+    lam = np.concatenate([exact, np.nextafter(exact, np.float32(0)), np.nextafter(exact, np.float32(1))]).clip(0, 1)
+    batch = len(lam)
+    draws = Draws(np.roll(np.arange(batch, dtype=np.int32), 1), lam, np.full((batch, 3), 0.5, np.float32))
+    assert_same_plan(backend.plan(CutMix(), draws, (n, n)), by_hand.plan(CutMix(), draws, (n, n)))
 
 
 def test_every_box_lies_inside_and_is_worth_its_area() -> None:

@@ -31,11 +31,11 @@ def test_lam_is_the_share_of_the_first_image(backend: Any) -> None:
 
 
 def test_prob_is_compared_as_float64(backend: Any) -> None:
-    """A chance just below the float32 nearest to 0.1 mixes nobody whose number is that float32."""
-    draws = Draws(np.array([1, 0], np.int32), np.full(2, 0.5, np.float32), np.full((2, 1), 0.1, np.float32))
-    assert float(np.float32(0.1)) > 0.1
-    assert backend.plan(Mixup(prob=0.1), draws, (8, 8)).blend.tolist() == [1, 1]
-    assert backend.plan(Mixup(prob=0.100001), draws, (8, 8)).blend.tolist() == [0.5, 0.5]
+    """The float32 nearest to 0.1 lies above it, that nearest to 0.7 below: as float32, neither number is below prob."""
+    for prob, mixed in ((0.1, False), (0.7, True)):
+        draws = Draws(np.array([1, 0], np.int32), np.full(2, 0.5, np.float32), np.full((2, 1), prob, np.float32))
+        assert (float(np.float32(prob)) < prob) == mixed
+        assert backend.plan(Mixup(prob=prob), draws, (8, 8)).blend.tolist() == [0.5 if mixed else 1] * 2
 
 
 def test_plan_does_not_depend_on_the_size(backend: Any) -> None:

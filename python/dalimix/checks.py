@@ -52,12 +52,12 @@ def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
 def mirror(array: Array | None, size: int) -> Array | None:
     if array is None:
         return None
+    array_module(array)
     if array.dtype.kind not in "iub":
         raise TypeError(f"mirror must be integer or bool, got {array.dtype}")
-    array = array.reshape(len(array), -1)
-    if array.shape != (size, 1):
+    if array.shape not in ((size,), (size, 1)):
         raise ValueError(f"mirror must be [{size}], one entry per image, got shape {array.shape}")
-    return array[:, 0]
+    return array.reshape(size)
 
 
 def draws(method: Method, drawn: Draws) -> None:
@@ -82,6 +82,8 @@ def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tupl
     stds = _per_channel("std", 1.0 if std is None else std, channels)
     if 0 in stds:
         raise ValueError(f"std must not be 0, got {stds}")
+    if not np.isfinite((*means, *stds)).all():
+        raise ValueError(f"mean and std must be finite, got {means} and {stds}")
     return tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
 
 
@@ -95,8 +97,9 @@ def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tu
 def labels(array: Array, size: int) -> Array:
     """Integer [B], or floating [B, C]."""
     array_module(array)
-    batch("labels", array, size)
-    if array.dtype.kind in "iu" and array.size == size:
+    if array.ndim:
+        batch("labels", array, size)
+    if array.dtype.kind in "iu" and array.shape in ((size,), (size, 1)):
         return array.reshape(size)
     if array.dtype.kind == "f" and array.ndim == 2:
         return array

@@ -81,7 +81,7 @@ def compose(
     mirror = checks.mirror(mirror, len(images))
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1])
     dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)
-    output_layout = checks.layout(output_layout or layout)
+    output_layout = checks.layout(layout if output_layout is None else output_layout)
     backend = backend_of(images, plan.partner, mirror)
     return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout)
 

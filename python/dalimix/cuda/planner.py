@@ -35,11 +35,8 @@ def launch_planner(method: Method, draws: Draws, own: Sequence[Any] = (), into: 
 
 
 def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:
-    """pairing, per and prob as kernels/plan.cuh takes them. The pairing is that of the methods inside, if any."""
-    innermost = method
-    while innermost.members:
-        innermost = innermost.members[0]
-    return np.int32(PAIRINGS.index(innermost.pairing)), np.int32(PERS.index(method.per)), np.float64(method.prob)
+    """pairing, per and prob as kernels/plan.cuh takes them."""
+    return np.int32(PAIRINGS.index(method.partners)), np.int32(PERS.index(method.per)), np.float64(method.prob)
 
 
 def launch_rows(name: str, size: int, arguments: tuple[Any, ...]) -> None:

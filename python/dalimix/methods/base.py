@@ -43,6 +43,11 @@ class Method:
         """The methods of which this one is made."""
         return ()
 
+    @property
+    def partners(self) -> str:
+        """The pairing that decides who gives."""
+        return self.pairing
+
     def __post_init__(self) -> None:
         self._require(0 <= self.prob <= 1, "prob must be in [0, 1]", self.prob)
         self._require(self.per in PERS, f"per must be one of {PERS}", self.per)

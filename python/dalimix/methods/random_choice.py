@@ -41,13 +41,18 @@ class RandomChoice(Method):
         proper = min(self.shares) >= 0 and isclose(sum(self.shares), 1, abs_tol=1e-6)
         self._require(proper, "p must be chances that add up to 1", self.p)
         self._require(self.pairing == "random", "pairing belongs to the methods inside", self.pairing)
-        kinds = sorted({(member.per, member.pairing) for member in self.methods})
+        kinds = sorted({(member.per, member.partners) for member in self.methods})
         together = self.per != "pair" or (len(kinds) == 1 and kinds[0][0] == "pair")
         self._require(together, "per='pair' needs methods with per='pair' and one pairing", kinds)
 
     @property
     def shares(self) -> tuple[float, ...]:
         return tuple(self.p or ())
+
+    @property
+    def partners(self) -> str:
+        """That of the methods inside; where it matters, with ``per="pair"``, they agree."""
+        return self.methods[0].partners
 
     @property
     def uniforms(self) -> int:

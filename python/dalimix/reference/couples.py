@@ -20,11 +20,11 @@ class Couples:
     row: np.ndarray
 
 
-def couples(permutation: np.ndarray, pairing: str, per: str) -> Couples:
+def couples(method: Method, permutation: np.ndarray) -> Couples:
     size = len(permutation)
     own = np.arange(size, dtype=np.int32)
-    partner = _partners(permutation, own, pairing, mutual=per == "pair")
-    row = {"sample": own, "pair": np.minimum(own, partner), "batch": np.zeros_like(own)}[per]
+    partner = _partners(permutation, own, method.partners, mutual=method.per == "pair")
+    row = {"sample": own, "pair": np.minimum(own, partner), "batch": np.zeros_like(own)}[method.per]
     return Couples(partner, row)
 
 

@@ -12,7 +12,7 @@ from dalimix.reference.couples import below, couples, mixed_plan
 
 def cutmix(method: CutMix, draws: Draws, size: tuple[int, int]) -> MixPlan:
     """Plan the box that is cut from xⱼ and pasted onto xᵢ."""
-    couple = couples(draws.partner, method.pairing, method.per)
+    couple = couples(method, draws.partner)
     lam, u = draws.lam[couple.row], draws.uniform[couple.row]
     box = _box_of_area(lam, u, size) if method.ratio_minmax is None else _box_of_sides(method, u, size)
     return mixed_plan(method, draws, couple, box=box, weight=_weight(method, lam, box, size))

@@ -12,7 +12,7 @@ from dalimix.reference.couples import couples, mixed_plan
 
 def mixup(method: Mixup, draws: Draws, size: tuple[int, int]) -> MixPlan:
     """Plan λ xᵢ + (1 − λ) xⱼ."""
-    couple = couples(draws.partner, method.pairing, method.per)
+    couple = couples(method, draws.partner)
     lam = draws.lam[couple.row]
     weight = np.stack([lam, np.float32(1) - lam], axis=1)
     return mixed_plan(method, draws, couple, blend=lam, weight=weight)

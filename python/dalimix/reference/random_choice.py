@@ -6,7 +6,7 @@ import numpy as np
 
 import dalimix.reference as reference
 from dalimix.draws import Draws
-from dalimix.methods import Method, RandomChoice
+from dalimix.methods import RandomChoice
 from dalimix.mix_plan import MixPlan
 from dalimix.reference.couples import couples, unmixed
 
@@ -15,7 +15,7 @@ def random_choice(method: RandomChoice, draws: Draws, size: tuple[int, int]) -> 
     """Take each image's row from the plan of the method that is chosen for it."""
     members = zip(method.members, draws.members, strict=True)
     plans = [getattr(reference, member.name)(member, drawn, size) for member, drawn in members]
-    row = couples(draws.partner, _pairing(method), method.per).row
+    row = couples(method, draws.partner).row
     u = draws.uniform[row].astype(np.float64)
     chosen = np.searchsorted(np.array(method.cumulative[:-1]), u[:, 0], side="right")
     plan = unmixed(len(row))
@@ -24,8 +24,3 @@ def random_choice(method: RandomChoice, draws: Draws, size: tuple[int, int]) -> 
         mixed = (u[:, 1] < method.prob).reshape(-1, *[1] * (rows.ndim - 1))
         np.copyto(target, rows, where=mixed)
     return plan
-
-
-def _pairing(method: Method) -> str:
-    """Partners are those of the methods inside; RandomChoice itself has none."""
-    return _pairing(method.members[0]) if method.members else method.pairing
