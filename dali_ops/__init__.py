@@ -1,5 +1,10 @@
 """dalimix inside NVIDIA DALI: mixing operators for pipelines, and a loader of image folders."""
 
+from importlib.util import find_spec
+
+if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
+    raise ModuleNotFoundError("dali_ops needs NVIDIA DALI: pip install 'dalimix[cuda13]' (or cuda12)")
+
 from dali_ops.loader import ImageFolderLoader
 from dali_ops.mix import mix
 from dali_ops.shortcuts import cutmix, mixup

@@ -64,12 +64,14 @@ def _define_operator() -> Any:
     except (AttributeError, RuntimeError, TypeError):  # another DALI, without the operator or the factory
         return None
 
-    class WholeBatch(base):  # type: ignore[misc, valid-type]
+    class Mix(base):  # type: ignore[misc, valid-type]
+        """Its name stands in DALI's error messages."""
+
         def __init__(self, callback: Callback, **kwargs: Any) -> None:
             self.callback = callback  # DALI knows it by its id alone: it must live as long as the operator
             super().__init__(function_id=id(callback), **kwargs)
 
-    return WholeBatch
+    return Mix
 
 
 _WholeBatch = _define_operator()

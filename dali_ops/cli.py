@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dali_ops.device import device_name, usable_device
-from dalimix import METHODS
+from dalimix import METHODS, __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, TypeError, ModuleNotFoundError) as error:
+    except ImportError as error:
+        sys.stderr.write(f"dalimix: {error} (the command line needs: pip install 'dalimix[demo]')\n")
+        return 1
+    except (ValueError, TypeError, OSError) as error:
         sys.stderr.write(f"dalimix: {error}\n")
         return 1
     return 0
@@ -24,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dalimix", description="Batch mixing inside NVIDIA DALI pipelines.")
+    parser.add_argument("--version", action="version", version=f"dalimix {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
@@ -36,11 +40,19 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("root", type=Path, help="folder with one sub-folder of images per class")
     preview.add_argument("--method", nargs="+", choices=METHODS, default=["cutmix"], help="default: cutmix")
     preview.add_argument("--out", type=Path, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
-    preview.add_argument("--count", type=int, default=6, help="rows per method (default: %(default)s)")
-    preview.add_argument("--size", type=int, default=224, help="side of the images in pixels (default: %(default)s)")
-    preview.add_argument("--seed", type=int, default=0, help="of crops and mixes (default: %(default)s)")
+    preview.add_argument("--count", type=_positive, default=6, help="rows per method (default: %(default)s)")
+    preview.add_argument(
+        "--size", type=_positive, default=224, help="side of the images, pixels (default: %(default)s)"
+    )
+    preview.add_argument("--seed", type=_positive, default=1, help="of crops and mixes (default: %(default)s)")
     preview.set_defaults(run=_preview)
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
+    return int(text)
 
 
 def _demo(options: argparse.Namespace) -> None:

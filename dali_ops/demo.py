@@ -47,7 +47,7 @@ def demo(out: Path, device: str, console: Console) -> None:
 
 def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device: str, console: Console) -> None:
     threads = os.cpu_count() or 1
-    console.print(f"from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
+    console.print(f"roughly, from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
     table = Table("method", "images/s")
     columns = TextColumn("{task.description:>14}"), BarColumn(), TextColumn("{task.completed}/{task.total} batches")
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:

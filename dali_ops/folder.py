@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pnm", ".ppm", 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Files and labels below a root, in the order of torchvision's ImageFolder.
+    """Files and labels below a root, in the order of torchvision's ImageFolder; hidden ones are left out.
 
     Attributes:
         files: paths, sorted within each class.
@@ -36,7 +37,7 @@ class ImageFolder:
         root = Path(root)
         if not root.is_dir():
             raise ValueError(f"{root} is not a folder")
-        classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
         images = [_images(root / name) for name in classes]
         empty = [name for name, found in zip(classes, images, strict=True) if not found]
         if not classes or empty:
@@ -53,7 +54,19 @@ class ImageFolder:
 
 
 def _images(folder: Path) -> list[str]:
-    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+    found = []
+    for place, _, names in sorted(os.walk(folder, followlinks=True)):
+        found += [os.path.join(place, name) for name in sorted(names) if _is_image(name)]
+    return found
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not _hidden(name)
+
+
+def _hidden(name: str) -> bool:
+    """What systems and editors leave behind: ._x.jpg, .ipynb_checkpoints."""
+    return name.startswith(".")
 
 
 def first_unreadable(files: Sequence[str]) -> str | None:
@@ -65,6 +78,17 @@ def first_unreadable(files: Sequence[str]) -> str | None:
         except RuntimeError:
             return file
     return None
+
+
+def name_unreadable(error: RuntimeError, files: Sequence[str]) -> None:
+    """Raise a ValueError with the file that a pipeline could not read or decode: DALI's `error` may not name it.
+
+    All files are decoded anew to find it; the epoch is lost anyway.
+    """
+    if "decoders" in str(error) or "readers" in str(error):
+        file = first_unreadable(files)
+        if file is not None:
+            raise ValueError(f"{file} cannot be decoded as an image") from error
 
 
 @pipeline_def

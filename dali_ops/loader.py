@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dali_ops.device import usable_device
-from dali_ops.folder import ImageFolder, first_unreadable
+from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.pipelines import READER, training_pipeline, validation_pipeline
-from dalimix import Method
+from dalimix import Method, checks
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
+CHANNELS = 3  # images are decoded to RGB
 
 
 class ImageFolderLoader:
@@ -48,7 +49,8 @@ class ImageFolderLoader:
 
     Raises:
         ValueError: a folder without images, a batch larger than the data set while the last is dropped, a method with
-            ``training=False``; while iterating, a file that cannot be decoded, by name.
+            ``training=False``, smoothing or pairs without a method; while iterating, a file that cannot be decoded,
+            by name.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
 
@@ -76,7 +78,11 @@ class ImageFolderLoader:
         self.device = usable_device(device)
         self._batch_size = batch_size
         self._drop_last = training if drop_last is None else drop_last
-        self._check(root, method, training)
+        self._check(root, method, training, size)
+        checks.form(form, smoothing)
+        checks.scaling(mean, std, CHANNELS)
+        if method is None and (smoothing or form != "dense"):
+            raise ValueError(f"smoothing and form are for mixed batches, but method is None; got {smoothing}, {form!r}")
         normalise = {"mean": mean, "std": std, "dtype": dali_type(dtype), "output_layout": output_layout}
         runtime: dict[str, Any] = {
             "batch_size": batch_size,
@@ -95,9 +101,12 @@ class ImageFolderLoader:
             self._outputs = ["images", "labels", "partner_labels", "weights"]
         self._batches = self._iterator(pipeline)
 
-    def _check(self, root: str | Path, method: Method | None, training: bool) -> None:
-        if self._batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self._batch_size}")
+    def _check(self, root: str | Path, method: Method | None, training: bool, size: int) -> None:
+        for name, value in {"batch_size": self._batch_size, "size": size}.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+        if method is not None:
+            checks.method(method)
         if method is not None and not training:
             raise ValueError("mixing is for training: with training=False, method must be None")
         if not len(self):
@@ -123,24 +132,16 @@ class ImageFolderLoader:
         return full + (rest > 0 and not self._drop_last)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        batches = iter(self._batches)
         while True:
             try:
-                batch = next(batches)[0]
+                batch = next(self._batches)[0]
             except StopIteration:
                 return
             except RuntimeError as error:
-                self._name_the_file(error)
+                name_unreadable(error, self._folder.files)
                 raise
             images, *targets = (batch[name] for name in self._outputs)
             yield images, targets[0] if len(targets) == 1 else tuple(targets)
-
-    def _name_the_file(self, error: RuntimeError) -> None:
-        """DALI does not say which file it could not decode: look for it, now that the epoch is lost anyway."""
-        if "decoders" in str(error):
-            file = first_unreadable(self._folder.files)
-            if file is not None:
-                raise ValueError(f"{file} cannot be decoded as an image") from error
 
 
 def dali_type(name: str) -> Any:

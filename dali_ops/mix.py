@@ -74,13 +74,23 @@ def mix(
             RuntimeError with the message of the ValueError inside.
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
     """
-    _check(method, heatmaps, num_classes, layout, output_layout, smoothing, form, mean, std)
+    mixer = _Mixer(
+        method=method,
+        num_classes=num_classes,
+        mirrored=mirror is not None,
+        mean=mean,
+        std=std,
+        dtype=None if dtype is None else _numpy_dtype(dtype),
+        layout=layout,
+        output_layout=output_layout,
+        smoothing=smoothing,
+        form=form,
+        return_plan=return_plan,
+    )
+    if heatmaps is not None:
+        raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
     device = device or images.device
     check_device(device)
-    mixer = _Mixer(
-        method, num_classes, mirror is not None, mean, std, _numpy_dtype(dtype), layout, output_layout, smoothing, form,
-        return_plan,
-    )  # fmt: skip
     inputs = [images, labels, *flatten(draw(method, seed)), *_mirror_node(mirror)]
     # An output takes on the layout of the input in its place, provided there are as many inputs as outputs.
     inputs += [images] * (mixer.num_outputs - len(inputs))
@@ -89,7 +99,7 @@ def mix(
     return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Mixer:
     """The callback: whole batches in, whole batches out."""
 
@@ -104,6 +114,20 @@ class _Mixer:
     smoothing: float
     form: Literal["dense", "pair"]
     return_plan: bool
+
+    def __post_init__(self) -> None:
+        """Refuse at once what needs no data to be refused."""
+        checks.method(self.method)
+        checks.form(self.form, self.smoothing)
+        for name in (self.layout, self.output_layout):
+            checks.layout("HWC" if name is None else name)
+        if self.num_classes is not None:
+            checks.class_count(self.num_classes)
+        if isinstance(self.mean, DataNode) or isinstance(self.std, DataNode):
+            raise TypeError("mean and std must be numbers, got a pipeline node")
+        per_channel: list[Any] = [self.mean, self.std]
+        channels = max(map(np.size, per_channel))  # how many there are, only the images will tell
+        checks.scaling(self.mean, self.std, channels)
 
     @property
     def num_outputs(self) -> int:
@@ -135,29 +159,6 @@ class _Mixer:
         return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)
 
 
-def _check(
-    method: Method,
-    heatmaps: DataNode | None,
-    num_classes: int | None,
-    layout: str | None,
-    output_layout: str | None,
-    smoothing: float,
-    form: str,
-    *per_channel: Any,
-) -> None:
-    if not isinstance(method, Method):
-        raise TypeError(f"method must be a mixing method such as dalimix.CutMix(), got {method!r}")
-    if heatmaps is not None:
-        raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    for name in (layout, output_layout):
-        checks.layout(name or "HWC")
-    checks.form(form, smoothing)
-    if any(isinstance(value, DataNode) for value in per_channel):
-        raise TypeError("mean and std must be numbers, got a pipeline node")
-
-
 def _moved(node: DataNode, device: str) -> DataNode:
     if node.device == device:
         return node
@@ -165,17 +166,20 @@ def _moved(node: DataNode, device: str) -> DataNode:
 
 
 def _mirror_node(mirror: DataNode | int | None) -> list[DataNode]:
-    if mirror is None:
-        return []
-    return [mirror if isinstance(mirror, DataNode) else fn.constant(idata=int(mirror), shape=[1])]
+    if mirror is None or isinstance(mirror, DataNode):
+        return [] if mirror is None else [mirror]
+    if not isinstance(mirror, int):
+        raise TypeError(f"mirror must be a pipeline node or an integer, got {mirror!r}")
+    return [fn.constant(idata=int(mirror), shape=[1])]
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype | None:
-    if dtype is None:
-        return None
+def _numpy_dtype(dtype: Any) -> np.dtype:
+    """From DALI's, NumPy's or torch's."""
     if isinstance(dtype, types.DALIDataType):
         dtype = types.to_numpy_type(dtype)
-    return checks.output_dtype(dtype, np.dtype(dtype), normalised=False)
+    if type(dtype).__module__ == "torch":
+        dtype = str(dtype).removeprefix("torch.")
+    return checks.output_dtype(dtype, np.dtype("uint8"), normalised=False)
 
 
 def _guess_layout(shape: tuple[int, ...]) -> str:

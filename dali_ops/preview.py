@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
-from dali_ops.folder import ImageFolder
+from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.mix import mix
 from dali_ops.pipelines import random_crop
 from dali_ops.sheet import SheetRow, rows_of_batch
@@ -35,7 +35,11 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
     runtime = {"num_threads": 2, "device_id": 0 if device == "gpu" else None, "seed": seed}
     batch_size = min(BATCH, len(folder.files))
     pipeline = _preview_pipeline(folder.shuffled(seed), method, device, size, batch_size=batch_size, **runtime)
-    outputs = pipeline.run()
+    try:
+        outputs = pipeline.run()
+    except RuntimeError as error:
+        name_unreadable(error, folder.files)
+        raise
     return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
 
 

@@ -16,9 +16,13 @@ from dalimix import CutMix, Method, Mixup
 
 def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
     """`mix` with `method`, whose parameters are given as keywords among those of `mix`."""
-    own = {field.name for field in fields(method)}
+    own, signature = {field.name for field in fields(method)}, _signature(method)
 
     def operator(images: DataNode, labels: DataNode, **options: Any) -> tuple[Any, ...]:
+        unknown = options.keys() - signature.parameters.keys()
+        if unknown:
+            known = ", ".join(list(signature.parameters)[2:])
+            raise TypeError(f"{method.name} got unknown keywords {sorted(unknown)}; it takes {known}")
         parameters = {name: options.pop(name) for name in own & options.keys()}
         return mix(images, labels, method(**parameters), **options)
 
@@ -26,7 +30,7 @@ def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
     operator.__doc__ = (
         f"`dali_ops.mix` with `dalimix.{method.__name__}`; takes the keywords of both.\n\n{method.__doc__}"
     )
-    operator.__signature__ = _signature(method)  # type: ignore[attr-defined]
+    operator.__signature__ = signature  # type: ignore[attr-defined]
     return do_not_convert(operator)
 
 

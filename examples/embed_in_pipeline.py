@@ -31,6 +31,8 @@ def pipeline(root, num_classes):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit(__doc__)
     root = Path(sys.argv[1])
     images, labels = pipeline(str(root), sum(path.is_dir() for path in root.iterdir())).run()
     print("images", images.as_tensor().shape(), "soft labels", labels.as_tensor().shape())

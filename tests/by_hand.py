@@ -7,13 +7,13 @@ samples, and nothing is shared with the package but the containers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from dalimix import CutMix, Draws, Method, MixPlan, RandomChoice
+from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Row:
 
 
 def plan(method: Method, draws: Draws, size: tuple[int, int]) -> MixPlan:
-    return stack([_row(method, draws, i, size) for i in range(len(draws.partner))])
+    return replace(stack([_row(method, draws, i, size) for i in range(len(draws.partner))]), size=size)
 
 
 def stack(rows: list[Row], tokens: np.ndarray | None = None) -> MixPlan:
@@ -53,6 +53,8 @@ def _row(method: Method, draws: Draws, i: int, size: tuple[int, int]) -> Row:
     if partner == i:
         return Row(i)
     lam = draws.lam[deciding]
+    if not isinstance(method, (CutMix, Mixup)):
+        raise NotImplementedError(f"write the formula of {method} here")
     if isinstance(method, CutMix):
         box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], size)
         return Row(partner, _cutmix_weight(method, lam, box, size), box=box)

@@ -51,15 +51,15 @@ class Backend:
             members = tuple(self.put(member) for member in value.members)
             return Draws(self.put(value.partner), self.put(value.lam), self.put(value.uniform), members)
         if isinstance(value, MixPlan):
-            return MixPlan(*(self.put(array) for array in vars(value).values()))
+            return MixPlan(**{name: self.put(array) for name, array in vars(value).items()})
         return self.xp.asarray(value) if isinstance(value, np.ndarray) else value
 
     def get(self, value: Any) -> Any:
         if isinstance(value, MixPlan):
-            return MixPlan(*(self.get(array) for array in vars(value).values()))
+            return MixPlan(**{name: self.get(array) for name, array in vars(value).items()})
         if isinstance(value, tuple):
             return tuple(self.get(item) for item in value)
-        return value.get() if self.name == "cuda" and value is not None else value
+        return value.get() if hasattr(value, "get") else value
 
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         moved = {key: self.put(value) for key, value in kwargs.items()}

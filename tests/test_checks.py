@@ -18,6 +18,7 @@ IMAGES = np.zeros((4, *SIZE, 3), np.uint8)
 LABELS = np.arange(4)
 
 
+WRONG_WAY = np.zeros((4, 3, 6, 32), np.uint8)
 FLIPPED = Mixup(per="pair", pairing="flip")
 
 
@@ -55,8 +56,8 @@ def test_ratio_minmax(ratios: Any) -> None:
     ("given", "message"),
     [
         ({"methods": []}, "methods must not be empty"),
-        ({"methods": [Mixup(), "cutmix"]}, "methods must be mixing methods"),
-        ({"methods": [Mixup, CutMix]}, "methods must be mixing methods"),
+        ({"methods": [Mixup(), "cutmix"]}, "methods must be instances of mixing methods"),
+        ({"methods": [Mixup, CutMix]}, "methods must be instances of mixing methods"),
         ({"p": [1.0]}, r"p must have 2 chances, one per method, got \(1.0,\)"),
         ({"p": [0.2, 0.3, 0.5]}, "p must have 2 chances"),
         ({"p": [0.5, 0.6]}, "p must be chances that add up to 1"),
@@ -111,7 +112,7 @@ def test_draws_without_lam() -> None:
 
 @pytest.mark.parametrize("size", [(224,), (224, 224, 3), (0, 224), (224, -1)], ids=str)
 def test_size(size: Any) -> None:
-    with pytest.raises(ValueError, match=r"size must be \(H, W\) in pixels, each at least 1, got"):
+    with pytest.raises(ValueError, match=r"size must be \(H, W\) in pixels, whole numbers from 1, got"):
         dalimix.plan(CutMix(), draws(), size)
 
 
@@ -151,12 +152,17 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
         ({"dtype": "int8"}, TypeError, "dtype must be uint8, float16, float32, got int8"),
         ({"mean": [1, 2]}, ValueError, "mean has 2 entries but images has 3 channels"),
         ({"std": [1, 2, 3, 4]}, ValueError, "std has 4 entries but images has 3 channels"),
-        ({"mean": [1] * 32, "layout": "CHW"}, ValueError, "mean has 32 entries but images has 6 channels"),
-        ({"std": float("nan")}, ValueError, r"mean and std must be finite, got .* and \(nan, nan, nan\)"),
+        ({"std": float("nan")}, ValueError, r"std must be finite and above 0, got \(nan, nan, nan\)"),
+        ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
+        ({"mean": float("inf")}, ValueError, r"mean must be finite, got \(inf, inf, inf\)"),
+        ({"std": -1}, ValueError, r"std must be finite and above 0, got \(-1.0, -1.0, -1.0\)"),
+        ({"images": IMAGES[:, 1:]}, ValueError, r"plan is for images of \(6, 32\) pixels, but images are \(5, 32\)"),
+        ({"images": WRONG_WAY}, ValueError, r"images \[4, 3, 6, 32\] look like CHW, but layout is 'HWC'"),
+        ({"images": IMAGES, "layout": "CHW"}, ValueError, "look like HWC, but layout is 'CHW'"),
         ({"mirror": [0, 1, 0, 1]}, TypeError, "expected a NumPy or CuPy array, got builtins.list"),
         ({"output_layout": ""}, ValueError, "layout must be one of .*, got ''"),
-        ({"std": 0}, ValueError, r"std must not be 0, got \(0.0, 0.0, 0.0\)"),
-        ({"std": [1, 0, 1]}, ValueError, r"std must not be 0, got \(1.0, 0.0, 1.0\)"),
+        ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0, 0.0, 0.0\)"),
+        ({"std": [1, 0, 1]}, ValueError, r"std must be finite and above 0, got \(1.0, 0.0, 1.0\)"),
     ],
 )
 def test_compose(given: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -217,3 +223,23 @@ def test_more_images_than_one_launch_takes(backend: Any) -> None:
     plan = dalimix.plan(method, dalimix.draw(method, 65536, 0), (1, 1))
     with pytest.raises(ValueError, match="images has batch size 65536, more than the 65535 of one launch"):
         backend.compose(np.zeros((65536, 1, 1, 1), np.uint8), plan)
+
+
+@pytest.mark.parametrize("given", [CutMix, "cutmix", None], ids=str)
+def test_a_method_is_an_instance(given: Any) -> None:
+    for use in (lambda: dalimix.draw(given, 4), lambda: dalimix.plan(given, draws(), SIZE)):
+        with pytest.raises(
+            TypeError, match=r"method must be an instance of a mixing method, such as dalimix.CutMix\(\)"
+        ):
+            use()
+
+
+def test_a_choice_is_among_a_list() -> None:
+    with pytest.raises(ValueError, match="RandomChoice: methods must be a list of methods, got CutMix"):
+        RandomChoice(CutMix())
+
+
+@pytest.mark.parametrize("size", [224, (224.0, 224.0), "ab"], ids=str)
+def test_a_size_is_two_whole_numbers(size: Any) -> None:
+    with pytest.raises(ValueError, match=r"size must be \(H, W\) in pixels, whole numbers from 1, got"):
+        dalimix.plan(CutMix(), draws(), size)

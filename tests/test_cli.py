@@ -61,9 +61,21 @@ def test_preview_of_one_class_and_of_fewer_images_than_a_batch(photos, tmp_path)
     assert out.exists()
 
 
+def test_a_place_that_cannot_be_written_to(photos, tmp_path, capsys):
+    assert cli.main(["preview", str(photos), "--out", str(tmp_path), "--count", "1", "--device", "cpu"]) == 1
+    assert capsys.readouterr().err.startswith("dalimix: ")
+
+
 def test_errors_are_one_line(tmp_path, capsys):
     assert cli.main(["preview", str(tmp_path / "nowhere")]) == 1
     assert capsys.readouterr().err == f"dalimix: {tmp_path / 'nowhere'} is not a folder\n"
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "text.jpg").write_text("no picture")
+    assert cli.main(["preview", str(tmp_path), "--device", "cpu"]) == 1
+    assert capsys.readouterr().err.endswith("cat/text.jpg cannot be decoded as an image\n")
+    with pytest.raises(SystemExit):
+        cli.main(["preview", str(tmp_path), "--count", "0"])
+    assert "must be a whole number from 1, got 0" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["preview", str(tmp_path), "--method", "nonsense"])
     assert "invalid choice: 'nonsense'" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_a_torch_generator_works_alike() -> None:
 
 @pytest.mark.parametrize("batch", [0, -1])
 def test_an_empty_batch_is_refused(batch: int) -> None:
-    with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch}"):
+    with pytest.raises(ValueError, match=f"batch_size must be a whole number from 1, got {batch}"):
         dalimix.draw(CutMix(), batch)
 
 

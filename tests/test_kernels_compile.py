@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dalimix import METHODS
 from dalimix.cuda.loader import compile_options, kernel_folder
 from tests.cases import pairwise
 
@@ -51,9 +52,7 @@ PLANNER: list[dict[str, Any]] = [{}]
 # Kernel: its sets of symbols on all architectures, and on the oldest and a recent one only.
 KERNELS = {
     "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}], COMPOSE + ONE_BY_ONE),
-    "cutmix": (PLANNER, []),
-    "mixup": (PLANNER, []),
-    "random_choice": (PLANNER, []),
+    **{name: (PLANNER, []) for name in METHODS},
     "soft_labels": (LABELS[:1], LABELS[1:]),
 }
 

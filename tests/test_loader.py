@@ -136,12 +136,15 @@ def test_a_batch_larger_than_the_data_set(root):
     assert len(images) == COUNT
 
 
-def test_an_unreadable_file_is_named(root, tmp_path):
+@pytest.mark.parametrize(
+    "content", [b"", b"text", b"\xff\xd8\xff\xe0 this is no image"], ids=["empty", "text", "header"]
+)
+def test_an_unreadable_file_is_named(root, tmp_path, content):
     broken = tmp_path / "data" / "red"
     broken.mkdir(parents=True)
     for path in (root / "red").iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
-    (broken / "2.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no image")
+    (broken / "2.jpg").write_bytes(content)
     with pytest.raises(ValueError, match=r"data/red/2\.jpg cannot be decoded as an image"):
         list(load(tmp_path / "data", CutMix(), batch_size=5))
     assert first_unreadable(ImageFolder.scan(root).files) is None
@@ -159,7 +162,10 @@ def test_folders_without_images(tmp_path):
 
 
 BAD = [
-    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+    ({"batch_size": 0}, ValueError, "batch_size must be a whole number from 1, got 0"),
+    ({"size": 0}, ValueError, "size must be a whole number from 1, got 0"),
+    ({"mean": [1.0, 2.0]}, ValueError, "mean has 2 entries but images has 3 channels"),
+    ({"std": 0}, ValueError, "std must be finite and above 0"),
     ({"training": False}, ValueError, "mixing is for training"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
     ({"dtype": "bfloat16"}, TypeError, "dtype must be float32, float16, uint8, got 'bfloat16'"),
@@ -171,6 +177,22 @@ BAD = [
 def test_bad_options(root, options, error, message):
     with pytest.raises(error, match=message):
         load(root, CutMix(), **options)
+
+
+@pytest.mark.parametrize("options", [{"smoothing": 0.1}, {"form": "pair"}], ids=str)
+def test_options_of_mixing_need_a_method(root, options):
+    with pytest.raises(ValueError, match="smoothing and form are for mixed batches, but method is None"):
+        load(root, None, **options)
+
+
+def test_hidden_files_are_left_out_and_folders_inside_come_in_torchvisions_order(root, tmp_path):
+    picture = (root / "red" / "0.jpg").read_bytes()
+    for name in ("cat/b.JPG", "cat/.hidden.jpg", "cat/inner/a.jpg", ".ipynb_checkpoints/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture)
+    folder = ImageFolder.scan(tmp_path)
+    assert folder.classes == ["cat"]
+    assert folder.files == [str(tmp_path / "cat" / "b.JPG"), str(tmp_path / "cat" / "inner" / "a.jpg")]
 
 
 def test_the_gpu_is_never_given_up_silently(root, monkeypatch):

@@ -242,14 +242,19 @@ def test_normalising_equals_dali_where_nothing_is_mixed():
 
 
 CONSTRUCTION = [
-    ({"method": "cutmix"}, TypeError, "method must be a mixing method such as dalimix.CutMix"),
+    ({"method": "cutmix"}, TypeError, "method must be an instance of a mixing method"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
     ({"form": "sparse"}, ValueError, "form must be 'dense' or 'pair', got 'sparse'"),
     ({"smoothing": 1.5}, ValueError, r"smoothing must be in \[0, 1\], got 1.5"),
     ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
     ({"output_layout": "HW"}, ValueError, "layout must be one of .*, got 'HW'"),
+    ({"mirror": 0.5}, TypeError, "mirror must be a pipeline node or an integer, got 0.5"),
+    ({"mean": float("nan")}, ValueError, "mean must be finite"),
+    ({"std": [1.0, 0.0, 1.0]}, ValueError, "std must be finite and above 0"),
+    ({"num_classes": 2.5}, ValueError, "num_classes must be a whole number from 1, got 2.5"),
+    ({"dtype": "halff"}, TypeError, "dtype must be uint8, float16, float32, got halff"),
     ({"dtype": types.INT32}, TypeError, "dtype must be uint8, float16, float32, got int32"),
-    ({"num_classes": 0}, ValueError, "num_classes must be at least 1, got 0"),
+    ({"num_classes": 0}, ValueError, "num_classes must be a whole number from 1, got 0"),
     ({"heatmaps": object()}, ValueError, "CutMix reads no heatmaps"),
 ]
 
@@ -265,6 +270,13 @@ def test_mean_must_be_numbers():
         build(lambda: dali_ops.cutmix(*images_and_labels(), num_classes=6, mean=fn.random.uniform(range=[0, 1])))
 
 
+def test_shortcuts_name_unknown_keywords():
+    with pytest.raises(
+        TypeError, match=r"cutmix got unknown keywords \['alhpa'\]; it takes alpha, ratio_minmax, .*seed"
+    ):
+        build(lambda: dali_ops.cutmix(*images_and_labels(), alhpa=1.0))
+
+
 def test_gpu_without_cupy(monkeypatch):
     monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"device='gpu' needs CuPy: pip install 'dalimix\[cuda13\]'"):
@@ -275,7 +287,6 @@ RUNNING = [
     ({}, {"num_classes": None}, "num_classes is missing: integer labels need it"),
     ({}, {"num_classes": 3}, r"label 3 of sample 3 is outside 0 \.\. 2"),
     ({}, {"mean": [1.0, 2.0]}, "mean has 2 entries but images has 3 channels"),
-    ({}, {"std": 0.0}, "std must not be 0"),
     ({"channels": 7}, {}, r"cannot tell the layout of images \[6, 32, 48, 7\]"),
 ]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dalimix.backend import Array, array_module
-from dalimix.draws import Draws
 from dalimix.methods import Method
+
+if TYPE_CHECKING:
+    from dalimix.draws import Draws
 
 DTYPES = ("uint8", "float16", "float32")
 LAYOUTS = ("HWC", "CHW")
@@ -26,9 +28,15 @@ def layout(name: str) -> str:
     return name
 
 
+def method(given: object) -> None:
+    if not isinstance(given, Method):
+        raise TypeError(f"method must be an instance of a mixing method, such as dalimix.CutMix(), got {given!r}")
+
+
 def size(hw: tuple[int, int]) -> None:
-    if len(hw) != 2 or min(hw) < 1:
-        raise ValueError(f"size must be (H, W) in pixels, each at least 1, got {hw!r}")
+    whole = isinstance(hw, Sequence) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
+    if not whole or min(hw) < 1:
+        raise ValueError(f"size must be (H, W) in pixels, whole numbers from 1, got {hw!r}")
 
 
 def images(array: Array, layout_name: str) -> None:
@@ -38,15 +46,24 @@ def images(array: Array, layout_name: str) -> None:
         raise TypeError(f"images must have dtype {', '.join(DTYPES)}, got {array.dtype}")
     if array.ndim != 4 or 0 in array.shape:
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}")
+    other = "CHW" if layout_name == "HWC" else "HWC"
+    if array.shape[1 + layout_name.index("C")] > 4 and array.shape[1 + other.index("C")] in (3, 4):
+        raise ValueError(f"images {list(array.shape)} look like {other}, but layout is {layout_name!r}")
+
+
+def plan_size(planned: tuple[int, int] | None, array: Array, layout_name: str) -> None:
+    height, width = (array.shape[1 + layout_name.index(axis)] for axis in "HW")
+    if planned is not None and tuple(planned) != (height, width):
+        raise ValueError(f"plan is for images of {tuple(planned)} pixels, but images are {(height, width)}")
 
 
 def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
     if dtype is None:
         dtype = np.float32 if normalised and of_images == np.uint8 else of_images
-    dtype = np.dtype(dtype)
-    if dtype.name not in DTYPES:
-        raise TypeError(f"dtype must be {', '.join(DTYPES)}, got {dtype}")
-    return dtype
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    if name not in DTYPES:
+        raise TypeError(f"dtype must be {', '.join(DTYPES)}, got {name}")
+    return np.dtype(name)
 
 
 def mirror(array: Array | None, size: int) -> Array | None:
@@ -80,15 +97,18 @@ def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tupl
         return None
     means = _per_channel("mean", 0.0 if mean is None else mean, channels)
     stds = _per_channel("std", 1.0 if std is None else std, channels)
-    if 0 in stds:
-        raise ValueError(f"std must not be 0, got {stds}")
-    if not np.isfinite((*means, *stds)).all():
-        raise ValueError(f"mean and std must be finite, got {means} and {stds}")
+    if not np.isfinite(means).all():
+        raise ValueError(f"mean must be finite, got {means}")
+    if not (np.isfinite(stds).all() and min(stds) > 0):
+        raise ValueError(f"std must be finite and above 0, got {stds}")
     return tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
 
 
 def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:
-    values = tuple(float(v) for v in np.atleast_1d(value))
+    try:
+        values = tuple(float(v) for v in np.atleast_1d(value))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be one number, or one per channel, got {value!r}") from None
     if len(values) not in (1, channels):
         raise ValueError(f"{name} has {len(values)} entries but images has {channels} channels")
     return values * channels if len(values) == 1 else values
@@ -115,9 +135,13 @@ def num_classes(classes: int | None, labels: Array) -> int:
         return int(labels.shape[1])
     if classes is None:
         raise ValueError("num_classes is missing: integer labels need it")
-    if classes < 1:
-        raise ValueError(f"num_classes must be at least 1, got {classes}")
-    return classes
+    return class_count(classes)
+
+
+def class_count(classes: int) -> int:
+    if not isinstance(classes, (int, np.integer)) or classes < 1:
+        raise ValueError(f"num_classes must be a whole number from 1, got {classes!r}")
+    return int(classes)
 
 
 def form(name: str, smoothing: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dalimix import checks
 from dalimix.backend import Array
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:
             torch generator one 64-bit seed is taken per call.
 
     Raises:
+        TypeError: `method` is no mixing method.
         ValueError: `batch_size` is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    checks.method(method)
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number from 1, got {batch_size!r}")
     generator = _numpy_generator(rng)
     return _draw(method, generator.permutation(batch_size).astype(np.int32), generator)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from dalimix import checks
@@ -37,13 +38,14 @@ def plan(
         TypeError: arrays that are neither NumPy's nor CuPy's, or of both.
         ValueError: shapes that do not fit together; heatmaps for a method that reads none.
     """
+    checks.method(method)
     checks.draws(method, draws)
     checks.size(size)
     if heatmaps is not None:
         raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
     checks.mirror(mirror, len(draws.partner))
     backend = backend_of(draws.partner, draws.uniform, mirror)
-    return getattr(backend, method.name)(method, draws, size)
+    return replace(getattr(backend, method.name)(method, draws, size), size=tuple(size))
 
 
 def compose(
@@ -74,10 +76,12 @@ def compose(
 
     Raises:
         TypeError: arrays that are neither NumPy's nor CuPy's, or of both; an unsupported dtype.
-        ValueError: an unsupported layout, shapes that do not fit together, a std of 0.
+        ValueError: an unsupported layout, or one that the shape contradicts; a plan for another batch size or size of
+            images; means or stds that are no numbers for these channels.
     """
     checks.images(images, layout)
     checks.batch("plan", plan.partner, len(images))
+    checks.plan_size(plan.size, images, layout)
     mirror = checks.mirror(mirror, len(images))
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1])
     dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)

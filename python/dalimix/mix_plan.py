@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 from dalimix.backend import Array
@@ -23,6 +23,7 @@ class MixPlan:
             used where blend is 1; what is read lies inside the image.
         tokens: uint8 [B, gh, gw] or None; 1 where the partner shows. Row r of the grid covers pixels
             floor(r H / gh) to floor((r + 1) H / gh).
+        size: (H, W) in pixels of the images it was made for; None where that is not known.
     """
 
     partner: Array
@@ -31,6 +32,7 @@ class MixPlan:
     box: Array
     shift: Array
     tokens: Array | None = None
+    size: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @classmethod
     def empty(cls, xp: ModuleType, *shape: int) -> MixPlan:

@@ -10,12 +10,17 @@ from typing import Any, Literal
 import torch
 
 import dalimix
+from dalimix import checks
 from dalimix.draws import Draws
 from dalimix.methods import Method
+
+DTYPES = (torch.uint8, torch.float16, torch.float32)
 
 
 class BatchMixer:
     """``images, targets = mixer(images, labels)`` for tensors on the CPU or on a CUDA device.
+
+    No gradient flows through it.
 
     Args:
         method: e.g. ``dalimix.CutMix()``.
@@ -43,6 +48,9 @@ class BatchMixer:
         form: Literal["dense", "pair"] = "dense",
         generator: torch.Generator | None = None,
     ) -> None:
+        checks.method(method)
+        checks.layout(layout)
+        checks.form(form, smoothing)
         self.method, self.num_classes = method, num_classes
         self._pixels: dict[str, Any] = {"mean": mean, "std": std, "layout": layout, "output_layout": output_layout}
         self._pixels["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
@@ -62,6 +70,9 @@ class BatchMixer:
             ``(images, targets)`` on the same device; targets are float32 [B, C], or in the pair form
             ``(labels, labels of the partners, float32 [B, 2] weights)``.
         """
+        if not isinstance(images, torch.Tensor) or images.dtype not in DTYPES:
+            kind = images.dtype if isinstance(images, torch.Tensor) else type(images)
+            raise TypeError(f"images must be a tensor of dtype uint8, float16 or float32, got {kind}")
         draws = dalimix.draw(self.method, len(images), self.generator)
         with _stream_of(images):
             drawn = _put(draws, images.device)

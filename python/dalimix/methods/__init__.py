@@ -1,4 +1,4 @@
-"""The mixing methods. A new one joins the command line, the demo and the benchmarks through `METHODS`."""
+"""The mixing methods. A new one joins the command line and the demo through `METHODS`."""
 
 from dalimix.methods.base import Method
 from dalimix.methods.cutmix import CutMix

@@ -32,10 +32,12 @@ class RandomChoice(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._require(isinstance(self.methods, Sequence), "methods must be a list of methods", self.methods)
         object.__setattr__(self, "methods", tuple(self.methods))  # a list given by the user may change later
         count = len(self.methods)
         self._require(count > 0, "methods must not be empty", self.methods)
-        self._require(all(isinstance(m, Method) for m in self.methods), "methods must be mixing methods", self.methods)
+        instances = all(isinstance(member, Method) for member in self.methods)
+        self._require(instances, "methods must be instances of mixing methods", self.methods)
         object.__setattr__(self, "p", (1 / count,) * count if self.p is None else tuple(self.p))
         self._require(len(self.shares) == count, f"p must have {count} chances, one per method", self.p)
         proper = min(self.shares) >= 0 and isclose(sum(self.shares), 1, abs_tol=1e-6)
