@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
 from nvidia.dali import fn, pipeline_def
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pnm", ".ppm", ".pgm", ".pbm", ".jp2", ".webp")
@@ -71,13 +72,19 @@ def _hidden(name: str) -> bool:
 
 def first_unreadable(files: Sequence[str]) -> str | None:
     """The first file that DALI cannot decode; None if it can decode all. It decodes them one by one."""
-    pipeline = _decode_each(list(files), batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
+    pipeline = _decode(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
     for file in files:
         try:
+            pipeline.feed_input("encoded", [np.fromfile(file, np.uint8)])
             pipeline.run()
-        except RuntimeError:
+        except (RuntimeError, OSError):
             return file
     return None
+
+
+@pipeline_def
+def _decode() -> object:
+    return fn.decoders.image(fn.external_source(name="encoded"))
 
 
 def name_unreadable(error: RuntimeError, files: Sequence[str]) -> None:
@@ -89,9 +96,3 @@ def name_unreadable(error: RuntimeError, files: Sequence[str]) -> None:
         file = first_unreadable(files)
         if file is not None:
             raise ValueError(f"{file} cannot be decoded as an image") from error
-
-
-@pipeline_def
-def _decode_each(files: list[str]) -> object:
-    encoded, _ = fn.readers.file(files=files, labels=[0] * len(files))
-    return fn.decoders.image(encoded)

@@ -193,7 +193,7 @@ def test_arrays_of_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"labels": np.zeros(4, np.float32)}, r"labels must be integer \[4\] or floating .* got float32 \[4\]"),
         ({"labels": np.zeros(4, bool)}, r"labels must be integer \[4\] or floating .* got bool \[4\]"),
         ({"num_classes": None}, "num_classes is missing: integer labels need it"),
-        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"num_classes": 0}, "num_classes must be a whole number from 1, got 0"),
         ({"labels": np.zeros((4, 5), np.float32)}, "num_classes is 10 but labels has 5 columns"),
         ({"smoothing": -0.1}, r"smoothing must be in \[0, 1\], got -0.1"),
         ({"smoothing": 1.1}, r"smoothing must be in \[0, 1\], got 1.1"),
@@ -228,9 +228,7 @@ def test_more_images_than_one_launch_takes(backend: Any) -> None:
 @pytest.mark.parametrize("given", [CutMix, "cutmix", None], ids=str)
 def test_a_method_is_an_instance(given: Any) -> None:
     for use in (lambda: dalimix.draw(given, 4), lambda: dalimix.plan(given, draws(), SIZE)):
-        with pytest.raises(
-            TypeError, match=r"method must be an instance of a mixing method, such as dalimix.CutMix\(\)"
-        ):
+        with pytest.raises(TypeError, match="method must be an instance of a mixing method"):
             use()
 
 

@@ -271,9 +271,7 @@ def test_mean_must_be_numbers():
 
 
 def test_shortcuts_name_unknown_keywords():
-    with pytest.raises(
-        TypeError, match=r"cutmix got unknown keywords \['alhpa'\]; it takes alpha, ratio_minmax, .*seed"
-    ):
+    with pytest.raises(TypeError, match=r"cutmix got unknown keywords \['alhpa'\]; it takes alpha, .*seed"):
         build(lambda: dali_ops.cutmix(*images_and_labels(), alhpa=1.0))
 
 

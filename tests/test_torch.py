@@ -78,11 +78,9 @@ def test_bad_input():
         BatchMixer(dalimix.CutMix())(images, labels)
     with pytest.raises(ValueError, match="labels has 5 entries but images has batch size 6"):
         BatchMixer(dalimix.CutMix(), 6)(images, labels[:5])
-    with pytest.raises(
-        TypeError, match="images must be a tensor of dtype uint8, float16 or float32, got torch.float64"
-    ):
+    with pytest.raises(TypeError, match=r"images must be a tensor .* got torch.float64"):
         BatchMixer(dalimix.CutMix(), 6)(images.double(), labels)
-    with pytest.raises(TypeError, match="images must be a tensor of dtype .*, got <class 'numpy.ndarray'>"):
+    with pytest.raises(TypeError, match=r"images must be a tensor of dtype .*, got <class 'numpy.ndarray'>"):
         BatchMixer(dalimix.CutMix(), 6)(images.numpy(), labels)
     with pytest.raises(TypeError, match="method must be an instance"):
         BatchMixer(dalimix.CutMix)
