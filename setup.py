@@ -46,7 +46,7 @@ setup(
         "torch": ["torch>=2.4"],
         "demo": DEMO,
         "test": ["build", "clang-format", "mypy", "pytest", "ruff", "setuptools>=77", "torch>=2.4", *DEMO],
-        "bench": ["kornia", "rich", "torch>=2.4"],
+        "bench": ["torch>=2.4"],
     },
     entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},
 )

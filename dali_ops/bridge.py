@@ -8,8 +8,9 @@ passes every sample by itself.
 **Lifetime on the GPU.** An output that a callback shares with DALI is given up when the *host* drops it, while the GPU
 may still be reading it; CuPy's pool would then hand the memory to the next batch. DALI's own buffers do not have
 that flaw within a pipeline, where they are reused in stream order. So every output is copied once into a buffer of
-DALI's; the shared one is used by that copy alone, on the same stream, and stream order protects it. The copy costs one
-pass over the output. It can go once a test with a slow consumer shows on a GPU that another way is safe.
+DALI's; the shared one is used by that copy alone, on the same stream, and stream order protects it. (Therefore a stream
+for every operator is refused.) The copy reads and writes the output once more. It can go once a test with a slow
+consumer shows on a GPU that another way is safe.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import numpy as np
 import nvidia.dali.python_function_plugin  # noqa: F401  (registers the operators used here)
 from nvidia.dali import fn, ops
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
+from nvidia.dali.pipeline import Pipeline, StreamPolicy, do_not_convert
 
 from dalimix.backend import Array, array_module
+from dalimix.cuda.stream import borrowed_stream
 
 Callback = Callable[..., Sequence[Array]]
+OPERATOR = "_JaxFunction"
 
 
 @do_not_convert  # under enable_conditionals DALI would rewrite the callback, and all it calls, as a graph
@@ -34,7 +37,7 @@ def whole_batch(
     inputs: Sequence[DataNode],
     num_outputs: int,
     device: str,
-    output_layouts: Sequence[str] | None = None,
+    output_layouts: Sequence[str],
 ) -> list[DataNode]:
     """A node that calls ``function(*arrays)`` with whole batches and takes whole batches back.
 
@@ -45,9 +48,14 @@ def whole_batch(
         inputs: batches of uniform shape on `device`.
         num_outputs: how many arrays `function` returns.
         device: ``"cpu"`` or ``"gpu"``.
-        output_layouts: of the samples, one per output; None: output k has the layout of input k if it has as many
-            axes and there are as many inputs as outputs; through ``fn.python_function`` it has none.
+        output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``.
+
+    Raises:
+        ValueError: on the GPU, in a pipeline with a stream for every operator: see above.
     """
+    current = Pipeline.current()
+    if device == "gpu" and current is not None and current.stream_policy is StreamPolicy.PER_OPERATOR:
+        raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
     way = _share if whole_batches_are_shared() else _by_sample
     outputs = way(function, inputs, num_outputs, device, output_layouts)
     return [fn.copy(output) for output in outputs] if device == "gpu" else outputs
@@ -60,8 +68,8 @@ def whole_batches_are_shared() -> bool:
 
 def _define_operator() -> Any:
     try:
-        base = ops.python_op_factory("_JaxFunction", "_JaxFunction", "_JaxFunction", generated=False)
-    except (AttributeError, RuntimeError, TypeError):  # another DALI, without the operator or the factory
+        base = ops.python_op_factory(OPERATOR, OPERATOR, OPERATOR, generated=False)
+    except (AttributeError, KeyError, RuntimeError, TypeError):  # another DALI, without the operator or the factory
         return None
 
     class Mix(base):  # type: ignore[misc, valid-type]
@@ -78,11 +86,10 @@ _WholeBatch = _define_operator()
 
 
 def _share(
-    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str] | None
+    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str]
 ) -> list[DataNode]:
     callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function)
-    given = {} if layouts is None else {"output_layouts": list(layouts)}
-    outputs = _WholeBatch(callback, device=device, num_outputs=num_outputs, **given)(*inputs)
+    outputs = _WholeBatch(callback, device=device, num_outputs=num_outputs, output_layouts=list(layouts))(*inputs)
     return [outputs] if num_outputs == 1 else list(outputs)
 
 
@@ -111,7 +118,7 @@ def _gpu_callback(function: Callback) -> Callable[..., tuple[Any, ...]]:
     import cupy
 
     def callback(stream: int, *tensors: Any) -> tuple[Any, ...]:
-        with cupy.cuda.ExternalStream(stream):
+        with borrowed_stream(stream):
             outputs = function(*(cupy.from_dlpack(_Exported(tensor, stream)) for tensor in tensors))
             return tuple(output.__dlpack__(stream=stream) for output in outputs)
 
@@ -119,15 +126,19 @@ def _gpu_callback(function: Callback) -> Callable[..., tuple[Any, ...]]:
 
 
 def _by_sample(
-    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str] | None
+    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str]
 ) -> list[DataNode]:
     def callback(*batches: Sequence[Array]) -> Any:
         outputs = function(*(array_module(batch[0]).stack(batch) for batch in batches))
         outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
         return outputs[0] if num_outputs == 1 else outputs
 
-    given = {} if layouts is None else {"output_layouts": list(layouts)}
     outputs = fn.python_function(
-        *inputs, function=callback, num_outputs=num_outputs, batch_processing=True, device=device, **given
+        *inputs,
+        function=callback,
+        num_outputs=num_outputs,
+        batch_processing=True,
+        device=device,
+        output_layouts=list(layouts),
     )
     return [outputs] if num_outputs == 1 else list(outputs)

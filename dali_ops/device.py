@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from importlib.util import find_spec
 
 
@@ -39,9 +40,21 @@ def device_name(device: str) -> str:
 
 
 def _device_count() -> int:
-    try:
-        import cupy
-
-        return int(cupy.cuda.runtime.getDeviceCount())
-    except Exception:  # CuPy missing, no driver, or one that is too old: all mean that there is no GPU to use
+    """How many GPUs CuPy can use. If the driver has some and CuPy fails, its error is raised, not hidden."""
+    if not _devices_of_the_driver():
         return 0
+    check_device("gpu")
+    import cupy
+
+    return int(cupy.cuda.runtime.getDeviceCount())
+
+
+def _devices_of_the_driver() -> int:
+    """Asked without CuPy; 0 where there is no driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value

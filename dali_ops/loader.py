@@ -29,13 +29,15 @@ class ImageFolderLoader:
         size: side of the square images, in pixels.
         training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
         device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
+        device_id: which GPU.
         mean: per channel, in units of pixels 0 … 255.
         std: likewise.
         dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
         output_layout: ``"CHW"`` or ``"HWC"``.
         smoothing: label smoothing in [0, 1], with a method.
         form: ``"dense"`` or ``"pair"`` targets, with a method.
-        drop_last: leave out the last batch if it is not full; None: in training only.
+        drop_last: leave out the last batch if it is not full; None: in training only. A kept one is mixed before it is
+            cut, so its images may have met a copy of the last.
         num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
         seed: of everything random; -1: a fresh one.
 
@@ -63,6 +65,7 @@ class ImageFolderLoader:
         size: int = 224,
         training: bool = True,
         device: str | None = None,
+        device_id: int = 0,
         mean: float | Sequence[float] = IMAGENET_MEAN,
         std: float | Sequence[float] = IMAGENET_STD,
         dtype: str = "float32",
@@ -87,7 +90,7 @@ class ImageFolderLoader:
         runtime: dict[str, Any] = {
             "batch_size": batch_size,
             "num_threads": num_threads or min(os.cpu_count() or 1, 8),
-            "device_id": 0 if self.device == "gpu" else None,
+            "device_id": device_id if self.device == "gpu" else None,
             "seed": None if seed < 0 else seed,
         }
         if training:

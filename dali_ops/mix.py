@@ -16,7 +16,7 @@ from dali_ops import bridge
 from dali_ops.device import check_device
 from dali_ops.draws import draw, flatten, unflatten
 from dalimix import Method, MixPlan, checks
-from dalimix.backend import Array, array_module
+from dalimix.backend import Array
 
 PerChannel = float | Sequence[float]
 
@@ -33,12 +33,12 @@ def mix(
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
     dtype: Any = None,
-    layout: str | None = None,
+    layout: str = "HWC",
     output_layout: str | None = None,
     smoothing: float = 0.0,
     form: Literal["dense", "pair"] = "dense",
     return_plan: bool = False,
-    seed: int = -1,
+    seed: int | None = -1,
     device: str | None = None,
 ) -> tuple[Any, ...]:
     """Mix a batch and its labels inside a pipeline; mirror, normalise, cast and change layout in the same pass.
@@ -57,12 +57,12 @@ def mix(
         std: each channel is divided by it; one number or C of them.
         dtype: of the output, DALI's or NumPy's: uint8, float16 or float32. None: float32 if there is a mean or std
             and the images are uint8, else that of the images.
-        layout: of the images, ``"HWC"`` or ``"CHW"``. None: whichever has at most 4 channels, HWC if both do.
+        layout: of the images, ``"HWC"``, as decoders give them, or ``"CHW"``.
         output_layout: likewise; None: that of the images.
         smoothing: label smoothing in [0, 1].
         form: ``"dense"`` targets or ``"pair"``.
         return_plan: return the plan, too.
-        seed: of the random operators; -1: the pipeline's seed decides.
+        seed: of the random operators; -1 or None: the pipeline's seed decides.
         device: ``"cpu"`` or ``"gpu"``; None: where the images are.
 
     Returns:
@@ -91,10 +91,8 @@ def mix(
         raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
     device = device or images.device
     check_device(device)
-    inputs = [images, labels, *flatten(draw(method, seed)), *_mirror_node(mirror)]
-    # An output takes on the layout of the input in its place, provided there are as many inputs as outputs.
-    inputs += [images] * (mixer.num_outputs - len(inputs))
-    layouts = None if output_layout is None else [output_layout] + [""] * (mixer.num_outputs - 1)
+    inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed)), *_mirror_node(mirror)]
+    layouts = [output_layout or layout] + [""] * (mixer.num_outputs - 1)
     moved = [_moved(node, device) for node in inputs]
     return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts))
 
@@ -109,7 +107,7 @@ class _Mixer:
     mean: PerChannel | None
     std: PerChannel | None
     dtype: np.dtype | None
-    layout: str | None
+    layout: str
     output_layout: str | None
     smoothing: float
     form: Literal["dense", "pair"]
@@ -119,8 +117,9 @@ class _Mixer:
         """Refuse at once what needs no data to be refused."""
         checks.method(self.method)
         checks.form(self.form, self.smoothing)
-        for name in (self.layout, self.output_layout):
-            checks.layout("HWC" if name is None else name)
+        checks.layout(self.layout)
+        if self.output_layout is not None:
+            checks.layout(self.output_layout)
         if self.num_classes is not None:
             checks.class_count(self.num_classes)
         if isinstance(self.mean, DataNode) or isinstance(self.std, DataNode):
@@ -141,15 +140,13 @@ class _Mixer:
         values = iter(rest)
         draws = unflatten(self.method, values)
         mirror = next(values) if self.mirrored else None
-        layout = self.layout or _guess_layout(images.shape)
-        plan = dalimix.plan(self.method, draws, _image_size(images, layout))
+        checks.images(images, self.layout)
+        plan = dalimix.plan(self.method, draws, _image_size(images, self.layout))
         mixed = dalimix.compose(
-            images, plan, mirror, self.mean, self.std, self.dtype, layout, self.output_layout
+            images, plan, mirror, self.mean, self.std, self.dtype, self.layout, self.output_layout
         )  # fmt: skip
         targets = dalimix.soft_labels(labels, plan, self.num_classes, self.smoothing, self.form)
         outputs = [mixed, *(targets if isinstance(targets, tuple) else (targets,))]
-        if self.form == "pair":  # these are the input itself
-            outputs[1] = array_module(images).array(outputs[1])
         return outputs + list(plan.arrays()) if self.return_plan else outputs
 
     def packed(self, nodes: list[DataNode]) -> tuple[Any, ...]:
@@ -180,15 +177,6 @@ def _numpy_dtype(dtype: Any) -> np.dtype:
     if type(dtype).__module__ == "torch":
         dtype = str(dtype).removeprefix("torch.")
     return checks.output_dtype(dtype, np.dtype("uint8"), normalised=False)
-
-
-def _guess_layout(shape: tuple[int, ...]) -> str:
-    """DALI's layout is not among what a callback gets, so the number of channels tells."""
-    if len(shape) == 4 and shape[3] <= 4:
-        return "HWC"
-    if len(shape) == 4 and shape[1] <= 4:
-        return "CHW"
-    raise ValueError(f"cannot tell the layout of images {list(shape)}: pass layout='HWC' or 'CHW'")
 
 
 def _image_size(images: Array, layout: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dalimix import MixPlan
+from dalimix.reference.paste import cells
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -136,14 +137,9 @@ def _where(plan: MixPlan, i: int, size: tuple[int, ...]) -> np.ndarray:
     top, left, bottom, right = plan.box[i]
     where[top:bottom, left:right] = 1
     if plan.tokens is not None:
-        rows, columns = (_cells(n, g) for n, g in zip(size, plan.tokens.shape[1:], strict=True))
+        rows, columns = (cells(n, g) for n, g in zip(size, plan.tokens.shape[1:], strict=True))
         where[plan.tokens[i][np.ix_(rows, columns)] != 0] = 1
     return where
-
-
-def _cells(pixels: int, grid: int) -> np.ndarray:
-    """Int [pixels]: the cell of every pixel, by the rule of `MixPlan`."""
-    return np.repeat(np.arange(grid), np.diff(np.arange(grid + 1) * pixels // grid))
 
 
 def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = "") -> None:

@@ -44,9 +44,10 @@ __device__ void load(Source& group, const In* image, bool flip, int y, int x, in
 #pragma unroll
   for (int p = 0; p < GROUP; ++p) {
     if (!(shown >> p & 1)) continue;
-    const int at = flip ? W - 1 - (x + p) : x + p;
+    const int at = clamp(flip ? W - 1 - (x + p) : x + p, 0, W - 1);  // also a plan that is wrong reads no other memory
 #pragma unroll
-    for (int c = 0; c < CHANNELS; ++c) group.set(p, c, image[Layout<IN_CHW, 1, CHANNELS>::offset(c, y, at, H, W)]);
+    for (int c = 0; c < CHANNELS; ++c)
+      group.set(p, c, image[Layout<IN_CHW, 1, CHANNELS>::offset(c, clamp(y, 0, H - 1), at, H, W)]);
   }
 }
 

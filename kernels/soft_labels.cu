@@ -26,6 +26,7 @@ extern "C" __global__ void soft_labels(
   if (c == 0 && (label < 0 || label >= classes)) {
     bad_label[1] = label;
     bad_label[2] = classes;
+    __threadfence_system();  // the host, which polls the first number, must find the others written
     bad_label[0] = i + 1;
   }
 #endif

@@ -27,6 +27,11 @@ COUPLES = [  # per, pairing: all that are allowed
 BATCHES = [1, 2, 7, 64]
 SIZES = [(224, 224), (33, 17), (1, 1)]
 
+WIDE, ODD = (6, 32), (7, 33)  # rows of whole 16-pixel groups, and rows that are none
+MEAN = (123.675, 116.28, 103.53, 90, 80, 70, 60)
+STD = (58.395, 57.12, 57.375, 50, 40, 30, 20)
+UNTOUCHED = by_hand.stack([Row(0), Row(1)])
+
 BELOW_ONE = np.nextafter(np.float32(1), np.float32(0))
 TINY = np.finfo(np.float32).smallest_subnormal
 LAMS = (0, 1, TINY, BELOW_ONE, 0.5)

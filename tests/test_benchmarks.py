@@ -34,4 +34,4 @@ def test_cutmix_of_the_twin_keeps_up_with_timms_way(tmp_path):
     _, result = run(tmp_path, "--batch", "64", "--rounds", "9", "--only", "CutMix, per batch")
     assert len(result["rows"]) == 2
     for row in result["rows"]:
-        assert row["its time ÷ ours"] > 0.75, row
+        assert row["its time ÷ ours"] > 0.6, row

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn
+from nvidia.dali.pipeline import StreamPolicy
 
 from dali_ops import bridge
 from tests.pipelines import BATCH, build, images_and_labels, run, same
@@ -21,11 +22,27 @@ def way(request, monkeypatch):
 
 
 def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):
+    layouts = layouts or [""] * num_outputs
     return lambda: tuple(bridge.whole_batch(function, list(inputs()), num_outputs, "cpu", layouts))
 
 
 def test_this_dali_shares_whole_batches():
     assert bridge.whole_batches_are_shared()
+
+
+def test_a_dali_without_the_operator_is_noticed(monkeypatch):
+    monkeypatch.setattr(bridge, "OPERATOR", "_NoSuchOperator")
+    assert bridge._define_operator() is None
+
+
+def test_a_stream_for_every_operator_is_refused_on_the_gpu():
+    class PerOperator:
+        stream_policy = StreamPolicy.PER_OPERATOR
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bridge.Pipeline, "current", staticmethod(PerOperator))
+        with pytest.raises(ValueError, match="one stream for all GPU operators, not StreamPolicy.PER_OPERATOR"):
+            bridge.whole_batch(lambda x: [x], [], 1, "gpu", [""])
 
 
 def test_arrays_are_whole_batches(way):
@@ -49,11 +66,6 @@ def test_outputs_of_any_number_type_and_rank(way):
     assert np.array_equal(identity, np.eye(BATCH))
 
 
-def test_the_layout_of_an_input_is_passed_on():
-    outputs = build(node(lambda x, y: [x + 0, y + 0], 2)).run()
-    assert [output.layout() for output in outputs] == ["HWC", ""]
-
-
 def test_given_layouts(way):
     outputs = build(node(lambda x, y: [x.transpose(0, 3, 1, 2).copy(), y + 0], 2, ["CHW", ""])).run()
     assert [output.layout() for output in outputs] == ["CHW", ""]
@@ -70,7 +82,7 @@ def test_both_ways_agree(monkeypatch):
     def body():
         images, labels = images_and_labels()
         chance = fn.random.uniform(range=[0.0, 1.0], shape=[2])
-        outputs = bridge.whole_batch(lambda x, y, u: [255 - x, y * u], [images, labels, chance], 2, "cpu")
+        outputs = bridge.whole_batch(lambda x, y, u: [255 - x, y * u], [images, labels, chance], 2, "cpu", ["HWC", ""])
         return tuple(outputs)
 
     shared = run(build(body), 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import dalimix
 from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
 from dalimix.backend import backend_of
+from tests.conftest import use_host_kernels
 
 SIZE = (6, 32)
 IMAGES = np.zeros((4, *SIZE, 3), np.uint8)
@@ -241,3 +243,48 @@ def test_a_choice_is_among_a_list() -> None:
 def test_a_size_is_two_whole_numbers(size: Any) -> None:
     with pytest.raises(ValueError, match=r"size must be \(H, W\) in pixels, whole numbers from 1, got"):
         dalimix.plan(CutMix(), draws(), size)
+
+
+def test_draws_of_another_type_or_stride_are_not_read_as_something_else() -> None:
+    drawn, wide = draws(), dalimix.draw(CutMix(), 8, 0)
+    with pytest.raises(TypeError, match="CutMix needs draws.partner of int32, got int64"):
+        dalimix.plan(CutMix(), replace(drawn, partner=drawn.partner.astype(np.int64)), SIZE)
+    with pytest.raises(TypeError, match="CutMix needs draws.lam of float32, got float64"):
+        dalimix.plan(CutMix(), replace(drawn, lam=drawn.lam.astype(float)), SIZE)
+    with pytest.raises(TypeError, match="CutMix needs draws.uniform of float32, got float64"):
+        dalimix.plan(CutMix(), replace(drawn, uniform=drawn.uniform.astype(float)), SIZE)
+    with pytest.raises(ValueError, match=r"CutMix needs draws.lam contiguous, got strides \(8,\)"):
+        dalimix.plan(CutMix(), replace(drawn, lam=wide.lam[::2]), SIZE)
+
+
+@pytest.mark.parametrize("field", ["partner", "weight", "blend", "box", "shift", "tokens"])
+def test_plans_of_another_type_are_not_read_as_something_else(field: str) -> None:
+    plan = replace(a_plan(), tokens=np.zeros((4, 2, 2), np.uint8))
+    wrong = replace(plan, **{field: getattr(plan, field).astype(np.int64)})
+    for use in (lambda: dalimix.compose(IMAGES, wrong), lambda: dalimix.soft_labels(LABELS, wrong, 4)):
+        with pytest.raises(TypeError, match=f"plan.{field} must be of .*, got int64"):
+            use()
+
+
+def test_plans_of_another_shape() -> None:
+    with pytest.raises(ValueError, match=r"plan.box must be of \[4, 4\], got \[4, 2\]"):
+        dalimix.compose(IMAGES, replace(a_plan(), box=a_plan().shift))
+
+
+@pytest.mark.parametrize("make", [Mixup, CutMix], ids=["mixup", "cutmix"])
+def test_alpha_is_a_number(make: type[Method]) -> None:
+    with pytest.raises(ValueError, match="alpha must be above 0, got '1'"):
+        make(alpha="1")  # type: ignore[call-arg]
+
+
+def test_ratio_minmax_is_a_pair() -> None:
+    with pytest.raises(ValueError, match=r"ratio_minmax must be \(a, b\) with 0 <= a <= b <= 1, got 0.3"):
+        CutMix(ratio_minmax=0.3)  # type: ignore[arg-type]
+    assert CutMix(ratio_minmax=[0.2, 0.8]) == CutMix(ratio_minmax=(0.2, 0.8))  # type: ignore[arg-type]
+    assert len({CutMix(ratio_minmax=[0.2, 0.8])}) == 1  # type: ignore[arg-type]
+
+
+def test_more_channels_than_the_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_host_kernels(monkeypatch)
+    with pytest.raises(ValueError, match="images has 33 channels, more than the 32 of the kernel"):
+        dalimix.compose(np.zeros((4, *SIZE, 33), np.uint8), a_plan())

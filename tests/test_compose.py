@@ -13,12 +13,8 @@ from dalimix import CutMix, Method, MixPlan, Mixup, RandomChoice
 from dalimix.cuda import loader
 from tests import by_hand
 from tests.by_hand import Row
-from tests.cases import assert_same_images, pairwise, plan_of_situations
+from tests.cases import MEAN, ODD, STD, UNTOUCHED, WIDE, assert_same_images, pairwise, plan_of_situations
 from tests.conftest import random_images
-
-WIDE, ODD = (6, 32), (7, 33)  # rows of whole 16-pixel groups, and rows that are none
-MEAN = (123.675, 116.28, 103.53, 90, 80, 70, 60)
-STD = (58.395, 57.12, 57.375, 50, 40, 30, 20)
 
 # The way of most pipelines.
 HOT = {
@@ -188,68 +184,6 @@ def test_flipped_batch_is_what_the_papers_write_cutmix(backend: Any) -> None:
     onehot = np.eye(10, dtype=np.float32)[y]
     labels = backend.soft_labels(y, plan, num_classes=10)
     np.testing.assert_array_equal(labels, onehot * np.float32(0.75) + onehot[::-1] * np.float32(0.25))
-
-
-@pytest.mark.parametrize(("dtype", "size"), [("float16", WIDE), ("float32", WIDE), ("float32", ODD)], ids=str)
-def test_nan_and_infinity_stay_where_they_are(backend: Any, dtype: str, size: tuple[int, int]) -> None:
-    """What is pasted replaces a NaN, what is not pasted is not touched by one."""
-    spoilt = [np.nan, np.inf, -np.inf]
-    sound = random_images(6, *size, dtype=dtype)
-    top, left, bottom, right = box = (1, 3, 5, 30)
-    inside = np.zeros(size, bool)
-    inside[top:bottom, left:right] = True
-    images = sound.copy()
-    for n, value in enumerate(spoilt):
-        images[n][inside] = value  # hidden in the receiver
-        images[n + 3][~inside] = value  # outside the box in the giver
-    plan = by_hand.stack([Row(n + 3, box=box) for n in range(3)] + [Row(n) for n in range(3)])
-    mixed = backend.compose(images, plan)
-    np.testing.assert_array_equal(mixed[:3], np.where(inside[:, :, None], sound[3:], sound[:3]))
-    for n, value in enumerate(spoilt):  # and the givers receive what is spoilt, exactly
-        np.testing.assert_array_equal(mixed[n + 3], images[n + 3])
-        assert np.array_equal(mixed[n + 3][0, 0, 0], value, equal_nan=True)
-
-
-def pixels(values: list[float], dtype: str = "float32") -> np.ndarray:
-    """Two images: `values` in the first, zeros in the second."""
-    return np.array([values, [0] * len(values)], dtype).reshape(2, 1, -1, 1)
-
-
-UNTOUCHED = by_hand.stack([Row(0), Row(1)])
-
-
-def test_uint8_is_rounded_to_nearest_ties_to_even_and_saturated(backend: Any) -> None:
-    given = [0.5, 1.5, 2.5, 1.49, 254.5, 255.5, 256, 1e30, np.inf, -0.5, -1, -np.inf, np.nan]
-    wanted = [0, 2, 2, 1, 254, 255, 255, 255, 255, 0, 0, 0, 0]
-    assert backend.compose(pixels(given), UNTOUCHED, dtype="uint8")[0].ravel().tolist() == wanted
-
-
-def test_a_blend_of_bytes_is_rounded_to_nearest(backend: Any) -> None:
-    plan = by_hand.stack([Row(1, blend=0.5), Row(1)])
-    mixed = backend.compose(pixels([0, 1, 2, 3, 5, 255], "uint8"), plan)
-    assert mixed.dtype == np.uint8
-    assert mixed[0].ravel().tolist() == [0, 0, 1, 2, 2, 128]
-
-
-def test_float16_overflows_to_infinity(backend: Any) -> None:
-    half = backend.compose(pixels([65504, 65519, 65520, 1e9, -1e9]), UNTOUCHED, dtype="float16")
-    assert half[0].ravel().tolist() == [65504, 65504, np.inf, np.inf, -np.inf]
-
-
-@pytest.mark.parametrize("out", ["float16", "float32"])
-def test_the_sign_of_zero_survives_a_cast(backend: Any, out: str) -> None:
-    zeros = backend.compose(pixels([-0.0, 0.0, -1e-30]), UNTOUCHED, dtype=out)
-    assert np.signbit(zeros[0].ravel()).tolist() == [True, False, True]
-
-
-def test_normalising_subtracts_the_mean_and_divides_by_the_std(backend: Any) -> None:
-    x = random_images(3, *WIDE)
-    plan = by_hand.stack([Row(n) for n in range(3)])
-    got = backend.compose(x, plan, mean=MEAN[:3], std=STD[:3])
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got, (x - np.array(MEAN[:3])) / np.array(STD[:3]), atol=1e-6)
-    np.testing.assert_allclose(backend.compose(x, plan, mean=127.5), x - 127.5, atol=1e-6)
-    np.testing.assert_allclose(backend.compose(x, plan, std=255), x / 255, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])

@@ -83,6 +83,17 @@ def test_box_does_not_move_by_rounding_to_float32(backend: Any) -> None:
     assert box[0] == (1 << 24) - 1 - (1 << 14) // 2
 
 
+def test_centres_move_at_the_same_u_everywhere(backend: Any) -> None:
+    """The u just below k / n, and its neighbours: a product in float32 would round many of them up to k."""
+    n = 224
+    exact = np.float32(np.arange(1, n) / n)
+    u = np.concatenate([np.nextafter(exact, np.float32(0)), exact, np.nextafter(exact, np.float32(1))])
+    assert (np.floor(u * np.float32(n)) != np.floor(u.astype(float) * n)).sum() > 50
+    partner, lam = np.roll(np.arange(len(u), dtype=np.int32), 1), np.full(len(u), 0.9, np.float32)
+    draws = Draws(partner, lam, np.stack([u, u, 0 * u], axis=1))
+    assert_same_plan(backend.plan(CutMix(), draws, (n, n)), by_hand.plan(CutMix(), draws, (n, n)))
+
+
 def test_sides_grow_at_the_same_lam_everywhere(backend: Any) -> None:
     """λ at which n √(1 − λ) is just a whole number, and its neighbours: a square root in float32 is one pixel off."""
     n = 224

@@ -14,6 +14,7 @@ import pytest
 
 import dalimix
 from dalimix import CutMix, Mixup, RandomChoice
+from tests import host
 from tests.conftest import random_images, use_host_kernels
 from tests.host import ORDERS, HostKernel
 
@@ -112,9 +113,11 @@ def test_nvcc_compiles_the_same_sources(source: Path) -> None:
 @pytest.fixture(scope="module")
 def sanitizer() -> dict[str, str]:
     """The environment in which kernels are compiled with AddressSanitizer; Python itself need not be."""
-    library = subprocess.run(["g++", "-print-file-name=libasan.so"], text=True, capture_output=True).stdout.strip()
+    library = subprocess.run(
+        [host.COMPILER, "-print-file-name=libasan.so"], text=True, capture_output=True
+    ).stdout.strip()
     if not os.path.isabs(library):
-        pytest.skip("g++ has no AddressSanitizer")
+        pytest.skip(f"{host.COMPILER} has no AddressSanitizer")
     return {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "DALIMIX_HOST_ASAN": "1"}
 
 

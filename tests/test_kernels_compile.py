@@ -70,7 +70,9 @@ def cases() -> list[Any]:
 def compiled(name: str, architecture: int, defines: tuple[tuple[str, Any], ...]) -> tuple[str, str]:
     """The log and the PTX."""
     program = nvrtc.createProgram((kernel_folder() / f"{name}.cu").read_text(), f"{name}.cu", (), ())
-    options = [*compile_options(**dict(defines)), f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v"]
+    # CuPy adds -ftz=true to whatever it is given.
+    options = [*compile_options(**dict(defines)), "-ftz=true", f"--gpu-architecture=sm_{architecture}"]
+    options.append("--ptxas-options=-v")
     try:
         nvrtc.compileProgram(program, options)
     except nvrtc.NVRTCError as error:

@@ -202,6 +202,13 @@ def test_the_gpu_is_never_given_up_silently(root, monkeypatch):
     assert load(root, CutMix(), device=None).device == "cpu"
 
 
+def test_a_broken_cupy_is_not_taken_for_a_missing_gpu(root, monkeypatch):
+    monkeypatch.setattr(dali_ops.device, "_devices_of_the_driver", lambda: 1)
+    monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="device='gpu' needs CuPy"):
+        load(root, CutMix(), device=None)
+
+
 def test_an_abandoned_epoch_is_finished_by_the_next_loop(root):
     loader = load(root, CutMix())
     next(iter(loader))

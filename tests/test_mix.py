@@ -164,27 +164,28 @@ def test_images_that_are_normalised_already(dtype):
     def source(batch):
         return images_and_labels(batch, dtype, layout="CHW")
 
-    ((images, _, *plan, mirror),) = run(build(mixed(source=source)))
+    ((images, _, *plan, mirror),) = run(build(mixed(source=source, layout="CHW")))
     pictures = random_images(BATCH, *SIZE, dtype=dtype).transpose(0, 3, 1, 2)
     expected = dalimix.compose(pictures, MixPlan(*plan), mirror, layout="CHW")
     assert images.dtype == dtype
     assert np.array_equal(images, expected)
 
 
-def test_layouts_are_passed_on():
+@pytest.mark.parametrize("way", ["whole batch", "by sample"])
+def test_layouts_are_passed_on(way, monkeypatch):
     def layout_of(layout, wanted):
         def body():
-            return dali_ops.cutmix(*images_and_labels(layout=layout), num_classes=BATCH, output_layout=wanted)[0]
+            return dali_ops.cutmix(
+                *images_and_labels(layout=layout), num_classes=BATCH, layout=layout, output_layout=wanted
+            )[0]
 
         return build(body).run()[0].layout()
 
+    if way == "by sample":
+        monkeypatch.setattr(bridge, "_WholeBatch", None)
     assert layout_of("HWC", None) == "HWC"
     assert layout_of("CHW", None) == "CHW"
     assert layout_of("HWC", "CHW") == "CHW"
-
-
-def test_the_layout_stays_when_the_plan_is_returned():
-    assert build(mixed()).run()[0].layout() == "HWC"
 
 
 def test_soft_labels_come_in_as_they_are():
@@ -239,72 +240,6 @@ def test_normalising_equals_dali_where_nothing_is_mixed():
 
     ((ours, theirs),) = run(build(body))
     assert np.abs(ours.view(np.int16).astype(int) - theirs.view(np.int16)).max() <= 1  # float16 ulp
-
-
-CONSTRUCTION = [
-    ({"method": "cutmix"}, TypeError, "method must be an instance of a mixing method"),
-    ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
-    ({"form": "sparse"}, ValueError, "form must be 'dense' or 'pair', got 'sparse'"),
-    ({"smoothing": 1.5}, ValueError, r"smoothing must be in \[0, 1\], got 1.5"),
-    ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
-    ({"output_layout": "HW"}, ValueError, "layout must be one of .*, got 'HW'"),
-    ({"mirror": 0.5}, TypeError, "mirror must be a pipeline node or an integer, got 0.5"),
-    ({"mean": float("nan")}, ValueError, "mean must be finite"),
-    ({"std": [1.0, 0.0, 1.0]}, ValueError, "std must be finite and above 0"),
-    ({"num_classes": 2.5}, ValueError, "num_classes must be a whole number from 1, got 2.5"),
-    ({"dtype": "halff"}, TypeError, "dtype must be uint8, float16, float32, got halff"),
-    ({"dtype": types.INT32}, TypeError, "dtype must be uint8, float16, float32, got int32"),
-    ({"num_classes": 0}, ValueError, "num_classes must be a whole number from 1, got 0"),
-    ({"heatmaps": object()}, ValueError, "CutMix reads no heatmaps"),
-]
-
-
-@pytest.mark.parametrize(("options", "error", "message"), CONSTRUCTION, ids=lambda v: str(v)[:40])
-def test_errors_when_the_pipeline_is_made(options, error, message):
-    with pytest.raises(error, match=message):
-        build(lambda: dali_ops.mix(*images_and_labels(), **{"method": CutMix(), "num_classes": BATCH, **options}))
-
-
-def test_mean_must_be_numbers():
-    with pytest.raises(TypeError, match="mean and std must be numbers, got a pipeline node"):
-        build(lambda: dali_ops.cutmix(*images_and_labels(), num_classes=6, mean=fn.random.uniform(range=[0, 1])))
-
-
-def test_shortcuts_name_unknown_keywords():
-    with pytest.raises(TypeError, match=r"cutmix got unknown keywords \['alhpa'\]; it takes alpha, .*seed"):
-        build(lambda: dali_ops.cutmix(*images_and_labels(), alhpa=1.0))
-
-
-def test_gpu_without_cupy(monkeypatch):
-    monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"device='gpu' needs CuPy: pip install 'dalimix\[cuda13\]'"):
-        build(lambda: dali_ops.cutmix(*images_and_labels(), num_classes=BATCH, device="gpu"))
-
-
-RUNNING = [
-    ({}, {"num_classes": None}, "num_classes is missing: integer labels need it"),
-    ({}, {"num_classes": 3}, r"label 3 of sample 3 is outside 0 \.\. 2"),
-    ({}, {"mean": [1.0, 2.0]}, "mean has 2 entries but images has 3 channels"),
-    ({"channels": 7}, {}, r"cannot tell the layout of images \[6, 32, 48, 7\]"),
-]
-
-
-@pytest.mark.parametrize(("source", "options", "message"), RUNNING, ids=lambda v: str(v)[:40])
-def test_errors_when_the_pipeline_runs(source, options, message):
-    def body():
-        return dali_ops.cutmix(*images_and_labels(**source), **{"num_classes": BATCH, **options})
-
-    with pytest.raises(RuntimeError, match=message):
-        run(build(body))
-
-
-def test_images_of_different_size():
-    def body():
-        images = fn.external_source(lambda: [np.zeros((8 + k, 8, 3), np.uint8) for k in range(BATCH)], batch=True)
-        return dali_ops.cutmix(images, images_and_labels()[1], num_classes=BATCH)
-
-    with pytest.raises(RuntimeError, match="uniform shape"):
-        run(build(body))
 
 
 @pytest.mark.cuda

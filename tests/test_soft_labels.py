@@ -153,3 +153,15 @@ def test_a_label_of_64_bits_is_not_cut_to_32(backend: Any) -> None:
     assert np.isnan(backend.soft_labels(labels, some_plan(), num_classes=6)[0]).all()
     with pytest.raises(ValueError, match=f"label {2**32 + 2} of sample 0"):
         backend.soft_labels(labels, some_plan(), num_classes=6)
+
+
+def test_pairs_are_checked_too_and_share_no_memory() -> None:
+    plan = dalimix.plan(CutMix(), dalimix.draw(CutMix(), 4, 0), (8, 8))
+    labels = np.array([0, 1, 2, 99])
+    with pytest.raises(ValueError, match=r"label 99 of sample 3 is outside 0 \.\. 2"):
+        dalimix.soft_labels(labels, plan, 3, form="pair")
+    with pytest.raises(ValueError, match="num_classes must be a whole number from 1, got -3"):
+        dalimix.soft_labels(labels, plan, -3, form="pair")
+    own, _, weight = dalimix.soft_labels(labels, plan, form="pair")
+    assert not np.shares_memory(own, labels)
+    assert not np.shares_memory(weight, plan.weight)

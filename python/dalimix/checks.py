@@ -12,9 +12,17 @@ from dalimix.methods import Method
 
 if TYPE_CHECKING:
     from dalimix.draws import Draws
+    from dalimix.mix_plan import MixPlan
 
 DTYPES = ("uint8", "float16", "float32")
 LAYOUTS = ("HWC", "CHW")
+PLAN_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("partner", "int32", ()),
+    ("weight", "float32", (2,)),
+    ("blend", "float32", ()),
+    ("box", "int32", (4,)),
+    ("shift", "int32", (2,)),
+)
 
 
 def batch(name: str, array: Array, size: int) -> None:
@@ -78,17 +86,38 @@ def mirror(array: Array | None, size: int) -> Array | None:
 
 
 def draws(method: Method, drawn: Draws) -> None:
-    size = len(drawn.partner)
-    if drawn.uniform.shape != (size, method.uniforms + 1):
-        expected = [size, method.uniforms + 1]
-        raise ValueError(f"{type(method).__name__} needs draws.uniform of {expected}, got {list(drawn.uniform.shape)}")
-    if method.beta is not None and (drawn.lam is None or drawn.lam.shape != (size,)):
-        got = None if drawn.lam is None else list(drawn.lam.shape)
-        raise ValueError(f"{type(method).__name__} needs draws.lam of [{size}], got {got}")
+    """Every array as the kernels read it."""
+    size, name = len(drawn.partner), type(method).__name__
+    _exact(f"{name} needs draws.partner", drawn.partner, "int32", (size,))
+    _exact(f"{name} needs draws.uniform", drawn.uniform, "float32", (size, method.uniforms + 1))
+    if method.beta is not None:
+        if drawn.lam is None:
+            raise ValueError(f"{name} needs draws.lam of [{size}], got None")
+        _exact(f"{name} needs draws.lam", drawn.lam, "float32", (size,))
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):
         draws(member, of_member)
+
+
+def plan(mix_plan: MixPlan) -> None:
+    """Every array as the kernels read it."""
+    size = len(mix_plan.partner)
+    for field, dtype, rest in PLAN_FIELDS:
+        _exact(f"plan.{field} must be", getattr(mix_plan, field), dtype, (size, *rest))
+    if mix_plan.tokens is not None:
+        _exact("plan.tokens must be", mix_plan.tokens, "uint8", (size, *mix_plan.tokens.shape[1:3]))
+
+
+def _exact(what: str, array: Array, dtype: str, shape: tuple[int, ...]) -> None:
+    """The kernels take the memory as it is: another type or stride would be read as something else."""
+    array_module(array)
+    if array.shape != shape:
+        raise ValueError(f"{what} of {list(shape)}, got {list(array.shape)}")
+    if array.dtype != dtype:
+        raise TypeError(f"{what} of {dtype}, got {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{what} contiguous, got strides {array.strides}")
 
 
 def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dalimix.methods import Method
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draws:
     """The random numbers from which a plan follows.
 
@@ -30,6 +30,11 @@ class Draws:
     lam: Array
     uniform: Array
     members: tuple[Draws, ...] = ()
+
+    def arrays(self) -> list[Array]:
+        """The arrays, those of the members included."""
+        own = [array for array in (self.partner, self.lam, self.uniform) if array is not None]
+        return own + [array for member in self.members for array in member.arrays()]
 
 
 def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:

@@ -44,7 +44,7 @@ def plan(
     if heatmaps is not None:
         raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
     checks.mirror(mirror, len(draws.partner))
-    backend = backend_of(draws.partner, draws.uniform, mirror)
+    backend = backend_of(*draws.arrays(), mirror)
     return replace(getattr(backend, method.name)(method, draws, size), size=tuple(size))
 
 
@@ -80,13 +80,14 @@ def compose(
             images; means or stds that are no numbers for these channels.
     """
     checks.images(images, layout)
+    checks.plan(plan)
     checks.batch("plan", plan.partner, len(images))
     checks.plan_size(plan.size, images, layout)
     mirror = checks.mirror(mirror, len(images))
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1])
     dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)
     output_layout = checks.layout(layout if output_layout is None else output_layout)
-    backend = backend_of(images, plan.partner, mirror)
+    backend = backend_of(images, *plan.arrays(), mirror)
     return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout)
 
 
@@ -102,7 +103,8 @@ def soft_labels(
     Args:
         labels: class numbers, integer [B] or [B, 1]; or labels that are soft already, floating [B, C].
         plan: from `dalimix.plan`.
-        num_classes: C; needed for integer labels in the dense form.
+        num_classes: C; needed for integer labels in the dense form. In the pair form, class numbers are checked against
+            it on the CPU.
         smoothing: label smoothing s in [0, 1]: (1 − s)·y + s / C·(weight₀ + weight₁). Dense form only.
         form: ``"dense"``, or ``"pair"`` for losses that take two labels and their shares.
 
@@ -116,10 +118,12 @@ def soft_labels(
             GPU such a label turns its row into NaN at once, and a later call raises the error, so that the host
             never waits for the device.
     """
+    checks.plan(plan)
     labels = checks.labels(labels, len(plan.partner))
     checks.form(form, smoothing)
-    backend = backend_of(labels, plan.partner)
+    backend = backend_of(labels, *plan.arrays())
     if form == "pair":
-        return labels, labels[plan.partner], plan.weight
+        classes = None if num_classes is None else checks.num_classes(num_classes, labels)
+        return backend.pair_labels(labels, plan, classes)
     classes = checks.num_classes(num_classes, labels)
     return backend.soft_labels(labels, plan, classes, smoothing)

@@ -8,7 +8,7 @@ from types import ModuleType
 from dalimix.backend import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MixPlan:
     """Where and how every image of a batch is mixed. Replaying a plan gives the same batch.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -20,14 +20,16 @@ DTYPES = (torch.uint8, torch.float16, torch.float32)
 class BatchMixer:
     """``images, targets = mixer(images, labels)`` for tensors on the CPU or on a CUDA device.
 
-    No gradient flows through it.
+    No gradient flows through it. On CUDA the work is queued on torch's current stream; results that another stream
+    goes on reading must be kept until it has (``record_stream`` does not know CuPy's memory).
 
     Args:
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
         mean, std, dtype, layout, output_layout, smoothing, form: as of `dalimix.compose` and `dalimix.soft_labels`;
             dtype is a torch dtype, and layout is ``"CHW"`` unless given.
-        generator: `torch.Generator` for the random numbers; None: torch's default one.
+        generator: `torch.Generator` for the random numbers, best one on the CPU, since one on a GPU has to be waited
+            for; None: torch's default one.
 
     Raises:
         ModuleNotFoundError: when called with a CUDA tensor, if CuPy is missing.
@@ -108,11 +110,16 @@ def _put(draws: Draws, device: torch.device) -> Draws:
 
 
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
-    """torch's current stream as CuPy's, so that the work of both stays in order."""
+    """The device of the images, and torch's current stream there as CuPy's, so that the work of both stays in order."""
     if images.device.type == "cpu":
         return nullcontext()
     if find_spec("cupy") is None:
         raise ModuleNotFoundError("CUDA tensors need CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
     import cupy
 
-    return cupy.cuda.ExternalStream(torch.cuda.current_stream(images.device).cuda_stream, images.device.index)
+    from dalimix.cuda.stream import borrowed_stream
+
+    stack = ExitStack()
+    stack.enter_context(cupy.cuda.Device(images.device.index))
+    stack.enter_context(borrowed_stream(torch.cuda.current_stream(images.device).cuda_stream))
+    return stack

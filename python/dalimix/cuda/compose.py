@@ -13,6 +13,7 @@ THREADS = 128
 GROUP = 16  # pixels per thread on the fast way
 TYPES = {"uint8": "U8", "float16": "F16", "float32": "F32"}
 MAX_BATCH = 65535  # of a CUDA grid's second axis
+MAX_CHANNELS = 32  # which a thread holds in its registers
 
 
 def compose(
@@ -54,6 +55,8 @@ def _sizes(images: Array, layout: str) -> tuple[int, int, int, int]:
     size, height, width, channels = (images.shape[("B" + layout).index(axis)] for axis in "BHWC")
     if size > MAX_BATCH:
         raise ValueError(f"images has batch size {size}, more than the {MAX_BATCH} of one launch")
+    if channels > MAX_CHANNELS:
+        raise ValueError(f"images has {channels} channels, more than the {MAX_CHANNELS} of the kernel")
     return size, height, width, channels
 
 

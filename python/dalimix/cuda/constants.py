@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 
 from dalimix.backend import Array
@@ -14,7 +14,7 @@ def constant(xp: ModuleType, values: tuple[float, ...], dtype: str) -> Array:
     return _kept(xp, values, dtype, device)
 
 
-@lru_cache(maxsize=256)
+@cache  # for good: a stream may read one at any time
 def _kept(xp: ModuleType, values: tuple[float, ...], dtype: str, device: int) -> Array:
     array = xp.asarray(values, dtype)
     if device >= 0:  # the first user may be followed by one on another stream

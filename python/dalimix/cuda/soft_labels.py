@@ -29,6 +29,11 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     return output
 
 
+def pair_labels(labels: Array, plan: MixPlan, num_classes: int | None) -> tuple[Array, ...]:
+    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so not checked either."""
+    return labels.copy(), labels[plan.partner], plan.weight.copy()
+
+
 def _nearest_dtype(labels: Array) -> str:
     if labels.dtype.kind == "f":
         return "float32"

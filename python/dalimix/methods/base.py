@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/plan.cuh
 PERS = ("sample", "pair", "batch")
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ class Method:
         return self.pairing
 
     def __post_init__(self) -> None:
-        self._require(0 <= self.prob <= 1, "prob must be in [0, 1]", self.prob)
+        self._require(is_number(self.prob) and 0 <= self.prob <= 1, "prob must be in [0, 1]", self.prob)
         self._require(self.per in PERS, f"per must be one of {PERS}", self.per)
         self._require(self.pairing in PAIRINGS, f"pairing must be one of {PAIRINGS}", self.pairing)
         mutual = self.per != "pair" or self.pairing != "roll"

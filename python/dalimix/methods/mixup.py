@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import ClassVar
 
-from dalimix.methods.base import Method
+from dalimix.methods.base import Method, is_number
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Mixup(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(isfinite(self.alpha) and self.alpha > 0, "alpha must be above 0", self.alpha)
+        self._require(is_number(self.alpha) and 0 < self.alpha < inf, "alpha must be above 0", self.alpha)
 
     @property
     def beta(self) -> float:

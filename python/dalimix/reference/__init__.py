@@ -1,9 +1,12 @@
-"""The NumPy twin of every kernel, under the kernel's name. It gives the kernels' numbers, bit for bit."""
+"""The NumPy twin of every kernel, under the kernel's name. It gives the kernels' numbers, bit for bit.
+
+But for two things that images never show: CuPy has GPUs flush float32 subnormals to zero, and a NaN may be another NaN.
+"""
 
 from dalimix.reference.compose import compose
 from dalimix.reference.cutmix import cutmix
 from dalimix.reference.mixup import mixup
 from dalimix.reference.random_choice import random_choice
-from dalimix.reference.soft_labels import soft_labels
+from dalimix.reference.soft_labels import pair_labels, soft_labels
 
-__all__ = ["compose", "cutmix", "mixup", "random_choice", "soft_labels"]
+__all__ = ["compose", "cutmix", "mixup", "pair_labels", "random_choice", "soft_labels"]

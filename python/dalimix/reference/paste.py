@@ -59,8 +59,8 @@ class Paste:
         _, height, width, channels = self.images.shape
         tokens = self.plan.tokens
         assert tokens is not None
-        row_cells = _cells(height, tokens.shape[1])[rows]
-        column_cells = np.repeat(_cells(width, tokens.shape[2]), channels)
+        row_cells = cells(height, tokens.shape[1])[rows]
+        column_cells = np.repeat(cells(width, tokens.shape[2]), channels)
         shown = np.take(np.take(tokens, column_cells, axis=2), row_cells, axis=1)
         return np.where(shown, self.ones, 0)
 
@@ -79,6 +79,6 @@ def _between(positions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return (low <= positions) & (positions < high)
 
 
-def _cells(pixels: int, grid: int) -> np.ndarray:
+def cells(pixels: int, grid: int) -> np.ndarray:
     """The cell of every pixel; cell r covers ⌊r·pixels/grid⌋ to ⌊(r+1)·pixels/grid⌋."""
     return ((np.arange(pixels) + 1) * grid - 1) // pixels

@@ -18,6 +18,13 @@ def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: 
     return np.float32(1 - smoothing) * y + np.float32(smoothing / num_classes) * (own + other)
 
 
+def pair_labels(labels: np.ndarray, plan: MixPlan, num_classes: int | None) -> tuple[np.ndarray, ...]:
+    """(labels, labels of the partners, weights), all new arrays."""
+    if labels.ndim == 1 and num_classes is not None:
+        _check_range(labels, num_classes)
+    return labels.copy(), labels[plan.partner], plan.weight.copy()
+
+
 def _check_range(labels: np.ndarray, num_classes: int) -> None:
     bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(bad):
