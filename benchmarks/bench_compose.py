@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import medians, on_cpu, on_gpu, print_table, save
+from harness import OnGpu, medians, on_cpu, print_table, save
 
 import dalimix
 from dali_ops.device import usable_device
@@ -97,7 +97,7 @@ def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CH
 def bench_gpu(methods: dict[str, Method], batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
     import cupy
 
-    on_host, rows = pictures(batch, size), []
+    on_host, rows, timer = pictures(batch, size), [], OnGpu()
     images = [cupy.asarray(picture) for picture in on_host]
     moved = images[0].nbytes * 3  # uint8 in, float16 out
     sources = [cupy.random.randint(0, 256, moved // 2, dtype=cupy.uint8) for _ in images]
@@ -112,7 +112,7 @@ def bench_gpu(methods: dict[str, Method], batch: int, size: int, rounds: int) ->
             }
             expected = normalised(on_host[0], plan, "float16", layout)
             assert np.array_equal(runs["ours"](0).get(), expected), f"{name}: kernel and twin differ"
-            ms = medians(runs, rounds * 5, on_gpu)
+            ms = medians(runs, rounds, timer)
             rows.append(row(f"{name}, {layout} float16", batch, ms["ours"], size, 2, "device copy", ms["copy"]))
     return rows
 

@@ -20,40 +20,43 @@ class Paste:
         self.plan, self.images = plan, images
         _, height, width, channels = images.shape
         self.ones = -np.ones(1, f"i{images.itemsize}")  # all bits set
-        self.nothing = not plan.box.any() and plan.tokens is None
         top, left, bottom, right = plan.box.T[:, :, None]
-        self.in_rows = _between(np.arange(height), top, bottom)
-        columns = _between(np.repeat(np.arange(width), channels), left, right)
-        self.in_columns = np.where(columns, self.ones, 0)[:, None]
+        rows, columns = _between(np.arange(height), top, bottom), _between(np.arange(width), left, right)
+        self.in_rows = np.where(rows, self.ones, 0)[:, :, None]
+        self.columns = _reach(columns) if plan.tokens is None else slice(0, width)
+        in_columns = np.where(columns[:, self.columns], self.ones, 0)
+        self.in_columns = np.repeat(in_columns, channels, axis=1)[:, None]
         self.moved = bool((plan.shift[plan.blend == 1] != 0).any())
 
     def __call__(self, rows: slice) -> np.ndarray:
-        own = np.ascontiguousarray(self.images[:, rows])
+        """May be a view of the images where nothing is pasted."""
         mask = self.mask(rows)
         if mask is None:
-            return own
-        other = self._partners(rows)
-        bits = f"i{own.itemsize}"
-        chosen = own.view(bits).reshape(*own.shape[:2], -1)
-        difference = other.view(bits).reshape(chosen.shape)
-        difference ^= chosen
-        difference &= mask
-        difference ^= chosen  # own ^ ((own ^ other) & mask)
-        return difference.view(own.dtype).reshape(own.shape)
+            return self.images[:, rows]
+        mixed = self.images[:, rows].copy(order="C")
+        bits = f"i{mixed.itemsize}"
+        own = mixed.view(bits)[:, :, self.columns]
+        change = self._partners(rows).view(bits)
+        change ^= own
+        change &= mask
+        own ^= change  # own ^ ((own ^ other) & mask)
+        return mixed
 
     def mask(self, rows: slice) -> Mask:
-        """Integers [B, rows, W C]: all bits set where the partner shows; None if it shows nowhere."""
-        if self.nothing:
+        """Integers [B, rows, columns, C]: all bits set where the partner shows; None if it shows nowhere."""
+        in_rows = self.in_rows[:, rows]
+        if self.plan.tokens is None and not in_rows.any():
             return None
-        mask = self.in_columns & np.where(self.in_rows[:, rows, None], self.ones, 0)
-        return mask if self.plan.tokens is None else mask | self._token_mask(rows)
+        mask = self.in_columns & in_rows
+        mask = mask if self.plan.tokens is None else mask | self._token_mask(rows)
+        return mask.reshape(*mask.shape[:2], -1, self.images.shape[3])
 
-    def shown(self, rows: slice, samples: np.ndarray) -> Mask:
-        """Bool [samples, rows, W, C]: where the partner shows; None if it shows nowhere."""
+    def paste_into(self, mixed: np.ndarray, pasted: np.ndarray, rows: slice, samples: np.ndarray) -> None:
+        """Copy what shows of the partners in some samples from `pasted`, [samples, rows, W, C], into `mixed`, alike."""
         mask = self.mask(rows)
-        if mask is None:
-            return None
-        return (mask[samples] != 0).reshape(len(samples), -1, *self.images.shape[2:])
+        if mask is not None:
+            where = mask[samples] != 0
+            np.copyto(mixed[:, :, self.columns], pasted[:, :, self.columns], where=where)
 
     def _token_mask(self, rows: slice) -> np.ndarray:
         _, height, width, channels = self.images.shape
@@ -65,14 +68,25 @@ class Paste:
         return np.where(shown, self.ones, 0)
 
     def _partners(self, rows: slice) -> np.ndarray:
-        """[B, rows, W, C], a fresh array: what each partner has at the places of these rows."""
+        """[B, rows, columns, C], a fresh array: what each partner has at the places of these rows and columns."""
         if not self.moved:
-            return np.ascontiguousarray(self.images[self.plan.partner, rows])
+            return np.ascontiguousarray(self.images[self.plan.partner, rows, self.columns])
         shift = np.where(self.plan.blend[:, None] == 1, self.plan.shift, 0)
         _, height, width, _ = self.images.shape
         y = np.clip(np.arange(height)[rows] + shift[:, :1], 0, height - 1)
-        x = np.clip(np.arange(width) + shift[:, 1:], 0, width - 1)
+        x = np.clip(np.arange(width)[self.columns] + shift[:, 1:], 0, width - 1)
         return self.images[self.plan.partner[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+def _reach(columns: np.ndarray) -> slice:
+    """From the first to the last column that any sample, of bool [B, W], has; all where that is most of them.
+
+    Whole rows lie together in memory, which is worth more than to leave out a few columns.
+    """
+    width = columns.shape[1]
+    found = np.flatnonzero(columns.any(axis=0))
+    first, last = (int(found[0]), int(found[-1])) if len(found) else (0, -1)
+    return slice(0, width) if 2 * (last + 1 - first) > width else slice(first, last + 1)
 
 
 def _between(positions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
