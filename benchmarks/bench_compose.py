@@ -10,11 +10,14 @@ caches hold. GB/s count every byte of input and output once.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import OnGpu, medians, on_cpu, print_table, save
+from harness import OnGpu, compare, on_cpu, print_table, save
 
 import dalimix
 from dali_ops.device import usable_device
@@ -61,33 +64,38 @@ def pictures(batch: int, size: int) -> list[np.ndarray]:
     return [rng.integers(0, 256, (batch, size, size, 3), np.uint8) for _ in range(min(count, 8))]
 
 
-def row(name: str, batch: int, ms: float, size: int, itemsize: int, other: str, other_ms: float) -> dict[str, Any]:
-    moved = batch * size * size * 3 * (1 + itemsize)
+def row(name: str, images: Any, itemsize: int, other: str, times: tuple[float, float, float]) -> dict[str, Any]:
+    ms, other_ms, ratio = times
     return {
-        "what": name, "batch": batch, "median ms": ms, "GB/s": moved / ms / 1e6,
-        "compared with": other, "its median ms": other_ms, "its time ÷ ours": other_ms / ms,
-    }  # fmt: skip
+        "what": name,
+        "batch": len(images),
+        "median ms": ms,
+        "GB/s": images.nbytes * (1 + itemsize) / ms / 1e6,
+        "compared with": other,
+        "its median ms": other_ms,
+        "its time ÷ ours": ratio,
+    }
 
 
 def bench_cpu(methods: dict[str, Method], batch: int, size: int, rounds: int) -> list[dict[str, Any]]:
     import timm_way
 
     images, rows = pictures(batch, size), []
-    for name, method in methods.items():
+    for (name, method), dtype in product(methods.items(), ("float16", "float32")):
         plan = dalimix.plan(method, dalimix.draw(method, batch, 0), (size, size))
-        for dtype in ("float16", "float32"):
-            peer = timm_way.compose if method.per == "batch" else timm_way.compose_each
-            runs = {
-                "twin": lambda k, plan=plan, dtype=dtype: normalised(images[k % len(images)], plan, dtype),
-                "timm": lambda k, plan=plan, dtype=dtype, peer=peer: peer(
-                    images[k % len(images)], plan, MEAN, STD, dtype
-                ),
-            }
-            assert np.allclose(runs["twin"](0), runs["timm"](0), atol=0.02), f"{name}: the results differ"
-            ms = medians(runs, rounds, on_cpu)
-            itemsize = np.dtype(dtype).itemsize
-            rows.append(row(f"{name}, {dtype}", batch, ms["twin"], size, itemsize, "timm's way", ms["timm"]))
+        peer = timm_way.compose if method.per == "batch" else timm_way.compose_each
+        ours = partial(each, images, lambda x, plan=plan, dtype=dtype: normalised(x, plan, dtype))
+        theirs = partial(each, images, peer, plan, MEAN, STD, dtype)
+        assert np.allclose(ours(0), theirs(0), atol=0.02), f"{name}: the results differ"
+        times = compare(ours, theirs, rounds, on_cpu)
+        rows.append(row(f"{name}, {dtype}", images[0], np.dtype(dtype).itemsize, "timm's way", times))
     return rows
+
+
+def each(images: list[Any], function: Callable[..., Any], *rest: Any) -> Any:
+    """`function` of the images whose turn it is; the round comes last."""
+    *arguments, index = rest
+    return function(images[index % len(images)], *arguments)
 
 
 def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CHW") -> Any:
@@ -102,18 +110,15 @@ def bench_gpu(methods: dict[str, Method], batch: int, size: int, rounds: int) ->
     moved = images[0].nbytes * 3  # uint8 in, float16 out
     sources = [cupy.random.randint(0, 256, moved // 2, dtype=cupy.uint8) for _ in images]
     target = cupy.empty_like(sources[0])
-    for name, method in methods.items():
+    copy = partial(each, sources, partial(cupy.copyto, target))
+    for (name, method), layout in product(methods.items(), ("CHW", "HWC")):
         plan = dalimix.plan(method, dalimix.draw(method, batch, 0), (size, size))
         put = dalimix.MixPlan(*(cupy.asarray(array) for array in plan.arrays()))
-        for layout in ("CHW", "HWC"):
-            runs = {
-                "ours": lambda k, put=put, layout=layout: normalised(images[k % len(images)], put, "float16", layout),
-                "copy": lambda k: cupy.copyto(target, sources[k % len(sources)]),
-            }
-            expected = normalised(on_host[0], plan, "float16", layout)
-            assert np.array_equal(runs["ours"](0).get(), expected), f"{name}: kernel and twin differ"
-            ms = medians(runs, rounds, timer)
-            rows.append(row(f"{name}, {layout} float16", batch, ms["ours"], size, 2, "device copy", ms["copy"]))
+        ours = partial(each, images, lambda x, put=put, layout=layout: normalised(x, put, "float16", layout))
+        expected = normalised(on_host[0], plan, "float16", layout)
+        assert np.array_equal(ours(0).get(), expected), f"{name}: kernel and twin differ"
+        times = compare(ours, copy, rounds, timer)
+        rows.append(row(f"{name}, {layout} float16", images[0], 2, "device copy", times))
     return rows
 
 

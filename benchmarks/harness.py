@@ -50,15 +50,14 @@ class OnGpu:
         return cupy.cuda.get_elapsed_time(self.start, self.end) / self.launches
 
 
-def medians(runs: dict[str, Run], rounds: int, timer: Callable[[Run, int], float]) -> dict[str, float]:
-    """Median milliseconds of each. They take turns, so that whatever disturbs the machine disturbs all alike."""
-    spans: dict[str, list[float]] = {name: [] for name in runs}
-    for index in range(-max(2, rounds // 5), rounds):
-        for name, run in runs.items():
-            span = timer(run, index)
-            if index >= 0:  # the first rounds warm up
-                spans[name].append(span)
-    return {name: statistics.median(times) for name, times in spans.items()}
+def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], float]) -> tuple[float, float, float]:
+    """Median milliseconds of both, and the median of the ratios other ÷ ours of every round.
+
+    They take turns, so that what disturbs the machine for a while disturbs both alike: the ratio is the steadier one.
+    """
+    spans = [(timer(ours, index), timer(other, index)) for index in range(-max(2, rounds // 5), rounds)][-rounds:]
+    first, second = (statistics.median(span[k] for span in spans) for k in (0, 1))
+    return first, second, statistics.median(theirs / mine for mine, theirs in spans)
 
 
 def surroundings(device: str) -> dict[str, Any]:

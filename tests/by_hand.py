@@ -52,9 +52,9 @@ def _row(method: Method, draws: Draws, i: int, size: tuple[int, int]) -> Row:
         return _row(method.methods[chosen], draws.members[chosen], i, size)
     if partner == i:
         return Row(i)
-    lam = draws.lam[deciding]
     if not isinstance(method, (CutMix, Mixup)):
         raise NotImplementedError(f"write the formula of {method} here")
+    lam = draws.lam[deciding]
     if isinstance(method, CutMix):
         box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], size)
         return Row(partner, _cutmix_weight(method, lam, box, size), box=box)
