@@ -67,6 +67,26 @@ def test_the_random_numbers_are_new_in_every_batch_and_repeat_with_the_seed(devi
     assert not same(first, run(build(body, device=device, seed=12), 4))
 
 
+def drawn(method, own_seed=-1, **options):
+    """Everything drawn in one batch of 64."""
+    return run(build(lambda: tuple(flatten(draw(method, own_seed))), batch=64, **options))[0]
+
+
+def test_the_seed_of_the_pipeline_decides_every_random_number():
+    method = RandomChoice([CutMix(), CutMix()])
+    first, again, other = (drawn(method, seed=seed) for seed in (1, 1, 2))
+    for one, same_one, another in zip(first, again, other, strict=True):
+        assert np.array_equal(one, same_one)
+        assert not np.array_equal(one, another)
+
+
+@pytest.mark.parametrize("seed", [-1, 5])
+def test_random_operators_are_independent_of_each_other(seed):
+    _, _, *members = drawn(RandomChoice([CutMix(), CutMix()]), seed)
+    for one, another in (members[:1] + members[2:3], members[1:2] + members[3:4]):
+        assert not np.array_equal(one, another)
+
+
 def test_own_seed_overrules_that_of_the_pipeline():
     first = run(build(mixed(seed=5), seed=1), 2)
     second = run(build(mixed(seed=5), seed=2), 2)
