@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from dali_ops.device import device_name
+
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
 
 
@@ -89,8 +91,6 @@ def _version(package: str) -> str | None:
 
 def _name(device: str) -> str:
     if device == "gpu":
-        import cupy
-
-        return cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"].decode()
+        return device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())

@@ -87,8 +87,7 @@ def mix(
         form=form,
         return_plan=return_plan,
     )
-    if heatmaps is not None:
-        raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
+    checks.heatmaps(method, heatmaps)
     device = device or images.device
     check_device(device)
     inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed)), *_mirror_node(mirror)]
@@ -141,7 +140,7 @@ class _Mixer:
         draws = unflatten(self.method, values)
         mirror = next(values) if self.mirrored else None
         checks.images(images, self.layout)
-        plan = dalimix.plan(self.method, draws, _image_size(images, self.layout))
+        plan = dalimix.plan(self.method, draws, checks.image_size(images, self.layout))
         mixed = dalimix.compose(
             images, plan, mirror, self.mean, self.std, self.dtype, self.layout, self.output_layout
         )  # fmt: skip
@@ -177,7 +176,3 @@ def _numpy_dtype(dtype: Any) -> np.dtype:
     if type(dtype).__module__ == "torch":
         dtype = str(dtype).removeprefix("torch.")
     return checks.output_dtype(dtype, np.dtype("uint8"), normalised=False)
-
-
-def _image_size(images: Array, layout: str) -> tuple[int, int]:
-    return images.shape[1 + layout.index("H")], images.shape[1 + layout.index("W")]

@@ -41,6 +41,11 @@ def method(given: object) -> None:
         raise TypeError(f"method must be an instance of a mixing method, such as dalimix.CutMix(), got {given!r}")
 
 
+def heatmaps(for_method: Method, given: object) -> None:
+    if given is not None:
+        raise ValueError(f"{type(for_method).__name__} reads no heatmaps, but heatmaps were given")
+
+
 def size(hw: tuple[int, int]) -> None:
     whole = isinstance(hw, Sequence) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
     if not whole or min(hw) < 1:
@@ -59,8 +64,13 @@ def images(array: Array, layout_name: str) -> None:
         raise ValueError(f"images {list(array.shape)} look like {other}, but layout is {layout_name!r}")
 
 
+def image_size(array: Array, layout_name: str) -> tuple[int, int]:
+    """(H, W) of a batch of images."""
+    return array.shape[1 + layout_name.index("H")], array.shape[1 + layout_name.index("W")]
+
+
 def plan_size(planned: tuple[int, int] | None, array: Array, layout_name: str) -> None:
-    height, width = (array.shape[1 + layout_name.index(axis)] for axis in "HW")
+    height, width = image_size(array, layout_name)
     if planned is not None and tuple(planned) != (height, width):
         raise ValueError(f"plan is for images of {tuple(planned)} pixels, but images are {(height, width)}")
 

@@ -41,8 +41,7 @@ def plan(
     checks.method(method)
     checks.draws(method, draws)
     checks.size(size)
-    if heatmaps is not None:
-        raise ValueError(f"{type(method).__name__} reads no heatmaps, but heatmaps were given")
+    checks.heatmaps(method, heatmaps)
     checks.mirror(mirror, len(draws.partner))
     backend = backend_of(*draws.arrays(), mirror)
     return replace(getattr(backend, method.name)(method, draws, size), size=tuple(size))
