@@ -7,13 +7,14 @@ samples, and nothing is shared with the package but the containers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
 
 
 @dataclass
@@ -25,10 +26,29 @@ class Row:
     blend: Any = 1.0
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     shift: tuple[int, int] = (0, 0)
+    cells: set[tuple[int, int]] = field(default_factory=set)  # of a grid of `grid`, where the partner shows
+    grid: int = 1
 
 
-def plan(method: Method, draws: Draws, size: tuple[int, int]) -> MixPlan:
-    return replace(stack([_row(method, draws, i, size) for i in range(len(draws.partner))]), size=size)
+@dataclass
+class Scene:
+    size: tuple[int, int]
+    heatmaps: Any = None
+    mirror: Any = None
+
+
+def plan(method: Method, draws: Draws, size: tuple[int, int], heatmaps: Any = None, mirror: Any = None) -> MixPlan:
+    scene = Scene(size, heatmaps, mirror)
+    rows = [_row(method, draws, i, scene) for i in range(len(draws.partner))]
+    tokens = None
+    if method.token_grid:
+        tokens = np.array([_tokens(row, method.token_grid) for row in rows], np.uint8)
+    return replace(stack(rows, tokens), size=size)
+
+
+def _tokens(row: Row, grid: int) -> list[list[bool]]:
+    finer = grid // row.grid
+    return [[(y // finer, x // finer) in row.cells for x in range(grid)] for y in range(grid)]
 
 
 def stack(rows: list[Row], tokens: np.ndarray | None = None) -> MixPlan:
@@ -42,22 +62,26 @@ def stack(rows: list[Row], tokens: np.ndarray | None = None) -> MixPlan:
     )
 
 
-def _row(method: Method, draws: Draws, i: int, size: tuple[int, int]) -> Row:
+def _row(method: Method, draws: Draws, i: int, scene: Scene) -> Row:
     partner, deciding = couple(draws.partner, i, method)
     chance = float(draws.uniform[deciding, -1])
     if chance >= method.prob:
         return Row(i)
     if isinstance(method, RandomChoice):
         chosen = _chosen(method, float(draws.uniform[deciding, 0]))
-        return _row(method.methods[chosen], draws.members[chosen], i, size)
+        return _row(method.methods[chosen], draws.members[chosen], i, scene)
     if partner == i:
         return Row(i)
+    if isinstance(method, AttentiveCutMix):
+        low, high = method.tops
+        top = low + math.floor(float(draws.uniform[deciding, 0]) * (high - low + 1))
+        return _attentive(partner, _seen_heatmap(scene, partner, method.grid), top, scene.size)
     if not isinstance(method, (CutMix, Mixup)):
         raise NotImplementedError(f"write the formula of {method} here")
     lam = draws.lam[deciding]
     if isinstance(method, CutMix):
-        box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], size)
-        return Row(partner, _cutmix_weight(method, lam, box, size), box=box)
+        box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], scene.size)
+        return Row(partner, _cutmix_weight(method, lam, box, scene.size), box=box)
     return Row(partner, (lam, np.float32(1) - lam), blend=lam)
 
 
@@ -114,6 +138,48 @@ def _cutmix_weight(method: CutMix, lam: Any, box: tuple[int, int, int, int], siz
     top, left, bottom, right = box
     pasted = (bottom - top) * (right - left) / (size[0] * size[1])
     return 1 - pasted, pasted
+
+
+def _attentive(partner: int, heatmap: list[list[float]], top: int, size: tuple[int, int]) -> Row:
+    grid = len(heatmap)
+    cells = sorted(((y, x) for y in range(grid) for x in range(grid)), key=lambda at: _rank(heatmap[at[0]][at[1]]))
+    chosen = set(cells[:top])  # sorted() keeps the order of equal cells
+    rows, columns = ([cell(pixel, n, grid) for pixel in range(n)] for n in size)
+    share = sum(rows.count(y) * columns.count(x) for y, x in chosen) / (size[0] * size[1])
+    return Row(partner, (1 - share, share), cells=chosen, grid=grid)
+
+
+def _rank(value: float) -> tuple[bool, float]:
+    """Highest first, NaN last."""
+    return math.isnan(value), 0 if math.isnan(value) else -value
+
+
+def _seen_heatmap(scene: Scene, n: int, grid: int) -> list[list[float]]:
+    """Heatmap of image n on this grid, as the image looks after mirroring."""
+    heatmap = [[resampled(scene.heatmaps[n], y, x, grid) for x in range(grid)] for y in range(grid)]
+    flipped = scene.mirror is not None and scene.mirror[n]
+    return [row[::-1] if flipped else row for row in heatmap]
+
+
+def resampled(heatmap: np.ndarray, y: int, x: int, grid: int) -> float:
+    """Cell (y, x) of a finite heatmap brought to another grid, rounded once; as it is on its own grid."""
+    if heatmap.shape == (grid, grid):
+        return float(heatmap[y, x])
+    rows, columns = (axis_shares(k, n, grid) for k, n in zip((y, x), heatmap.shape, strict=True))
+    exact = sum(a * b * Fraction(float(heatmap[r, c])) for r, a in rows.items() for c, b in columns.items())
+    return float(np.float32(float(exact)))
+
+
+def axis_shares(k: int, old: int, new: int) -> dict[int, Fraction]:
+    """What old cells new cell k is made of: by area if there are fewer new ones, else between the nearest centres."""
+    if new <= old:
+        low, high = Fraction(k * old, new), Fraction((k + 1) * old, new)
+        parts = {c: (min(high, c + 1) - max(low, c)) / (high - low) for c in range(old)}
+        return {c: part for c, part in parts.items() if part > 0}
+    centre = min(max(Fraction((2 * k + 1) * old, 2 * new) - Fraction(1, 2), Fraction(0)), Fraction(old - 1))
+    left = math.floor(centre)
+    parts = {left: 1 - (centre - left), left + 1: centre - left}
+    return {c: part for c, part in parts.items() if part > 0}
 
 
 def compose(

@@ -48,11 +48,20 @@ def planted(draws: Draws) -> Draws:
     return Draws(draws.partner, lam, uniform, tuple(planted(member) for member in draws.members))
 
 
+def heatmaps_for(method: Method, batch: int, shape: tuple[int, int] | None = None, seed: int = 0) -> Any:
+    """Random heatmaps [batch, *shape] if the method reads any, on its own grid unless told."""
+    if not method.reads_heatmaps:
+        return None
+    grid = method.token_grid or 7
+    return np.random.default_rng(seed).random((batch, *(shape or (grid, grid))), np.float32)
+
+
 def check_plan(backend: Any, method: Method, batch: int, size: tuple[int, int], seed: int = 0) -> None:
     """A backend plans what the formulas say, both for random draws and for the ends of their ranges."""
-    drawn = dalimix.draw(method, batch, seed)
+    drawn, heatmaps = dalimix.draw(method, batch, seed), heatmaps_for(method, batch, seed=seed)
     for draws in (drawn, planted(drawn)):
-        assert_same_plan(backend.plan(method, draws, size), by_hand.plan(method, draws, size))
+        got, want = (at.plan(method, draws, size, heatmaps) for at in (backend, by_hand))
+        assert_same_plan(got, want)
 
 
 def assert_same_plan(got: MixPlan, want: MixPlan) -> None:

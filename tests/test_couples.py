@@ -8,26 +8,31 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
-from tests.cases import BATCHES
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
+from tests.cases import BATCHES, heatmaps_for
 
 SIZE = (32, 48)
 
 
 def methods(**shared: Any) -> list[Method]:
     """Every method; a RandomChoice takes the pairing from those inside."""
-    inside = (Mixup(**shared), CutMix(**shared))
+    inside = (Mixup(**shared), CutMix(**shared), AttentiveCutMix((1, 4), 2, **shared))
     return [*inside, RandomChoice(inside, per=shared.get("per", "sample"))]
 
 
 def plans(backend: Any, batch: int, **shared: Any) -> list[MixPlan]:
-    return [backend.plan(m, dalimix.draw(m, batch, 3), SIZE) for m in methods(**shared)]
+    return [planned(backend, m, dalimix.draw(m, batch, 3)) for m in methods(**shared)]
+
+
+def planned(backend: Any, method: Method, draws: Draws) -> MixPlan:
+    return backend.plan(method, draws, SIZE, heatmaps_for(method, len(draws.partner)))
 
 
 def kept(plan: MixPlan) -> np.ndarray:
     """Which rows leave their image as it is, all fields at that."""
     own = plan.partner == np.arange(len(plan.partner))
     plain = (plan.weight == (1, 0)).all(1) & (plan.blend == 1) & ~plan.box.any(1) & ~plan.shift.any(1)
+    plain &= plan.tokens is None or ~plan.tokens.any((1, 2))
     np.testing.assert_array_equal(own, own & plain)
     return own
 
@@ -44,7 +49,7 @@ def test_flip_and_roll_partners(backend: Any, batch: int) -> None:
 def test_random_partners_are_the_permutation(backend: Any) -> None:
     for method in methods():
         draws = dalimix.draw(method, 64, 3)
-        assert backend.plan(method, draws, SIZE).partner.tolist() == draws.partner.tolist()
+        assert planned(backend, method, draws).partner.tolist() == draws.partner.tolist()
 
 
 @pytest.mark.parametrize("pairing", ["random", "flip"])
@@ -82,9 +87,9 @@ def test_an_image_that_is_its_own_partner_stays_as_it_is(backend: Any, per: str)
     for method in methods(per=per):
         draws = dalimix.draw(method, 8, 0)
         alone = _with_permutation(draws, np.arange(8, dtype=np.int32))
-        plan = backend.plan(method, alone, SIZE)
+        plan = planned(backend, method, alone)
         assert kept(plan).all() == (per != "pair")  # as neighbours, 0 and 1 are a pair
-        single = backend.plan(method, dalimix.draw(method, 1, 0), SIZE)
+        single = planned(backend, method, dalimix.draw(method, 1, 0))
         assert kept(single).all()
 
 

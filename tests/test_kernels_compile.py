@@ -53,6 +53,8 @@ PLANNER: list[dict[str, Any]] = [{}]
 KERNELS = {
     "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}], COMPOSE + ONE_BY_ONE),
     **{name: (PLANNER, []) for name in METHODS},
+    "attentive_cutmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
+    "resample_heatmaps": (PLANNER, []),
     "soft_labels": (LABELS[:1], LABELS[1:]),
 }
 

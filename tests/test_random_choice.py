@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
 from tests.cases import BATCHES, BELOW_ONE, SIZES, check_plan
 
 NESTED = RandomChoice([RandomChoice([Mixup(), CutMix()], p=[0.3, 0.7], prob=0.8), Mixup(prob=0.4)], p=[0.6, 0.4])
@@ -27,6 +27,11 @@ CHOICES = {
     "rarely": RandomChoice(prob=0.1),
     "methods keep their own": KEEP_THEIR_OWN,
     "nested": NESTED,
+    "tokens": RandomChoice([AttentiveCutMix(), CutMix(), Mixup()]),
+    "tokens of two grids": RandomChoice([AttentiveCutMix(2, grid=2), CutMix(), AttentiveCutMix((1, 9), grid=3)]),
+    "nested tokens": RandomChoice(
+        [RandomChoice([AttentiveCutMix(9, grid=4), RandomChoice()]), AttentiveCutMix(grid=6)]
+    ),
     "nested pairs": RandomChoice([RandomChoice(PAIRED[0], per="pair"), *PAIRED[0]], per="pair"),
     "nested flipped pairs": RandomChoice([RandomChoice(PAIRED[1], per="pair")] * 2, per="pair"),
 }

@@ -6,12 +6,13 @@ the targets. The NumPy twin and the CUDA kernels give the same numbers; the type
 
 from dalimix.draws import Draws, draw
 from dalimix.functional import compose, plan, soft_labels
-from dalimix.methods import METHODS, CutMix, Method, Mixup, RandomChoice
+from dalimix.methods import METHODS, AttentiveCutMix, CutMix, Method, Mixup, RandomChoice
 from dalimix.mix_plan import MixPlan
 
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
+    "AttentiveCutMix",
     "CutMix",
     "Draws",
     "Method",

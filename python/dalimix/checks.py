@@ -41,9 +41,26 @@ def method(given: object) -> None:
         raise TypeError(f"method must be an instance of a mixing method, such as dalimix.CutMix(), got {given!r}")
 
 
-def heatmaps(for_method: Method, given: object) -> None:
-    if given is not None:
-        raise ValueError(f"{type(for_method).__name__} reads no heatmaps, but heatmaps were given")
+def heatmaps_wanted(by: Method, given: bool) -> None:
+    name = type(by).__name__
+    if given and not by.reads_heatmaps:
+        raise ValueError(f"{name} reads no heatmaps, but heatmaps were given")
+    if by.reads_heatmaps and not given:
+        raise ValueError(f"{name} needs heatmaps, float32 [B, h, w], one for each image")
+
+
+def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
+    """As the kernels read them: float32 and contiguous."""
+    heatmaps_wanted(by, given is not None)
+    if given is None:
+        return None
+    xp = array_module(given)
+    if given.dtype.kind != "f":
+        raise TypeError(f"heatmaps must be floating, got {given.dtype}")
+    if given.ndim != 3 or 0 in given.shape:
+        raise ValueError(f"heatmaps must be [B, h, w], one map for each image, got shape {given.shape}")
+    batch("heatmaps", given, size)
+    return xp.ascontiguousarray(given, "float32")
 
 
 def size(hw: tuple[int, int]) -> None:

@@ -11,6 +11,7 @@ from dalimix.backend import Array, backend_of
 from dalimix.draws import Draws
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
+from dalimix.scene import Scene
 
 PerChannel = float | Sequence[float]
 
@@ -28,7 +29,8 @@ def plan(
         method: what to plan.
         draws: its random numbers, as from `dalimix.draw`.
         size: (H, W) of the images in pixels.
-        heatmaps: float32 [B, g, g], for methods that read them.
+        heatmaps: floating [B, h, w], for methods that read them, of the images as they are handed in. Those of another
+            grid than the method's are brought to it.
         mirror: integer or bool [B]; the heatmaps of images with 1 are read flipped.
 
     Returns:
@@ -36,15 +38,16 @@ def plan(
 
     Raises:
         TypeError: arrays that are neither NumPy's nor CuPy's, or of both.
-        ValueError: shapes that do not fit together; heatmaps for a method that reads none.
+        ValueError: shapes that do not fit together; heatmaps for a method that reads none, or none for one that needs
+            them; on the CPU, a heatmap that is NaN all over.
     """
     checks.method(method)
     checks.draws(method, draws)
     checks.size(size)
-    checks.heatmaps(method, heatmaps)
-    checks.mirror(mirror, len(draws.partner))
-    backend = backend_of(*draws.arrays(), mirror)
-    return replace(getattr(backend, method.name)(method, draws, size), size=tuple(size))
+    batch = len(draws.partner)
+    scene = Scene((size[0], size[1]), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
+    backend = backend_of(*draws.arrays(), scene.heatmaps, scene.mirror)
+    return replace(getattr(backend, method.name)(method, draws, scene), size=scene.size)
 
 
 def compose(

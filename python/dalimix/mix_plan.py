@@ -35,14 +35,15 @@ class MixPlan:
     size: tuple[int, int] | None = field(default=None, kw_only=True)
 
     @classmethod
-    def empty(cls, xp: ModuleType, *shape: int) -> MixPlan:
-        """Uninitialised arrays, without tokens, for a batch of `shape` (one number: the batch size)."""
+    def empty(cls, xp: ModuleType, *shape: int, grid: int | None = None) -> MixPlan:
+        """Uninitialised arrays for a batch of `shape` (one number: the batch size); tokens on `grid`, None: without."""
         return cls(
             partner=xp.empty(shape, "int32"),
             weight=xp.empty((*shape, 2), "float32"),
             blend=xp.empty(shape, "float32"),
             box=xp.empty((*shape, 4), "int32"),
             shift=xp.empty((*shape, 2), "int32"),
+            tokens=None if grid is None else xp.empty((*shape, grid, grid), "uint8"),
         )
 
     def arrays(self) -> tuple[Array, ...]:

@@ -1,8 +1,8 @@
 // Runs CUDA kernels on the CPU: blocks one after another, the threads of a block as fibers that take turns.
 //
 // Test equipment. It knows what the kernels here use and no more: built-in indices, vectors, float16, shared memory
-// of fixed size, __syncthreads, warp shuffles, ballots and __syncwarp. A fiber runs until it reaches a barrier or ends,
-// so a missing barrier shows as a wrong result as soon as the order of the threads changes.
+// of fixed size, atomicAdd, __syncthreads, warp shuffles, ballots and __syncwarp. A fiber runs until it reaches a
+// barrier or ends, so a missing barrier shows as a wrong result as soon as the order of the threads changes.
 #pragma once
 #include <ucontext.h>
 
@@ -143,6 +143,12 @@ T exchange(T value, unsigned from) {
 
 }  // namespace host
 
+template <class T>
+T atomicAdd(T* at, T value) {  // threads take turns
+  const T old = *at;
+  *at += value;
+  return old;
+}
 inline void __threadfence_system() {}
 inline void __syncthreads() { host::pass_on(); }
 inline void __syncwarp(unsigned = ~0u) { host::pass_on(); }

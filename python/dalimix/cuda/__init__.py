@@ -1,9 +1,20 @@
 """Launchers of the CUDA kernels, under the kernels' names. All work is queued on CuPy's current stream."""
 
+from dalimix.cuda.attentive_cutmix import attentive_cutmix
 from dalimix.cuda.compose import compose
 from dalimix.cuda.cutmix import cutmix
 from dalimix.cuda.mixup import mixup
 from dalimix.cuda.random_choice import random_choice
+from dalimix.cuda.resample_heatmaps import resample_heatmaps
 from dalimix.cuda.soft_labels import pair_labels, soft_labels
 
-__all__ = ["compose", "cutmix", "mixup", "pair_labels", "random_choice", "soft_labels"]
+__all__ = [
+    "attentive_cutmix",
+    "compose",
+    "cutmix",
+    "mixup",
+    "pair_labels",
+    "random_choice",
+    "resample_heatmaps",
+    "soft_labels",
+]

@@ -8,10 +8,11 @@ from dalimix.cuda.planner import launch_planner
 from dalimix.draws import Draws
 from dalimix.methods import CutMix
 from dalimix.mix_plan import MixPlan
+from dalimix.scene import Scene
 
 
-def cutmix(method: CutMix, draws: Draws, size: tuple[int, int], into: MixPlan | None = None) -> MixPlan:
+def cutmix(method: CutMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the box that is cut from xⱼ and pasted onto xᵢ."""
-    height, width = size
+    height, width = scene.size
     own = (height, width, *method.sides(height), *method.sides(width), method.labels_follow_area)
     return launch_planner(method, draws, [np.int32(value) for value in own], into)

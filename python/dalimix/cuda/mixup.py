@@ -6,8 +6,9 @@ from dalimix.cuda.planner import launch_planner
 from dalimix.draws import Draws
 from dalimix.methods import Mixup
 from dalimix.mix_plan import MixPlan
+from dalimix.scene import Scene
 
 
-def mixup(method: Mixup, draws: Draws, size: tuple[int, int], into: MixPlan | None = None) -> MixPlan:
+def mixup(method: Mixup, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan λ xᵢ + (1 − λ) xⱼ."""
     return launch_planner(method, draws, into=into)

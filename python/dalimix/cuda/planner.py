@@ -17,28 +17,33 @@ from dalimix.mix_plan import MixPlan
 THREADS = 128
 
 
-def launch_planner(method: Method, draws: Draws, own: Sequence[Any] = (), into: MixPlan | None = None) -> MixPlan:
-    """Launch the kernel ``method.name`` with one thread per image.
+def launch_planner(
+    method: Method,
+    draws: Draws,
+    own: Sequence[Any] = (),
+    into: MixPlan | None = None,
+    per_image: int | None = None,
+    **defines: int,
+) -> MixPlan:
+    """Launch the kernel ``method.name``.
 
     Args:
         method: what to plan.
         draws: its random numbers.
         own: the kernel's own arguments, after those that all planners share.
         into: arrays to write to; None: new ones.
+        per_image: how many threads work on an image, as one block; None: one, without a block of its own.
+        defines: preprocessor symbols of the kernel.
     """
     size, columns = draws.uniform.shape
-    plan = into or MixPlan.empty(array_module(draws.uniform), size)
+    plan = into or MixPlan.empty(array_module(draws.uniform), size, grid=method.token_grid)
     lam = draws.uniform if draws.lam is None else draws.lam  # something to point to where no λ is read
     shared = (draws.partner, lam, draws.uniform, np.int32(columns), np.int32(size), *couple_arguments(method))
-    launch_rows(method.name, size, (*shared, *own, *plan.arrays()))
+    blocks = (size + THREADS - 1) // THREADS if per_image is None else size
+    loader.load_kernel(method.name, **defines)((blocks,), (per_image or THREADS,), (*shared, *own, *plan.arrays()))
     return plan
 
 
 def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:
     """pairing, per and prob as kernels/plan.cuh takes them."""
     return np.int32(PAIRINGS.index(method.partners)), np.int32(PERS.index(method.per)), np.float64(method.prob)
-
-
-def launch_rows(name: str, size: int, arguments: tuple[Any, ...]) -> None:
-    blocks = (size + THREADS - 1) // THREADS
-    loader.load_kernel(name)((blocks,), (THREADS,), arguments)

@@ -6,23 +6,40 @@ import numpy as np
 
 import dalimix.cuda as cuda
 from dalimix.backend import array_module
+from dalimix.cuda import loader
 from dalimix.cuda.constants import constant
-from dalimix.cuda.planner import couple_arguments, launch_rows
+from dalimix.cuda.planner import couple_arguments
 from dalimix.draws import Draws
-from dalimix.methods import RandomChoice
+from dalimix.methods import Method, RandomChoice
 from dalimix.mix_plan import MixPlan
+from dalimix.scene import Scene
+
+THREADS = 128  # of the block for each image; they copy its tokens
 
 
-def random_choice(method: RandomChoice, draws: Draws, size: tuple[int, int], into: MixPlan | None = None) -> MixPlan:
+def random_choice(method: RandomChoice, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Take each image's row from the plan of the method that is chosen for it."""
     xp, batch = array_module(draws.uniform), len(draws.uniform)
-    plans = MixPlan.empty(xp, len(method.members), batch)  # one plan per member, side by side
+    plan = into or MixPlan.empty(xp, batch, grid=method.token_grid)
+    grid = None if plan.tokens is None else plan.tokens.shape[-1]
+    plans = MixPlan.empty(xp, len(method.members), batch, grid=grid)  # one plan per member, side by side
+    if plans.tokens is not None:
+        plans.tokens.fill(0)  # of members that write none
     for index, (member, drawn) in enumerate(zip(method.members, draws.members, strict=True)):
-        slot = MixPlan(*(array[index] for array in plans.arrays()))
-        getattr(cuda, member.name)(member, drawn, size, slot)
-    plan = into or MixPlan.empty(xp, batch)
-    cumulative = constant(xp, method.cumulative, "float64")
-    counts = np.int32(len(method.members)), np.int32(batch)
-    inputs = (draws.partner, draws.uniform, cumulative, *plans.arrays(), *counts, *couple_arguments(method))
-    launch_rows(method.name, batch, (*inputs, *plan.arrays()))
+        getattr(cuda, member.name)(member, drawn, scene, _slot(plans, index, member))
+    inputs = (draws.partner, draws.uniform, constant(xp, method.cumulative, "float64"), *_six(plans))
+    counts = [np.int32(n) for n in (len(method.members), batch, (grid or 0) ** 2)]
+    arguments = (*inputs, *counts, *couple_arguments(method), *_six(plan))
+    loader.load_kernel(method.name)((batch,), (THREADS,), arguments)
     return plan
+
+
+def _slot(plans: MixPlan, index: int, member: Method) -> MixPlan:
+    """Where a member writes its plan; a planner that knows no tokens gets none."""
+    arrays = plans.arrays() if member.token_grid else plans.arrays()[:5]
+    return MixPlan(*(array[index] for array in arrays))
+
+
+def _six(plan: MixPlan) -> tuple[object, ...]:
+    """The arrays with tokens, or with something to point to where there are none."""
+    return plan.arrays() if plan.tokens is not None else (*plan.arrays(), plan.partner)

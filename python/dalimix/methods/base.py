@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import ClassVar
 
 PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/plan.cuh
@@ -12,6 +12,10 @@ PERS = ("sample", "pair", "batch")
 
 def is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,16 @@ class Method:
     def uniforms(self) -> int:
         """How many uniform numbers the method draws per image, the one for `prob` not counted."""
         return 0
+
+    @property
+    def token_grid(self) -> int | None:
+        """Cells along each side of the plan's tokens; None if the method pastes no tokens."""
+        return None
+
+    @property
+    def reads_heatmaps(self) -> bool:
+        """Whether the method needs a heatmap of every image."""
+        return False
 
     @property
     def members(self) -> tuple[Method, ...]:

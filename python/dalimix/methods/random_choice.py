@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import isclose
+from math import isclose, lcm
 from typing import ClassVar
 
 from dalimix.methods.base import Method
 from dalimix.methods.cutmix import CutMix
 from dalimix.methods.mixup import Mixup
+
+MAX_TOKEN_GRID = 512  # finer ones would cost memory for nothing
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class RandomChoice(Method):
         kinds = sorted({(member.per, member.partners) for member in self.methods})
         together = self.per != "pair" or (len(kinds) == 1 and kinds[0][0] == "pair")
         self._require(together, "per='pair' needs methods with per='pair' and one pairing", kinds)
+        fits = (self.token_grid or 0) <= MAX_TOKEN_GRID
+        self._require(fits, f"grids must have a common multiple up to {MAX_TOKEN_GRID}", self._token_grids)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -59,6 +63,19 @@ class RandomChoice(Method):
     @property
     def uniforms(self) -> int:
         return 1
+
+    @property
+    def token_grid(self) -> int | None:
+        """The coarsest grid of which those of all methods inside are made."""
+        return lcm(*self._token_grids) if self._token_grids else None
+
+    @property
+    def _token_grids(self) -> list[int]:
+        return [member.token_grid for member in self.members if member.token_grid is not None]
+
+    @property
+    def reads_heatmaps(self) -> bool:
+        return any(member.reads_heatmaps for member in self.members)
 
     @property
     def members(self) -> tuple[Method, ...]:

@@ -3,10 +3,21 @@
 But for two things that images never show: CuPy has GPUs flush float32 subnormals to zero, and a NaN may be another NaN.
 """
 
+from dalimix.reference.attentive_cutmix import attentive_cutmix
 from dalimix.reference.compose import compose
 from dalimix.reference.cutmix import cutmix
 from dalimix.reference.mixup import mixup
 from dalimix.reference.random_choice import random_choice
+from dalimix.reference.resample_heatmaps import resample_heatmaps
 from dalimix.reference.soft_labels import pair_labels, soft_labels
 
-__all__ = ["compose", "cutmix", "mixup", "pair_labels", "random_choice", "soft_labels"]
+__all__ = [
+    "attentive_cutmix",
+    "compose",
+    "cutmix",
+    "mixup",
+    "pair_labels",
+    "random_choice",
+    "resample_heatmaps",
+    "soft_labels",
+]

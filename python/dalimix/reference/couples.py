@@ -54,20 +54,23 @@ def below(u: np.ndarray, n: Any) -> np.ndarray:
 
 
 def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray) -> MixPlan:
-    """The plan with `rows` (fields of `MixPlan`, [B] or [B, k]) where an image is mixed; the others stay."""
+    """The plan with `rows` (fields of `MixPlan`, [B, …]) where an image is mixed; the others stay."""
     mixed = mixes(couple, draws, method)
-    plan = unmixed(len(mixed))
+    plan = unmixed(len(mixed), method.token_grid)
     for name, values in {"partner": couple.partner, **rows}.items():
-        np.copyto(getattr(plan, name), values, where=mixed if values.ndim == 1 else mixed[:, None], casting="same_kind")
+        where = mixed.reshape(-1, *[1] * (values.ndim - 1))
+        np.copyto(getattr(plan, name), values, where=where, casting="same_kind")
     return plan
 
 
-def unmixed(size: int) -> MixPlan:
-    """The plan that leaves every image as it is."""
-    plan = MixPlan.empty(np, size)
+def unmixed(size: int, grid: int | None) -> MixPlan:
+    """The plan that leaves every image as it is; tokens on `grid`, None: without."""
+    plan = MixPlan.empty(np, size, grid=grid)
     plan.partner[:] = np.arange(size)
     plan.weight[:] = 1, 0
     plan.blend[:] = 1
     plan.box[:] = 0
     plan.shift[:] = 0
+    if plan.tokens is not None:
+        plan.tokens[:] = 0
     return plan

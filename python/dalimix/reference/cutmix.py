@@ -8,14 +8,15 @@ from dalimix.draws import Draws
 from dalimix.methods import CutMix
 from dalimix.mix_plan import MixPlan
 from dalimix.reference.couples import below, couples, mixed_plan
+from dalimix.scene import Scene
 
 
-def cutmix(method: CutMix, draws: Draws, size: tuple[int, int]) -> MixPlan:
+def cutmix(method: CutMix, draws: Draws, scene: Scene) -> MixPlan:
     """Plan the box that is cut from xⱼ and pasted onto xᵢ."""
     couple = couples(method, draws.partner)
     lam, u = draws.lam[couple.row], draws.uniform[couple.row]
-    box = _box_of_area(lam, u, size) if method.ratio_minmax is None else _box_of_sides(method, u, size)
-    return mixed_plan(method, draws, couple, box=box, weight=_weight(method, lam, box, size))
+    box = _box_of_area(lam, u, scene.size) if method.ratio_minmax is None else _box_of_sides(method, u, scene.size)
+    return mixed_plan(method, draws, couple, box=box, weight=_weight(method, lam, box, scene.size))
 
 
 def _box_of_area(lam: np.ndarray, u: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -8,9 +8,10 @@ from dalimix.draws import Draws
 from dalimix.methods import Mixup
 from dalimix.mix_plan import MixPlan
 from dalimix.reference.couples import couples, mixed_plan
+from dalimix.scene import Scene
 
 
-def mixup(method: Mixup, draws: Draws, size: tuple[int, int]) -> MixPlan:
+def mixup(method: Mixup, draws: Draws, scene: Scene) -> MixPlan:
     """Plan λ xᵢ + (1 − λ) xⱼ."""
     couple = couples(method, draws.partner)
     lam = draws.lam[couple.row]

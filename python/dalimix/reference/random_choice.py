@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 import dalimix.reference as reference
@@ -9,18 +11,30 @@ from dalimix.draws import Draws
 from dalimix.methods import RandomChoice
 from dalimix.mix_plan import MixPlan
 from dalimix.reference.couples import couples, unmixed
+from dalimix.scene import Scene
 
 
-def random_choice(method: RandomChoice, draws: Draws, size: tuple[int, int]) -> MixPlan:
+def random_choice(method: RandomChoice, draws: Draws, scene: Scene) -> MixPlan:
     """Take each image's row from the plan of the method that is chosen for it."""
     members = zip(method.members, draws.members, strict=True)
-    plans = [getattr(reference, member.name)(member, drawn, size) for member, drawn in members]
+    plans = [getattr(reference, member.name)(member, drawn, scene) for member, drawn in members]
     row = couples(method, draws.partner).row
     u = draws.uniform[row].astype(np.float64)
     chosen = np.searchsorted(np.array(method.cumulative[:-1]), u[:, 0], side="right")
-    plan = unmixed(len(row))
+    plan = unmixed(len(row), method.token_grid)
+    plans = [_on_grid(member, method.token_grid) for member in plans]
     for target, *sources in zip(plan.arrays(), *(p.arrays() for p in plans), strict=True):
         rows = np.stack(sources)[chosen, np.arange(len(row))]
         mixed = (u[:, 1] < method.prob).reshape(-1, *[1] * (rows.ndim - 1))
         np.copyto(target, rows, where=mixed)
     return plan
+
+
+def _on_grid(plan: MixPlan, grid: int | None) -> MixPlan:
+    """The same plan with tokens on a grid that is so many times finer; none set if it has none."""
+    if grid is None:
+        return plan
+    if plan.tokens is None:
+        return replace(plan, tokens=np.zeros((len(plan.partner), grid, grid), np.uint8))
+    finer = grid // plan.tokens.shape[1]
+    return replace(plan, tokens=plan.tokens.repeat(finer, axis=1).repeat(finer, axis=2))
