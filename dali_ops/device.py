@@ -29,6 +29,11 @@ def check_device(device: str) -> None:
         raise ModuleNotFoundError("device='gpu' needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
 
 
+def default_id(device: str) -> int | None:
+    """`device_id` of a pipeline: the first GPU, or none."""
+    return 0 if device == "gpu" else None
+
+
 def device_name(device: str) -> str:
     """What a person calls it: the name of the GPU, or the CPU."""
     if device == "cpu":

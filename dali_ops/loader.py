@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dali_ops.device import usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.pipelines import READER, training_pipeline, validation_pipeline
 from dalimix import Method, checks
+
+if TYPE_CHECKING:
+    from dalimix.heatmaps import HeatmapProvider
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -26,6 +29,8 @@ class ImageFolderLoader:
         root: folder with one sub-folder per class.
         method: e.g. ``dalimix.CutMix()``; None for plain batches.
         batch_size: images per batch.
+        heatmaps: for methods that read them, a provider of `dalimix.heatmaps` whose model is on the loader's device; or
+            any ``provider(images, labels)``, see `dali_ops.model_heatmaps`.
         size: side of the square images, in pixels.
         training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
         device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
@@ -62,6 +67,7 @@ class ImageFolderLoader:
         method: Method | None = None,
         batch_size: int = 256,
         *,
+        heatmaps: HeatmapProvider | None = None,
         size: int = 224,
         training: bool = True,
         device: str | None = None,
@@ -82,6 +88,7 @@ class ImageFolderLoader:
         self._batch_size = batch_size
         self._drop_last = training if drop_last is None else drop_last
         self._check(root, method, training, size)
+        _check_heatmaps(method, heatmaps)
         checks.form(form, smoothing)
         checks.scaling(mean, std, CHANNELS)
         if method is None and (smoothing or form != "dense"):
@@ -96,7 +103,7 @@ class ImageFolderLoader:
         if training:
             folder = self._folder.shuffled(runtime["seed"])
             options = {"num_classes": len(self.classes), "smoothing": smoothing, "form": form}
-            pipeline = training_pipeline(folder, method, size, self.device, normalise, options, **runtime)
+            pipeline = training_pipeline(folder, method, size, self.device, normalise, options, heatmaps, **runtime)
         else:
             pipeline = validation_pipeline(self._folder, size, self.device, normalise, **runtime)
         self._outputs = ["images", "targets"]
@@ -145,6 +152,13 @@ class ImageFolderLoader:
                 raise
             images, *targets = (batch[name] for name in self._outputs)
             yield images, targets[0] if len(targets) == 1 else tuple(targets)
+
+
+def _check_heatmaps(method: Method | None, heatmaps: object) -> None:
+    if method is not None:
+        checks.heatmaps_wanted(method, heatmaps is not None)
+    elif heatmaps is not None:
+        raise ValueError("heatmaps are for mixed batches, but method is None")
 
 
 def dali_type(name: str) -> Any:

@@ -51,7 +51,8 @@ def mix(
         labels: integer class numbers, scalars or [1]; or labels that are soft already, floating [C].
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
-        heatmaps: float32 [g, g], for methods that read them.
+        heatmaps: floating [h, w], for methods that read them, as from `dali_ops.model_heatmaps`: of the images as they
+            come, not mirrored.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
         mean: subtracted from each channel, in units of the input; one number or C of them.
         std: each channel is divided by it; one number or C of them.
@@ -77,6 +78,7 @@ def mix(
     mixer = _Mixer(
         method=method,
         num_classes=num_classes,
+        guided=heatmaps is not None,
         mirrored=mirror is not None,
         mean=mean,
         std=std,
@@ -87,12 +89,12 @@ def mix(
         form=form,
         return_plan=return_plan,
     )
-    checks.heatmaps(method, heatmaps)
     device = device or images.device
     check_device(device)
-    inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed)), *_mirror_node(mirror)]
+    inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed))]
+    inputs += [node for node in (heatmaps, _mirror_node(mirror)) if node is not None]
     layouts = [output_layout or layout] + [""] * (mixer.num_outputs - 1)
-    moved = [_moved(node, device) for node in inputs]
+    moved = [bridge.moved(node, device) for node in inputs]
     return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts))
 
 
@@ -102,6 +104,7 @@ class _Mixer:
 
     method: Method
     num_classes: int | None
+    guided: bool  # by heatmaps
     mirrored: bool
     mean: PerChannel | None
     std: PerChannel | None
@@ -115,6 +118,7 @@ class _Mixer:
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be refused."""
         checks.method(self.method)
+        checks.heatmaps_wanted(self.method, self.guided)
         checks.form(self.form, self.smoothing)
         checks.layout(self.layout)
         if self.output_layout is not None:
@@ -129,7 +133,11 @@ class _Mixer:
 
     @property
     def num_outputs(self) -> int:
-        return 1 + self.num_targets + (5 if self.return_plan else 0)
+        return 1 + self.num_targets + (self.num_plan if self.return_plan else 0)
+
+    @property
+    def num_plan(self) -> int:
+        return 5 if self.method.token_grid is None else 6
 
     @property
     def num_targets(self) -> int:
@@ -138,9 +146,10 @@ class _Mixer:
     def __call__(self, images: Array, labels: Array, *rest: Array) -> list[Array]:
         values = iter(rest)
         draws = unflatten(self.method, values)
+        heatmaps = next(values) if self.guided else None
         mirror = next(values) if self.mirrored else None
         checks.images(images, self.layout)
-        plan = dalimix.plan(self.method, draws, checks.image_size(images, self.layout))
+        plan = dalimix.plan(self.method, draws, checks.image_size(images, self.layout), heatmaps, mirror)
         mixed = dalimix.compose(
             images, plan, mirror, self.mean, self.std, self.dtype, self.layout, self.output_layout
         )  # fmt: skip
@@ -155,18 +164,12 @@ class _Mixer:
         return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)
 
 
-def _moved(node: DataNode, device: str) -> DataNode:
-    if node.device == device:
-        return node
-    return node.gpu() if device == "gpu" else node.cpu()
-
-
-def _mirror_node(mirror: DataNode | int | None) -> list[DataNode]:
+def _mirror_node(mirror: DataNode | int | None) -> DataNode | None:
     if mirror is None or isinstance(mirror, DataNode):
-        return [] if mirror is None else [mirror]
+        return mirror
     if not isinstance(mirror, int):
         raise TypeError(f"mirror must be a pipeline node or an integer, got {mirror!r}")
-    return [fn.constant(idata=int(mirror), shape=[1])]
+    return fn.constant(idata=int(mirror), shape=[1])
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype:

@@ -9,7 +9,9 @@ from nvidia.dali.data_node import DataNode
 
 from dali_ops.folder import ImageFolder
 from dali_ops.mix import mix
+from dali_ops.model_heatmaps import model_heatmaps
 from dalimix import Method
+from dalimix.heatmaps import HeatmapProvider
 
 READER = "reader"
 RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
@@ -23,6 +25,7 @@ def training_pipeline(
     device: str,
     normalise: dict[str, Any],
     options: dict[str, Any],
+    provider: HeatmapProvider | None = None,
 ) -> tuple[Any, ...]:
     """Shuffled after every epoch; random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
@@ -33,13 +36,16 @@ def training_pipeline(
         device: ``"cpu"`` or ``"gpu"``.
         normalise: mean, std, dtype and output_layout, as of `dali_ops.mix`.
         options: further keywords for `dali_ops.mix`.
+        provider: of heatmaps, called as ``provider(images, labels)``, for methods that read them.
     """
     encoded, labels = _read(folder, shuffle=True)
     images, labels = random_crop(encoded, size, device), _scalar(labels, device)
     mirror = fn.random.coin_flip()
+    heatmaps = None if provider is None else model_heatmaps(images, provider, labels, device=device)
     if method is None:
         return fn.crop_mirror_normalize(images, mirror=mirror, **normalise), labels
-    mixed, targets = mix(images, labels, method, mirror=mirror, device=device, **normalise, **options)
+    options = {"heatmaps": heatmaps, "mirror": mirror, "device": device, **normalise, **options}
+    mixed, targets = mix(images, labels, method, **options)
     return (mixed, *targets) if isinstance(targets, tuple) else (mixed, targets)
 
 
@@ -52,9 +58,10 @@ def validation_pipeline(folder: ImageFolder, size: int, device: str, normalise: 
     return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), _scalar(labels, device)
 
 
-def random_crop(encoded: DataNode, size: int, device: str) -> DataNode:
-    """Decode a random part of 8 to 100 % of the area, and resize it to `size` × `size`."""
-    images = fn.decoders.image_random_crop(encoded, device=_decoder(device), output_type=types.RGB)
+def random_crop(encoded: DataNode, size: int, device: str, smallest: float = 0.08) -> DataNode:
+    """Decode a random part, from the share `smallest` of the area to all of it, and resize it to `size` × `size`."""
+    area = {"random_area": [smallest, 1.0]}
+    images = fn.decoders.image_random_crop(encoded, device=_decoder(device), output_type=types.RGB, **area)
     return fn.resize(images, size=[size, size])
 
 

@@ -1,40 +1,55 @@
-"""What a method does to real images: batches with their plans, drawn as a contact sheet."""
+"""What methods do to real images: batches with their plans, for a contact sheet."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
+from dali_ops.device import default_id
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.mix import mix
+from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.pipelines import random_crop
 from dali_ops.sheet import SheetRow, rows_of_batch
+from dali_ops.teacher import teacher_for
 from dalimix import Method, MixPlan
+from dalimix.heatmaps import HeatmapProvider
 
 BATCH = 32
+SMALLEST = 0.5  # share of a photograph's area: in training it may be so small that nobody could tell what it shows
 
 
-def preview(folder: ImageFolder, method: Method, device: str, *, count: int, size: int, seed: int) -> list[SheetRow]:
-    """Run one batch through a pipeline with `method`, and pick `count` images of it for a sheet.
+def preview(
+    folder: ImageFolder, methods: Iterable[Method], device: str, *, count: int, size: int, seed: int
+) -> list[SheetRow]:
+    """Run a batch through a pipeline with every method, and pick `count` images of each for a sheet.
 
     Args:
         folder: what to read.
-        method: what to show.
+        methods: what to show; those that read heatmaps get them from `dali_ops.teacher`.
         device: ``"cpu"`` or ``"gpu"``.
-        count: how many rows, fewer if the batch has no more that are mixed.
+        count: how many rows for a method, fewer if the batch has no more that are mixed.
         size: side of the images in pixels.
         seed: of crops and mixes.
     """
-    images, mixed, targets, *plan = _run_once(folder, method, device, size, seed)
-    return rows_of_batch(type(method).__name__, images, mixed, MixPlan(*plan), targets, folder.classes, count)
+    return [row for method in methods for row in _rows(folder, method, device, count, size, seed)]
+
+
+def _rows(folder: ImageFolder, method: Method, device: str, count: int, size: int, seed: int) -> list[SheetRow]:
+    images, mixed, targets, *rest = _run_once(folder, method, device, size, seed)
+    heatmaps = rest.pop() if method.reads_heatmaps else None
+    plan, name = MixPlan(*rest), type(method).__name__
+    return rows_of_batch(name, images, mixed, plan, targets, folder.classes, count, heatmaps)
 
 
 def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed: int) -> list[np.ndarray]:
-    runtime = {"num_threads": 2, "device_id": 0 if device == "gpu" else None, "seed": seed}
-    batch_size = min(BATCH, len(folder.files))
-    pipeline = _preview_pipeline(folder.shuffled(seed), method, device, size, batch_size=batch_size, **runtime)
+    runtime = {"num_threads": 2, "device_id": default_id(device), "seed": seed}
+    runtime |= {"batch_size": min(BATCH, len(folder.files)), "prefetch_queue_depth": 1}  # no more than one batch
+    shuffled, provider = folder.shuffled(seed), teacher_for(method, device)
+    pipeline = _preview_pipeline(shuffled, method, device, size, provider, **runtime)
     try:
         outputs = pipeline.run()
     except RuntimeError as error:
@@ -44,8 +59,12 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
 
 
 @pipeline_def
-def _preview_pipeline(folder: ImageFolder, method: Method, device: str, size: int) -> tuple[Any, ...]:
+def _preview_pipeline(
+    folder: ImageFolder, method: Method, device: str, size: int, provider: HeatmapProvider | None
+) -> tuple[Any, ...]:
     encoded, labels = fn.readers.file(files=folder.files, labels=folder.labels)
-    images = random_crop(encoded, size, device)
-    mixed, targets, plan = mix(images, labels, method, num_classes=len(folder.classes), return_plan=True, device=device)
-    return (images, mixed, targets, *plan.arrays())
+    images = random_crop(encoded, size, device, SMALLEST)
+    heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
+    options = {"num_classes": len(folder.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}
+    mixed, targets, plan = mix(images, labels, method, **options)
+    return (images, mixed, targets, *plan.arrays(), *(() if heatmaps is None else (heatmaps,)))

@@ -7,31 +7,35 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay, mix_overlay
+from dali_ops.sheet_page import (
+    GAP,
+    GIVER,
+    HAIRLINE,
+    LABEL,
+    MARGIN,
+    PICTURE,
+    QUIET,
+    RECEIVER,
+    TRACK,
+    Column,
+    Head,
+    Layout,
+    Page,
+    picture_height,
+    swatch,
+)
 from dalimix import MixPlan
 from dalimix.reference.paste import cells
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 BALANCED = 0.15  # a sample is telling if the second class has at least this share of the label
 MENTIONED = 0.005  # smaller shares are left out of the words
 
-# All lengths are pixels of the finished sheet; a picture of 224 pixels is drawn pixel for pixel.
-WIDTH, MARGIN, NAMES, PICTURE, GAP, GROUP_GAP = 1400, 36, 164, 224, 12, 30
-COLUMNS = ("receives", "gives", "where they mix", "result")
-COLUMN_X = tuple(MARGIN + NAMES + n * (PICTURE + GAP) for n in range(len(COLUMNS)))
-LABEL_X = COLUMN_X[-1] + PICTURE + 22
-LABEL_WIDTH = WIDTH - MARGIN - LABEL_X
-DPI = 100
-LINE = 21  # of the label in words
-INK, QUIET, HAIRLINE, TRACK = "#1d2733", "#6b7785", "#d5dbe1", "#edf0f3"
-RECEIVER, GIVER = "#a3adb8", "#d6137f"
-EXACT = ("#ffffff", TRACK, RECEIVER, GIVER)  # colours that a palette must not change
-MAX_BYTES = 2_500_000
+GROUP_GAP = 30  # pixels between the rows of two methods
+LINE = 21  # pixels, of the label in words
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class SheetRow:
         where: float32 [H, W] in [0, 1], the giver's share of every pixel.
         label: the soft label in words, as from `label_in_words`.
         shares: what receiver and giver count for in the label, in this order; they need not add up to 1.
+        heatmap: float32 [gh, gw], the giver's heatmap; None for a method that reads none.
     """
 
     method: str
@@ -55,6 +60,7 @@ class SheetRow:
     where: np.ndarray
     label: str
     shares: tuple[float, ...]
+    heatmap: np.ndarray | None = None
 
 
 def rows_of_batch(
@@ -65,6 +71,7 @@ def rows_of_batch(
     targets: np.ndarray,
     classes: Sequence[str],
     count: int,
+    heatmaps: np.ndarray | None = None,
 ) -> list[SheetRow]:
     """The most telling samples of a batch: two classes, both with a fair share, and different ones in every row.
 
@@ -76,6 +83,7 @@ def rows_of_batch(
         targets: float32 [B, C], the soft labels.
         classes: C names.
         count: how many rows at most; fewer come back if fewer images were mixed.
+        heatmaps: float32 [B, gh, gw], if the method reads them; as the images, so mirrored already.
 
     Returns:
         Rows of different receivers, the same ones for the same batch.
@@ -83,15 +91,13 @@ def rows_of_batch(
     Raises:
         ValueError: the arrays are not of one batch, or `classes` are not C.
     """
-    sizes = {len(images), len(mixed), len(plan.partner), len(targets)}
-    if len(sizes) > 1 or images.shape != mixed.shape:
-        shapes = f"images {images.shape}, mixed {mixed.shape}, plan of {len(plan.partner)}, targets {targets.shape}"
-        raise ValueError(f"not of one batch: {shapes}")
+    _check_one_batch(images, mixed, plan, targets, heatmaps)
     rows = []
     for i in _telling(plan, targets, count):
-        giver, where = images[plan.partner[i]], _where(plan, i, images.shape[1:3])
+        partner, where = plan.partner[i], _where(plan, i, images.shape[1:3])
         words, shares = label_in_words(targets[i], classes), tuple(plan.weight[i].tolist())
-        rows.append(SheetRow(method, images[i], giver, mixed[i], where, words, shares))
+        heatmap = None if heatmaps is None else heatmaps[partner]
+        rows.append(SheetRow(method, images[i], images[partner], mixed[i], where, words, shares, heatmap))
     return rows
 
 
@@ -112,6 +118,16 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
     # round() goes to the even number at a half, so that two shares of x.5 still add up to 100
     words = [f"{max(1, round(100 * shares[c]))} % {classes[c]}" for c in order if shares[c] >= MENTIONED]
     return " + ".join(words) or "no class above 0.5 %"
+
+
+def _check_one_batch(
+    images: np.ndarray, mixed: np.ndarray, plan: MixPlan, targets: np.ndarray, heatmaps: np.ndarray | None
+) -> None:
+    arrays = [images, mixed, plan.partner, targets, *([] if heatmaps is None else [heatmaps])]
+    if len({len(array) for array in arrays}) > 1 or images.shape != mixed.shape:
+        shapes = f"images {images.shape}, mixed {mixed.shape}, plan of {len(plan.partner)}, targets {targets.shape}"
+        shapes += "" if heatmaps is None else f", heatmaps {heatmaps.shape}"
+        raise ValueError(f"not of one batch: {shapes}")
 
 
 def _telling(plan: MixPlan, targets: np.ndarray, count: int) -> list[int]:
@@ -143,7 +159,9 @@ def _where(plan: MixPlan, i: int, size: tuple[int, ...]) -> np.ndarray:
 
 
 def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = "") -> None:
-    """Write the rows as one PNG, 1400 pixels wide, below 2.5 MB for up to some twenty rows.
+    """Write the rows as one PNG, below 2.5 MB for up to some twenty rows.
+
+    It is 1400 pixels wide; where any row has a heatmap, a column shows them, and it is one picture wider.
 
     Args:
         rows: from top to bottom.
@@ -156,138 +174,69 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     """
     if not rows:
         raise ValueError("nothing to draw: no rows were given")
-    head = _Head(wrap(title, 75), wrap(subtitle, 145))
+    head = Head(wrap(title, 75), wrap(subtitle, 145))
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.method)]
     tops = list(accumulate(map(_group_height, groups), initial=head.height))
-    page = _Page(tops.pop() - GROUP_GAP + MARGIN)
+    page = Page(_layout(rows), tops.pop() - GROUP_GAP + MARGIN)
     head.draw(page)
     for group, top in zip(groups, tops, strict=True):
         _draw_group(page, top, group)
     page.save(Path(out))
 
 
-class _Page:
-    """A white sheet with (0, 0) at the top left and pixels as unit."""
-
-    def __init__(self, height: int) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        self.figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor="white")
-        self.canvas = FigureCanvasAgg(self.figure)
-        self.axes = self.figure.add_axes((0, 0, 1, 1))
-        self.axes.set(xlim=(0, WIDTH), ylim=(height, 0), autoscale_on=False)
-        self.axes.set_axis_off()
-
-    def text(self, x: float, baseline: float, lines: list[str], size: float, step: float = 0, **style: Any) -> None:
-        """Lines `step` apart. They are set one by one: matplotlib's own distance varies with the letters."""
-        look: dict[str, Any] = {"color": INK, "va": "baseline", "family": "DejaVu Sans", "parse_math": False}
-        for n, line in enumerate(lines):
-            self.axes.text(x, baseline + n * step, line, fontsize=size * 72 / DPI, **(look | style))
-
-    def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
-        from matplotlib.patches import Rectangle
-
-        self.axes.add_patch(Rectangle((x, y), width, height, facecolor=color, linewidth=0))
-
-    def picture(self, x: int, y: int, image: np.ndarray) -> None:
-        extent = (x, x + PICTURE, y + _picture_height(image), y)
-        self.axes.imshow(image, extent=extent, aspect="auto", interpolation="auto", resample=True)
-
-    def save(self, out: Path) -> None:
-        """Colours are reduced to a palette where the file would be too large otherwise."""
-        from PIL import Image
-
-        self.canvas.draw()
-        sheet = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
-        out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(out, format="PNG")
-        if out.stat().st_size > MAX_BYTES:
-            _with_palette(sheet).save(out, format="PNG")
+def _layout(rows: Sequence[SheetRow]) -> Layout:
+    """The columns from left to right; that of the heatmaps only if there are any."""
+    columns = [
+        Column("receives", lambda row: row.receiver, swatch(RECEIVER)),
+        Column("gives", lambda row: row.giver, swatch(GIVER)),
+        Column("what the teacher sees", _heat, heat_key(), heat_colors()),
+        Column("where they mix", lambda row: mix_overlay(row.receiver, row.where)),
+        Column("result", lambda row: row.mixed),
+    ]
+    if all(row.heatmap is None for row in rows):
+        columns = [column for column in columns if column.show is not _heat]
+    return Layout(tuple(columns))
 
 
-def _with_palette(sheet: Image.Image) -> Image.Image:
-    """The sheet in 256 colours, dithered, but for the paper and the bars, which keep their colours exactly."""
-    from PIL import Image
-
-    free = 256 - len(EXACT)
-    dithered = sheet.quantize(palette=sheet.quantize(free), dither=Image.Dither.FLOYDSTEINBERG)
-    colors = [*(dithered.getpalette() or []), *[0] * 3 * free][: 3 * free]
-    indices = np.array(dithered)
-    for n, color in enumerate(EXACT, free):
-        indices[(np.asarray(sheet) == _rgb(color)).all(axis=-1)] = n
-        colors += _rgb(color)
-    result = Image.fromarray(indices)
-    result.putpalette(colors)
-    return result
-
-
-def _rgb(color: str) -> list[int]:
-    return [int(color[n : n + 2], 16) for n in (1, 3, 5)]
-
-
-@dataclass(frozen=True)
-class _Head:
-    """Title and subtitle, by lines, and the names of the columns."""
-
-    title: list[str]
-    subtitle: list[str]
-
-    @property
-    def columns_y(self) -> int:
-        return MARGIN + 38 * len(self.title) + 22 * len(self.subtitle) + 20
-
-    @property
-    def height(self) -> int:
-        return self.columns_y + 36
-
-    def draw(self, page: _Page) -> None:
-        page.text(MARGIN, MARGIN + 22, self.title, 28, 38, weight="bold")
-        page.text(MARGIN, MARGIN + 38 * len(self.title) + 15, self.subtitle, 15, 22, color=QUIET)
-        for x, name, color in zip(COLUMN_X, COLUMNS, (RECEIVER, GIVER, None, None), strict=True):
-            if color:  # the key to the colours of the overlay and of the bars
-                page.box(x, self.columns_y + 3, 11, 11, color)
-            page.text(x + (18 if color else 0), self.columns_y + 13, [name], 14, color=QUIET)
-        page.text(LABEL_X, self.columns_y + 13, ["soft label"], 14, color=QUIET)
-
-
-def _picture_height(image: np.ndarray) -> int:
-    return round(PICTURE * image.shape[0] / image.shape[1])
+def _heat(row: SheetRow) -> np.ndarray | None:
+    return None if row.heatmap is None else heat_overlay(row.giver, row.heatmap)
 
 
 def _group_height(group: list[SheetRow]) -> int:
-    return sum(_picture_height(row.mixed) + GAP for row in group) - GAP + GROUP_GAP
+    return sum(picture_height(row.mixed) + GAP for row in group) - GAP + GROUP_GAP
 
 
-def _draw_group(page: _Page, y: int, group: list[SheetRow]) -> None:
-    page.box(MARGIN, y - 8, WIDTH - 2 * MARGIN, 1, HAIRLINE)
+def _draw_group(page: Page, y: int, group: list[SheetRow]) -> None:
+    page.box(MARGIN, y - 8, page.layout.width - 2 * MARGIN, 1, HAIRLINE)
     page.text(MARGIN, y + 14, wrap(group[0].method, 15), 15, 20, weight="bold")
     for row in group:
-        for x, image in zip(COLUMN_X, (row.receiver, row.giver, _overlay(row), row.mixed), strict=True):
+        _draw_pictures(page, y, row)
+        _draw_label(page, y + picture_height(row.mixed) / 2, row)
+        y += picture_height(row.mixed) + GAP
+
+
+def _draw_pictures(page: Page, y: int, row: SheetRow) -> None:
+    for x, column in zip(page.layout.column_x, page.layout.columns, strict=True):
+        image = column.show(row)
+        if image is not None:
             page.picture(x, y, image)
-        _draw_label(page, y + _picture_height(row.mixed) / 2, row)
-        y += _picture_height(row.mixed) + GAP
+        else:
+            middle = x + PICTURE / 2, y + picture_height(row.mixed) / 2
+            page.text(*middle, ["needs none"], 13, color=QUIET, ha="center", va="center")
 
 
-def _overlay(row: SheetRow) -> np.ndarray:
-    """Uint8 [H, W, 3]: the receiver in pale grey, under the giver's colour as strong as its share."""
-    grey = 90 + 0.6 * (row.receiver @ np.array([0.299, 0.587, 0.114]))[..., None]
-    alpha = 0.85 * row.where[..., None]
-    return (grey * (1 - alpha) + np.array(_rgb(GIVER)) * alpha).round().astype(np.uint8)
-
-
-def _draw_label(page: _Page, middle: float, row: SheetRow) -> None:
+def _draw_label(page: Page, middle: float, row: SheetRow) -> None:
     """The label in words, a class per line, and below it a bar of the shares, the larger one first as in the words."""
     first, *others = row.label.split(" + ")
     lines = [line for part in (first, *(f"+ {other}" for other in others)) for line in wrap(part, 22)]
-    room = max(1, (_picture_height(row.mixed) - 18) // LINE)
+    room = max(1, (picture_height(row.mixed) - 18) // LINE)
     if len(lines) > room:
         lines = [*lines[: room - 1], "…"]
     top = middle - (len(lines) * LINE + 18) / 2
-    page.text(LABEL_X, top + 15, lines, 15.5, LINE)
-    x, y = float(LABEL_X), top + len(lines) * LINE + 8
-    page.box(x, y, LABEL_WIDTH, 10, TRACK)
+    page.text(page.layout.label_x, top + 15, lines, 15.5, LINE)
+    x, y = float(page.layout.label_x), top + len(lines) * LINE + 8
+    page.box(x, y, LABEL, 10, TRACK)
     for share, color in sorted(zip(row.shares, (RECEIVER, GIVER), strict=True), key=lambda item: -item[0]):
-        width = LABEL_WIDTH * share / max(1.0, sum(row.shares))
+        width = LABEL * share / max(1.0, sum(row.shares))
         page.box(x, y, width, 10, color)
         x += width

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from dali_ops.device import default_id
 from dali_ops.folder import ImageFolder
 from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD, dali_type
 from dali_ops.pipelines import training_pipeline
 from dalimix import Method
+from dalimix.heatmaps import HeatmapProvider
 
 WARM_UP = 2
 
@@ -22,6 +24,7 @@ def images_per_second(
     batches: int,
     num_threads: int,
     size: int = 224,
+    provider: HeatmapProvider | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> float:
     """Time the training pipeline of `ImageFolderLoader`, from files to finished batches; nobody consumes them.
@@ -34,13 +37,14 @@ def images_per_second(
         batches: how many are timed, after a warm-up that is not.
         num_threads: of DALI on the CPU.
         size: side of the images in pixels.
+        provider: of heatmaps, for methods that read them.
         advance: called after every timed batch, for a progress bar.
     """
     normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
-    runtime = {"num_threads": num_threads, "device_id": 0 if device == "gpu" else None, "seed": 0}
+    runtime = {"num_threads": num_threads, "device_id": default_id(device), "seed": 0}
     options = {"num_classes": len(folder.classes)}
     pipeline = training_pipeline(
-        folder, method, size, device, normalise, options, batch_size=batch_size, **runtime
+        folder, method, size, device, normalise, options, provider, batch_size=batch_size, **runtime
     )  # fmt: skip
     for _ in range(WARM_UP):
         pipeline.run()

@@ -37,7 +37,7 @@ def test_preview(photos, tmp_path, capsys):
         str(photos),
         "--method",
         "cutmix",
-        "mixup",
+        "attentive_cutmix",
         "--count",
         "1",
         "--size",

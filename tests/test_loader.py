@@ -13,7 +13,7 @@ import dali_ops.device
 from dali_ops import ImageFolderLoader
 from dali_ops.folder import ImageFolder, first_unreadable
 from dali_ops.pipelines import training_pipeline
-from dalimix import CutMix, Mixup, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.pipelines import run, same
 
 CLASSES = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
@@ -120,6 +120,30 @@ def test_normalising_is_that_of_imagenet_by_default(root):
     assert torch.allclose(normalised, expected, atol=1e-5)
 
 
+def redness(images, labels):
+    """A provider: four cells of the images, hotter where there is more red than blue; class 2 has the red ones."""
+    assert labels.shape == (len(images),)
+    assert torch.equal(class_of(images), labels)
+    return torch.nn.functional.adaptive_avg_pool2d(images[:, 0].float() - images[:, 2].float(), 2)
+
+
+def test_attentive_cutmix_by_a_provider_that_sees_the_images_as_they_are(root):
+    """Not mirrored, not normalised, with their class numbers; the labels follow the area: one cell of four."""
+    method = AttentiveCutMix(1, grid=2, pairing="roll")
+    for _, targets in load(root, method, heatmaps=redness, mean=50.0, std=2.0):
+        assert set(targets.unique().tolist()) <= {0, 0.25, 0.75, 1}
+        assert targets.sum(1).tolist() == [1] * 4
+
+
+def test_a_method_that_reads_heatmaps_needs_a_provider(root):
+    with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
+        load(root, AttentiveCutMix())
+    with pytest.raises(ValueError, match="CutMix reads no heatmaps, but heatmaps were given"):
+        load(root, CutMix(), heatmaps=redness)
+    with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
+        load(root, None, heatmaps=redness)
+
+
 def test_one_class_only(root):
     single = root.parent / "single"
     (single / "red").mkdir(parents=True)
@@ -215,12 +239,16 @@ def test_an_abandoned_epoch_is_finished_by_the_next_loop(root):
     assert [sum(1 for _ in loader) for _ in range(2)] == [len(loader) - 1, len(loader)]
 
 
-def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root):
+GUIDED = RandomChoice([AttentiveCutMix((1, 3), grid=2), CutMix(), Mixup()])
+
+
+@pytest.mark.parametrize(("method", "provider"), [(RandomChoice(), None), (GUIDED, redness)])
+def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, provider):
     def pipeline(**options):
         normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}
+        arguments = (ImageFolder.scan(root), method, 32, "cpu", normalise, {"num_classes": 3}, provider)
         runtime = {"batch_size": 4, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
-        folder = ImageFolder.scan(root)
-        return training_pipeline(folder, RandomChoice(), 32, "cpu", normalise, {"num_classes": 3}, **runtime, **options)
+        return training_pipeline(*arguments, **runtime, **options)
 
     first = pipeline()
     run(first, 6)  # an epoch has four batches

@@ -40,6 +40,17 @@ def test_equals_the_array_functions(device, method):
     assert np.array_equal(targets.cpu().numpy(), dalimix.soft_labels(np.arange(6), plan, 6, 0.1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_heatmaps(device, dtype):
+    images, labels = batch(device)
+    heatmaps = torch.rand(6, 9, 9, generator=seeded(1)).to(dtype)
+    method = dalimix.AttentiveCutMix((3, 20))
+    mixed, targets = BatchMixer(method, 6, generator=seeded())(images, labels, heatmaps.to(device))
+    plan = dalimix.plan(method, dalimix.draw(method, 6, seeded()), (32, 48), heatmaps.float().numpy())
+    assert np.array_equal(mixed.cpu().numpy(), dalimix.compose(images.cpu().numpy(), plan, layout="CHW"))
+    assert np.array_equal(targets.cpu().numpy(), dalimix.soft_labels(np.arange(6), plan, 6))
+
+
 def test_pair_form(device):
     images, labels = batch(device)
     _, (own, other, weight) = BatchMixer(dalimix.CutMix(), form="pair", generator=seeded())(images, labels)
@@ -82,6 +93,12 @@ def test_bad_input():
         BatchMixer(dalimix.CutMix(), 6)(images.double(), labels)
     with pytest.raises(TypeError, match=r"images must be a tensor of dtype .*, got <class 'numpy.ndarray'>"):
         BatchMixer(dalimix.CutMix(), 6)(images.numpy(), labels)
+    with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
+        BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels)
+    with pytest.raises(ValueError, match="CutMix reads no heatmaps, but heatmaps were given"):
+        BatchMixer(dalimix.CutMix(), 6)(images, labels, torch.zeros(6, 7, 7))
+    with pytest.raises(ValueError, match="heatmaps has 5 entries but images has batch size 6"):
+        BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, torch.zeros(5, 7, 7))
     with pytest.raises(TypeError, match="method must be an instance"):
         BatchMixer(dalimix.CutMix)
     with pytest.raises(ValueError, match="layout must be one of"):

@@ -23,8 +23,10 @@ for name in ("cupy", "torch", "nvidia", "nvidia.dali", "cuda", "scipy", "PIL"):
 import numpy as np
 import dalimix
 assert dalimix.__file__.startswith({folder!r}), dalimix.__file__
-for method in (dalimix.Mixup(), dalimix.CutMix(), dalimix.RandomChoice()):
-    plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (8, 8))
+import dalimix.heatmaps
+for method in (dalimix.Mixup(), dalimix.CutMix(), dalimix.RandomChoice(), dalimix.AttentiveCutMix()):
+    heatmaps = np.ones((5, 6, 6)) if method.reads_heatmaps else None
+    plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (8, 8), heatmaps)
     images = dalimix.compose(np.ones((5, 8, 8, 3), np.uint8), plan, mean=1, std=2, dtype="float16", output_layout="CHW")
     assert images.shape == (5, 3, 8, 8) and not images.any()
     assert np.allclose(dalimix.soft_labels(np.arange(5), plan, num_classes=5).sum(axis=1), 1)

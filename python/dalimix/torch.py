@@ -66,7 +66,7 @@ class BatchMixer:
         Args:
             images: uint8, float16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]. Not modified.
             labels: on the same device; integer [B], or floating [B, C].
-            heatmaps: float32 [B, g, g], for methods that read them.
+            heatmaps: floating [B, h, w], for methods that read them, as from a provider of `dalimix.heatmaps`.
 
         Returns:
             ``(images, targets)`` on the same device; targets are float32 [B, C], or in the pair form
@@ -78,7 +78,7 @@ class BatchMixer:
         draws = dalimix.draw(self.method, len(images), self.generator)
         with _stream_of(images):
             drawn = _put(draws, images.device)
-            maps = None if heatmaps is None else _array(heatmaps)
+            maps = None if heatmaps is None else _array(heatmaps.float())
             plan = dalimix.plan(self.method, drawn, tuple(images.shape[1:][self._size]), maps)
             mixed = dalimix.compose(_array(images), plan, **self._pixels)
             targets = dalimix.soft_labels(_array(labels), plan, **self._labels)

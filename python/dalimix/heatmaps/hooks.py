@@ -1,0 +1,102 @@
+"""Looking into a model while it runs. Whatever happens, the model is left as it was."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from dalimix.heatmaps.recorder import AttentionRecorder, Unfused
+
+
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """The module of `model` that is called `name` in ``model.named_modules()``.
+
+    Raises:
+        TypeError: `model` is no model, or `name` no name.
+        ValueError: there is none; the nearest names are given.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model)}")
+    if not isinstance(name, str):
+        raise TypeError(f"a layer is named as in model.named_modules(), such as 'layer4', got {type(name)}")
+    modules = dict(model.named_modules(remove_duplicate=False))
+    if name in modules:
+        return modules[name]
+    near = difflib.get_close_matches(name, filter(None, modules))
+    near = near or [child for child, _ in model.named_children()]
+    raise ValueError(f"no module {name!r} in {type(model).__name__}; nearest: {', '.join(near) or 'none'}")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode, set and restored module by module.
+
+    Not with ``model.eval()``: some models override `train` to do more than that, and a model whose parts are in
+    different modes would not come back the same.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def last_output(module: nn.Module) -> Iterator[list[Any]]:
+    """A list that gets what `module` returned last, and is empty if the module never ran.
+
+    The tensor is copied at once: what comes after the module may work on it in place.
+    """
+    kept: list[Any] = []
+
+    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+        output = first_tensor(output)
+        kept[:] = [output.detach().clone() if isinstance(output, Tensor) else output]
+
+    handle = module.register_forward_hook(keep)
+    try:
+        yield kept
+    finally:
+        handle.remove()
+
+
+def first_tensor(output: Any) -> Any:
+    """Of a tuple, list or mapping the first tensor; anything else, and what holds no tensor, as it is."""
+    items = output.values() if isinstance(output, Mapping) else output
+    if isinstance(items, Tensor) or not isinstance(output, (tuple, list, Mapping)):
+        return output
+    return next((item for item in items if isinstance(item, Tensor)), output)
+
+
+@contextmanager
+def attention_of(module: nn.Module, batch_size: int) -> Iterator[AttentionRecorder]:
+    """What `module` attends to, also where a fused kernel hides it.
+
+    What is switched is switched for this thread alone: the model may run in a pipeline's thread while another one
+    trains.
+    """
+    recorder, unfused, inside = AttentionRecorder(batch_size), Unfused(), ExitStack()
+
+    def enter(*_: Any) -> None:
+        recorder.ran = unfused.active = True
+        inside.enter_context(recorder)
+
+    def leave(*_: Any) -> None:
+        unfused.active = False
+        inside.close()
+
+    with unfused, inside:  # inside is closed here too: not every exception reaches the hook
+        before = module.register_forward_pre_hook(enter)
+        after = module.register_forward_hook(leave, always_call=True)
+        try:
+            yield recorder
+        finally:
+            before.remove()
+            after.remove()

@@ -1,0 +1,65 @@
+"""From what a layer gives to a map of the image: feature maps, and tokens that lie in a grid."""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Grid = tuple[int, int]
+MOST_PREFIX = 8  # tokens before the image's: a class token, a distillation token, some registers
+
+
+def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) -> Tensor:
+    """The layer's last output as [B, C, gh, gw].
+
+    Args:
+        kept: it, a feature map [B, C, gh, gw] or tokens [B, N, C]; empty if the layer never ran.
+        layer: its name, for the errors.
+        grid: of the tokens; None: the largest square.
+        pixels: what the model read, [B, C, H, W].
+
+    Raises:
+        ValueError: the layer did not run, or gave something else.
+    """
+    if not kept:
+        raise never_ran(layer)
+    output, size = kept[0], len(pixels)
+    shape = list(getattr(output, "shape", ()))
+    if len(shape) not in (3, 4) or 0 in shape:
+        got = shape or type(output).__name__
+        raise ValueError(f"module {layer!r} must give [B, C, h, w] or tokens [B, N, C], got {got}")
+    if shape[0] != size:
+        raise ValueError(f"module {layer!r} gave {shape}, but images has batch size {size}")
+    if len(shape) == 3:
+        grid, prefix = lay_out(shape[1], layer, grid, pixels)
+        return output[:, prefix:].transpose(1, 2).unflatten(2, grid)
+    if grid not in (None, tuple(shape[2:])):
+        raise ValueError(f"grid is {grid}, but module {layer!r} gave a feature map {shape}: leave grid out")
+    return output
+
+
+def lay_out(tokens: int, layer: str, grid: Grid | None, pixels: Tensor) -> tuple[Grid, int]:
+    """The grid of `tokens` tokens, and how many before it are no part of the image.
+
+    Raises:
+        ValueError: the tokens do not fit `grid`; or grid is None and they are no square with few tokens before it.
+    """
+    name, given = f"module {layer!r} has {tokens} tokens", grid is not None
+    height, width = pixels.shape[2:]
+    if grid is None and height != width:
+        raise ValueError(f"{name} for images of {height} × {width} pixels: say with grid=(rows, columns) how they lie")
+    side = isqrt(tokens)
+    grid = grid or (side, side)
+    prefix = tokens - grid[0] * grid[1]
+    if not given and prefix > MOST_PREFIX:
+        raise ValueError(f"{name}, which are no square: say with grid=(rows, columns) how they lie")
+    if prefix < 0 or prefix > grid[0] * grid[1]:
+        raise ValueError(f"{name}, but grid is {grid}, which has {grid[0] * grid[1]}")
+    return grid, prefix
+
+
+def never_ran(layer: str) -> ValueError:
+    return ValueError(f"module {layer!r} did not run when the model read the images: name one that does")

@@ -1,0 +1,249 @@
+"""dali_ops.model_heatmaps: a PyTorch model that runs inside the pipeline."""
+
+import gc
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+from nvidia.dali import fn
+
+import dali_ops
+import dalimix
+from dali_ops import bridge
+from dalimix import AttentiveCutMix, CutMix, MixPlan, RandomChoice
+from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
+from tests.conftest import need_gpu, random_images
+from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same
+
+
+@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.cuda)])
+def device(request):
+    if request.param == "gpu":
+        need_gpu(request)
+    return request.param
+
+
+@pytest.fixture(params=["whole batch", "by sample"])
+def way(request, monkeypatch):
+    if request.param == "by sample":
+        monkeypatch.setattr(bridge, "_WholeBatch", None)
+    return request.param
+
+
+def a_model(device="cpu"):
+    """Two strided convolutions and a normalisation that has a mode: 32 × 48 pixels become 8 × 12 cells."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3, 2, 1)]
+    head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, BATCH)]
+    return torch.nn.Sequential(*layers, *head).to({"cpu": "cpu", "gpu": "cuda"}[device])
+
+
+def a_provider(device="cpu", **options):
+    return FeatureHeatmap(a_model(device), "3", mean=120.0, std=60.0, **options)
+
+
+def outside(provider, images):
+    """What a provider says of images [B, H, W, C] without a pipeline."""
+    parameter = next(provider.model.parameters())
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).to(parameter.device)
+    return provider(tensor).cpu().numpy()
+
+
+def maps(provider, device="cpu", **source):
+    def body():
+        images, _ = images_and_labels(**source)
+        layout = source.get("layout", "HWC")
+        return dali_ops.model_heatmaps(images, provider, layout=layout, device=device)
+
+    return run(build(body, device=device))[0][0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_equals_the_provider_outside_of_the_pipeline(device, way, dtype, layout):
+    provider = a_provider(device)
+    got = maps(provider, device, dtype=dtype, layout=layout)
+    assert got.shape == (BATCH, 8, 12)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, outside(provider, random_images(BATCH, *SIZE, 3, dtype)))
+    assert got.std() > 0
+
+
+@pytest.mark.parametrize("options", [{"size": 64}, {"size": (24, 20)}, {"autocast": torch.bfloat16}], ids=str)
+def test_input_size_and_autocast_are_the_providers(device, options):
+    provider = a_provider(device, **options)
+    got = maps(provider, device)
+    np.testing.assert_array_equal(got, outside(provider, random_images(BATCH, *SIZE)))
+    assert not np.array_equal(got[:, :5, :5], maps(a_provider(device), device)[:, :5, :5])
+
+
+def test_labels_reach_the_provider(device, way):
+    provider = ClassActivationHeatmap(a_model(device), "3", "6", mean=120.0, std=60.0)
+
+    def body():
+        images, labels = images_and_labels()
+        return dali_ops.model_heatmaps(images, provider, labels, device=device)
+
+    images = torch.from_numpy(random_images(BATCH, *SIZE)).permute(0, 3, 1, 2)
+    parameter = next(provider.model.parameters())
+    expected = provider(images.to(parameter.device), torch.arange(BATCH, device=parameter.device))
+    np.testing.assert_array_equal(run(build(body, device=device))[0][0], expected.cpu().numpy())
+    assert not torch.equal(expected, provider(images.to(parameter.device)))
+
+
+def test_images_are_shared_not_copied():
+    seen = []
+
+    def provider(images):
+        seen.append((images.data_ptr() % 64, images.stride(), images.requires_grad, torch.is_grad_enabled()))
+        return images[:, 0].float()
+
+    maps(provider)
+    (_, strides, requires_grad, enabled), *_ = seen
+    assert strides == (SIZE[0] * SIZE[1] * 3, 1, SIZE[1] * 3, 3)  # those of [B, H, W, C]: the batch as DALI has it
+    assert (requires_grad, enabled) == (False, False)
+
+
+def guided(provider, method=None, device="cpu", mirrored=True, **options):
+    """A body: heatmaps of a model, a mix by them; with the heatmaps, the plan and the mirror."""
+
+    def body():
+        images, labels = images_and_labels()
+        mirror = fn.random.coin_flip() if mirrored else fn.constant(idata=0)
+        heatmaps = dali_ops.model_heatmaps(images, provider, device=device)
+        options.update(num_classes=BATCH, heatmaps=heatmaps, mirror=mirror, return_plan=True, device=device)
+        mixed, targets, plan = dali_ops.mix(images, labels, method or AttentiveCutMix((3, 9), grid=4), **options)
+        return (mixed, targets, heatmaps, bridge.moved(mirror, device), *plan.arrays())
+
+    return body
+
+
+METHODS = [
+    AttentiveCutMix((3, 9), grid=4),
+    AttentiveCutMix(prob=0.5, per="pair"),
+    RandomChoice([AttentiveCutMix(grid=2, top=1), CutMix(), AttentiveCutMix(grid=4)]),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_the_cut_follows_the_heatmaps_in_the_pipeline(device, way, method):
+    provider = a_provider(device)
+    for images, targets, heatmaps, mirror, *plan in run(build(guided(provider, method, device), device=device), 3):
+        plan, source = MixPlan(*plan), random_images(BATCH, *SIZE)
+        np.testing.assert_array_equal(heatmaps, outside(provider, source))
+        assert np.array_equal(images, dalimix.compose(source, plan, mirror))
+        assert np.array_equal(targets, dalimix.soft_labels(np.arange(BATCH), plan, BATCH))
+        if isinstance(method, AttentiveCutMix):
+            _check_tokens(plan, method, heatmaps, mirror.reshape(-1), device)
+
+
+def _check_tokens(plan, method, heatmaps, mirror, device):
+    """Every giver's cells are its own highest, as mirrored."""
+    from dalimix.reference import resample_heatmaps
+
+    small = resample_heatmaps(heatmaps, method.grid)
+    small[mirror == 1] = small[mirror == 1][..., ::-1]
+    for i, j in enumerate(plan.partner):
+        count = plan.tokens[i].sum()
+        assert (count > 0) == (i != j)
+        lowest_shown = small[j][plan.tokens[i] == 1].min(initial=np.inf)
+        assert lowest_shown >= small[j][plan.tokens[i] == 0].max(initial=-np.inf)
+
+
+def test_shortcut_and_missing_heatmaps():
+    def body(**options):
+        images, labels = images_and_labels()
+        return dali_ops.attentive_cutmix(images, labels, top=2, grid=4, num_classes=BATCH, **options)
+
+    def with_maps():
+        images, _ = images_and_labels()
+        return body(heatmaps=dali_ops.model_heatmaps(images, a_provider()))
+
+    assert run(build(with_maps))[0][1].sum(1).tolist() == pytest.approx([1] * BATCH)
+    with pytest.raises(ValueError, match=r"AttentiveCutMix needs heatmaps, float32 \[B, h, w\], one for each image"):
+        build(body)
+
+
+def test_a_resumed_pipeline_continues_bit_for_bit(device):
+    def pipeline(**options):
+        return build(guided(a_provider(device), device=device), device=device, enable_checkpointing=True, **options)
+
+    first = pipeline()
+    run(first, 3)
+    checkpoint, expected = first.checkpoint(), run(first, 3)
+    assert same(run(pipeline(checkpoint=checkpoint), 3), expected)
+
+
+def test_the_model_is_left_as_it_was(device):
+    provider = a_provider(device)
+    model = provider.model.train()
+    model[2].eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run(build(guided(provider, device=device), device=device), 3)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model] == [True, True, False, True, True, True, True]
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_memory_does_not_grow(device):
+    """Over 200 batches, after some to warm up. Leaking the images alone would cost 200 × 27 kB, 5.5 MB."""
+    pipeline = build(guided(a_provider(device), device=device), device=device)
+    for batches in (50, 200):
+        before = _used(device)
+        for _ in range(batches):
+            pipeline.run()
+        gc.collect()
+    grown = [after - start for after, start in zip(_used(device), before, strict=True)]
+    assert max(grown) < 2 << 20, grown
+
+
+def _used(device):
+    """Bytes of the process, and on the GPU those that torch has given out."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize(), torch.cuda.memory_allocated() if device == "gpu" else 0
+
+
+class Broken(torch.nn.Module):
+    def forward(self, images):
+        raise ArithmeticError("this model cannot count")
+
+
+WRONG = [
+    (lambda images: images[1:, 0].float(), r"provider must return \[6, h, w\] for 6 images, got \[5, 32, 48\]"),
+    (lambda images: images.float(), r"provider must return \[6, h, w\] for 6 images, got \[6, 3, 32, 48\]"),
+    (lambda images: images[:, 0].float().numpy(), r"provider must return a tensor \[B, h, w\], got <class 'numpy.nd"),
+    (lambda images: torch.empty(6, 2, 2, device="meta"), "heatmaps on cpu, got them on meta"),
+    (FeatureHeatmap(a_model().to("meta"), "3"), r"the model is on meta but the images are on cpu: move it with"),
+    (FeatureHeatmap(Broken(), ""), "this model cannot count"),
+    (lambda images: torch.full((6, 2, 2), torch.nan), "heatmap of sample 0 is NaN all over"),
+]
+
+
+@pytest.mark.parametrize(("provider", "message"), WRONG, ids=lambda v: str(v)[:30])
+def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider, message):
+    with pytest.raises(RuntimeError, match=message):
+        run(build(guided(provider)))
+    assert len(run(build(guided(a_provider())))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"provider": None}, TypeError, "provider must be callable, as those of dalimix.heatmaps, got None"),
+        ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
+        ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
+    ],
+)
+def test_errors_when_the_pipeline_is_made(options, error, message):
+    with pytest.raises(error, match=message):
+        build(lambda: dali_ops.model_heatmaps(images_and_labels()[0], **{"provider": a_provider(), **options}))
+
+
+def test_works_under_conditionals():
+    pipeline = build(guided(a_provider()), enable_conditionals=True)
+    assert same(run(pipeline, 2), run(build(guided(a_provider())), 2))

@@ -1,0 +1,112 @@
+"""Vision transformers as torch, timm and Hugging Face write them, small; each attention knows its own weights."""
+
+import torch
+from torch import nn
+
+SIDE, PATCH, DIM, HEADS = 32, 8, 16, 2
+
+
+def sharp(module):
+    """Larger weights: attention that is nearly uniform would hide mistakes."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(4)
+    return module
+
+
+class Qkv(nn.Module):
+    """As timm writes it: one projection, a flag that chooses PyTorch's fused attention; `weights` is the formula."""
+
+    def __init__(self, fused=True):
+        super().__init__()
+        self.num_heads, self.fused_attn, self.scale = HEADS, fused, (DIM // HEADS) ** -0.5
+        self.qkv, self.proj = nn.Linear(DIM, 3 * DIM), nn.Linear(DIM, DIM)
+        self.q_norm, self.k_norm = nn.LayerNorm(DIM // HEADS), nn.LayerNorm(DIM // HEADS)
+
+    def split(self, x):
+        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, HEADS, DIM // HEADS).permute(2, 0, 3, 1, 4)
+        return self.q_norm(q), self.k_norm(k), v
+
+    def weights(self, x):
+        q, k, _ = self.split(x)
+        return (q * self.scale @ k.transpose(-2, -1)).softmax(-1)
+
+    def attend(self, q, k, v):
+        if self.fused_attn:
+            return nn.functional.scaled_dot_product_attention(q, k, v)
+        return ((q * self.scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+
+    def forward(self, x):
+        return self.proj(self.attend(*self.split(x)).transpose(1, 2).flatten(2))
+
+
+class Eager(Qkv):
+    """As Hugging Face writes it: a softmax in float32, dropout in place, a tuple. (Plus: the weights are spoilt.)"""
+
+    def forward(self, x):
+        q, k, v = self.split(x)
+        weights = nn.functional.softmax(q @ k.transpose(-2, -1) * self.scale, dim=-1, dtype=torch.float32).to(q.dtype)
+        mixed = (nn.functional.dropout(weights, 0.5, self.training, inplace=True) @ v).transpose(1, 2).flatten(2)
+        weights.zero_()
+        return self.proj(mixed), weights
+
+
+class Torch(nn.Module):
+    """`torch.nn.MultiheadAttention`; `seq_first` is its own default order [N, B, C]."""
+
+    def __init__(self, need_weights=True, seq_first=False):
+        super().__init__()
+        self.mha = nn.MultiheadAttention(DIM, HEADS, batch_first=not seq_first)
+        self.need_weights, self.seq_first = need_weights, seq_first
+
+    def turned(self, x):
+        return x.transpose(0, 1) if self.seq_first else x
+
+    def weights(self, x):
+        x = self.turned(x)
+        return self.mha(x, x, x, need_weights=True, average_attn_weights=False)[1]
+
+    def forward(self, x):
+        x = self.turned(x)
+        mixed, weights = self.mha(x, x, x, need_weights=self.need_weights)
+        assert (weights is not None) == self.need_weights
+        return self.turned(mixed)
+
+
+KINDS = {
+    "fused": Qkv,
+    "explicit": lambda: Qkv(fused=False),
+    "eager": Eager,
+    "mha": Torch,
+    "mha-no-weights": lambda: Torch(need_weights=False),
+    "mha-seq-first": lambda: Torch(seq_first=True),
+    "mha-seq-first-no-weights": lambda: Torch(need_weights=False, seq_first=True),
+}
+
+
+class Block(nn.Module):
+    def __init__(self, attn):
+        super().__init__()
+        self.norm, self.attn = nn.LayerNorm(DIM), attn
+
+    def forward(self, x):
+        mixed = self.attn(self.norm(x))
+        return x + (mixed[0] if isinstance(mixed, tuple) else mixed)
+
+
+class Vit(nn.Module):
+    """Patches, `prefix` tokens before them, blocks, and a head on the mean."""
+
+    def __init__(self, *blocks, prefix=1):
+        super().__init__()
+        self.embed, self.prefix = nn.Conv2d(3, DIM, PATCH, PATCH), nn.Parameter(torch.randn(1, prefix, DIM))
+        self.blocks, self.head = nn.Sequential(*blocks), nn.Linear(DIM, 5)
+
+    def forward(self, images):
+        tokens = self.embed(images).flatten(2).transpose(1, 2)
+        return self.head(self.blocks(torch.cat([self.prefix.expand(len(images), -1, -1), tokens], 1)).mean(1))
+
+
+def vit(kind="fused", prefix=1):
+    torch.manual_seed(0)
+    return Vit(*(Block(sharp(KINDS[kind]())) for _ in range(3)), prefix=prefix)
