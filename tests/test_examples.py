@@ -1,5 +1,6 @@
 """The examples run as a newcomer runs them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,26 @@ def run(name, *arguments):
 def test_embed_in_pipeline(tmp_path):
     out = run("embed_in_pipeline.py", make_photo_folder(tmp_path / "photos"))
     assert "images [8, 3, 224, 224] soft labels [8, 6]" in out
+
+
+def test_attentive_cutmix(tmp_path):
+    """Twelve steps: the loss of each epoch is below that of the one before, and well below that of guessing."""
+    pytest.importorskip("efficientnet_lite_pytorch")
+    photos = make_photo_folder(tmp_path / "photos")
+    out = run("attentive_cutmix.py", photos, "--epochs", "4", "--size", "64", "--device", "cpu")
+    losses = [float(value) for value in re.findall(r"loss (\S+)", out)]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 0.2
+    assert "6 classes, 3 steps an epoch, on the cpu" in out
+    assert float(re.search(r"accuracy (\S+)%", out)[1]) > 50
+
+
+def test_attentive_cutmix_without_images(tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "attentive_cutmix.py", tmp_path / "nowhere"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.strip()) == (1, f"{tmp_path / 'nowhere'} is not a folder")
 
 
 def test_two_lines_are_enough():
