@@ -52,7 +52,7 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
             task = progress.add_task(name, total=BATCHES)
             rate = images_per_second(
                 folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
-                advance=partial(progress.advance, task), provider=None if method is None else teacher_for(method, device),
+                advance=partial(progress.advance, task), provider=teacher_for(method, device),
             )  # fmt: skip
             table.add_row(name, f"{rate:,.0f}")
     console.print(table)

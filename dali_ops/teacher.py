@@ -58,6 +58,6 @@ def _model() -> Any:
     return model.eval()
 
 
-def teacher_for(method: Method, device: str) -> FeatureHeatmap | None:
-    """A teacher, if `method` reads heatmaps."""
-    return teacher(device) if method.reads_heatmaps else None
+def teacher_for(method: Method | None, device: str) -> FeatureHeatmap | None:
+    """A teacher, if there is a method and it reads heatmaps."""
+    return teacher(device) if method is not None and method.reads_heatmaps else None

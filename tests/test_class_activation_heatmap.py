@@ -7,7 +7,7 @@ from tests.conftest import need_gpu, random_images
 torch = pytest.importorskip("torch")
 from torch import nn
 
-from dalimix.heatmaps import ClassActivationHeatmap
+from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
 
 B, CHANNELS, CLASSES = 4, 6, 5
 
@@ -191,3 +191,24 @@ def test_bad_models():
     model.register_forward_hook(lambda module, args, output: output[:, None])
     with pytest.raises(ValueError, match=r"the model must return \[4, 5\], got \[4, 1, 5\]: hand in labels"):
         provider(model)(images())
+
+
+class Turned(Cnn):
+    """As Swin transformers do: features [B, 8, 12, C], told by the sides of the image, 16 × 24."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = nn.Identity()
+
+    def forward(self, images):
+        return self.classifier(self.turn(self.features(images).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+def test_features_with_the_channels_last():
+    torch.manual_seed(0)
+    model = Turned()
+    made = provider(model, layer="turn")(images(), torch.arange(B))
+    assert torch.equal(made, provider(model)(images(), torch.arange(B)))
+    mean = FeatureHeatmap(model, "turn")(images())
+    assert torch.equal(mean, FeatureHeatmap(model, "features")(images()))
+    assert mean.shape == (B, 8, 12)

@@ -16,7 +16,8 @@ def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) 
     """The layer's last output as [B, C, gh, gw].
 
     Args:
-        kept: it, a feature map [B, C, gh, gw] or tokens [B, N, C]; empty if the layer never ran.
+        kept: it, a feature map [B, C, gh, gw] or tokens [B, N, C]; empty if the layer never ran. A feature map
+            [B, gh, gw, C], such as that of a Swin transformer, is known by its sides, which are as those of the image.
         layer: its name, for the errors.
         grid: of the tokens; None: the largest square.
         pixels: what the model read, [B, C, H, W].
@@ -36,9 +37,18 @@ def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) 
     if len(shape) == 3:
         grid, prefix = lay_out(shape[1], layer, grid, pixels)
         return output[:, prefix:].transpose(1, 2).unflatten(2, grid)
+    output = _channels_second(output, pixels)
+    shape = list(output.shape)
     if grid not in (None, tuple(shape[2:])):
         raise ValueError(f"grid is {grid}, but module {layer!r} gave a feature map {shape}: leave grid out")
     return output
+
+
+def _channels_second(output: Tensor, pixels: Tensor) -> Tensor:
+    """[B, C, gh, gw]: turned only if not the last two sides are in the proportion of the image, but the first two."""
+    (height, width), (first, second, third) = pixels.shape[2:], output.shape[1:]
+    turned = second * width != third * height and first * width == second * height
+    return output.permute(0, 3, 1, 2) if turned else output
 
 
 def lay_out(tokens: int, layer: str, grid: Grid | None, pixels: Tensor) -> tuple[Grid, int]:
