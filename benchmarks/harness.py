@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from dali_ops.device import device_name
 
+Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
 
 
@@ -52,14 +53,23 @@ class OnGpu:
         return cupy.cuda.get_elapsed_time(self.start, self.end) / self.launches
 
 
-def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], float]) -> tuple[float, float, float]:
-    """Median milliseconds of both, and the median of the ratios other ÷ ours of every round.
+def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], float]) -> Times:
+    """Two runs that take turns."""
+    return between(take_turns((ours, other), rounds, timer), 0, 1)
 
-    They take turns, so that what disturbs the machine for a while disturbs both alike: the ratio is the steadier one.
+
+def take_turns(runs: Sequence[Run], rounds: int, timer: Callable[[Run, int], float]) -> list[list[float]]:
+    """Milliseconds of all, round by round, after some rounds that do not count.
+
+    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios are the steadier ones.
     """
-    spans = [(timer(ours, index), timer(other, index)) for index in range(-max(2, rounds // 5), rounds)][-rounds:]
-    first, second = (statistics.median(span[k] for span in spans) for k in (0, 1))
-    return first, second, statistics.median(theirs / mine for mine, theirs in spans)
+    return [[timer(run, index) for run in runs] for index in range(-max(2, rounds // 5), rounds)][-rounds:]
+
+
+def between(spans: list[list[float]], mine: int, other: int) -> Times:
+    """Median milliseconds of two of them, and the median of the ratios other ÷ mine of every round."""
+    first, second = (statistics.median(span[k] for span in spans) for k in (mine, other))
+    return first, second, statistics.median(span[other] / span[mine] for span in spans)
 
 
 def surroundings(device: str) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def whole_batch(
     num_outputs: int,
     device: str,
     output_layouts: Sequence[str],
+    *,
+    name: str,
     tensors: bool = False,
 ) -> list[DataNode]:
     """A node that calls ``function(*arrays)`` with whole batches and takes whole batches back.
@@ -51,6 +53,7 @@ def whole_batch(
         num_outputs: how many arrays `function` returns.
         device: ``"cpu"`` or ``"gpu"``.
         output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``.
+        name: of the operator, for DALI's error messages.
         tensors: `function` gets and returns torch tensors instead of arrays.
 
     Raises:
@@ -59,8 +62,10 @@ def whole_batch(
     current = Pipeline.current()
     if device == "gpu" and current is not None and current.stream_policy is StreamPolicy.PER_OPERATOR:
         raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
-    way = _share if whole_batches_are_shared() else _by_sample
-    outputs = way(function, inputs, num_outputs, device, output_layouts, tensors)
+    if whole_batches_are_shared():
+        outputs = _share(function, inputs, num_outputs, device, output_layouts, name, tensors)
+    else:
+        outputs = _by_sample(function, inputs, num_outputs, device, output_layouts, tensors)
     return [fn.copy(output) for output in outputs] if device == "gpu" else outputs
 
 
@@ -82,24 +87,29 @@ def _define_operator() -> Any:
     except (AttributeError, KeyError, RuntimeError, TypeError):  # another DALI, without the operator or the factory
         return None
 
-    class Mix(base):  # type: ignore[misc, valid-type]
-        """Its name stands in DALI's error messages."""
-
+    class WholeBatch(base):  # type: ignore[misc, valid-type]
         def __init__(self, callback: Callback, **kwargs: Any) -> None:
             self.callback = callback  # DALI knows it by its id alone: it must live as long as the operator
             super().__init__(function_id=id(callback), **kwargs)
 
-    return Mix
+    return WholeBatch
 
 
 _WholeBatch = _define_operator()
 
 
 def _share(
-    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str], tensors: bool
+    function: Callback,
+    inputs: Sequence[DataNode],
+    num_outputs: int,
+    device: str,
+    layouts: Sequence[str],
+    name: str,
+    tensors: bool,
 ) -> list[DataNode]:
     callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function, tensors)
-    outputs = _WholeBatch(callback, device=device, num_outputs=num_outputs, output_layouts=list(layouts))(*inputs)
+    operator = type(name, (_WholeBatch,), {})  # DALI calls it in its messages as its class is called
+    outputs = operator(callback, device=device, num_outputs=num_outputs, output_layouts=list(layouts))(*inputs)
     return [outputs] if num_outputs == 1 else list(outputs)
 
 

@@ -54,5 +54,5 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
                 folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
                 advance=partial(progress.advance, task), provider=teacher_for(method, device),
             )  # fmt: skip
-            table.add_row(name, f"{rate:,.0f}")
+            table.add_row(name + (" and its teacher" if method and method.reads_heatmaps else ""), f"{rate:,.0f}")
     console.print(table)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dali_ops.device import usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
-from dali_ops.pipelines import READER, training_pipeline, validation_pipeline
+from dali_ops.pipelines import READER, Guide, training_pipeline, validation_pipeline
 from dalimix import Method, checks
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ class ImageFolderLoader:
         root: folder with one sub-folder per class.
         method: e.g. ``dalimix.CutMix()``; None for plain batches.
         batch_size: images per batch.
-        heatmaps: for methods that read them, a provider of `dalimix.heatmaps` whose model is on the loader's device; or
-            any ``provider(images, labels)``, see `dali_ops.model_heatmaps`.
+        heatmaps: for methods that read them, a provider of `dalimix.heatmaps` whose model is on the loader's device, or
+            any ``provider(images)``, see `dali_ops.model_heatmaps`. Not of the model that is being trained: the loader
+            works ahead in another thread, and switches it to eval mode meanwhile.
+        heatmap_labels: call ``provider(images, labels)``, with the class numbers of the folder, for a
+            `ClassActivationHeatmap` of a model that has the same classes.
         size: side of the square images, in pixels.
         training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
         device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
@@ -68,6 +71,7 @@ class ImageFolderLoader:
         batch_size: int = 256,
         *,
         heatmaps: HeatmapProvider | None = None,
+        heatmap_labels: bool = False,
         size: int = 224,
         training: bool = True,
         device: str | None = None,
@@ -103,7 +107,8 @@ class ImageFolderLoader:
         if training:
             folder = self._folder.shuffled(runtime["seed"])
             options = {"num_classes": len(self.classes), "smoothing": smoothing, "form": form}
-            pipeline = training_pipeline(folder, method, size, self.device, normalise, options, heatmaps, **runtime)
+            guide = None if heatmaps is None else Guide(heatmaps, heatmap_labels)
+            pipeline = training_pipeline(folder, method, size, self.device, normalise, options, guide, **runtime)
         else:
             pipeline = validation_pipeline(self._folder, size, self.device, normalise, **runtime)
         self._outputs = ["images", "targets"]
@@ -156,7 +161,7 @@ class ImageFolderLoader:
 
 def _check_heatmaps(method: Method | None, heatmaps: object) -> None:
     if method is not None:
-        checks.heatmaps_wanted(method, heatmaps is not None)
+        checks.heatmaps_wanted(method, heatmaps is not None, "heatmaps=provider, such as one of dalimix.heatmaps")
     elif heatmaps is not None:
         raise ValueError("heatmaps are for mixed batches, but method is None")
 

@@ -68,7 +68,8 @@ def mix(
 
     Returns:
         ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``. Dense targets are float32 [C]; pairs
-        are ``(label, label of the partner, weight)``, weight float32 [2]. The plan is a `dalimix.MixPlan` of nodes.
+        are ``(label, label of the partner, weight)``, weight float32 [2]. The plan is a `dalimix.MixPlan` of nodes;
+        ``plan.arrays()`` are those that a pipeline can return.
 
     Raises:
         ValueError, TypeError: arguments out of range, now; data that do not fit, when the pipeline runs, as DALI's
@@ -89,13 +90,16 @@ def mix(
         form=form,
         return_plan=return_plan,
     )
+    if heatmaps is not None and not isinstance(heatmaps, DataNode):
+        kind = type(heatmaps).__name__
+        raise TypeError(f"heatmaps must be a pipeline node, such as model_heatmaps(images, provider), got {kind}")
     device = device or images.device
     check_device(device)
     inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed))]
     inputs += [node for node in (heatmaps, _mirror_node(mirror)) if node is not None]
     layouts = [output_layout or layout] + [""] * (mixer.num_outputs - 1)
     moved = [bridge.moved(node, device) for node in inputs]
-    return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts))
+    return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts, name="Mix"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,7 @@ class _Mixer:
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be refused."""
         checks.method(self.method)
-        checks.heatmaps_wanted(self.method, self.guided)
+        checks.heatmaps_wanted(self.method, self.guided, "such as heatmaps=dali_ops.model_heatmaps(images, provider)")
         checks.form(self.form, self.smoothing)
         checks.layout(self.layout)
         if self.output_layout is not None:

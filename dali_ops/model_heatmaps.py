@@ -52,13 +52,16 @@ def model_heatmaps(
         ModuleNotFoundError: ``device="gpu"`` without CuPy; torch is missing.
     """
     if not callable(provider):
-        raise TypeError(f"provider must be callable, as those of dalimix.heatmaps, got {provider!r}")
+        kind = type(provider).__name__
+        raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")
     checks.layout(layout)
     device = device or images.device
     check_device(device)
     inputs = [images] if labels is None else [images, labels]
     moved = [bridge.moved(node, device) for node in inputs]
-    (heatmaps,) = bridge.whole_batch(_Callback(provider, layout), moved, 1, device, [""], tensors=True)
+    (heatmaps,) = bridge.whole_batch(
+        _Callback(provider, layout), moved, 1, device, [""], name="ModelHeatmaps", tensors=True
+    )
     return heatmaps
 
 
@@ -72,6 +75,7 @@ class _Callback:
     def __call__(self, images: Tensor, *labels: Tensor) -> Sequence[Tensor]:
         import torch
 
+        checks.proper_layout(images.shape, self.layout)
         channels_first = images if self.layout == "CHW" else images.permute(0, 3, 1, 2)
         with torch.no_grad():
             heatmaps = self.provider(channels_first, *(numbers.reshape(len(images)) for numbers in labels))

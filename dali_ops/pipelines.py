@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from nvidia.dali import fn, pipeline_def, types
@@ -17,6 +18,17 @@ READER = "reader"
 RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
 
 
+@dataclass(frozen=True)
+class Guide:
+    """Where heatmaps come from: ``provider(images)``, or with `labelled` ``provider(images, labels)``."""
+
+    provider: HeatmapProvider
+    labelled: bool = False
+
+    def heatmaps(self, images: DataNode, labels: DataNode, device: str) -> DataNode:
+        return model_heatmaps(images, self.provider, labels if self.labelled else None, device=device)
+
+
 @pipeline_def
 def training_pipeline(
     folder: ImageFolder,
@@ -25,7 +37,7 @@ def training_pipeline(
     device: str,
     normalise: dict[str, Any],
     options: dict[str, Any],
-    provider: HeatmapProvider | None = None,
+    guide: Guide | None = None,
 ) -> tuple[Any, ...]:
     """Shuffled after every epoch; random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
@@ -36,12 +48,12 @@ def training_pipeline(
         device: ``"cpu"`` or ``"gpu"``.
         normalise: mean, std, dtype and output_layout, as of `dali_ops.mix`.
         options: further keywords for `dali_ops.mix`.
-        provider: of heatmaps, called as ``provider(images, labels)``, for methods that read them.
+        guide: where heatmaps come from, for methods that read them.
     """
     encoded, labels = _read(folder, shuffle=True)
     images, labels = random_crop(encoded, size, device), _scalar(labels, device)
     mirror = fn.random.coin_flip()
-    heatmaps = None if provider is None else model_heatmaps(images, provider, labels, device=device)
+    heatmaps = None if guide is None else guide.heatmaps(images, labels, device)
     if method is None:
         return fn.crop_mirror_normalize(images, mirror=mirror, **normalise), labels
     options = {"heatmaps": heatmaps, "mirror": mirror, "device": device, **normalise, **options}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dali_ops.device import default_id
 from dali_ops.folder import ImageFolder
 from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD, dali_type
-from dali_ops.pipelines import training_pipeline
+from dali_ops.pipelines import Guide, training_pipeline
 from dalimix import Method
 from dalimix.heatmaps import HeatmapProvider
 
@@ -43,8 +43,9 @@ def images_per_second(
     normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
     runtime = {"num_threads": num_threads, "device_id": default_id(device), "seed": 0}
     options = {"num_classes": len(folder.classes)}
+    guide = None if provider is None else Guide(provider)
     pipeline = training_pipeline(
-        folder, method, size, device, normalise, options, provider, batch_size=batch_size, **runtime
+        folder, method, size, device, normalise, options, guide, batch_size=batch_size, **runtime
     )  # fmt: skip
     for _ in range(WARM_UP):
         pipeline.run()

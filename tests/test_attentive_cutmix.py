@@ -146,19 +146,19 @@ def test_inputs_stay_as_they_are(backend: Any) -> None:
 
 
 BAD_METHODS = [
-    ({"top": 0}, "top must be 1 to 49 cells, or a range (a, b) of them, got 0"),
-    ({"top": 50}, "top must be 1 to 49 cells, or a range (a, b) of them, got 50"),
-    ({"top": 5, "grid": 2}, "top must be 1 to 4 cells, or a range (a, b) of them, got 5"),
-    ({"top": (0, 6)}, "top must be 1 to 49 cells, or a range (a, b) of them, got (0, 6)"),
-    ({"top": (6, 50)}, "top must be 1 to 49 cells, or a range (a, b) of them, got (6, 50)"),
-    ({"top": (6, 3)}, "top must be 1 to 49 cells, or a range (a, b) of them, got (6, 3)"),
-    ({"top": (6,)}, "top must be 1 to 49 cells, or a range (a, b) of them, got (6,)"),
-    ({"top": 6.0}, "top must be 1 to 49 cells, or a range (a, b) of them, got 6.0"),
-    ({"top": True}, "top must be 1 to 49 cells, or a range (a, b) of them, got True"),
-    ({"top": "12"}, "top must be 1 to 49 cells, or a range (a, b) of them, got '12'"),
-    ({"grid": 1}, "grid must be 2 to 64, got 1"),
-    ({"grid": 65}, "grid must be 2 to 64, got 65"),
-    ({"grid": 7.0}, "grid must be 2 to 64, got 7.0"),
+    ({"top": 0}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got 0"),
+    ({"top": 50}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got 50"),
+    ({"top": 5, "grid": 2}, "top must be a whole number from 1 to 4, or (a, b) with a <= b, got 5"),
+    ({"top": (0, 6)}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got (0, 6)"),
+    ({"top": (6, 50)}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got (6, 50)"),
+    ({"top": (6, 3)}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got (6, 3)"),
+    ({"top": (6,)}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got (6,)"),
+    ({"top": 6.0}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got 6.0"),
+    ({"top": True}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got True"),
+    ({"top": "12"}, "top must be a whole number from 1 to 49, or (a, b) with a <= b, got '12'"),
+    ({"grid": 1}, "grid must be a whole number from 2 to 64, got 1"),
+    ({"grid": 65}, "grid must be a whole number from 2 to 64, got 65"),
+    ({"grid": 7.0}, "grid must be a whole number from 2 to 64, got 7.0"),
     ({"prob": 2}, "prob must be in [0, 1], got 2"),
 ]
 
@@ -177,14 +177,14 @@ def test_methods_compare_by_value() -> None:
 BLIND = np.zeros((4, 7, 7), np.float32)
 BLIND[2] = np.nan
 BAD_HEATMAPS = [
-    (None, ValueError, "AttentiveCutMix needs heatmaps, float32 [B, h, w], one for each image"),
+    (None, ValueError, "AttentiveCutMix needs heatmaps: heatmaps=[4, h, w], floating, one map for each image"),
     (np.zeros((3, 7, 7), np.float32), ValueError, "heatmaps has 3 entries but images has batch size 4"),
     (
         np.zeros((4, 49), np.float32),
         ValueError,
-        "heatmaps must be [B, h, w], one map for each image, got shape",
+        "heatmaps must be [4, h, w], one map for each image, got [",
     ),
-    (np.zeros((4, 0, 7), np.float32), ValueError, "heatmaps must be [B, h, w], one map for each image, got shape"),
+    (np.zeros((4, 0, 7), np.float32), ValueError, "heatmaps must be [4, h, w], one map for each image, got ["),
     (np.zeros((4, 7, 7), np.int64), TypeError, "heatmaps must be floating, got int64"),
     ([[[0.0]]] * 4, TypeError, "expected a NumPy or CuPy array, got builtins.list"),
     (BLIND, ValueError, "heatmap of sample 2 is NaN all over"),

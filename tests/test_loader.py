@@ -12,7 +12,7 @@ from nvidia.dali import types
 import dali_ops.device
 from dali_ops import ImageFolderLoader
 from dali_ops.folder import ImageFolder, first_unreadable
-from dali_ops.pipelines import training_pipeline
+from dali_ops.pipelines import Guide, training_pipeline
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.pipelines import run, same
 
@@ -130,14 +130,17 @@ def redness(images, labels):
 def test_attentive_cutmix_by_a_provider_that_sees_the_images_as_they_are(root):
     """Not mirrored, not normalised, with their class numbers; the labels follow the area: one cell of four."""
     method = AttentiveCutMix(1, grid=2, pairing="roll")
-    for _, targets in load(root, method, heatmaps=redness, mean=50.0, std=2.0):
+    for _, targets in load(root, method, heatmaps=redness, heatmap_labels=True, mean=50.0, std=2.0):
         assert set(targets.unique().tolist()) <= {0, 0.25, 0.75, 1}
         assert targets.sum(1).tolist() == [1] * 4
 
 
 def test_a_method_that_reads_heatmaps_needs_a_provider(root):
-    with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
-        load(root, AttentiveCutMix())
+    with pytest.raises(ValueError, match="AttentiveCutMix in RandomChoice needs heatmaps: heatmaps=provider, such as"):
+        load(root, RandomChoice([CutMix(), AttentiveCutMix()]))
+    with pytest.raises(TypeError, match="provider of heatmaps must be callable, .*, got Tensor"):
+        load(root, AttentiveCutMix(), heatmaps=torch.zeros(4, 7, 7))
+    assert len(next(iter(load(root, AttentiveCutMix(), heatmaps=lambda images: images[:, 0].float())))) == 2
     with pytest.raises(ValueError, match="CutMix reads no heatmaps, but heatmaps were given"):
         load(root, CutMix(), heatmaps=redness)
     with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
@@ -242,11 +245,11 @@ def test_an_abandoned_epoch_is_finished_by_the_next_loop(root):
 GUIDED = RandomChoice([AttentiveCutMix((1, 3), grid=2), CutMix(), Mixup()])
 
 
-@pytest.mark.parametrize(("method", "provider"), [(RandomChoice(), None), (GUIDED, redness)])
-def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, provider):
+@pytest.mark.parametrize(("method", "guide"), [(RandomChoice(), None), (GUIDED, Guide(redness, labelled=True))])
+def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, guide):
     def pipeline(**options):
         normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}
-        arguments = (ImageFolder.scan(root), method, 32, "cpu", normalise, {"num_classes": 3}, provider)
+        arguments = (ImageFolder.scan(root), method, 32, "cpu", normalise, {"num_classes": 3}, guide)
         runtime = {"batch_size": 4, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
         return training_pipeline(*arguments, **runtime, **options)
 

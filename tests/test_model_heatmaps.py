@@ -164,7 +164,10 @@ def test_shortcut_and_missing_heatmaps():
         return body(heatmaps=dali_ops.model_heatmaps(images, a_provider()))
 
     assert run(build(with_maps))[0][1].sum(1).tolist() == pytest.approx([1] * BATCH)
-    with pytest.raises(ValueError, match=r"AttentiveCutMix needs heatmaps, float32 \[B, h, w\], one for each image"):
+    with pytest.raises(
+        ValueError,
+        match=r"AttentiveCutMix needs heatmaps: such as heatmaps=dali_ops.model_heatmaps\(images, provider\)",
+    ):
         build(body)
 
 
@@ -234,7 +237,11 @@ def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider,
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"provider": None}, TypeError, "provider must be callable, as those of dalimix.heatmaps, got None"),
+        (
+            {"provider": None},
+            TypeError,
+            "a provider of heatmaps must be callable, as those of dalimix.heatmaps, got NoneType",
+        ),
         ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
         ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
     ],
@@ -242,6 +249,26 @@ def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider,
 def test_errors_when_the_pipeline_is_made(options, error, message):
     with pytest.raises(error, match=message):
         build(lambda: dali_ops.model_heatmaps(images_and_labels()[0], **{"provider": a_provider(), **options}))
+
+
+def test_a_provider_in_the_place_of_its_heatmaps():
+    def body():
+        return dali_ops.attentive_cutmix(*images_and_labels(), heatmaps=a_provider(), num_classes=BATCH)
+
+    with pytest.raises(TypeError, match="heatmaps must be a pipeline node, such as .*, got FeatureHeatmap"):
+        build(body)
+
+
+def test_images_of_another_layout(way):
+    with pytest.raises(RuntimeError, match=r"images \[6, 3, 32, 48\] look like CHW, but layout is 'HWC'"):
+        run(build(lambda: dali_ops.model_heatmaps(images_and_labels(layout="CHW")[0], a_provider())))
+
+
+def test_an_error_names_the_operator():
+    with pytest.raises(RuntimeError, match=r"operator .*ModelHeatmaps"):
+        run(build(guided(FeatureHeatmap(Broken(), ""))))
+    with pytest.raises(RuntimeError, match=r"operator .*Mix"):
+        run(build(lambda: dali_ops.cutmix(*images_and_labels())))
 
 
 def test_works_under_conditionals():

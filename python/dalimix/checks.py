@@ -41,24 +41,30 @@ def method(given: object) -> None:
         raise TypeError(f"method must be an instance of a mixing method, such as dalimix.CutMix(), got {given!r}")
 
 
-def heatmaps_wanted(by: Method, given: bool) -> None:
-    name = type(by).__name__
+def heatmaps_wanted(by: Method, given: bool, expected: str) -> None:
+    """`expected` is what to give, should there be none."""
     if given and not by.reads_heatmaps:
-        raise ValueError(f"{name} reads no heatmaps, but heatmaps were given")
+        raise ValueError(f"{type(by).__name__} reads no heatmaps, but heatmaps were given")
     if by.reads_heatmaps and not given:
-        raise ValueError(f"{name} needs heatmaps, float32 [B, h, w], one for each image")
+        raise ValueError(f"{_reader(by)} needs heatmaps: {expected}")
+
+
+def _reader(method: Method) -> str:
+    """Which method it is that reads heatmaps."""
+    inside = [_reader(member) for member in method.members if member.reads_heatmaps]
+    return f"{inside[0]} in {type(method).__name__}" if inside else type(method).__name__
 
 
 def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
     """As the kernels read them: float32 and contiguous."""
-    heatmaps_wanted(by, given is not None)
+    heatmaps_wanted(by, given is not None, f"heatmaps=[{size}, h, w], floating, one map for each image")
     if given is None:
         return None
     xp = array_module(given)
     if given.dtype.kind != "f":
         raise TypeError(f"heatmaps must be floating, got {given.dtype}")
     if given.ndim != 3 or 0 in given.shape:
-        raise ValueError(f"heatmaps must be [B, h, w], one map for each image, got shape {given.shape}")
+        raise ValueError(f"heatmaps must be [{size}, h, w], one map for each image, got {list(given.shape)}")
     batch("heatmaps", given, size)
     return xp.ascontiguousarray(given, "float32")
 
@@ -76,9 +82,14 @@ def images(array: Array, layout_name: str) -> None:
         raise TypeError(f"images must have dtype {', '.join(DTYPES)}, got {array.dtype}")
     if array.ndim != 4 or 0 in array.shape:
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}")
+    proper_layout(array.shape, layout_name)
+
+
+def proper_layout(shape: Sequence[int], layout_name: str) -> None:
+    """Of a batch of images: refuse many channels where the other layout would mean three or four."""
     other = "CHW" if layout_name == "HWC" else "HWC"
-    if array.shape[1 + layout_name.index("C")] > 4 and array.shape[1 + other.index("C")] in (3, 4):
-        raise ValueError(f"images {list(array.shape)} look like {other}, but layout is {layout_name!r}")
+    if shape[1 + layout_name.index("C")] > 4 and shape[1 + other.index("C")] in (3, 4):
+        raise ValueError(f"images {list(shape)} look like {other}, but layout is {layout_name!r}")
 
 
 def image_size(array: Array, layout_name: str) -> tuple[int, int]:

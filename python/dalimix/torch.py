@@ -75,6 +75,9 @@ class BatchMixer:
         if not isinstance(images, torch.Tensor) or images.dtype not in DTYPES:
             kind = images.dtype if isinstance(images, torch.Tensor) else type(images)
             raise TypeError(f"images must be a tensor of dtype uint8, float16 or float32, got {kind}")
+        if heatmaps is not None and not isinstance(heatmaps, torch.Tensor):
+            kind = type(heatmaps).__name__
+            raise TypeError(f"heatmaps must be a tensor [B, h, w], such as provider(images), got {kind}")
         draws = dalimix.draw(self.method, len(images), self.generator)
         with _stream_of(images):
             drawn = _put(draws, images.device)

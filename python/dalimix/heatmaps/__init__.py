@@ -1,8 +1,8 @@
 """Heatmaps: which parts of an image matter, float32 [B, gh, gw], made by any PyTorch model."""
 
 from dalimix.heatmaps.attention import AttentionHeatmap
-from dalimix.heatmaps.base import HeatmapProvider
+from dalimix.heatmaps.base import HeatmapProvider, ModelHeatmap
 from dalimix.heatmaps.class_activation import ClassActivationHeatmap
 from dalimix.heatmaps.feature import FeatureHeatmap
 
-__all__ = ["AttentionHeatmap", "ClassActivationHeatmap", "FeatureHeatmap", "HeatmapProvider"]
+__all__ = ["AttentionHeatmap", "ClassActivationHeatmap", "FeatureHeatmap", "HeatmapProvider", "ModelHeatmap"]

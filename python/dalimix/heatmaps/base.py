@@ -25,11 +25,12 @@ class ModelHeatmap(ABC):
 
     Args:
         model: any PyTorch model of image batches [B, C, H, W].
-        layer: name of the module to watch, as in ``model.named_modules()``.
+        layer: name of the module to watch, as in ``model.named_modules()``; ``""`` is the model itself.
         grid: how the image's tokens lie, g or (gh, gw); None: the largest square. Tokens before them (class token,
             registers) are left out. Feature maps need no grid.
-        mean, std: per channel or one number, in the units of the images handed in, as in DALI's
-            ``crop_mirror_normalize``; None: the images are not normalised.
+        mean, std: what the model was trained with, per channel or one number, in the units of the images handed in, as
+            in DALI's ``crop_mirror_normalize``: for pixels 0 … 255, 255 times what is common for 0 … 1. None: the
+            images are not normalised, because they are already, or the model does it.
         size: the model's input size in pixels, side or (H, W); the images are resized to it (bilinear, antialiased).
             None: as the images come.
         autocast: ``torch.float16`` or ``torch.bfloat16``, to run the model in; None: as it is around the call.
@@ -77,9 +78,10 @@ class ModelHeatmap(ABC):
         import torch
 
         from dalimix.heatmaps.hooks import evaluating
-        from dalimix.heatmaps.pixels import check_images, model_input
+        from dalimix.heatmaps.pixels import check_images, check_units, model_input
 
         check_images(images, self.model)
+        check_units(images, self.std)
         precision = _precision(images.device.type, self.autocast)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):  # whatever the caller has set
             pixels = model_input(images, self.model, self.size, self.mean, self.std)

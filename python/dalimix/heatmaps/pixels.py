@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ def check_images(images: object, model: nn.Module) -> None:
 
     Raises:
         TypeError: `images` is no tensor, or of another dtype.
-        ValueError: another shape, or another device than the model's.
+        ValueError: another shape or layout, or another device than the model's.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor, got {type(images)}")
@@ -24,6 +25,7 @@ def check_images(images: object, model: nn.Module) -> None:
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"images must be a batch [B, C, H, W], got shape {list(images.shape)}")
+    checks.proper_layout(images.shape, "CHW")
     first = next(_tensors(model), images)
     if first.device != images.device:
         move = f"move it with model.to('{images.device}')"
@@ -57,6 +59,18 @@ def _normalise(pixels: Tensor, mean: float | Sequence[float] | None, std: float 
     if scaling is not None:
         for channel, scale, bias in zip(pixels.unbind(1), *scaling, strict=True):
             channel.mul_(scale).add_(bias)
+
+
+def check_units(images: Tensor, std: float | Sequence[float] | None) -> None:
+    """Refuse bytes with a standard deviation below 1: it is one of values 0 … 1.
+
+    Raises:
+        ValueError: it is.
+    """
+    if images.dtype == torch.uint8 and std is not None and np.max(std) < 1:
+        raise ValueError(
+            f"mean and std must be in the units of the images, uint8 0 … 255, but std is {std}: multiply by 255"
+        )
 
 
 def _tensors(model: nn.Module) -> chain[Tensor]:

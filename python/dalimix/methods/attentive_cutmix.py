@@ -34,10 +34,14 @@ class AttentiveCutMix(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(is_whole(self.grid) and 2 <= self.grid <= MAX_GRID, f"grid must be 2 to {MAX_GRID}", self.grid)
+        self._require(
+            is_whole(self.grid) and 2 <= self.grid <= MAX_GRID,
+            f"grid must be a whole number from 2 to {MAX_GRID}",
+            self.grid,
+        )
         pair = self.top if isinstance(self.top, Sequence) and len(self.top) == 2 else (self.top, self.top)
         ordered = all(map(is_whole, pair)) and 1 <= pair[0] <= pair[1] <= self.grid**2
-        self._require(ordered, f"top must be 1 to {self.grid**2} cells, or a range (a, b) of them", self.top)
+        self._require(ordered, f"top must be a whole number from 1 to {self.grid**2}, or (a, b) with a <= b", self.top)
         if pair is self.top:
             object.__setattr__(self, "top", tuple(pair))  # a list would not compare nor hash
 
