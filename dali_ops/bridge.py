@@ -15,8 +15,8 @@ consumer shows on a GPU that another way is safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -159,15 +159,26 @@ def _from_dlpack(device: str, tensors: bool) -> Callable[[Any], Any]:
     return np.from_dlpack
 
 
-def _on_stream(pointer: int, device: int, tensors: bool) -> AbstractContextManager[Any]:
+@contextmanager
+def _on_stream(pointer: int, device: int, tensors: bool) -> Iterator[None]:
     """DALI's stream as CuPy's current one, and as torch's, whose allocator then reuses memory in its order, too."""
-    stack = ExitStack()
-    stack.enter_context(borrowed_stream(pointer))
-    if tensors:
+    with borrowed_stream(pointer):
+        if not tensors:
+            yield
+            return
         import torch
 
-        stack.enter_context(torch.cuda.stream(torch.cuda.ExternalStream(pointer, device)))
-    return stack
+        with torch.cuda.stream(torch.cuda.ExternalStream(pointer, device)):
+            yield
+
+
+def _current_stream(device: str, tensors: bool) -> AbstractContextManager[None]:
+    """As `_on_stream`, with CuPy's current stream, which ``fn.python_function`` sets to DALI's."""
+    if device == "cpu":
+        return nullcontext()
+    import cupy
+
+    return _on_stream(cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice(), tensors)
 
 
 def _by_sample(
@@ -176,9 +187,10 @@ def _by_sample(
     into, back = _from_dlpack(device, tensors), _from_dlpack(device, tensors=False)
 
     def callback(*batches: Sequence[Array]) -> Any:
-        outputs = function(*(into(array_module(batch[0]).stack(batch)) for batch in batches))
-        outputs = [back(output) for output in outputs]
-        outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
+        with _current_stream(device, tensors):
+            outputs = function(*(into(array_module(batch[0]).stack(batch)) for batch in batches))
+            outputs = [back(output) for output in outputs]
+            outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
         return outputs[0] if num_outputs == 1 else outputs
 
     outputs = fn.python_function(

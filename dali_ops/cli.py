@@ -17,7 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except ImportError as error:
-        sys.stderr.write(f"dalimix: {error} (the command line needs: pip install 'dalimix[demo]')\n")
+        remedy = "" if "pip install" in str(error) else " (the command line needs: pip install 'dalimix[demo]')"
+        sys.stderr.write(f"dalimix: {error}{remedy}\n")
         return 1
     except (ValueError, TypeError, OSError) as error:
         sys.stderr.write(f"dalimix: {error}\n")

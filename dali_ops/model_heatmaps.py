@@ -30,9 +30,9 @@ def model_heatmaps(
 ) -> DataNode:
     """Run a provider of heatmaps on every batch, for methods that read them: ``mix(…, heatmaps=model_heatmaps(…))``.
 
-    The model gets DALI's own memory, uncopied, and on the GPU works on DALI's stream; no gradient is recorded. It must
-    be on the device of the images, and nothing else should use it while the pipeline runs: DALI runs ahead in a thread
-    of its own.
+    The model gets DALI's own memory, uncopied, and on the GPU works on DALI's stream; no gradient is recorded. (On the
+    GPU the heatmaps are copied into DALI's memory once, as all that `dali_ops.bridge` hands back.) It must be on the
+    device of the images. Nothing may train it while the pipeline runs: DALI runs ahead in a thread of its own.
 
     Args:
         images: uint8 or floating samples, [H, W, C] or [C, H, W], all of one size; not mirrored, not normalised.
@@ -88,7 +88,7 @@ def _check(heatmaps: Any, images: Tensor) -> None:
 
     if not isinstance(heatmaps, torch.Tensor):
         raise TypeError(f"provider must return a tensor [B, h, w], got {type(heatmaps)}")
-    if heatmaps.ndim != 3 or len(heatmaps) != len(images):
+    if heatmaps.ndim != 3 or len(heatmaps) != len(images) or 0 in heatmaps.shape:
         got = list(heatmaps.shape)
         raise ValueError(f"provider must return [{len(images)}, h, w] for {len(images)} images, got {got}")
     if heatmaps.device != images.device:

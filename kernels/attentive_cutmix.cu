@@ -31,7 +31,7 @@ extern "C" __global__ void attentive_cutmix(const int* __restrict__ permutation,
   const bool mixed = mixes(c, uniform, columns, prob);
   const int top = mixed ? low + below(uniform[c.row * columns], high - low + 1) : 0;
   if (threadIdx.x == 0) pasted = 0;
-  load_keys(heatmaps + c.partner * g * g, MIRROR && mirror[c.partner] != 0, g, keys);
+  load_keys(heatmaps + static_cast<long long>(c.partner) * g * g, MIRROR && mirror[c.partner] != 0, g, keys);
   __syncthreads();
 
   const int side = g * finer;

@@ -1,5 +1,6 @@
 """`AttentionHeatmap` on vision transformers as torch, timm and Hugging Face write them, against their own weights."""
 
+import contextlib
 import threading
 
 import pytest
@@ -71,7 +72,7 @@ def test_equals_the_weights_that_the_model_computes(device, kind, layer):
     assert (made[0] - made[1]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("prefix", [0, 1, 5])
+@pytest.mark.parametrize("prefix", [0, 1, 3])
 @pytest.mark.parametrize(("width", "grid"), [(SIDE, None), (2 * SIDE, (GRID, 2 * GRID))])
 def test_tokens_before_the_image_are_left_out(prefix, width, grid):
     model, batch = vit(prefix=prefix), images(width=width)
@@ -191,6 +192,32 @@ def test_no_other_layer_is_computed_step_by_step(monkeypatch):
     monkeypatch.setattr(recorder, "_show_softmax", lambda *args, **kwargs: calls.append(show(*args, **kwargs)))
     provider(vit(), "blocks.1")(images())
     assert len(calls) == 1
+
+
+def test_no_other_multihead_attention_is_asked_for_its_weights(monkeypatch):
+    calls, ask = [], recorder._with_weights
+    monkeypatch.setattr(recorder, "_with_weights", lambda *args: calls.append(1) or ask(*args))
+    provider(vit("mha"), "blocks.1")(images())
+    assert len(calls) == 1
+
+
+def test_a_model_that_goes_on_without_the_layer_is_not_watched_any_more(monkeypatch):
+    def fail(*_):
+        raise KeyError("missing")
+
+    model, seen = vit(), []
+    block, whole = model.blocks[1], model.blocks[1].forward
+    monkeypatch.setattr(block.attn.proj, "forward", fail)
+    monkeypatch.setattr(block, "forward", lambda x: tolerant(whole, x))
+
+    def tolerant(forward, x):
+        with contextlib.suppress(KeyError):
+            return forward(x)
+        seen.append(modes()[0])
+        return x
+
+    provider(model, "blocks.1.attn")(images())
+    assert seen == [False]
 
 
 def test_another_thread_is_not_watched():

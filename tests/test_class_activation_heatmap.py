@@ -222,3 +222,17 @@ def test_features_with_the_channels_last():
     mean = FeatureHeatmap(model, "turn")(images())
     assert torch.equal(mean, FeatureHeatmap(model, "features")(images()))
     assert mean.shape == (B, 8, 12)
+
+
+@pytest.mark.parametrize("half", ["model", "autocast"])
+def test_half_precision_of_the_model_is_not_that_of_the_map(half):
+    """Weights and features are bfloat16; their products are added up in float32."""
+    model = cnn().eval()
+    reference = provider(model)(images(), torch.arange(B))
+    model = model.to(torch.bfloat16) if half == "model" else model
+    options = {"autocast": torch.bfloat16} if half == "autocast" else {}
+    made = provider(model, **options)(images(), torch.arange(B))
+    assert made.dtype == torch.float32
+    torch.testing.assert_close(made, reference, atol=0.05, rtol=0.05)
+    mean = FeatureHeatmap(model, "features", mean=127.0, std=64.0, **options)(images())
+    assert not torch.equal(mean, mean.bfloat16().float())

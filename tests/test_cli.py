@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
@@ -9,9 +10,11 @@ image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
+import dali_ops.preview
 from dali_ops import cli, demo
+from dali_ops.folder import ImageFolder
 from dali_ops.photos import make_photo_folder
-from dalimix import METHODS
+from dalimix import METHODS, AttentiveCutMix
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,21 @@ def test_errors_are_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["preview", str(tmp_path), "--method", "nonsense"])
     assert "invalid choice: 'nonsense'" in capsys.readouterr().err
+
+
+def test_rows_of_the_preview_show_the_givers_heatmap_and_its_highest_cells(photos, monkeypatch):
+    """The teacher sees the photographs that the sheet shows, as they are."""
+    torch = pytest.importorskip("torch")
+
+    def provider(images):
+        return torch.nn.functional.avg_pool2d(images[:, 1].double(), 8)
+
+    monkeypatch.setattr(dali_ops.preview, "teacher_for", lambda method, device: provider)
+    rows = dali_ops.preview.preview(ImageFolder.scan(photos), [AttentiveCutMix(3)], "cpu", count=4, size=56, seed=1)
+    assert len(rows) == 4
+    for row in rows:
+        heatmap = provider(torch.from_numpy(row.giver.transpose(2, 0, 1).copy())[None])[0].numpy()
+        np.testing.assert_array_equal(row.heatmap, heatmap.astype(np.float32))
+        shown = row.where[4::8, 4::8] == 1
+        assert shown.sum() == 3
+        assert row.heatmap[shown].min() >= row.heatmap[~shown].max()

@@ -9,11 +9,21 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import CutMix, Method, MixPlan, Mixup, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Method, MixPlan, Mixup, RandomChoice
 from dalimix.cuda import loader
 from tests import by_hand
 from tests.by_hand import Row
-from tests.cases import MEAN, ODD, STD, UNTOUCHED, WIDE, assert_same_images, pairwise, plan_of_situations
+from tests.cases import (
+    MEAN,
+    ODD,
+    STD,
+    UNTOUCHED,
+    WIDE,
+    assert_same_images,
+    heatmaps_for,
+    pairwise,
+    plan_of_situations,
+)
 from tests.conftest import random_images
 
 # The way of most pipelines.
@@ -104,10 +114,19 @@ def test_receiver_and_giver_are_mirrored_each_by_its_own(backend: Any, receiver:
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("size", [(32, 48), (17, 33)], ids=str)
 @pytest.mark.parametrize(
-    "method", [Mixup(), CutMix(), RandomChoice(), RandomChoice(prob=0.7, per="batch")], ids=lambda m: m.name + m.per
+    "method",
+    [
+        Mixup(),
+        CutMix(),
+        AttentiveCutMix((1, 9), grid=3),
+        RandomChoice(),
+        RandomChoice(prob=0.7, per="batch"),
+        RandomChoice([Mixup(), CutMix(), AttentiveCutMix((1, 16), grid=4)]),
+    ],
+    ids=repr,
 )
 def test_plans_of_methods_by_hand(backend: Any, method: Method, size: tuple[int, int], batch: int) -> None:
-    plan = dalimix.plan(method, dalimix.draw(method, batch, 2), size)
+    plan = dalimix.plan(method, dalimix.draw(method, batch, 2), size, heatmaps_for(method, batch))
     images, options = images_of(HOT, batch, size), arguments(HOT, batch)
     assert_same_images(backend.compose(images, plan, **options), by_hand.compose(images, plan, **options))
 

@@ -95,17 +95,57 @@ def test_labels_reach_the_provider(device, way):
     assert not torch.equal(expected, provider(images.to(parameter.device)))
 
 
-def test_images_are_shared_not_copied():
-    seen = []
+def test_images_and_heatmaps_are_shared_not_copied(monkeypatch):
+    """On the CPU: what the provider gets lies where DALI has it, and what it returns is what the next node reads."""
+    places = {"dali": [], "images": [], "heatmaps": [], "next node": []}
+    kept = []  # so that no memory is used twice
+
+    exported = bridge._Exported
+
+    def spied(tensor, stream):
+        shared = torch.from_dlpack(exported(tensor, stream))
+        places["dali"].append(shared.data_ptr())
+        return shared
 
     def provider(images):
-        seen.append((images.data_ptr() % 64, images.stride(), images.requires_grad, torch.is_grad_enabled()))
-        return images[:, 0].float()
+        assert (images.requires_grad, torch.is_grad_enabled()) == (False, False)
+        kept.append(images[:, 0].float().contiguous())
+        places["images"].append(images.data_ptr())
+        places["heatmaps"].append(kept[-1].data_ptr())
+        return kept[-1]
 
-    maps(provider)
-    (_, strides, requires_grad, enabled), *_ = seen
-    assert strides == (SIZE[0] * SIZE[1] * 3, 1, SIZE[1] * 3, 3)  # those of [B, H, W, C]: the batch as DALI has it
-    assert (requires_grad, enabled) == (False, False)
+    def look(heatmaps):
+        places["next node"].append(heatmaps.ctypes.data)
+        return [heatmaps + 0]
+
+    def body():
+        heatmaps = dali_ops.model_heatmaps(images_and_labels()[0], provider)
+        return bridge.whole_batch(look, [heatmaps], 1, "cpu", [""], name="Look")[0]
+
+    monkeypatch.setattr(bridge, "_Exported", spied)
+    run(build(body))
+    assert places["images"][0] in places["dali"]
+    assert places["next node"][0] == places["heatmaps"][0]
+
+
+RETURNED = {
+    "float64": lambda maps: maps.double(),
+    "float16": lambda maps: maps.half(),
+    "bfloat16": lambda maps: maps.bfloat16(),
+    "int64": lambda maps: maps.long(),
+    "strided": lambda maps: maps.repeat_interleave(2, 2)[:, :, ::2],
+    "with a gradient": lambda maps: maps.clone().requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("kind", RETURNED)
+def test_whatever_a_provider_returns_comes_out_as_float32(device, way, kind):
+    def provider(images):
+        return RETURNED[kind](images[:, 0, :8, ::4].float())
+
+    got = maps(provider, device)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, random_images(BATCH, *SIZE)[:, :8, ::4, 0])
 
 
 def guided(provider, method=None, device="cpu", mirrored=True, **options):

@@ -28,6 +28,7 @@ CHOICES = {
     "methods keep their own": KEEP_THEIR_OWN,
     "nested": NESTED,
     "tokens": RandomChoice([AttentiveCutMix(), CutMix(), Mixup()]),
+    "tokens, rarely": RandomChoice([AttentiveCutMix(), CutMix()], prob=0.4),
     "tokens of two grids": RandomChoice([AttentiveCutMix(2, grid=2), CutMix(), AttentiveCutMix((1, 9), grid=3)]),
     "nested tokens": RandomChoice(
         [RandomChoice([AttentiveCutMix(9, grid=4), RandomChoice()]), AttentiveCutMix(grid=6)]

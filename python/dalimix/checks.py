@@ -66,7 +66,8 @@ def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
     if given.ndim != 3 or 0 in given.shape:
         raise ValueError(f"heatmaps must be [{size}, h, w], one map for each image, got {list(given.shape)}")
     batch("heatmaps", given, size)
-    return xp.ascontiguousarray(given, "float32")
+    with np.errstate(over="ignore"):  # too large for float32 is infinity
+        return xp.ascontiguousarray(given, "float32")
 
 
 def size(hw: tuple[int, int]) -> None:

@@ -10,8 +10,12 @@ from dalimix.backend import Array
 
 def constant(xp: ModuleType, values: tuple[float, ...], dtype: str) -> Array:
     """`values` as an array of `xp` on the current device."""
-    device = xp.cuda.runtime.getDevice() if xp.__name__ == "cupy" else -1
-    return _kept(xp, values, dtype, device)
+    return _kept(xp, values, dtype, current_device(xp))
+
+
+def current_device(xp: ModuleType) -> int:
+    """Its number; -1 for NumPy."""
+    return xp.cuda.runtime.getDevice() if xp.__name__ == "cupy" else -1
 
 
 @cache  # for good: a stream may read one at any time

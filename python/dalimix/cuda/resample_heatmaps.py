@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import chain
+from types import ModuleType
 
 import numpy as np
 
 from dalimix.backend import Array, array_module
 from dalimix.cuda import loader
-from dalimix.cuda.constants import constant
+from dalimix.cuda.constants import constant, current_device
 from dalimix.resampling import axis_weights
 
 THREADS = 128
@@ -21,8 +23,14 @@ def resample_heatmaps(heatmaps: Array, grid: int) -> Array:
         return heatmaps
     xp = array_module(heatmaps)
     output = xp.empty((size, grid, grid), "float32")
-    weights = (constant(xp, tuple(chain(*axis_weights(n, grid))), "float64") for n in old)
+    weights = (_weights(xp, n, grid, current_device(xp)) for n in old)
     numbers = [np.int32(n) for n in (size, *old, grid)]
     blocks = (output.size + THREADS - 1) // THREADS
     loader.load_kernel("resample_heatmaps")((blocks,), (THREADS,), (heatmaps, *weights, *numbers, output))
     return output
+
+
+@cache  # by small numbers: to look them up by their hundreds of values would take longer than the kernel
+def _weights(xp: ModuleType, old: int, new: int, device: int) -> Array:
+    """Float64 [new · old] on this device, which is the current one."""
+    return constant(xp, tuple(chain(*axis_weights(old, new))), "float64")

@@ -26,8 +26,8 @@ class AttentionHeatmap(ModelHeatmap):
     softmax or `scaled_dot_product_attention`, also where that is fused; of several, the last one over N × N tokens
     counts. Heads must lie next to each other within each image, [B, heads, N, N] or [B·heads, N, N], as they do in
     torch, timm and Hugging Face's models. For this one layer, all weights are computed and held in memory for a moment.
-    Arguments, call and errors as of `ModelHeatmap`; attention within windows of the image, and kernels outside of
-    PyTorch, are a `ValueError`.
+    Arguments, call and errors as of `ModelHeatmap`. Kernels outside of PyTorch are a `ValueError`, and so is attention
+    within windows of the image, unless it is [B·windows·heads, N, N] and the module does not say how many heads it has.
     """
 
     def _watch(self, batch_size: int) -> AbstractContextManager[AttentionRecorder]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from dalimix import checks
+from dalimix.methods.base import is_whole
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,7 @@ class ModelHeatmap(ABC):
     """``heatmaps = provider(images, labels=None)``: a model is run, and one of its modules is watched.
 
     The model runs under no_grad and in eval mode. Afterwards it is as it was: modes, hooks, weights, statistics.
+    Several threads, such as those of pipelines, may share a model; but none may train it meanwhile.
 
     Args:
         model: any PyTorch model of image batches [B, C, H, W].
@@ -77,7 +79,7 @@ class ModelHeatmap(ABC):
         """
         import torch
 
-        from dalimix.heatmaps.hooks import evaluating
+        from dalimix.heatmaps.hooks import evaluating, lock_of
         from dalimix.heatmaps.pixels import check_images, check_units, model_input
 
         check_images(images, self.model)
@@ -85,7 +87,7 @@ class ModelHeatmap(ABC):
         precision = _precision(images.device.type, self.autocast)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):  # whatever the caller has set
             pixels = model_input(images, self.model, self.size, self.mean, self.std)
-            with evaluating(self.model), self._watch(len(images)) as seen, precision:
+            with lock_of(self.model), evaluating(self.model), self._watch(len(images)) as seen, precision:
                 output = self.model(pixels)
             heatmaps = self._heatmaps(seen, output, labels, pixels)
         return heatmaps.detach().float().contiguous()
@@ -127,8 +129,8 @@ def _precision(device_type: str, dtype: torch.dtype | None) -> AbstractContextMa
 def _pair(name: str, given: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if given is None:
         return None
-    pair = (given, given) if isinstance(given, (int, np.integer)) else given
-    whole = isinstance(pair, Sequence) and len(pair) == 2 and all(isinstance(n, (int, np.integer)) for n in pair)
+    pair = given if isinstance(given, Sequence) else (given, given)
+    whole = len(pair) == 2 and all(is_whole(n) for n in pair)
     if not whole or min(pair) < 1:
         raise ValueError(f"{name} must be one whole number from 1, or two (rows, columns), got {given!r}")
     return int(pair[0]), int(pair[1])

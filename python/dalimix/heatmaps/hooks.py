@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import RLock, get_ident
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -31,6 +33,14 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     raise ValueError(f"no module {name!r} in {type(model).__name__}; nearest: {', '.join(near) or 'none'}")
 
 
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+
+
+def lock_of(model: nn.Module) -> AbstractContextManager[Any]:
+    """One for each model: two pipelines may share a model, each with a thread of its own."""
+    return _LOCKS.setdefault(model, RLock())
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode, set and restored module by module.
@@ -52,11 +62,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def last_output(module: nn.Module) -> Iterator[list[Any]]:
     """A list that gets what `module` returned last, and is empty if the module never ran.
 
-    The tensor is copied at once: what comes after the module may work on it in place.
+    The tensor is copied at once: what comes after the module may work on it in place. What other threads do with the
+    module is passed over.
     """
     kept: list[Any] = []
+    own = get_ident()
 
     def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+        if get_ident() != own:
+            return
         output = first_tensor(output)
         kept[:] = [output.detach().clone() if isinstance(output, Tensor) else output]
 
@@ -79,18 +93,20 @@ def first_tensor(output: Any) -> Any:
 def attention_of(module: nn.Module, batch_size: int) -> Iterator[AttentionRecorder]:
     """What `module` attends to, also where a fused kernel hides it.
 
-    What is switched is switched for this thread alone: the model may run in a pipeline's thread while another one
-    trains.
+    All this holds for this thread alone: others may run the module meanwhile, or train with another model.
     """
     recorder, unfused, inside = AttentionRecorder(batch_size), Unfused(), ExitStack()
+    own = get_ident()
 
     def enter(*_: Any) -> None:
-        recorder.ran = unfused.active = True
-        inside.enter_context(recorder)
+        if get_ident() == own:
+            recorder.ran = unfused.active = True
+            inside.enter_context(recorder)
 
     def leave(*_: Any) -> None:
-        unfused.active = False
-        inside.close()
+        if get_ident() == own:
+            unfused.active = False
+            inside.close()
 
     with unfused, inside:  # inside is closed here too: not every exception reaches the hook
         before = module.register_forward_pre_hook(enter)

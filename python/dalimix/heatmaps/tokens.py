@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from math import isqrt
+from math import isqrt, log
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Grid = tuple[int, int]
-MOST_PREFIX = 8  # tokens before the image's: a class token, a distillation token, some registers
+MOST_PREFIX = 8  # tokens before the image's: a class token, a distillation token, some registers; fewer than a row has
 
 
 def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) 
 
 
 def _channels_second(output: Tensor, pixels: Tensor) -> Tensor:
-    """[B, C, gh, gw]: turned only if not the last two sides are in the proportion of the image, but the first two."""
+    """[B, C, gh, gw]: turned only if the first two sides are nearer to the image in proportion than the last two."""
     (height, width), (first, second, third) = pixels.shape[2:], output.shape[1:]
-    turned = second * width != third * height and first * width == second * height
+    turned = abs(log(first / second * width / height)) < abs(log(second / third * width / height))
     return output.permute(0, 3, 1, 2) if turned else output
 
 
@@ -64,7 +64,7 @@ def lay_out(tokens: int, layer: str, grid: Grid | None, pixels: Tensor) -> tuple
     side = isqrt(tokens)
     grid = grid or (side, side)
     prefix = tokens - grid[0] * grid[1]
-    if not given and prefix > MOST_PREFIX:
+    if not given and (prefix > MOST_PREFIX or prefix >= side):
         raise ValueError(f"{name}, which are no square: say with grid=(rows, columns) how they lie")
     if prefix < 0 or prefix > grid[0] * grid[1]:
         raise ValueError(f"{name}, but grid is {grid}, which has {grid[0] * grid[1]}")

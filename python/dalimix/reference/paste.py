@@ -1,12 +1,16 @@
-"""Pasting for the NumPy twin: boxes and tokens of a whole batch at once, as masks of bits."""
+"""Pasting for the NumPy twin: boxes of a whole batch at once, as masks of bits; tokens cell by cell."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dalimix.mix_plan import MixPlan
 
 Mask = np.ndarray | None
+FEW_CELLS = 64 * 64  # of a grid: with more, a mask of every pixel is faster than cell by cell
 
 
 class Paste:
@@ -27,28 +31,45 @@ class Paste:
         in_columns = np.where(columns[:, self.columns], self.ones, 0)
         self.in_columns = np.repeat(in_columns, channels, axis=1)[:, None]
         self.moved = bool((plan.shift[plan.blend == 1] != 0).any())
+        self.by_cell = plan.tokens is not None and not self.moved and plan.tokens[0].size <= FEW_CELLS
+        self.tokens = _by_cell(plan.tokens, (height, width)) if self.by_cell else []
 
     def __call__(self, rows: slice) -> np.ndarray:
         """May be a view of the images where nothing is pasted."""
-        mask = self.mask(rows)
-        if mask is None:
+        tokens = [token for token in self.tokens if token.rows.start < rows.stop and token.rows.stop > rows.start]
+        mask = self.mask(rows, with_tokens=not self.by_cell)
+        if mask is None and not tokens:
             return self.images[:, rows]
         mixed = self.images[:, rows].copy(order="C")
+        if mask is not None:
+            self._paste_masked(mixed, mask, rows)
+        for token in tokens:
+            self._paste_token(mixed, token, rows)
+        return mixed
+
+    def _paste_masked(self, mixed: np.ndarray, mask: np.ndarray, rows: slice) -> None:
         bits = f"i{mixed.itemsize}"
         own = mixed.view(bits)[:, :, self.columns]
         change = self._partners(rows).view(bits)
         change ^= own
         change &= mask
         own ^= change  # own ^ ((own ^ other) & mask)
-        return mixed
 
-    def mask(self, rows: slice) -> Mask:
+    def _paste_token(self, mixed: np.ndarray, token: _Token, rows: slice) -> None:
+        """In all samples at once."""
+        start, stop = max(token.rows.start, rows.start), min(token.rows.stop, rows.stop)
+        givers = self.plan.partner[token.samples]
+        mixed[token.samples, start - rows.start : stop - rows.start, token.columns] = self.images[
+            givers, start:stop, token.columns
+        ]
+
+    def mask(self, rows: slice, with_tokens: bool = True) -> Mask:
         """Integers [B, rows, columns, C]: all bits set where the partner shows; None if it shows nowhere."""
-        in_rows = self.in_rows[:, rows]
-        if self.plan.tokens is None and not in_rows.any():
+        in_rows, with_tokens = self.in_rows[:, rows], with_tokens and self.plan.tokens is not None
+        if not with_tokens and not in_rows.any():
             return None
         mask = self.in_columns & in_rows
-        mask = mask if self.plan.tokens is None else mask | self._token_mask(rows)
+        mask = mask | self._token_mask(rows) if with_tokens else mask
         return mask.reshape(*mask.shape[:2], -1, self.images.shape[3])
 
     def paste_into(self, mixed: np.ndarray, pasted: np.ndarray, rows: slice, samples: np.ndarray) -> None:
@@ -76,6 +97,24 @@ class Paste:
         y = np.clip(np.arange(height)[rows] + shift[:, :1], 0, height - 1)
         x = np.clip(np.arange(width)[self.columns] + shift[:, 1:], 0, width - 1)
         return self.images[self.plan.partner[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+@dataclass(frozen=True)
+class _Token:
+    """One cell of the grid: its pixels, and the samples, int [n], in which the partner shows there."""
+
+    rows: slice
+    columns: slice
+    samples: np.ndarray
+
+
+def _by_cell(tokens: Any, size: tuple[int, int]) -> list[_Token]:
+    """The cells that some sample shows."""
+    down, across = (np.arange(g + 1) * n // g for g, n in zip(tokens.shape[1:], size, strict=True))
+    return [
+        _Token(slice(*down[r : r + 2].tolist()), slice(*across[c : c + 2].tolist()), np.flatnonzero(tokens[:, r, c]))
+        for r, c in np.argwhere(tokens.any(axis=0))
+    ]
 
 
 def _reach(columns: np.ndarray) -> slice:
