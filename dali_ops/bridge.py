@@ -173,8 +173,8 @@ def _on_stream(pointer: int, device: int, tensors: bool) -> Iterator[None]:
 
 
 def _current_stream(device: str, tensors: bool) -> AbstractContextManager[None]:
-    """As `_on_stream`, with CuPy's current stream, which ``fn.python_function`` sets to DALI's."""
-    if device == "cpu":
+    """CuPy's current stream, which ``fn.python_function`` sets to DALI's, as torch's, if `function` takes tensors."""
+    if device == "cpu" or not tensors:
         return nullcontext()
     import cupy
 

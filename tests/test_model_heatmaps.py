@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
-from nvidia.dali import fn
 
 import dali_ops
 import dalimix
 from dali_ops import bridge
 from dalimix import AttentiveCutMix, CutMix, MixPlan, RandomChoice
-from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
+from dalimix.heatmaps import ClassActivationHeatmap
 from tests.conftest import need_gpu, random_images
+from tests.guided import a_model, a_provider, guided
 from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 
@@ -32,18 +32,6 @@ def way(request, monkeypatch):
     if request.param == "by sample":
         monkeypatch.setattr(bridge, "_WholeBatch", None)
     return request.param
-
-
-def a_model(device="cpu"):
-    """Two strided convolutions and a normalisation that has a mode: 32 × 48 pixels become 8 × 12 cells."""
-    torch.manual_seed(0)
-    layers = [torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3, 2, 1)]
-    head = [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, BATCH)]
-    return torch.nn.Sequential(*layers, *head).to({"cpu": "cpu", "gpu": "cuda"}[device])
-
-
-def a_provider(device="cpu", **options):
-    return FeatureHeatmap(a_model(device), "3", mean=120.0, std=60.0, **options)
 
 
 def outside(provider, images):
@@ -148,20 +136,6 @@ def test_whatever_a_provider_returns_comes_out_as_float32(device, way, kind):
     np.testing.assert_array_equal(got, random_images(BATCH, *SIZE)[:, :8, ::4, 0])
 
 
-def guided(provider, method=None, device="cpu", mirrored=True, **options):
-    """A body: heatmaps of a model, a mix by them; with the heatmaps, the plan and the mirror."""
-
-    def body():
-        images, labels = images_and_labels()
-        mirror = fn.random.coin_flip() if mirrored else fn.constant(idata=0)
-        heatmaps = dali_ops.model_heatmaps(images, provider, device=device)
-        options.update(num_classes=BATCH, heatmaps=heatmaps, mirror=mirror, return_plan=True, device=device)
-        mixed, targets, plan = dali_ops.mix(images, labels, method or AttentiveCutMix((3, 9), grid=4), **options)
-        return (mixed, targets, heatmaps, bridge.moved(mirror, device), *plan.arrays())
-
-    return body
-
-
 METHODS = [
     AttentiveCutMix((3, 9), grid=4),
     AttentiveCutMix(prob=0.5, per="pair"),
@@ -249,66 +223,6 @@ def _used(device):
     """Bytes of the process, and on the GPU those that torch has given out."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize(), torch.cuda.memory_allocated() if device == "gpu" else 0
-
-
-class Broken(torch.nn.Module):
-    def forward(self, images):
-        raise ArithmeticError("this model cannot count")
-
-
-WRONG = [
-    (lambda images: images[1:, 0].float(), r"provider must return \[6, h, w\] for 6 images, got \[5, 32, 48\]"),
-    (lambda images: images.float(), r"provider must return \[6, h, w\] for 6 images, got \[6, 3, 32, 48\]"),
-    (lambda images: images[:, 0].float().numpy(), r"provider must return a tensor \[B, h, w\], got <class 'numpy.nd"),
-    (lambda images: torch.empty(6, 2, 2, device="meta"), "heatmaps on cpu, got them on meta"),
-    (FeatureHeatmap(a_model().to("meta"), "3"), r"the model is on meta but the images are on cpu: move it with"),
-    (FeatureHeatmap(Broken(), ""), "this model cannot count"),
-    (lambda images: torch.full((6, 2, 2), torch.nan), "heatmap of sample 0 is NaN all over"),
-]
-
-
-@pytest.mark.parametrize(("provider", "message"), WRONG, ids=lambda v: str(v)[:30])
-def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider, message):
-    with pytest.raises(RuntimeError, match=message):
-        run(build(guided(provider)))
-    assert len(run(build(guided(a_provider())))) == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        (
-            {"provider": None},
-            TypeError,
-            "a provider of heatmaps must be callable, as those of dalimix.heatmaps, got NoneType",
-        ),
-        ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
-        ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
-    ],
-)
-def test_errors_when_the_pipeline_is_made(options, error, message):
-    with pytest.raises(error, match=message):
-        build(lambda: dali_ops.model_heatmaps(images_and_labels()[0], **{"provider": a_provider(), **options}))
-
-
-def test_a_provider_in_the_place_of_its_heatmaps():
-    def body():
-        return dali_ops.attentive_cutmix(*images_and_labels(), heatmaps=a_provider(), num_classes=BATCH)
-
-    with pytest.raises(TypeError, match="heatmaps must be a pipeline node, such as .*, got FeatureHeatmap"):
-        build(body)
-
-
-def test_images_of_another_layout(way):
-    with pytest.raises(RuntimeError, match=r"images \[6, 3, 32, 48\] look like CHW, but layout is 'HWC'"):
-        run(build(lambda: dali_ops.model_heatmaps(images_and_labels(layout="CHW")[0], a_provider())))
-
-
-def test_an_error_names_the_operator():
-    with pytest.raises(RuntimeError, match=r"operator .*ModelHeatmaps"):
-        run(build(guided(FeatureHeatmap(Broken(), ""))))
-    with pytest.raises(RuntimeError, match=r"operator .*Mix"):
-        run(build(lambda: dali_ops.cutmix(*images_and_labels())))
 
 
 def test_works_under_conditionals():
