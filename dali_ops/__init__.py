@@ -8,6 +8,6 @@ if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
 from dali_ops.loader import ImageFolderLoader
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup
+from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, token_mix
 
-__all__ = ["ImageFolderLoader", "attentive_cutmix", "cutmix", "mix", "mixup", "model_heatmaps"]
+__all__ = ["ImageFolderLoader", "attentive_cutmix", "cutmix", "mix", "mixup", "model_heatmaps", "token_mix"]

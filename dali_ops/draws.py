@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nvidia.dali import fn
+from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 
 from dalimix import Draws, Method
@@ -31,17 +31,24 @@ def _draw(method: Method, permutation: DataNode, seeded: Callable[..., DataNode]
     if method.beta is not None:
         lam = seeded(fn.random.beta, alpha=method.beta, beta=method.beta)
     uniform = seeded(fn.random.uniform, range=[0.0, 1.0], shape=[method.uniforms + 1])
+    key = _key(seeded) if method.keyed else None
     members = tuple(_draw(member, permutation, seeded) for member in method.members)
-    return Draws(permutation, lam, uniform, members)
+    return Draws(permutation, lam, uniform, members, key)
+
+
+def _key(seeded: Callable[..., DataNode]) -> DataNode:
+    """uint32 [2], in four steps of 16 bits: DALI draws float32, which have 24."""
+    halves = math.floor(seeded(fn.random.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
+    return fn.reinterpret(fn.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
 
 
 def flatten(draws: Draws) -> list[Any]:
-    """The permutation, then λ and uniform numbers of the method and of its members."""
+    """The permutation, then λ, uniform numbers and key of the method and of its members."""
     return [draws.partner, *_numbers(draws)]
 
 
 def _numbers(draws: Draws) -> list[Any]:
-    own = [draws.uniform] if draws.lam is None else [draws.lam, draws.uniform]
+    own = [number for number in (draws.lam, draws.uniform, draws.key) if number is not None]
     return own + [number for member in draws.members for number in _numbers(member)]
 
 
@@ -53,5 +60,6 @@ def unflatten(method: Method, values: Iterator[Any]) -> Draws:
 def _unflatten(method: Method, permutation: Any, values: Iterator[Any]) -> Draws:
     lam = None if method.beta is None else next(values)
     uniform = next(values)
+    key = next(values) if method.keyed else None
     members = tuple(_unflatten(member, permutation, values) for member in method.members)
-    return Draws(permutation, lam, uniform, members)
+    return Draws(permutation, lam, uniform, members, key)

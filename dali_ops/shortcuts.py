@@ -11,7 +11,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops.mix import mix
-from dalimix import AttentiveCutMix, CutMix, Method, Mixup
+from dalimix import AttentiveCutMix, CutMix, Method, Mixup, TokenMix
 
 
 def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
@@ -44,3 +44,4 @@ def _signature(method: type[Method]) -> inspect.Signature:
 mixup = shortcut(Mixup)
 cutmix = shortcut(CutMix)
 attentive_cutmix = shortcut(AttentiveCutMix)
+token_mix = shortcut(TokenMix)

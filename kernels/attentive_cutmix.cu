@@ -4,12 +4,10 @@
 // Set by the launcher:
 //   MIRROR    1 if the argument mirror is given; otherwise it is not read
 #include "plan.cuh"
+#include "tokens.cuh"
 #include "top_patches.cuh"
 
 constexpr int MAX_CELLS = 64 * 64;  // that of dalimix.methods.attentive_cutmix
-
-// Row r of a grid of g covers pixels floor(r * n / g) .. floor((r + 1) * n / g) - 1 of n.
-__device__ int pixels_of(int r, int n, int g) { return (r + 1) * n / g - r * n / g; }
 
 // Grid: one block for each image. The tokens may be finer than the heatmap: `finer` of them along a side of each cell.
 extern "C" __global__ void attentive_cutmix(const int* __restrict__ permutation,  // [B]

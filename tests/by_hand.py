@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, TokenMix
+from tests import token_mix_by_hand
 
 
 @dataclass
@@ -76,6 +77,8 @@ def _row(method: Method, draws: Draws, i: int, scene: Scene) -> Row:
         low, high = method.tops
         top = low + math.floor(float(draws.uniform[deciding, 0]) * (high - low + 1))
         return _attentive(partner, _seen_heatmap(scene, partner, method.grid), top, scene.size)
+    if isinstance(method, TokenMix):
+        return _token_mix(method, draws, deciding, (i, partner), scene)
     if not isinstance(method, (CutMix, Mixup)):
         raise NotImplementedError(f"write the formula of {method} here")
     lam = draws.lam[deciding]
@@ -144,9 +147,29 @@ def _attentive(partner: int, heatmap: list[list[float]], top: int, size: tuple[i
     grid = len(heatmap)
     cells = sorted(((y, x) for y in range(grid) for x in range(grid)), key=lambda at: _rank(heatmap[at[0]][at[1]]))
     chosen = set(cells[:top])  # sorted() keeps the order of equal cells
+    return Row(partner, _areas(chosen, grid, size), cells=chosen, grid=grid)
+
+
+def _areas(cells: set[tuple[int, int]], grid: int, size: tuple[int, int]) -> tuple[float, float]:
+    """The shares of the pixels outside and inside of the cells."""
     rows, columns = ([cell(pixel, n, grid) for pixel in range(n)] for n in size)
-    share = sum(rows.count(y) * columns.count(x) for y, x in chosen) / (size[0] * size[1])
-    return Row(partner, (1 - share, share), cells=chosen, grid=grid)
+    share = sum(rows.count(y) * columns.count(x) for y, x in cells) / (size[0] * size[1])
+    return 1 - share, share
+
+
+def _token_mix(method: TokenMix, draws: Draws, deciding: int, couple: tuple[int, int], scene: Scene) -> Row:
+    grid, key = method.grid, [int(word) for word in draws.key[deciding]]
+    lam = method.lam if method.alpha is None else float(draws.lam[deciding])
+    wanted = min(grid**2, math.floor((1 - lam) * grid**2) + method.min_tokens)
+    if method.blocks:
+        shown, _ = token_mix_by_hand.blocks(wanted, grid, token_mix_by_hand.numbers_of(key))
+    else:
+        shown = token_mix_by_hand.lone_tokens(wanted, grid, key)
+    if scene.heatmaps is None:
+        weight = _areas(shown, grid, scene.size)
+    else:
+        weight = token_mix_by_hand.activations(*(_seen_heatmap(scene, n, grid) for n in couple), shown)
+    return Row(couple[1], weight, cells=shown, grid=grid)
 
 
 def _rank(value: float) -> tuple[bool, float]:

@@ -45,7 +45,7 @@ def planted(draws: Draws) -> Draws:
         uniform[row] = [BELOW_ONE if row >> column & 1 else 0 for column in range(columns)]
         if lam is not None:
             lam[row] = LAMS[row % len(LAMS)]
-    return Draws(draws.partner, lam, uniform, tuple(planted(member) for member in draws.members))
+    return Draws(draws.partner, lam, uniform, tuple(planted(member) for member in draws.members), draws.key)
 
 
 def heatmaps_for(method: Method, batch: int, shape: tuple[int, int] | None = None, seed: int = 0) -> Any:

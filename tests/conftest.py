@@ -49,7 +49,7 @@ class Backend:
     def put(self, value: Any) -> Any:
         if isinstance(value, Draws):
             members = tuple(self.put(member) for member in value.members)
-            return Draws(self.put(value.partner), self.put(value.lam), self.put(value.uniform), members)
+            return Draws(**{name: self.put(array) for name, array in (vars(value) | {"members": members}).items()})
         if isinstance(value, MixPlan):
             return MixPlan(**{name: self.put(array) for name, array in vars(value).items()})
         return self.xp.asarray(value) if isinstance(value, np.ndarray) else value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dalimix
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, TokenMix
 from tests.cases import BATCHES, heatmaps_for
 
 SIZE = (32, 48)
@@ -16,7 +17,8 @@ SIZE = (32, 48)
 
 def methods(**shared: Any) -> list[Method]:
     """Every method; a RandomChoice takes the pairing from those inside."""
-    inside = (Mixup(**shared), CutMix(**shared), AttentiveCutMix((1, 4), 2, **shared))
+    tokens = (AttentiveCutMix((1, 4), 2, **shared), TokenMix(grid=4, **shared))
+    inside = (Mixup(**shared), CutMix(**shared), *tokens)
     return [*inside, RandomChoice(inside, per=shared.get("per", "sample"))]
 
 
@@ -25,7 +27,15 @@ def plans(backend: Any, batch: int, **shared: Any) -> list[MixPlan]:
 
 
 def planned(backend: Any, method: Method, draws: Draws) -> MixPlan:
-    return backend.plan(method, draws, SIZE, heatmaps_for(method, len(draws.partner)))
+    """All images have the same heatmap, so that two plans differ by random numbers only."""
+    one = heatmaps_for(method, 1)
+    return backend.plan(method, draws, SIZE, None if one is None else one.repeat(len(draws.partner), axis=0))
+
+
+def rows(plan: MixPlan) -> list[np.ndarray]:
+    """What random numbers decide but for the partner."""
+    arrays = [plan.weight, plan.blend, plan.box]
+    return arrays if plan.tokens is None else [*arrays, plan.tokens]
 
 
 def kept(plan: MixPlan) -> np.ndarray:
@@ -59,7 +69,7 @@ def test_pairs_are_mutual_and_share_their_numbers(backend: Any, batch: int, pair
         own = np.arange(batch)
         assert plan.partner[plan.partner].tolist() == own.tolist()
         assert (plan.partner == own).sum() == batch % 2
-        for array in (plan.weight, plan.blend, plan.box):
+        for array in rows(plan):
             np.testing.assert_array_equal(array, array[plan.partner])
         assert kept(plan).sum() == batch % 2
 
@@ -78,8 +88,8 @@ def test_a_batch_shares_the_numbers_of_its_first_image(backend: Any, pairing: st
     for plan in plans(backend, 64, per="batch", pairing=pairing):
         mixed = ~kept(plan)
         assert mixed.sum() >= 62
-        for array in (plan.weight[mixed], plan.blend[mixed], plan.box[mixed]):
-            np.testing.assert_array_equal(array, np.broadcast_to(array[0], array.shape))
+        for array in rows(plan):
+            np.testing.assert_array_equal(array[mixed], np.broadcast_to(array[mixed][0], array[mixed].shape))
 
 
 @pytest.mark.parametrize("per", ["sample", "pair", "batch"])
@@ -94,7 +104,8 @@ def test_an_image_that_is_its_own_partner_stays_as_it_is(backend: Any, per: str)
 
 
 def _with_permutation(draws: Draws, permutation: np.ndarray) -> Draws:
-    return Draws(permutation, draws.lam, draws.uniform, tuple(_with_permutation(m, permutation) for m in draws.members))
+    members = tuple(_with_permutation(member, permutation) for member in draws.members)
+    return replace(draws, partner=permutation, members=members)
 
 
 def test_prob_of_0_and_1(backend: Any) -> None:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
+from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, TokenMix
 
 MANY = 100_000
 SIZES = [(224, 224), (33, 17), (1, 1)]
-ALL = [Mixup(), CutMix(), CutMix(ratio_minmax=(0.2, 0.8)), RandomChoice([RandomChoice(), Mixup()])]
+ALL = [Mixup(), CutMix(), CutMix(ratio_minmax=(0.2, 0.8)), RandomChoice([RandomChoice(), Mixup()]), TokenMix()]
 
 
 def flat(draws: Draws) -> list[Any]:
-    arrays = [draws.partner, draws.uniform, *([] if draws.lam is None else [draws.lam])]
+    arrays = [array for array in (draws.partner, draws.uniform, draws.lam, draws.key) if array is not None]
     return arrays + [array for member in draws.members for array in flat(member)]
 
 
@@ -59,6 +59,15 @@ def test_a_seed_gives_the_same_numbers_again(method: Method) -> None:
     assert same(first, dalimix.draw(method, 16, np.random.default_rng(5)))
     assert not same(first, dalimix.draw(method, 16, 6))
     assert not same(dalimix.draw(method, 16), dalimix.draw(method, 16))
+
+
+def test_every_bit_of_a_key_is_drawn_alike() -> None:
+    assert dalimix.draw(CutMix(), 2, 0).key is None
+    keys = dalimix.draw(TokenMix(), 4096, 0).key
+    assert (keys.dtype, keys.shape) == (np.uint32, (4096, 2))
+    bits = np.unpackbits(keys.view(np.uint8), axis=1)
+    assert abs(bits.mean(axis=0) - 0.5).max() < 5 * 0.5 / 4096**0.5
+    assert len(np.unique(keys, axis=0)) == 4096
 
 
 def test_a_generator_moves_on() -> None:

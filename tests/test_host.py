@@ -14,6 +14,7 @@ import pytest
 
 import dalimix
 from dalimix import CutMix, Mixup, RandomChoice
+from dalimix.cuda.loader import kernel_folder
 from tests import host
 from tests.conftest import random_images, use_host_kernels
 from tests.host import ORDERS, HostKernel
@@ -105,7 +106,7 @@ def test_operators_do_not_depend_on_the_order_of_threads(
 def test_nvcc_compiles_the_same_sources(source: Path) -> None:
     if shutil.which("nvcc") is None:
         pytest.skip("nvcc is not installed")
-    command = ["nvcc", "-std=c++17", "-ptx", "-DBARRIER=1", "-o", os.devnull, str(source)]
+    command = ["nvcc", "-std=c++17", "-ptx", "-DBARRIER=1", f"-I{kernel_folder()}", "-o", os.devnull, str(source)]
     done = subprocess.run(command, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
 

@@ -47,6 +47,7 @@ ONE_BY_ONE = pairwise(
     TOKENS=[0, 1],
 )
 LABELS = [{"LABEL": kind, "DENSE": int(kind == "float")} for kind in ("int", "long long", "float")]
+TOKEN_MIX = [dict(zip(("BLOCKS", "HEATMAPS", "MIRROR"), flags, strict=True)) for flags in product((1, 0), repeat=3)]
 PLANNER: list[dict[str, Any]] = [{}]
 
 # Kernel: its sets of symbols on all architectures, and on the oldest and a recent one only.
@@ -54,6 +55,7 @@ KERNELS = {
     "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}], COMPOSE + ONE_BY_ONE),
     **{name: (PLANNER, []) for name in METHODS},
     "attentive_cutmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
+    "token_mix": (TOKEN_MIX[:1], TOKEN_MIX[1:]),
     "resample_heatmaps": (PLANNER, []),
     "soft_labels": (LABELS[:1], LABELS[1:]),
 }

@@ -45,13 +45,13 @@ def heatmaps_wanted(by: Method, given: bool, expected: str) -> None:
     """`expected` is what to give, should there be none."""
     if given and not by.reads_heatmaps:
         raise ValueError(f"{type(by).__name__} reads no heatmaps, but heatmaps were given")
-    if by.reads_heatmaps and not given:
+    if by.needs_heatmaps and not given:
         raise ValueError(f"{_reader(by)} needs heatmaps: {expected}")
 
 
 def _reader(method: Method) -> str:
-    """Which method it is that reads heatmaps."""
-    inside = [_reader(member) for member in method.members if member.reads_heatmaps]
+    """Which method it is that needs heatmaps."""
+    inside = [_reader(member) for member in method.members if member.needs_heatmaps]
     return f"{inside[0]} in {type(method).__name__}" if inside else type(method).__name__
 
 
@@ -133,6 +133,10 @@ def draws(method: Method, drawn: Draws) -> None:
         if drawn.lam is None:
             raise ValueError(f"{name} needs draws.lam of [{size}], got None")
         _exact(f"{name} needs draws.lam", drawn.lam, "float32", (size,))
+    if method.keyed:
+        if drawn.key is None:
+            raise ValueError(f"{name} needs draws.key of [{size}, 2], got None")
+        _exact(f"{name} needs draws.key", drawn.key, "uint32", (size, 2))
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):

@@ -24,16 +24,18 @@ class Draws:
         uniform: float32 [B, k] in [0, 1). The method's own columns come first, in the order of the formulas;
             the last one decides whether the image is mixed at all.
         members: the draws of each method of a `RandomChoice`; they share its permutation.
+        key: uint32 [B, 2], for methods that make their own random numbers by a counter; None for the others.
     """
 
     partner: Array
     lam: Array
     uniform: Array
     members: tuple[Draws, ...] = ()
+    key: Array | None = None
 
     def arrays(self) -> list[Array]:
         """The arrays, those of the members included."""
-        own = [array for array in (self.partner, self.lam, self.uniform) if array is not None]
+        own = [array for array in (self.partner, self.lam, self.uniform, self.key) if array is not None]
         return own + [array for member in self.members for array in member.arrays()]
 
 
@@ -63,8 +65,9 @@ def _draw(method: Method, permutation: Array, generator: np.random.Generator) ->
     if method.beta is not None:
         lam = generator.beta(method.beta, method.beta, size).astype(np.float32)
     uniform = generator.random((size, method.uniforms + 1), dtype=np.float32)
+    key = generator.integers(0, 1 << 32, (size, 2), np.uint32) if method.keyed else None
     members = tuple(_draw(member, permutation, generator) for member in method.members)
-    return Draws(permutation, lam, uniform, members)
+    return Draws(permutation, lam, uniform, members, key)
 
 
 def _numpy_generator(rng: Any) -> np.random.Generator:

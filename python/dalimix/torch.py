@@ -107,9 +107,9 @@ def _put(draws: Draws, device: torch.device) -> Draws:
         return draws
     import cupy
 
-    lam = None if draws.lam is None else cupy.asarray(draws.lam)
+    lam, key = (None if array is None else cupy.asarray(array) for array in (draws.lam, draws.key))
     members = tuple(_put(member, device) for member in draws.members)
-    return Draws(cupy.asarray(draws.partner), lam, cupy.asarray(draws.uniform), members)
+    return Draws(cupy.asarray(draws.partner), lam, cupy.asarray(draws.uniform), members, key)
 
 
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:

@@ -73,13 +73,14 @@ def _library(path: Path, defines: tuple[tuple[str, str | int], ...]) -> Path:
           host::arguments = arguments;
           host::run(grid, block, order, [] {{ host::call({path.stem}); }});
         }}"""
-    texts = [p.read_text() for p in (*sorted(path.parent.glob("*.cu*")), *sorted(HERE.glob("*.h")))]
+    headers = [*sorted(kernel_folder().glob("*.cuh")), *sorted(HERE.glob("*.h"))]
+    texts = [p.read_text() for p in (path, *headers)]
     digest = hashlib.sha1("\0".join([source, *FLAGS, *sanitize, *symbols, *texts]).encode()).hexdigest()[:16]
     library = CACHE / f"{path.stem}-{digest}.so"
     if not library.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         part = library.with_suffix(f".{os.getpid()}")
-        places = [f"-I{HERE}", f"-I{path.parent}", "-o", str(part)]
+        places = [f"-I{HERE}", f"-I{kernel_folder()}", "-o", str(part)]
         command = [COMPILER, *FLAGS, *sanitize, *symbols, *places, "-x", "c++", "-"]
         done = subprocess.run(command, input=source, text=True, capture_output=True)
         assert done.returncode == 0, f"{path.name} does not compile for the CPU:\n{done.stderr}"

@@ -28,6 +28,10 @@ struct uint4 {
   unsigned x, y, z, w;
 } __attribute__((aligned(16)));
 
+struct uint2 {
+  unsigned x, y;
+};
+
 struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
@@ -44,6 +48,10 @@ To same_bits(From from) {
 inline float __int_as_float(int v) { return same_bits<float>(v); }
 inline float __uint_as_float(unsigned v) { return same_bits<float>(v); }
 inline unsigned __float_as_uint(float v) { return same_bits<unsigned>(v); }
+
+inline int __popc(unsigned v) { return __builtin_popcount(v); }
+using std::rint;
+using std::sqrt;
 
 inline void __stcs(uint4* to, uint4 value) { *to = value; }
 

@@ -5,12 +5,14 @@ from dalimix.methods.base import Method
 from dalimix.methods.cutmix import CutMix
 from dalimix.methods.mixup import Mixup
 from dalimix.methods.random_choice import RandomChoice
+from dalimix.methods.token_mix import TokenMix
 
 METHODS: dict[str, type[Method]] = {
     "mixup": Mixup,
     "cutmix": CutMix,
     "attentive_cutmix": AttentiveCutMix,
+    "token_mix": TokenMix,
     "random_choice": RandomChoice,
 }
 
-__all__ = ["METHODS", "AttentiveCutMix", "CutMix", "Method", "Mixup", "RandomChoice"]
+__all__ = ["METHODS", "AttentiveCutMix", "CutMix", "Method", "Mixup", "RandomChoice", "TokenMix"]

@@ -61,3 +61,7 @@ class AttentiveCutMix(Method):
     @property
     def reads_heatmaps(self) -> bool:
         return True
+
+    @property
+    def needs_heatmaps(self) -> bool:
+        return True

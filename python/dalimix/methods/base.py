@@ -53,8 +53,18 @@ class Method:
         return None
 
     @property
+    def keyed(self) -> bool:
+        """Whether the method draws a key, from which its kernel makes as many random numbers as it needs."""
+        return False
+
+    @property
     def reads_heatmaps(self) -> bool:
-        """Whether the method needs a heatmap of every image."""
+        """Whether the method can use a heatmap of every image."""
+        return False
+
+    @property
+    def needs_heatmaps(self) -> bool:
+        """Whether it cannot do without."""
         return False
 
     @property

@@ -78,6 +78,10 @@ class RandomChoice(Method):
         return any(member.reads_heatmaps for member in self.members)
 
     @property
+    def needs_heatmaps(self) -> bool:
+        return any(member.needs_heatmaps for member in self.members)
+
+    @property
     def members(self) -> tuple[Method, ...]:
         return tuple(self.methods)
 

@@ -7,13 +7,17 @@ import numpy as np
 
 def top_patches(heatmaps: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Uint8 [B, g, g]: 1 in the `count`, int [B], highest cells; ties go to the lower index, NaN is ranked last."""
-    keys = _ordered(heatmaps.reshape(len(heatmaps), -1))
-    place = keys.shape[1] - count[:, None]
-    lowest = np.take_along_axis(np.sort(keys, axis=1), place, axis=1)  # of the keys that are chosen
+    chosen = highest(_ordered(heatmaps.reshape(len(heatmaps), -1)), count)
+    return chosen.astype(np.uint8).reshape(heatmaps.shape)
+
+
+def highest(keys: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Bool [B, n]: the `count`, int [B], highest of keys uint32 [B, n]; ties go to the lower index."""
+    missing = keys.shape[1] - count[:, None]
+    lowest = np.take_along_axis(np.sort(keys, axis=1), np.minimum(missing, keys.shape[1] - 1), axis=1)  # that is chosen
     above, ties = keys > lowest, keys == lowest
     left = count[:, None] - above.sum(axis=1, keepdims=True)
-    chosen = above | (ties & (np.cumsum(ties, axis=1) <= left))
-    return chosen.astype(np.uint8).reshape(heatmaps.shape)
+    return (above | (ties & (np.cumsum(ties, axis=1) <= left))) & (count[:, None] > 0)
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:

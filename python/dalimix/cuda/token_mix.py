@@ -1,0 +1,40 @@
+"""Launches kernels/token_mix.cu."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from dalimix.backend import Array, array_module
+from dalimix.cuda.constants import constant, current_device
+from dalimix.cuda.planner import launch_planner
+from dalimix.cuda.resample_heatmaps import resample_heatmaps
+from dalimix.draws import Draws
+from dalimix.methods import TokenMix
+from dalimix.methods.token_mix import aspects
+from dalimix.mix_plan import MixPlan
+from dalimix.scene import Scene
+
+WARP = 32  # a lane for each row of tokens
+
+
+def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
+    """Plan tokens of xⱼ on xᵢ, and what they are worth."""
+    xp, unused = array_module(draws.uniform), draws.partner
+    heatmaps = unused if scene.heatmaps is None else resample_heatmaps(scene.heatmaps, method.grid)
+    mirror = unused if scene.mirror is None else xp.ascontiguousarray(scene.mirror, "int32")
+    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.grid)
+    finer = plan.tokens.shape[-1] // method.grid  # type: ignore[union-attr]
+    lam = np.float64(method.lam if method.alpha is None else -1)
+    numbers = (np.int32(n) for n in (method.min_tokens, *scene.size, method.grid, finer))
+    own = (draws.key, _aspects(xp, current_device(xp)), heatmaps, mirror, lam, *numbers)
+    given = {"HEATMAPS": int(scene.heatmaps is not None), "MIRROR": int(scene.mirror is not None)}
+    return launch_planner(method, draws, own, plan, per_image=WARP, BLOCKS=int(method.blocks), **given)
+
+
+@cache
+def _aspects(xp: ModuleType, device: int) -> Array:
+    """Float64 [1024] on this device, which is the current one."""
+    return constant(xp, aspects(), "float64")

@@ -1,0 +1,80 @@
+"""TokenMix: tokens of one image on another, in blocks, labelled by what they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import exp, inf, log
+from typing import ClassVar
+
+from dalimix.methods.base import Method, is_number, is_whole
+
+MAX_GRID = 32  # the kernel keeps a row of tokens in each lane of a warp
+MOST_STRETCHED = 0.3  # of the sides of a block
+
+
+@dataclass(frozen=True)
+class TokenMix(Method):
+    """Paste tokens of image j, in several blocks, at the same places of image i.
+
+    Liu et al., "TokenMix: Rethinking Image Mixing for Data Augmentation in Vision Transformers", arXiv 2207.08409.
+    ``min(grid², ⌊(1 − λ) grid²⌋ + min_tokens)`` tokens are wanted. Blocks are added until they are covered: the area is
+    drawn from 1 to what is left, height / width log-uniformly from 0.3 to 1/0.3, the sides √(area · aspect) and
+    √(area / aspect) are rounded, and a block that is smaller than the grid is placed anywhere inside. It is taken if it
+    covers between 1 and what is left of new tokens; ten tries in a row that do not end it with fewer tokens.
+
+    With heatmaps, ≥ 0, such as a teacher's activation of each image's own class, the labels follow what shows of them:
+    the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. (NaN and
+    what is below 0 count as 0.) Without, they follow the pixels.
+
+    Args:
+        lam: λ in [0, 1], if it is not drawn.
+        alpha: draw λ ~ Beta(alpha, alpha) instead; None: do not.
+        grid: tokens along each side, 2 to 32.
+        min_tokens: added to the number of tokens, from 0.
+        blocks: False: as many tokens, each by itself, anywhere.
+    """
+
+    name: ClassVar[str] = "token_mix"
+    lam: float = 0.5
+    alpha: float | None = None
+    grid: int = 14
+    min_tokens: int = 14
+    blocks: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(is_number(self.lam) and 0 <= self.lam <= 1, "lam must be in [0, 1]", self.lam)
+        drawn = self.alpha is None or (is_number(self.alpha) and 0 < self.alpha < inf)
+        self._require(drawn, "alpha must be above 0, or None", self.alpha)
+        proper = is_whole(self.grid) and 2 <= self.grid <= MAX_GRID
+        self._require(proper, f"grid must be a whole number from 2 to {MAX_GRID}", self.grid)
+        whole = is_whole(self.min_tokens) and self.min_tokens >= 0
+        self._require(whole, "min_tokens must be a whole number from 0", self.min_tokens)
+        self._require(isinstance(self.blocks, bool), "blocks must be True or False", self.blocks)
+
+    @property
+    def beta(self) -> float | None:
+        return self.alpha
+
+    @property
+    def keyed(self) -> bool:
+        return True
+
+    @property
+    def token_grid(self) -> int:
+        return self.grid
+
+    @property
+    def reads_heatmaps(self) -> bool:
+        return True
+
+
+@cache
+def aspects() -> tuple[float, ...]:
+    """1024 quantiles of height / width, log-uniform from 0.3 to 1/0.3.
+
+    A table, because no two math libraries agree on every last bit of exp, and a block would be another one.
+    """
+    low, count = log(MOST_STRETCHED), 1024
+    return tuple(exp(low - 2 * low * (k + 0.5) / count) for k in range(count))

@@ -1,0 +1,41 @@
+"""Twin of kernels/token_mix.cu."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dalimix.draws import Draws
+from dalimix.methods import TokenMix
+from dalimix.mix_plan import MixPlan
+from dalimix.reference.couples import couples, mixed_plan
+from dalimix.reference.token_mask import token_mask
+from dalimix.reference.tokens import pixel_share, seen_heatmaps
+from dalimix.scene import Scene
+
+
+def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
+    """Plan tokens of xⱼ on xᵢ, and what they are worth."""
+    couple, cells = couples(method, draws.partner), method.grid**2
+    lam = np.float64(method.lam) if draws.lam is None else draws.lam[couple.row].astype(np.float64)
+    wanted = np.minimum(cells, ((1.0 - lam) * cells).astype(np.int32) + method.min_tokens)
+    key = draws.key[couple.row]  # type: ignore[index]
+    tokens = token_mask(key, np.broadcast_to(wanted, len(key)), method.grid, method.blocks)
+    if scene.heatmaps is None:
+        share = pixel_share(tokens, scene.size)
+        weight = np.stack([1.0 - share, share], axis=1)
+    else:
+        seen = seen_heatmaps(scene, method.grid)
+        weight = np.stack([_activation(seen, 1 - tokens), _activation(seen[couple.partner], tokens)], axis=1)
+    return mixed_plan(method, draws, couple, tokens=tokens, weight=weight.astype(np.float32))
+
+
+def _activation(heatmaps: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Float64 [B]: share of each heatmap inside the tokens (equation 5 of the paper)."""
+    least = np.finfo(np.float32).smallest_normal
+    values = np.where(heatmaps >= least, heatmaps, 0).astype(np.float64)
+    return _in_order(values * tokens) / (_in_order(values) + 1e-8)
+
+
+def _in_order(values: np.ndarray) -> np.ndarray:
+    """Sums of [B, g, g], added in the order of the kernel: along each row, then down the rows."""
+    return np.add.accumulate(np.add.accumulate(values, axis=2)[:, :, -1], axis=1)[:, -1]

@@ -1,0 +1,31 @@
+"""What planners of tokens share: heatmaps as images look in the output, and how much of an image tokens cover."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dalimix.reference.resample_heatmaps import resample_heatmaps
+from dalimix.scene import Scene
+
+
+def seen_heatmaps(scene: Scene, grid: int) -> np.ndarray:
+    """The heatmaps [B, grid, grid] of the images as they look after mirroring.
+
+    Raises:
+        ValueError: one is NaN all over.
+    """
+    assert scene.heatmaps is not None
+    blind = np.flatnonzero(np.isnan(scene.heatmaps).all(axis=(1, 2)))
+    if len(blind):
+        raise ValueError(f"heatmap of sample {blind[0]} is NaN all over: expected a number in some cell at least")
+    maps = resample_heatmaps(scene.heatmaps, grid)
+    if scene.mirror is None:
+        return maps
+    return np.where(scene.mirror[:, None, None] != 0, maps[:, :, ::-1], maps)
+
+
+def pixel_share(tokens: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Float64 [B]: the share of the pixels that the tokens cover."""
+    grid = tokens.shape[1]
+    heights, widths = (np.diff(np.arange(grid + 1) * n // grid) for n in size)
+    return (tokens * np.outer(heights, widths)).sum(axis=(1, 2)) / (float(size[0]) * size[1])
