@@ -1,8 +1,5 @@
 // resample_heatmaps: brings heatmaps to another grid by weights for every axis, such as dalimix.resampling makes.
-//
-// Subnormal numbers count as 0, because CuPy has GPUs flush them and the twin must give the same.
-
-__device__ double normal(double v) { return fabs(v) < 1.17549435082228751e-38 ? 0.0 : v; }
+#include "subnormals.cuh"
 
 extern "C" __global__ void resample_heatmaps(const float* __restrict__ heatmaps,  // [B, from_h, from_w]
                                              const double* __restrict__ rows,     // [g, from_h] shares of the old rows

@@ -13,6 +13,7 @@ import pytest
 import dalimix
 import dalimix.cuda.loader
 import dalimix.functional
+import dalimix.heatmap_crop
 from dalimix import Draws, MixPlan
 from dalimix.cuda.soft_labels import _bad_label
 from tests import host
@@ -74,6 +75,9 @@ class Backend:
     def soft_labels(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(dalimix.soft_labels, *args, **kwargs)
 
+    def heatmap_crop(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        return self._call(dalimix.heatmap_crop.heatmap_crop, *args, **kwargs)
+
 
 @pytest.fixture(
     params=["reference", "host", pytest.param("cuda", marks=pytest.mark.cuda)],
@@ -95,6 +99,7 @@ def use_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand NumPy arrays to the CUDA launchers, and those to the kernels compiled for the CPU."""
     monkeypatch.setattr(dalimix.cuda.loader, "load_kernel", host.load_kernel)
     monkeypatch.setattr(dalimix.functional, "backend_of", lambda *arrays: dalimix.cuda)
+    monkeypatch.setattr(dalimix.heatmap_crop, "backend_of", lambda *arrays: dalimix.cuda)
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,7 @@ ONE_BY_ONE = pairwise(
 )
 LABELS = [{"LABEL": kind, "DENSE": int(kind == "float")} for kind in ("int", "long long", "float")]
 TOKEN_MIX = [dict(zip(("BLOCKS", "HEATMAPS", "MIRROR"), flags, strict=True)) for flags in product((1, 0), repeat=3)]
+CROP = [{"IN": dtype, "INDEX": kind} for dtype, kind in product(("U8", "F16", "F32"), ("int", "long long"))]
 PLANNER: list[dict[str, Any]] = [{}]
 
 # Kernel: its sets of symbols on all architectures, and on the oldest and a recent one only.
@@ -56,6 +57,7 @@ KERNELS = {
     **{name: (PLANNER, []) for name in METHODS},
     "attentive_cutmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
     "token_mix": (TOKEN_MIX[:1], TOKEN_MIX[1:]),
+    "heatmap_crop": (CROP[:1], CROP[1:]),
     "resample_heatmaps": (PLANNER, []),
     "soft_labels": (LABELS[:1], LABELS[1:]),
 }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dalimix.reference.subnormals import normal
+
 FARTHEST = 10.0  # in images, of a box: each cell costs as many samples as the box has cells of the map
 
 
@@ -25,11 +27,11 @@ def heatmap_crop(maps: np.ndarray, index: np.ndarray, boxes: np.ndarray, grid: i
     _check_boxes(boxes)
     rows, columns = (_line(boxes[:, [axis]], boxes[:, [axis + 2]], maps.shape[axis + 1], grid) for axis in (0, 1))
     with np.errstate(invalid="ignore", over="ignore"):  # infinities may meet, as on the GPU
-        values = _normal(maps[index].astype(np.float64))
+        values = normal(maps[index].astype(np.float64))
         along = _sums(values.transpose(0, 2, 1), columns)  # [B, grid, gh]
         sums = _sums(along.transpose(0, 2, 1), rows)
         unit = 255.0 if maps.dtype == np.uint8 else 1.0
-        return _normal(sums / (rows.count * columns.count * unit)[:, :, None]).astype(np.float32)
+        return normal(sums / (rows.count * columns.count * unit)[:, :, None]).astype(np.float32)
 
 
 def _check_index(index: np.ndarray, count: int) -> None:
@@ -45,11 +47,6 @@ def _check_boxes(boxes: np.ndarray) -> None:
     if len(bad):
         expected = f"(top, left, height, width), height and width above 0, in images and none beyond {FARTHEST:g}"
         raise ValueError(f"box of sample {bad[0]} must be {expected}, got {tuple(boxes[bad[0]].tolist())}")
-
-
-def _normal(values: np.ndarray) -> np.ndarray:
-    """Subnormal float32 numbers count as 0, as on the GPU."""
-    return np.where(np.abs(values) < np.finfo(np.float32).smallest_normal, 0.0, values)
 
 
 def _line(start: np.ndarray, extent: np.ndarray, cells: int, grid: int) -> _Line:

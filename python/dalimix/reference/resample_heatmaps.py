@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dalimix.reference.subnormals import normal
 from dalimix.resampling import axis_weights
 
 
@@ -13,15 +14,10 @@ def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
         return heatmaps
     _, height, width = heatmaps.shape
     with np.errstate(invalid="ignore", over="ignore"):  # infinities may meet, as on the GPU
-        values = _normal(heatmaps.astype(np.float64))
+        values = normal(heatmaps.astype(np.float64))
         along = _weighted(values.transpose(2, 0, 1), axis_weights(width, grid))  # [grid, B, h]
         sums = _weighted(along.transpose(2, 1, 0), axis_weights(height, grid))  # [grid, B, grid]
-        return np.ascontiguousarray(_normal(sums).transpose(1, 0, 2), np.float32)
-
-
-def _normal(values: np.ndarray) -> np.ndarray:
-    """Subnormal float32 numbers count as 0, as on the GPU."""
-    return np.where(np.abs(values) < np.finfo(np.float32).smallest_normal, 0.0, values)
+        return np.ascontiguousarray(normal(sums).transpose(1, 0, 2), np.float32)
 
 
 def _weighted(lines: np.ndarray, weights: tuple[tuple[float, ...], ...]) -> np.ndarray:

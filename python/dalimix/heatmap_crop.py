@@ -1,0 +1,60 @@
+"""Stored heatmaps, cut to the crops that were made of their images."""
+
+from __future__ import annotations
+
+from dalimix.backend import Array, array_module, backend_of
+from dalimix.checks import DTYPES
+from dalimix.methods.base import is_whole
+
+MAX_GRID = 64
+
+
+def heatmap_crop(maps: Array, index: Array, boxes: Array, grid: int) -> Array:
+    """Cut a heatmap of every sample to its crop window and bring it to a grid, by RoIAlign.
+
+    As ``roi_align(aligned=False, sampling_ratio=-1)`` of torchvision on ``box · size − 0.5``: each cell is the mean of
+    bilinear samples, about one for every cell of the map that it covers, and a window is at least one cell of the map
+    high and wide. Samples more than a cell outside of the map count as 0. Lengths that exceed a whole number of cells
+    by a rounding take no sample more. Computed in float64.
+
+    Args:
+        maps: uint8 (value / 255), float16 or float32 [N, gh, gw], contiguous.
+        index: int32 or int64 [B], contiguous; which map each sample has.
+        boxes: float64 [B, 4], contiguous: (top, left, height, width) of the crop in shares of the image; it may cross
+            the border.
+        grid: cells along each side of the output, 1 to 64.
+
+    Returns:
+        float32 [B, grid, grid], a new array. Subnormal numbers are 0.
+
+    Raises:
+        TypeError: arrays that are neither NumPy's nor CuPy's, or of both; an unsupported dtype.
+        ValueError: shapes that do not fit together, arrays that are not contiguous, a grid out of range. On the CPU,
+            an index outside 0 .. N − 1 or a box that is not finite, has no area or anything beyond 10 images. On the
+            GPU such a sample is all NaN, so that the host never waits for the device.
+    """
+    _check("maps", maps, DTYPES, ("N", "gh", "gw"))
+    _check("index", index, ("int32", "int64"), ("B",))
+    _check("boxes", boxes, ("float64",), ("B", 4))
+    if len(boxes) != len(index):
+        raise ValueError(f"boxes has {len(boxes)} entries but index has {len(index)}")
+    check_grid(grid)
+    return backend_of(maps, index, boxes).heatmap_crop(maps, index, boxes, int(grid))
+
+
+def check_grid(grid: int) -> None:
+    """Refuse a grid that `heatmap_crop` cannot make."""
+    if not is_whole(grid) or not 1 <= grid <= MAX_GRID:
+        raise ValueError(f"grid must be a whole number from 1 to {MAX_GRID}, got {grid!r}")
+
+
+def _check(name: str, array: Array, dtypes: tuple[str, ...], shape: tuple[str | int, ...]) -> None:
+    """The kernel takes the memory as it is: another type or stride would be read as something else."""
+    array_module(array)
+    if array.dtype not in dtypes:
+        raise TypeError(f"{name} must be {' or '.join(dtypes)}, got {array.dtype}")
+    wanted = tuple(n if isinstance(n, int) else max(size, 1) for n, size in zip(shape, array.shape, strict=False))
+    if array.ndim != len(shape) or array.shape != wanted:
+        raise ValueError(f"{name} must be [{', '.join(map(str, shape))}] and not empty, got {list(array.shape)}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be contiguous, got strides {array.strides}")
