@@ -1,0 +1,172 @@
+"""One heatmap of every image of a data set, kept on disk, so that the model that makes them runs only once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dalimix.backend import Array
+from dalimix.cuda.constants import current_device
+from dalimix.heatmaps.store_format import (
+    ARRAY,
+    FACTS,
+    Facts,
+    digest_of,
+    map_array,
+    part_of,
+    read_begun,
+    read_facts,
+    same_files,
+)
+from dalimix.methods.base import is_whole
+
+if TYPE_CHECKING:
+    from dalimix.heatmaps.store_writer import HeatmapWriter
+
+
+class HeatmapStore:
+    """``store = HeatmapStore.open(path)``: the maps of a finished store. `HeatmapStore.create` makes one.
+
+    A store is a folder of two files: heatmaps.npy, [N, g, g] of uint8 or float16, and store.json, which says what the
+    maps are of. Every map was divided by its own largest absolute value, so only its shape is kept: TokenMix divides by
+    the sum anyway, and the other methods ask only what is higher.
+
+    Attributes:
+        path: the folder.
+        maps: read-only memory map [N, g, g], as it is on disk.
+        files: N paths relative to the data set's root, with forward slashes; ``maps[k]`` is of ``files[k]``.
+        model: what made the maps, in words.
+        grid: g, cells along each side.
+        dtype: ``"uint8"``, 0 … 255 for 0 … 1, where what was below 0 is 0; or ``"float16"``, -1 … 1.
+        nbytes: size of `maps` in bytes.
+        gpu_limit: bytes of GPU memory that the maps may take there.
+    """
+
+    def __init__(self, path: Path, facts: Facts, maps: np.memmap, gpu_limit: int) -> None:
+        self.path, self.maps, self.gpu_limit = path, maps, gpu_limit
+        self.files, self.model, self.grid, self.dtype = facts.files, facts.model, facts.grid, facts.dtype
+        self.nbytes: int = maps.nbytes
+        self._sha256 = facts.sha256
+        self._copies: dict[int, Array] = {}
+        self._lock = Lock()
+
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str], files: Sequence[str] | None = None, *, gpu_limit: int = 1 << 30
+    ) -> HeatmapStore:
+        """Map a finished store into memory. Sizes and the array's header are checked; `verify` checks the bytes.
+
+        Args:
+            path: the folder.
+            files: the list that it must be of, in that order; None: any.
+            gpu_limit: bytes of GPU memory that the maps may take there.
+
+        Raises:
+            ValueError: no store is there, it is not finished, of another format version, damaged, or of other files.
+        """
+        path = Path(path)
+        if not is_whole(gpu_limit) or gpu_limit < 0:
+            raise ValueError(f"gpu_limit must be a whole number of bytes from 0, got {gpu_limit!r}")
+        _check_there(path)
+        facts = read_facts(path)
+        if facts.sha256 is None:
+            raise ValueError(f"{path} is not finished: its {FACTS} has no sha256")
+        if files is not None:
+            same_files(path, facts.files, files)
+        return cls(path, facts, map_array(path, facts), gpu_limit)
+
+    @staticmethod
+    def create(
+        path: str | PathLike[str], files: Sequence[str], grid: int, *, model: str, dtype: str = "uint8"
+    ) -> HeatmapWriter:
+        """Begin a store, or go on with one that was begun with the very same arguments.
+
+        It is made in the folder ``<path>.part``, which becomes `path` when it is finished.
+
+        Args:
+            path: the folder to make; there must be nothing yet.
+            files: the images' paths relative to the data set's root, with forward slashes, one for each map.
+            grid: cells along each side of the maps.
+            model: what makes the maps, in words.
+            dtype: ``"uint8"`` keeps what is above 0, in 255 steps; ``"float16"`` keeps the sign, in twice the size.
+
+        Raises:
+            ValueError: an argument is not as described, `path` exists, or ``<path>.part`` is of another store, is
+                damaged, or is being written by someone else. Nothing is overwritten.
+        """
+        from dalimix.heatmaps.store_writer import HeatmapWriter
+
+        return HeatmapWriter(Path(path), files, grid, model, dtype)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def gather(self, index: np.ndarray) -> np.ndarray:
+        """The maps of some images as they are on disk.
+
+        Args:
+            index: integer [B], places in `files`.
+
+        Returns:
+            [B, g, g] of the store's dtype, a new contiguous array.
+
+        Raises:
+            TypeError: `index` is not integer [B].
+            ValueError: an entry is below 0 or not below N.
+        """
+        index = np.asarray(index)
+        if index.dtype.kind not in "iu" or index.ndim != 1:
+            raise TypeError(f"index must be integer [B], got {index.dtype} {list(index.shape)}")
+        outside = index[(index < 0) | (index >= len(self))]
+        if len(outside):
+            raise ValueError(f"index must be from 0 to {len(self) - 1} in {self.path}, got {outside[0]}")
+        return self.maps[index]
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """The maps of some images as numbers: float32 [B, g, g] in [-1, 1]. Arguments and errors as of `gather`."""
+        maps = self.gather(index).astype(np.float32)
+        return maps / np.float32(255) if self.dtype == "uint8" else maps
+
+    def on(self, xp: ModuleType) -> Array:
+        """All maps as an array of `xp`: for NumPy `maps` itself; for CuPy a copy on the current device, made once."""
+        device = current_device(xp)
+        if device < 0:
+            return self.maps
+        with self._lock:  # several pipelines may ask at once
+            if device not in self._copies:
+                self._copies[device] = xp.asarray(self.maps)
+                xp.cuda.get_current_stream().synchronize()  # others will read it on their own streams
+            return self._copies[device]
+
+    def verify(self) -> None:
+        """Read all maps and compare their SHA-256 with what it was when the store was finished.
+
+        Raises:
+            ValueError: they have changed.
+        """
+        digest = digest_of(self.maps)
+        if digest != self._sha256:
+            raise ValueError(f"{self.path / ARRAY} has changed: its sha256 is {digest}, expected {self._sha256}")
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_dir():
+        raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by HeatmapStore.create")
+    if not (path / FACTS).is_file():
+        raise ValueError(f"{path} has no {FACTS}")
+
+
+def _unfinished(path: Path) -> str | None:
+    """How far the store at `path` is, if it was begun."""
+    part = part_of(path)
+    if not part.is_dir():
+        return None
+    begun = read_begun(part)
+    there = f"{begun[1]} of {len(begun[0].files)} maps are" if begun else "no map is"
+    return f"{path} is not finished: {there} in {part}; go on with HeatmapStore.create"

@@ -1,0 +1,212 @@
+"""What lies in the folder of a store: its files, what store.json says, and how the array begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dalimix.methods.base import is_whole
+
+ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
+NEW = "new.json"  # any JSON file while it is being written: one name, so that the next one takes a leftover's place
+VERSION = 1
+NORMALISATION = "each map divided by its largest absolute value"
+DTYPES = {"uint8": "|u1", "float16": "<f2"}  # as npy files name them: the same on every machine
+HEADER = 128  # bytes before the first map
+FIELDS = {"dtype", "files", "grid", "model", "normalisation", "sha256"}
+MAPS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What store.json says, apart from what is the same in every store; sha256 is None while the store is made.
+
+    Raises:
+        ValueError: a fact is not as it must be.
+    """
+
+    files: list[str]
+    grid: int
+    model: str
+    dtype: str
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_files(self.files)
+        _require(is_whole(self.grid) and self.grid >= 1, "grid must be a whole number from 1", self.grid)
+        _require(isinstance(self.model, str), "model must be a string", self.model)
+        _require(self.dtype in tuple(DTYPES), f"dtype must be one of {tuple(DTYPES)}", self.dtype)
+        digest = self.sha256 is None or (isinstance(self.sha256, str) and re.fullmatch("[0-9a-f]{64}", self.sha256))
+        _require(bool(digest), "sha256 must be 64 hexadecimal digits", self.sha256)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.files), self.grid, self.grid
+
+    @property
+    def map_bytes(self) -> int:
+        return self.grid * self.grid * np.dtype(self.dtype).itemsize
+
+
+def _require(holds: bool, expectation: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"{expectation}, got {got!r}")
+
+
+def _check_files(files: Any) -> None:
+    _require(isinstance(files, list), "files must be a list of paths", type(files).__name__)
+    _require(len(files) > 0, "files must be a list of one path at least", files)
+    wrong = [file for file in files if not isinstance(file, str)]
+    _require(not wrong, "files must be strings", wrong[:1])
+
+
+def part_of(path: Path) -> Path:
+    """The folder in which the store at `path` is made."""
+    return path.with_name(path.name + ".part")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    _require(isinstance(said, dict), f"{file} must hold a JSON object", type(said).__name__)
+    return said
+
+
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """In one step: at any moment, the file is whole, either the old one or the new one."""
+    new = file.with_name(NEW)
+    with new.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(new, file)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Until then, the names in a folder may be lost with the power, although the files are safe."""
+    entries = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(entries)
+    finally:
+        os.close(entries)
+
+
+def write_facts(folder: Path, facts: Facts) -> None:
+    write_json(folder / FACTS, {"version": VERSION, "normalisation": NORMALISATION, **vars(facts)})
+
+
+def read_facts(folder: Path) -> Facts:
+    """What `folder` is a store of.
+
+    Raises:
+        ValueError: its store.json is broken, or of another version.
+    """
+    file = folder / FACTS
+    said = read_json(file)
+    version = said.pop("version", None)
+    _require(type(version) is int and version == VERSION, f"{file} must be of format version {VERSION}", version)
+    _require(said.keys() == FIELDS, f"{file} must have the fields version and {sorted(FIELDS)}", sorted(said))
+    normalisation = said.pop("normalisation")
+    _require(normalisation == NORMALISATION, f"{file}: normalisation must be {NORMALISATION!r}", normalisation)
+    try:
+        return Facts(**said)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def read_begun(part: Path) -> tuple[Facts, int] | None:
+    """What the unfinished store `part` is of, and how many of its maps are there; None if it says neither yet.
+
+    Raises:
+        ValueError: one of its JSON files is broken.
+    """
+    if not (part / FACTS).exists():
+        return None
+    facts = read_facts(part)
+    if facts.sha256 is not None:  # written only after the last map; all that was left was to rename the folder
+        return facts, len(facts.files)
+    return facts, _read_done(part / PROGRESS, len(facts.files))
+
+
+def _read_done(file: Path, most: int) -> int:
+    if not file.exists():
+        return 0
+    done: Any = read_json(file).get("done")
+    _require(is_whole(done) and 0 <= done <= most, f"{file}: done must be a whole number from 0 to {most}", done)
+    return done
+
+
+def same_files(where: Path, there: Sequence[str], expected: Sequence[str]) -> None:
+    """Refuse a store in `where` that has other files, or the same in another order."""
+    if len(there) != len(expected):
+        raise ValueError(f"{where} has maps of {len(there)} files, expected {len(expected)}")
+    if list(there) != list(expected):
+        k = next(k for k, file in enumerate(there) if file != expected[k])
+        raise ValueError(f"{where} has {there[k]!r} as files[{k}], expected {expected[k]!r}")
+
+
+def same_facts(where: Path, there: Facts, expected: Facts) -> None:
+    same_files(where, there.files, expected.files)
+    for name in ("grid", "model", "dtype"):
+        has, wanted = getattr(there, name), getattr(expected, name)
+        _require(has == wanted, f"{where} is a store of {name} {has!r}", wanted)
+
+
+def npy_header(facts: Facts) -> bytes:
+    """The first `HEADER` bytes of the array's file, npy format 1.0.
+
+    Written here because NumPy's own may differ from version to version, if only in blanks.
+    """
+    said = f"{{'descr': {DTYPES[facts.dtype]!r}, 'fortran_order': False, 'shape': {facts.shape}, }}"
+    text = said.ljust(HEADER - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("ascii")
+
+
+def check_array(folder: Path, facts: Facts, least: int) -> None:
+    """Refuse an array's file that begins otherwise than it must, has fewer maps than `least`, or more than all.
+
+    What it begins with is compared, never parsed nor unpickled.
+    """
+    file, header = folder / ARRAY, npy_header(facts)
+    if not file.is_file():
+        raise ValueError(f"{folder} has no {ARRAY}")
+    with file.open("rb") as array:
+        start = array.read(len(header))
+    if not header.startswith(start):
+        of = f"{facts.dtype} {list(facts.shape)} in C order"
+        raise ValueError(f"{file} must be an npy file, {of}, but it begins with {start.rstrip()!r}")
+    size = file.stat().st_size
+    low, high = (HEADER + maps * facts.map_bytes for maps in (least, len(facts.files)))
+    if size < low:
+        raise ValueError(f"{file} is truncated: it has {size} bytes, expected {low}")
+    if size > high:
+        raise ValueError(f"{file} is too long: it has {size} bytes, expected {high}")
+
+
+def map_array(folder: Path, facts: Facts) -> np.memmap:
+    """The maps [N, g, g], read-only, without reading them yet.
+
+    Raises:
+        ValueError: the array's file is missing, or not as `facts` say.
+    """
+    check_array(folder, facts, least=len(facts.files))
+    return np.memmap(folder / ARRAY, DTYPES[facts.dtype], mode="r", offset=HEADER, shape=facts.shape)
+
+
+def digest_of(maps: np.ndarray) -> str:
+    """The SHA-256 of all bytes of `maps`, in hexadecimal."""
+    digest = hashlib.sha256()
+    for start in range(0, len(maps), MAPS_AT_ONCE):
+        digest.update(maps[start : start + MAPS_AT_ONCE].data)
+    return digest.hexdigest()

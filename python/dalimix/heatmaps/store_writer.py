@@ -1,0 +1,233 @@
+"""Making a store of heatmaps, shard by shard, so that it can be stopped at any moment and gone on with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dalimix.heatmaps.store import HeatmapStore
+from dalimix.heatmaps.store_format import (
+    ARRAY,
+    DTYPES,
+    FACTS,
+    HEADER,
+    NEW,
+    PROGRESS,
+    Facts,
+    check_array,
+    digest_of,
+    map_array,
+    npy_header,
+    part_of,
+    read_begun,
+    same_facts,
+    sync_folder,
+    write_facts,
+    write_json,
+)
+
+FLOATS = ("float16", "float32", "float64")
+
+
+class HeatmapWriter:
+    """``with HeatmapStore.create(...) as writer``: takes the maps in the order of the files.
+
+    Only one writer at a time can have a store. It keeps it until it is finished, closed, or its process has ended.
+    Needs Linux or macOS.
+
+    ::
+
+        with HeatmapStore.create(path, files, grid=14, model="DeiT-S, block 11") as writer:
+            while writer.done < len(writer):
+                names = writer.files[writer.done : writer.done + 1024]
+                writer.append(heatmaps_of(names))
+            store = writer.finish()
+
+    Attributes:
+        path: the folder that is to be.
+        files: the images' paths, one for each map.
+        done: how many maps are safely written, also by earlier writers.
+    """
+
+    def __init__(self, path: Path, files: Sequence[str], grid: int, model: str, dtype: str) -> None:
+        self._facts = Facts(_portable(files), grid, model, dtype)
+        self.path, self.files = path, self._facts.files
+        _refuse_existing(path)
+        self._part = part_of(path)
+        self._array: int | None = _open_locked(self._part)
+        try:
+            _refuse_existing(path)  # whoever had it until now may have finished it
+            self.done = self._go_on()
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __enter__(self) -> HeatmapWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others go on. What was appended stays; nothing more can be."""
+        if self._array is not None:
+            os.close(self._array)
+            self._array = None
+
+    def append(self, heatmaps: np.ndarray) -> None:
+        """Write the maps of the next images. When this returns, they are safe, also from a loss of power.
+
+        Args:
+            heatmaps: floating [n, g, g], finite; of ``files[done : done + n]``. Each is divided by its own largest
+                absolute value, in float64, and rounded to nearest, half to even.
+
+        Raises:
+            TypeError, ValueError: the maps are not as described, or more than are missing; the writer is closed.
+                Nothing is written.
+            OSError: the disk is full or fails. `done` stays as it was, and the call can be repeated.
+        """
+        array = self._open_array()
+        self._check(heatmaps)
+        _write(array, quantised(heatmaps, self._facts.dtype).tobytes(), HEADER + self.done * self._facts.map_bytes)
+        done = self.done + len(heatmaps)
+        write_json(self._part / PROGRESS, {"done": done})
+        self.done = done
+
+    def finish(self) -> HeatmapStore:
+        """Move the store to its path, and open it. The writer is closed then.
+
+        Raises:
+            ValueError: maps are missing, the writer is closed, or there is something at the path by now.
+        """
+        self._open_array()
+        if self.done < len(self):
+            next_file = self.files[self.done]
+            raise ValueError(f"{self._part} has {self.done} of {len(self)} maps, the next is of {next_file!r}")
+        _refuse_existing(self.path)
+        digest = digest_of(map_array(self._part, self._facts))
+        write_facts(self._part, replace(self._facts, sha256=digest))
+        (self._part / PROGRESS).unlink(missing_ok=True)
+        sync_folder(self._part)
+        os.rename(self._part, self.path)
+        sync_folder(self.path.parent)
+        self.close()
+        return HeatmapStore.open(self.path)
+
+    def _open_array(self) -> int:
+        if self._array is None:
+            raise ValueError(f"the writer of {self.path} is closed")
+        return self._array
+
+    def _go_on(self) -> int:
+        """How many maps are there; if the store is new, it is made ready for the first."""
+        begun = read_begun(self._part)
+        if begun is None:
+            self._begin()
+            return 0
+        there, done = begun
+        same_facts(self._part, there, self._facts)
+        check_array(self._part, self._facts, least=done)
+        return done
+
+    def _begin(self) -> None:
+        """store.json comes last: without it, there is nothing to go on with."""
+        array = self._open_array()
+        if os.fstat(array).st_size > HEADER:
+            raise ValueError(f"{self._part} has a {ARRAY} with maps but no {FACTS}: move it away")
+        _write(array, npy_header(self._facts), 0)
+        write_facts(self._part, self._facts)
+        sync_folder(self._part.parent)
+
+    def _check(self, heatmaps: np.ndarray) -> None:
+        g, left, at = self._facts.grid, len(self) - self.done, self.files[min(self.done, len(self) - 1)]
+        if not isinstance(heatmaps, np.ndarray):
+            raise TypeError(f"heatmaps from {at!r} on must be a NumPy array, got {type(heatmaps)}")
+        if heatmaps.dtype.name not in FLOATS:
+            raise TypeError(f"heatmaps from {at!r} on must be {', '.join(FLOATS)}, got {heatmaps.dtype}")
+        if heatmaps.ndim != 3 or heatmaps.shape[1:] != (g, g):
+            raise ValueError(f"heatmaps from {at!r} on must be [n, {g}, {g}], got {list(heatmaps.shape)}")
+        if len(heatmaps) > left:
+            raise ValueError(f"{len(heatmaps)} heatmaps for {left} files, the last of which is {self.files[-1]!r}")
+        wrong = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
+        if len(wrong):
+            raise ValueError(f"the heatmap of {self.files[self.done + wrong[0]]!r} has NaN or infinite values")
+
+
+def quantised(heatmaps: np.ndarray, dtype: str) -> np.ndarray:
+    """Finite maps [n, g, g] as they are kept. A map of nothing but 0 stays so."""
+    exact = heatmaps.astype(np.float64)
+    largest = np.abs(exact).max(axis=(1, 2), keepdims=True)
+    scaled = exact / np.where(largest > 0, largest, 1)
+    if dtype == "uint8":
+        scaled = np.rint(np.maximum(scaled, 0) * 255)
+    return scaled.astype(DTYPES[dtype])
+
+
+def _portable(files: Sequence[str]) -> list[str]:
+    """`files` as a list, if their names mean the same wherever the data set lies."""
+    if isinstance(files, str) or not isinstance(files, Sequence):
+        raise ValueError(f"files must be a list of paths, got {type(files).__name__}")
+    wrong = [file for file in files if not _is_portable(file)]
+    if wrong:
+        expected = "paths relative to the data set's root, with forward slashes, that UTF-8 can write"
+        raise ValueError(f"files must be {expected}, got {wrong[0]!r}")
+    return list(files)
+
+
+def _is_portable(file: object) -> bool:
+    if not isinstance(file, str) or not file or file.startswith("/") or "\\" in file:
+        return False
+    return file.encode(errors="ignore").decode() == file
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise ValueError(f"{path} exists already; nothing was overwritten")
+
+
+def _open_locked(part: Path) -> int:
+    """The array's file in `part`, for this process alone.
+
+    The lock is on the array itself: a file of its own would have to go before the folder gets its name, and so would
+    not lock its last moment.
+    """
+    import fcntl  # not on Windows, where stores can be read all the same
+
+    _make_folder(part)
+    create = 0 if (part / FACTS).exists() else os.O_CREAT
+    try:
+        array = os.open(part / ARRAY, os.O_RDWR | create, 0o666)
+    except FileNotFoundError:
+        raise ValueError(f"{part} has no {ARRAY}") from None
+    try:
+        fcntl.flock(array, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(array)
+        raise ValueError(f"{part} is being written by another writer") from None
+    return array
+
+
+def _make_folder(part: Path) -> None:
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{part} is no folder; nothing was overwritten") from None
+    strange = sorted({file.name for file in part.iterdir()} - {ARRAY, FACTS, PROGRESS, NEW})
+    if strange:
+        raise ValueError(f"{part} is no store that was begun: it has {strange[0]!r}")
+
+
+def _write(array: int, data: bytes, offset: int) -> None:
+    """All of it, to the disk itself."""
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(array, left, offset)
+        left, offset = left[written:], offset + written
+    os.fsync(array)
