@@ -9,5 +9,15 @@ from dali_ops.loader import ImageFolderLoader
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, token_mix
+from dali_ops.stored_heatmaps import stored_heatmaps
 
-__all__ = ["ImageFolderLoader", "attentive_cutmix", "cutmix", "mix", "mixup", "model_heatmaps", "token_mix"]
+__all__ = [
+    "ImageFolderLoader",
+    "attentive_cutmix",
+    "cutmix",
+    "mix",
+    "mixup",
+    "model_heatmaps",
+    "stored_heatmaps",
+    "token_mix",
+]

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dali_ops.device import device_name
 from dali_ops.folder import ImageFolder
+from dali_ops.guides import Guide
 from dali_ops.photos import make_photo_folder
 from dali_ops.preview import preview
 from dali_ops.sheet import draw_sheet
@@ -52,7 +53,7 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
             task = progress.add_task(name, total=BATCHES)
             rate = images_per_second(
                 folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
-                advance=partial(progress.advance, task), provider=teacher_for(method, device),
+                advance=partial(progress.advance, task), guide=Guide(teacher_for(method, device)),
             )  # fmt: skip
             table.add_row(name + (" and its teacher" if method and method.reads_heatmaps else ""), f"{rate:,.0f}")
     console.print(table)

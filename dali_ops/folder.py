@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -22,11 +22,13 @@ class ImageFolder:
         files: paths, sorted within each class.
         labels: class number of every file.
         classes: names of the sub-folders, sorted; their places are the class numbers.
+        root: the folder that was scanned; all files lie below it.
     """
 
     files: list[str]
     labels: list[int]
     classes: list[str]
+    root: Path
 
     @classmethod
     def scan(cls, root: str | Path) -> ImageFolder:
@@ -45,13 +47,19 @@ class ImageFolder:
             where = f"no image in {root / empty[0]}" if empty else f"no class folders in {root}"
             raise ValueError(f"{where}: expected {root}/CLASS/IMAGE with {', '.join(EXTENSIONS)}")
         labels = [label for label, found in enumerate(images) for _ in found]
-        return cls([file for found in images for file in found], labels, classes)
+        return cls([file for found in images for file in found], labels, classes, root)
+
+    @property
+    def names(self) -> list[str]:
+        """`files` relative to the root, with forward slashes, as a `dalimix.heatmaps.HeatmapStore` lists them."""
+        start = len(str(self.root / "x")) - 1  # not len(root) + 1: files below "." do not begin with it
+        return [file[start:] for file in self.files]
 
     def shuffled(self, seed: int | None) -> ImageFolder:
         """The same files in another order: DALI's own shuffling of every epoch takes no seed."""
         order = list(range(len(self.files)))
         Random(seed).shuffle(order)
-        return ImageFolder([self.files[k] for k in order], [self.labels[k] for k in order], self.classes)
+        return replace(self, files=[self.files[k] for k in order], labels=[self.labels[k] for k in order])
 
 
 def _images(folder: Path) -> list[str]:
@@ -92,7 +100,7 @@ def name_unreadable(error: RuntimeError, files: Sequence[str]) -> None:
 
     All files are decoded anew to find it; the epoch is lost anyway.
     """
-    if "decoders" in str(error) or "readers" in str(error):
+    if any(operator in str(error) for operator in ("decoders", "peek_image_shape", "readers")):
         file = first_unreadable(files)
         if file is not None:
             raise ValueError(f"{file} cannot be decoded as an image") from error

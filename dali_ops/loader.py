@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from dali_ops.device import usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
-from dali_ops.pipelines import READER, Guide, training_pipeline, validation_pipeline
+from dali_ops.guides import Guide, StoreGuide
+from dali_ops.pipelines import training_pipeline, validation_pipeline
+from dali_ops.reading import READER
 from dalimix import Method, checks
-
-if TYPE_CHECKING:
-    from dalimix.heatmaps import HeatmapProvider
+from dalimix.heatmaps import HeatmapProvider, HeatmapStore
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -29,8 +29,9 @@ class ImageFolderLoader:
         root: folder with one sub-folder per class.
         method: e.g. ``dalimix.CutMix()``; None for plain batches.
         batch_size: images per batch.
-        heatmaps: for methods that read them, a provider of `dalimix.heatmaps` whose model is on the loader's device, or
-            any ``provider(images)``, see `dali_ops.model_heatmaps`. Not of the model that is being trained: the loader
+        heatmaps: for methods that read them, a `dalimix.heatmaps.HeatmapStore` of this folder, whose maps are cut to
+            every crop. Or a provider of `dalimix.heatmaps` whose model is on the loader's device, or any
+            ``provider(images)``, see `dali_ops.model_heatmaps`. Not of the model that is being trained: the loader
             works ahead in another thread, and switches it to eval mode meanwhile.
         heatmap_labels: call ``provider(images, labels)``, with the class numbers of the folder, for a
             `ClassActivationHeatmap` of a model that has the same classes.
@@ -59,8 +60,8 @@ class ImageFolderLoader:
 
     Raises:
         ValueError: a folder without images, a batch larger than the data set while the last is dropped, a method with
-            ``training=False``, smoothing or pairs without a method; while iterating, a file that cannot be decoded,
-            by name.
+            ``training=False``, smoothing or pairs without a method, a store without a map of some image; while
+            iterating, a file that cannot be decoded, by name.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
 
@@ -70,7 +71,7 @@ class ImageFolderLoader:
         method: Method | None = None,
         batch_size: int = 256,
         *,
-        heatmaps: HeatmapProvider | None = None,
+        heatmaps: HeatmapProvider | HeatmapStore | None = None,
         heatmap_labels: bool = False,
         size: int = 224,
         training: bool = True,
@@ -92,7 +93,7 @@ class ImageFolderLoader:
         self._batch_size = batch_size
         self._drop_last = training if drop_last is None else drop_last
         self._check(root, method, training, size)
-        _check_heatmaps(method, heatmaps)
+        _check_heatmaps(method, heatmaps, heatmap_labels)
         checks.form(form, smoothing)
         checks.scaling(mean, std, CHANNELS)
         if method is None and (smoothing or form != "dense"):
@@ -107,7 +108,7 @@ class ImageFolderLoader:
         if training:
             folder = self._folder.shuffled(runtime["seed"])
             options = {"num_classes": len(self.classes), "smoothing": smoothing, "form": form}
-            guide = None if heatmaps is None else Guide(heatmaps, heatmap_labels)
+            guide = _guide(method, heatmaps, heatmap_labels)
             pipeline = training_pipeline(folder, method, size, self.device, normalise, options, guide, **runtime)
         else:
             pipeline = validation_pipeline(self._folder, size, self.device, normalise, **runtime)
@@ -159,11 +160,21 @@ class ImageFolderLoader:
             yield images, targets[0] if len(targets) == 1 else tuple(targets)
 
 
-def _check_heatmaps(method: Method | None, heatmaps: object) -> None:
+def _check_heatmaps(method: Method | None, heatmaps: object, labelled: bool) -> None:
     if method is not None:
-        checks.heatmaps_wanted(method, heatmaps is not None, "heatmaps=provider, such as one of dalimix.heatmaps")
+        expected = "heatmaps=provider, such as one of dalimix.heatmaps, or a store"
+        checks.heatmaps_wanted(method, heatmaps is not None, expected)
     elif heatmaps is not None:
         raise ValueError("heatmaps are for mixed batches, but method is None")
+    if labelled and (heatmaps is None or isinstance(heatmaps, HeatmapStore)):
+        raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {type(heatmaps).__name__}")
+
+
+def _guide(method: Method | None, heatmaps: Any, labelled: bool) -> Guide | StoreGuide:
+    if isinstance(heatmaps, HeatmapStore):
+        assert method is not None  # as was checked
+        return StoreGuide(heatmaps, method)
+    return Guide(heatmaps, labelled)
 
 
 def dali_type(name: str) -> Any:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nvidia.dali import fn, pipeline_def, types
-from nvidia.dali.data_node import DataNode
 
 from dali_ops.folder import ImageFolder
+from dali_ops.guides import Guide, StoreGuide
 from dali_ops.mix import mix
-from dali_ops.model_heatmaps import model_heatmaps
+from dali_ops.reading import decoder, read, scalar
 from dalimix import Method
-from dalimix.heatmaps import HeatmapProvider
 
-READER = "reader"
+NO_HEATMAPS = Guide()
 RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
-
-
-@dataclass(frozen=True)
-class Guide:
-    """Where heatmaps come from: ``provider(images)``, or with `labelled` ``provider(images, labels)``."""
-
-    provider: HeatmapProvider
-    labelled: bool = False
-
-    def heatmaps(self, images: DataNode, labels: DataNode, device: str) -> DataNode:
-        return model_heatmaps(images, self.provider, labels if self.labelled else None, device=device)
 
 
 @pipeline_def
@@ -37,7 +24,7 @@ def training_pipeline(
     device: str,
     normalise: dict[str, Any],
     options: dict[str, Any],
-    guide: Guide | None = None,
+    guide: Guide | StoreGuide = NO_HEATMAPS,
 ) -> tuple[Any, ...]:
     """Shuffled after every epoch; random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
@@ -50,10 +37,8 @@ def training_pipeline(
         options: further keywords for `dali_ops.mix`.
         guide: where heatmaps come from, for methods that read them.
     """
-    encoded, labels = _read(folder, shuffle=True)
-    images, labels = random_crop(encoded, size, device), _scalar(labels, device)
+    images, labels, heatmaps = guide.samples(folder, size, device)
     mirror = fn.random.coin_flip()
-    heatmaps = None if guide is None else guide.heatmaps(images, labels, device)
     if method is None:
         return fn.crop_mirror_normalize(images, mirror=mirror, **normalise), labels
     options = {"heatmaps": heatmaps, "mirror": mirror, "device": device, **normalise, **options}
@@ -64,34 +49,7 @@ def training_pipeline(
 @pipeline_def
 def validation_pipeline(folder: ImageFolder, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
     """In order; centre crop; class numbers."""
-    encoded, labels = _read(folder, shuffle=False)
-    images = fn.decoders.image(encoded, device=_decoder(device), output_type=types.RGB)
+    encoded, labels = read(folder, shuffle=False)
+    images = fn.decoders.image(encoded, device=decoder(device), output_type=types.RGB)
     images = fn.resize(images, resize_shorter=round(size * RESIZE_FOR_CROP))
-    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), _scalar(labels, device)
-
-
-def random_crop(encoded: DataNode, size: int, device: str, smallest: float = 0.08) -> DataNode:
-    """Decode a random part, from the share `smallest` of the area to all of it, and resize it to `size` × `size`."""
-    area = {"random_area": [smallest, 1.0]}
-    images = fn.decoders.image_random_crop(encoded, device=_decoder(device), output_type=types.RGB, **area)
-    return fn.resize(images, size=[size, size])
-
-
-def _read(folder: ImageFolder, shuffle: bool) -> tuple[DataNode, DataNode]:
-    return fn.readers.file(
-        name=READER,
-        files=folder.files,
-        labels=folder.labels,
-        shuffle_after_epoch=shuffle,
-        pad_last_batch=True,  # what is filled up is cut off again; nothing of the next epoch is used up
-    )
-
-
-def _decoder(device: str) -> str:
-    return "mixed" if device == "gpu" else "cpu"
-
-
-def _scalar(labels: DataNode, device: str) -> DataNode:
-    """int64 scalars on the device of the images, which losses want; the reader gives int32 [1] on the CPU."""
-    scalars = fn.cast(fn.squeeze(labels, axes=0), dtype=types.INT64)
-    return scalars.gpu() if device == "gpu" else scalars
+    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), scalar(labels, device)

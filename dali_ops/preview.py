@@ -12,7 +12,7 @@ from dali_ops.device import default_id
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.pipelines import random_crop
+from dali_ops.reading import random_crop
 from dali_ops.sheet import SheetRow, rows_of_batch
 from dali_ops.teacher import teacher_for
 from dalimix import Method, MixPlan

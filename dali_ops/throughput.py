@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from dali_ops.device import default_id
 from dali_ops.folder import ImageFolder
+from dali_ops.guides import Guide, StoreGuide
 from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD, dali_type
-from dali_ops.pipelines import Guide, training_pipeline
+from dali_ops.pipelines import NO_HEATMAPS, training_pipeline
 from dalimix import Method
-from dalimix.heatmaps import HeatmapProvider
 
 WARM_UP = 2
 
@@ -24,7 +24,7 @@ def images_per_second(
     batches: int,
     num_threads: int,
     size: int = 224,
-    provider: HeatmapProvider | None = None,
+    guide: Guide | StoreGuide = NO_HEATMAPS,
     advance: Callable[[], object] = lambda: None,
 ) -> float:
     """Time the training pipeline of `ImageFolderLoader`, from files to finished batches; nobody consumes them.
@@ -37,13 +37,12 @@ def images_per_second(
         batches: how many are timed, after a warm-up that is not.
         num_threads: of DALI on the CPU.
         size: side of the images in pixels.
-        provider: of heatmaps, for methods that read them.
+        guide: where heatmaps come from, for methods that read them.
         advance: called after every timed batch, for a progress bar.
     """
     normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
     runtime = {"num_threads": num_threads, "device_id": default_id(device), "seed": 0}
     options = {"num_classes": len(folder.classes)}
-    guide = None if provider is None else Guide(provider)
     pipeline = training_pipeline(
         folder, method, size, device, normalise, options, guide, batch_size=batch_size, **runtime
     )  # fmt: skip

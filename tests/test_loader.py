@@ -12,7 +12,8 @@ from nvidia.dali import types
 import dali_ops.device
 from dali_ops import ImageFolderLoader
 from dali_ops.folder import ImageFolder, first_unreadable
-from dali_ops.pipelines import Guide, training_pipeline
+from dali_ops.guides import Guide
+from dali_ops.pipelines import training_pipeline
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.pipelines import run, same
 
@@ -245,7 +246,7 @@ def test_an_abandoned_epoch_is_finished_by_the_next_loop(root):
 GUIDED = RandomChoice([AttentiveCutMix((1, 3), grid=2), CutMix(), Mixup()])
 
 
-@pytest.mark.parametrize(("method", "guide"), [(RandomChoice(), None), (GUIDED, Guide(redness, labelled=True))])
+@pytest.mark.parametrize(("method", "guide"), [(RandomChoice(), Guide()), (GUIDED, Guide(redness, labelled=True))])
 def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, guide):
     def pipeline(**options):
         normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}

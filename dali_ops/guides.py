@@ -1,0 +1,84 @@
+"""Images of a folder with their heatmaps, for the training pipeline: from a model, from a store, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from nvidia.dali.data_node import DataNode
+
+from dali_ops import bridge
+from dali_ops.folder import ImageFolder
+from dali_ops.model_heatmaps import model_heatmaps
+from dali_ops.reading import random_crop, random_window, read, scalar
+from dali_ops.stored_heatmaps import stored_heatmaps
+from dalimix import Method
+from dalimix.heatmap_crop import MAX_GRID
+from dalimix.heatmaps import HeatmapProvider, HeatmapStore
+
+Samples: TypeAlias = tuple[DataNode, DataNode, DataNode | None]  # images, class numbers, heatmaps
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Heatmaps are ``provider(images)``, with `labelled` ``provider(images, labels)``; without a provider, none."""
+
+    provider: HeatmapProvider | None = None
+    labelled: bool = False
+
+    def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
+        encoded, labels = read(folder, shuffle=True)
+        images, labels = random_crop(encoded, size, device), scalar(labels, device)
+        if self.provider is None:
+            return images, labels, None
+        return images, labels, model_heatmaps(images, self.provider, labels if self.labelled else None, device=device)
+
+
+@dataclass(frozen=True)
+class StoreGuide:
+    """Heatmaps are those of a store, cut to the crop of each image and brought to the method's grid."""
+
+    store: HeatmapStore
+    method: Method
+
+    @property
+    def grid(self) -> int:
+        """A choice between methods may have a grid that is too fine for a heatmap; the store's will do then."""
+        own = self.method.token_grid
+        return own if own is not None and own <= MAX_GRID else self.store.grid
+
+    def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
+        find = _Find(np.array(folder.labels, np.int64), places(folder, self.store))
+        encoded, number = read(folder, shuffle=True, numbers=range(len(folder.files)))
+        labels, index = bridge.whole_batch(find, [number], 2, "cpu", ["", ""], name="Find")
+        images, window = random_window(encoded, size, device)
+        crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
+        heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
+        return images, bridge.moved(labels, device), heatmaps
+
+
+@dataclass(frozen=True, eq=False)
+class _Find:
+    """The callback: numbers of files in, class numbers and places in the store out; DALI has no table so large."""
+
+    labels: np.ndarray
+    places: np.ndarray
+
+    def __call__(self, numbers: np.ndarray) -> list[np.ndarray]:
+        at = numbers.reshape(-1)
+        return [self.labels[at], self.places[at]]
+
+
+def places(folder: ImageFolder, store: HeatmapStore) -> np.ndarray:
+    """Int32 [N]: where the store has the map of each file.
+
+    Raises:
+        ValueError: it has none of some file.
+    """
+    place, names = {name: k for k, name in enumerate(store.files)}, folder.names
+    missing = [name for name in names if name not in place]
+    if missing:
+        count = f"{len(missing)} of {len(names)} files have none"
+        raise ValueError(f"{store.path} has no heatmap of {missing[0]!r}; {count}")
+    return np.array([place[name] for name in names], np.int32)
