@@ -161,7 +161,7 @@ WRONG_MAPS: list[tuple[Any, type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("maps", "error", "message"), WRONG_MAPS, ids=lambda v: str(v)[:20])
+@pytest.mark.parametrize(("maps", "error", "message"), WRONG_MAPS, ids=lambda v: v[-30:] if isinstance(v, str) else "")
 def test_wrong_maps(tmp_path: Path, maps: Any, error: type[Exception], message: str) -> None:
     with create(tmp_path / "store") as writer:
         writer.append(some_maps()[:4])

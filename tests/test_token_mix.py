@@ -117,6 +117,11 @@ def test_only_what_is_above_zero_counts(backend: Any) -> None:
     assert plan.weight[3].tolist() == [0.5, 0]
 
 
+def test_an_image_that_is_not_mixed_keeps_its_label_whatever_its_heatmap(backend: Any) -> None:
+    plan = backend.plan(TokenMix(prob=0), dalimix.draw(TokenMix(), 4, 0), (4, 4), np.zeros((4, 14, 14), np.float32))
+    assert plan.weight.tolist() == [[1, 0]] * 4
+
+
 @pytest.mark.parametrize("shape", [(7, 7), (4, 4), (5, 9), (1, 1), (28, 20)], ids=str)
 def test_heatmaps_of_another_grid(backend: Any, shape: tuple[int, int]) -> None:
     method = TokenMix()
