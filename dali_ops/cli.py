@@ -1,4 +1,4 @@
-"""The command line: ``dalimix demo`` and ``dalimix preview``."""
+"""The command line: ``dalimix demo``, ``dalimix preview`` and ``dalimix heatmaps``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dali_ops.cli_arguments import positive
+from dali_ops.cli_heatmaps import add_heatmaps
 from dali_ops.device import device_name, usable_device
 from dalimix import METHODS, __version__
+
+INTERRUPTED = 130  # as shells say it of a program that Ctrl-C has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError) as error:
         sys.stderr.write(f"dalimix: {error}\n")
         return 1
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"dalimix: {str(interrupt) or 'stopped'}\n")
+        return INTERRUPTED
     return 0
 
 
@@ -41,19 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("root", type=Path, help="folder with one sub-folder of images per class")
     preview.add_argument("--method", nargs="+", choices=METHODS, default=["cutmix"], help="default: cutmix")
     preview.add_argument("--out", type=Path, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
-    preview.add_argument("--count", type=_positive, default=6, help="rows per method (default: %(default)s)")
-    preview.add_argument(
-        "--size", type=_positive, default=224, help="side of the images, pixels (default: %(default)s)"
-    )
-    preview.add_argument("--seed", type=_positive, default=1, help="of crops and mixes (default: %(default)s)")
+    preview.add_argument("--count", type=positive, default=6, help="rows per method (default: %(default)s)")
+    preview.add_argument("--size", type=positive, default=224, help="side of the images, pixels (default: %(default)s)")
+    preview.add_argument("--seed", type=positive, default=1, help="of crops and mixes (default: %(default)s)")
     preview.set_defaults(run=_preview)
+    add_heatmaps(commands, shared)
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return int(text)
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -1,0 +1,131 @@
+"""The command line of stores of heatmaps: ``dalimix heatmaps build``, ``import-token-labels`` and ``show``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dali_ops.cli_arguments import positive
+from dali_ops.device import usable_device
+from dali_ops.heatmap_model import KINDS
+from dalimix.heatmaps.store_format import DTYPES
+
+if TYPE_CHECKING:
+    from dalimix.heatmaps import HeatmapStore
+
+
+def add_heatmaps(commands: Any, device: argparse.ArgumentParser) -> None:
+    """Add ``heatmaps`` to the sub-commands; `device` has the option for it."""
+    heatmaps = commands.add_parser("heatmaps", help="make stores of heatmaps, and look at them")
+    below = heatmaps.add_subparsers(required=True, metavar="COMMAND")
+    _add_build(below.add_parser("build", parents=[device], help="run a model over an image folder, once"))
+    _add_import(below.add_parser("import-token-labels", help="make a store of TokenLabeling's .pt maps"))
+    _add_show(below.add_parser("show", help="draw some images with their stored heatmaps"))
+
+
+def _add_build(build: argparse.ArgumentParser) -> None:
+    build.description = "Make a store of the heatmaps of all images. When it was stopped, the same command goes on."
+    _add_root(build)
+    _add_model(build.add_argument_group("model"))
+    build.add_argument("--grid", type=positive, default=14, help="cells along each side (default: %(default)s)")
+    build.add_argument("--dtype", choices=list(DTYPES), default="uint8", help="default: uint8; float16 keeps signs")
+    _add_out(build)
+    build.add_argument("--batch-size", type=positive, default=64, help="default: %(default)s")
+    build.add_argument("--threads", type=positive, help="that decode; default: as many as cores, 8 at most")
+    build.set_defaults(run=_build)
+
+
+def _add_model(model: argparse._ArgumentGroup) -> None:
+    spec = "MODULE:FUNCTION, called without arguments, returns an nn.Module or a provider; or the name of a timm model"
+    model.add_argument("--model", required=True, metavar="MODEL", help=spec)
+    model.add_argument("--kind", choices=KINDS, help="of heatmap, for an nn.Module")
+    model.add_argument("--layer", help="name of the module to watch, for an nn.Module")
+    model.add_argument("--classifier", help="name of the classifier, for class-activation")
+    model.add_argument("--labels", action="store_true", help="maps of the folder's classes, not of the likeliest")
+    pixels: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X", "help": "of pixels 0 … 255; default: timm's"}
+    model.add_argument("--mean", **pixels)
+    model.add_argument("--std", **pixels)
+    model.add_argument("--input-size", type=positive, help="side, pixels; default: the provider's or timm's, else 224")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.description = "The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt; classes are numbered in ROOT's order."
+    parser.add_argument("dir", type=Path, metavar="DIR", help="folder with the .pt files")
+    _add_root(parser)
+    _add_out(parser)
+    parser.set_defaults(run=_import)
+
+
+def _add_show(show: argparse.ArgumentParser) -> None:
+    show.add_argument("store", type=Path, metavar="STORE", help="a finished store")
+    _add_root(show)
+    show.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="the PNG (default: %(default)s)")
+    show.add_argument("--count", type=positive, default=12, help="images (default: %(default)s)")
+    show.add_argument("--seed", type=positive, default=1, help="which images (default: %(default)s)")
+    show.set_defaults(run=_show)
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with one sub-folder of images per class")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="the store, a folder to be made")
+
+
+def _build(options: argparse.Namespace) -> None:
+    from dali_ops.folder import ImageFolder
+    from dali_ops.heatmap_builder import build_store
+    from dali_ops.heatmap_model import provider_from
+
+    device, folder = usable_device(options.device), ImageFolder.scan(options.root)
+    chosen = {name: vars(options)[name] for name in ("kind", "layer", "classifier", "mean", "std", "input_size")}
+    model = provider_from(options.model, **chosen, labelled=options.labels, device=device)
+    made = {"grid": options.grid, "model": model.text, "dtype": options.dtype, "labelled": options.labels}
+    run = {"device": device, "size": model.size, "batch_size": options.batch_size, "num_threads": options.threads}
+    with _progress(len(folder.files), options.out) as advance:
+        store = build_store(folder, model.provider, options.out, **made, **run, advance=advance)
+    _tell(store)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from dali_ops.folder import ImageFolder
+    from dalimix.heatmaps.token_labels import import_token_labels
+
+    folder = ImageFolder.scan(options.root)
+    with _progress(len(folder.files), options.out) as advance:
+        store = import_token_labels(options.dir, folder.names, folder.labels, options.out, advance)
+    _tell(store)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from dali_ops.folder import ImageFolder
+    from dali_ops.heatmap_sheet import draw_heatmaps
+    from dalimix.heatmaps import HeatmapStore
+
+    store, folder = HeatmapStore.open(options.store), ImageFolder.scan(options.root)
+    draw_heatmaps(store, folder, options.out, count=options.count, seed=options.seed)
+    sys.stdout.write(f"{options.out}\n")
+
+
+@contextmanager
+def _progress(total: int, out: Path) -> Iterator[Callable[[int], object]]:
+    """A bar on the console; Ctrl-C is answered with how to go on."""
+    from rich.console import Console
+
+    from dali_ops.heatmap_progress import HeatmapProgress
+
+    try:
+        with HeatmapProgress(total, Console()) as advance:
+            yield advance
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"stopped; the same command goes on with what is in {out}.part") from interrupt
+
+
+def _tell(store: HeatmapStore) -> None:
+    kept = f"{len(store):,} heatmaps of {store.grid} × {store.grid} in {store.dtype}, {store.nbytes:,} bytes"
+    sys.stdout.write(f"{store.path}: {kept}\n")

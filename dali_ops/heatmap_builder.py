@@ -1,0 +1,147 @@
+"""Making a store of heatmaps: every image of a folder through a model, once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn, pipeline_def, types
+
+from dali_ops.device import default_id, usable_device
+from dali_ops.folder import ImageFolder, name_unreadable
+from dali_ops.model_heatmaps import model_heatmaps
+from dali_ops.reading import decoder, read, scalar
+from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
+from dalimix.methods.base import is_whole
+from dalimix.reference import resample_heatmaps
+
+SHARD = 1024  # maps, about: what a killed run loses at most
+AHEAD = 4  # batches, at most, in which the reader may find a file missing before its turn
+
+
+def build_store(
+    folder: ImageFolder,
+    provider: HeatmapProvider,
+    path: str | PathLike[str],
+    *,
+    grid: int,
+    model: str,
+    dtype: str = "uint8",
+    labelled: bool = False,
+    device: str = "cpu",
+    size: int = 224,
+    batch_size: int = 64,
+    num_threads: int | None = None,
+    advance: Callable[[int], object] = lambda count: None,
+) -> HeatmapStore:
+    """Make a store of the heatmaps of all images of a folder. When it is stopped, the same call goes on with it.
+
+    A call that goes on works on the very batches that it would have worked on otherwise, if its `batch_size` is the
+    same; on a CPU the store then is the same byte for byte. A call that fails or is interrupted keeps all whole batches
+    that it has finished; one that is killed may lose some 1024 maps.
+
+    Args:
+        folder: the images; the store lists them as ``folder.names``.
+        provider: ``provider(images)``, or with `labelled` ``provider(images, labels)``, as of
+            `dali_ops.model_heatmaps`; images are RGB, uint8 [B, 3, size, size]; labels int64 [B], class numbers of the
+            folder.
+        path: the store to make; see `HeatmapStore.create`.
+        grid: cells along each side of the maps that are kept; the provider's are averaged or interpolated to it.
+        model: what makes the maps, in words.
+        dtype: ``"uint8"`` or ``"float16"``, as of `HeatmapStore.create`.
+        labelled: hand the provider the class numbers.
+        device: ``"cpu"`` or ``"gpu"``, where the provider's model is.
+        size: side in pixels to which whole images are brought.
+        batch_size: images per batch.
+        num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
+        advance: called with the number of maps that there are more than before, for a progress bar: first with those
+            of earlier calls, then after every batch.
+
+    Returns:
+        The store.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described, or as of `HeatmapStore.create`; an image cannot be
+            decoded, by name; the provider failed, or made something that is no map of the images, with what it said.
+        ModuleNotFoundError: torch is missing, or CuPy for the GPU.
+    """
+    for name, value in {"size": size, "batch_size": batch_size}.items():
+        if not is_whole(value) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+    device, threads = usable_device(device), num_threads or min(os.cpu_count() or 1, 8)
+    runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
+    with HeatmapStore.create(path, folder.names, grid, model=model, dtype=dtype) as writer:
+        advance(writer.done)
+        if writer.done < len(writer):
+            start = writer.done
+            missing = replace(folder, files=folder.files[start:], labels=folder.labels[start:])
+            pipeline = _pipeline(missing, provider, labelled, size, device, **runtime)
+            batches = _batches(pipeline, folder.files, start, batch_size)
+            _append(writer, batches, grid, max(1, SHARD // batch_size), advance)
+        return writer.finish()
+
+
+@pipeline_def
+def _pipeline(folder: ImageFolder, provider: HeatmapProvider, labelled: bool, size: int, device: str) -> Any:
+    """Heatmaps [h, w] of the images, in order; the last batch is filled up with its last image.
+
+    Images are squeezed into the square, never cropped: stored maps are cut to crops that are given in shares of the
+    whole image, so a map must show all of it, from edge to edge.
+    """
+    encoded, labels = read(folder, shuffle=False)
+    images = fn.decoders.image(encoded, device=decoder(device), output_type=types.RGB)
+    images = fn.resize(images, size=[size, size])
+    return model_heatmaps(images, provider, scalar(labels, device) if labelled else None, device=device)
+
+
+def _batches(pipeline: Any, files: list[str], start: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The place of every batch's first image in `files`, and the batch's heatmaps, float32 [n, h, w]."""
+    for first in range(start, len(files), batch_size):
+        batch = files[first : first + batch_size]
+        try:
+            (heatmaps,) = pipeline.run()
+        except RuntimeError as error:
+            _name_failure(error, batch)
+            name_unreadable(error, files[first : first + AHEAD * batch_size])
+            raise
+        yield first, heatmaps.as_cpu().as_array()[: len(batch)]
+
+
+def _name_failure(error: RuntimeError, batch: list[str]) -> None:
+    """Raise a ValueError with what the provider said: DALI's `error` has it in the middle of a long text."""
+    said = re.search(r"^encountered:\n\n(.*?)\n\nAt:$", str(error), re.DOTALL | re.MULTILINE)
+    if said:
+        reason = " ".join(said[1].split())
+        raise ValueError(f"no heatmaps of the {len(batch)} images from {batch[0]} on: {reason}") from error
+
+
+def _append(
+    writer: HeatmapWriter,
+    batches: Iterator[tuple[int, np.ndarray]],
+    grid: int,
+    per_shard: int,
+    advance: Callable[[int], object],
+) -> None:
+    """Write the batches, several at a time because every write waits for the disk; whatever happens, all of them."""
+    made: dict[int, np.ndarray] = {}
+    try:
+        for first, heatmaps in batches:
+            made[first] = resample_heatmaps(heatmaps, grid)
+            advance(len(heatmaps))
+            if len(made) == per_shard:
+                _write(writer, made)
+    finally:
+        _write(writer, made)
+
+
+def _write(writer: HeatmapWriter, made: dict[int, np.ndarray]) -> None:
+    """What is written already is passed over: an interrupt may have come after the write and before the clearing."""
+    new = [heatmaps for first, heatmaps in made.items() if first >= writer.done]
+    if new:
+        writer.append(np.concatenate(new))
+    made.clear()

@@ -1,0 +1,123 @@
+"""A sheet of photographs with their stored heatmaps over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn, pipeline_def, types
+
+from dali_ops.folder import ImageFolder, name_unreadable
+from dali_ops.guides import places
+from dali_ops.reading import read
+from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
+from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page
+from dalimix.heatmaps import HeatmapStore
+
+ACROSS = 3  # pairs of photograph and overlay
+SEAM = 4  # pixels between the two
+PAIR = 2 * PICTURE + SEAM
+STEP = PAIR + 2 * GAP  # from pair to pair
+NAME, NAME_LENGTH = 42, 54  # height in pixels of a name and the gap below it; letters that fit below a pair
+TITLE, LINE = 44, 22  # heights in pixels
+
+
+@dataclass(frozen=True)
+class _Pairs(Layout):
+    """Pairs next to each other, without columns that have a name."""
+
+    columns: tuple[()] = ()
+
+    @property
+    def width(self) -> int:
+        return 2 * MARGIN + ACROSS * STEP - 2 * GAP
+
+    @property
+    def colors(self) -> list[list[int]]:
+        return heat_colors()
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A photograph, uint8 [h, w, 3], and its heatmap, float32 [g, g]."""
+
+    name: str
+    photograph: np.ndarray
+    heatmap: np.ndarray
+
+
+def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count: int, seed: int) -> None:
+    """Draw some images of a folder, chosen at random, each beside itself under its stored heatmap.
+
+    Args:
+        store: of the folder, or of one that has its files and more.
+        folder: the images.
+        out: the PNG, below 2.5 MB for up to 24 images; its folder is made if need be.
+        count: how many images; fewer if the folder has no more.
+        seed: of the choice.
+
+    Raises:
+        ValueError: the store has no heatmap of some file, or an image cannot be decoded, by name.
+    """
+    at = places(folder, store)
+    numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
+    chosen = replace(folder, files=[folder.files[k] for k in numbers], labels=[folder.labels[k] for k in numbers])
+    maps = store.read(at[numbers])
+    pairs = [_Pair(*pair) for pair in zip(chosen.names, _photographs(chosen), maps, strict=True)]
+    facts = f"{len(pairs)} of {len(at):,} images, {store.grid} × {store.grid} cells in {store.dtype}"
+    _draw(pairs, out, wrap(f"Heatmaps in {store.path}", 75), [facts, *wrap(store.model, 155)])
+
+
+def _photographs(folder: ImageFolder) -> list[np.ndarray]:
+    """Uint8 [h, w, 3] of every image, as large as fits into a place on the sheet."""
+    pipeline = _whole(folder, batch_size=len(folder.files), num_threads=2, device_id=None, prefetch_queue_depth=1)
+    try:
+        (images,) = pipeline.run()
+    except RuntimeError as error:
+        name_unreadable(error, folder.files)
+        raise
+    return [np.array(images.at(k)) for k in range(len(images))]
+
+
+@pipeline_def
+def _whole(folder: ImageFolder) -> Any:
+    encoded, _ = read(folder, shuffle=False)
+    images = fn.decoders.image(encoded, output_type=types.RGB)
+    return fn.resize(images, size=[PICTURE, PICTURE], mode="not_larger")
+
+
+def _draw(pairs: Sequence[_Pair], out: Path, title: list[str], subtitle: list[str]) -> None:
+    rows = [pairs[k : k + ACROSS] for k in range(0, len(pairs), ACROSS)]
+    heights = [max(len(pair.photograph) for pair in row) + NAME for row in rows]
+    head = MARGIN + TITLE * len(title) + LINE * len(subtitle)
+    tops = list(accumulate(heights, initial=head + 2 * LINE))
+    page = Page(_Pairs(), tops.pop() + MARGIN - NAME // 2)
+    page.text(MARGIN, MARGIN + 22, title, 28, TITLE, weight="bold")
+    page.text(MARGIN, MARGIN + TITLE * len(title) + 10, subtitle, 15, LINE, color=QUIET)
+    _draw_key(page, head)
+    for row, top in zip(rows, tops, strict=True):
+        for k, pair in enumerate(row):
+            _draw_pair(page, MARGIN + k * STEP, top, pair)
+    page.save(out)
+
+
+def _draw_key(page: Page, y: int) -> None:
+    """What the colours mean, at the right above a line."""
+    right, key = page.layout.width - MARGIN, heat_key()
+    page.text(right, y - 12, ["cold to hot, every map on a scale of its own"], 13, color=QUIET, ha="right")
+    page.picture(right - 330, y - 22, key, key.shape[1])
+    page.box(MARGIN, y + 4, right - MARGIN, 1, HAIRLINE)
+
+
+def _draw_pair(page: Page, x: int, y: int, pair: _Pair) -> None:
+    height, width = pair.photograph.shape[:2]
+    page.picture(x, y, pair.photograph, width)
+    page.picture(x + width + SEAM, y, heat_overlay(pair.photograph, pair.heatmap), width)
+    name = pair.name if len(pair.name) <= NAME_LENGTH else "…" + pair.name[1 - NAME_LENGTH :]
+    page.text(x, y + height + 17, [name], 13)
