@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from attention_way import EachImage, WholeBatch, heatmaps_each, on_host, one_thread, tensor
 from bench_compose import MEAN, STD, each, normalised, pictures
-from harness import OnGpu, Run, Times, between, compare, on_cpu, print_table, save, take_turns
+from harness import OnGpu, Rows, Run, between, compare, on_cpu, row, save, shown, take_turns
 from nvidia.dali import fn, pipeline_def, types
 
 import dalimix
@@ -45,7 +45,6 @@ EPOCHS = {"cpu": 8, "gpu": 50}  # batches; where they take less time, more, so t
 NORMALISE = {"mean": MEAN, "std": STD, "dtype": types.FLOAT16, "output_layout": "CHW"}
 PLAIN, HEATMAPS, ATTENTIVE = "crop_mirror_normalize", "model_heatmaps", "model_heatmaps + AttentiveCutMix"
 PAIRS = [(PLAIN, PLAIN), ("CutMix", PLAIN), (HEATMAPS, PLAIN), (ATTENTIVE, PLAIN), (ATTENTIVE, HEATMAPS)]
-Rows = list[dict[str, Any]]
 Job = tuple[str, int | None, str, Run, Run]  # what, bytes moved, the other's name, ours, the other
 
 
@@ -79,21 +78,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--json", type=Path, help="write the results here, too")
     return parser.parse_args()
-
-
-def shown(rows: Rows) -> Rows:
-    """`rows`, printed: one table for neighbours with the same columns."""
-    for _, group in groupby(rows, key=list):
-        print_table(list(group))
-        print(flush=True)
-    return rows
-
-
-def row(what: str, batch: int, other: str, times: Times, unit: str, rate: dict[str, float]) -> dict[str, Any]:
-    ms, other_ms, ratio = times
-    scale = {"ms": 1, "µs": 1000}[unit]
-    ours = {"what": what, "batch": batch, f"median {unit}": ms * scale, **rate}
-    return {**ours, "compared with": other, f"its median {unit}": other_ms * scale, "its time ÷ ours": ratio}
 
 
 # ---- the cut alone

@@ -10,13 +10,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from dali_ops.device import device_name
 
+Rows = list[dict[str, Any]]
 Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
+CUDAS = ("nvidia-dali-cuda130", "nvidia-dali-cuda120", "cupy-cuda13x", "cupy-cuda12x")
+PACKAGES = ("dalimix", "numpy", "torch", *CUDAS)  # whose versions are noted, where they are installed
 
 
 def on_cpu(run: Run, index: int) -> float:
@@ -74,7 +78,7 @@ def between(spans: list[list[float]], mine: int, other: int) -> Times:
 
 def surroundings(device: str) -> dict[str, Any]:
     """Date, versions, and the processor or GPU."""
-    packages = {name: _version(name) for name in ("dalimix", "numpy", "torch", "cupy-cuda13x", "cupy-cuda12x")}
+    packages = {name: _version(name) for name in PACKAGES}
     found = {"date": date.today().isoformat(), "python": platform.python_version(), "device": _name(device)}
     return found | {name: number for name, number in packages.items() if number}
 
@@ -82,6 +86,21 @@ def surroundings(device: str) -> dict[str, Any]:
 def save(path: Path | None, device: str, rows: list[dict[str, Any]]) -> None:
     if path:
         path.write_text(json.dumps({"surroundings": surroundings(device), "rows": rows}, indent=1) + "\n")
+
+
+def shown(rows: Rows) -> Rows:
+    """`rows`, printed: one table for neighbours with the same columns."""
+    for _, group in groupby(rows, key=list):
+        print_table(list(group))
+        print(flush=True)
+    return rows
+
+
+def row(what: str, batch: int, other: str, times: Times, unit: str, rate: dict[str, float]) -> dict[str, Any]:
+    ms, other_ms, ratio = times
+    scale = {"ms": 1, "µs": 1000}[unit]
+    ours = {"what": what, "batch": batch, f"median {unit}": ms * scale, **rate}
+    return {**ours, "compared with": other, f"its median {unit}": other_ms * scale, "its time ÷ ours": ratio}
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

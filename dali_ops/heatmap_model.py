@@ -53,7 +53,7 @@ def provider_from(
     labelled: bool = False,
     device: str = "cpu",
 ) -> HeatmapModel:
-    """Make a provider of heatmaps.
+    """Make a provider of heatmaps, and try it out on a black image.
 
     Args:
         spec: ``"module:function"``, where the module may lie in the current directory, and ``function()`` returns a

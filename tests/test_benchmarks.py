@@ -59,3 +59,26 @@ def test_bench_attention_with_its_teacher(tmp_path):
     assert {("teacher", "image by image"), (whole, "crop_mirror_normalize"), (whole, "model_heatmaps")} < speeds.keys()
     assert min(speeds.values()) > 0
     assert "left out: the teacher" not in text
+
+
+def test_bench_tokenmix(tmp_path):
+    tiny = "--samples", "5", "--batch-size", "3", "--batches", "1", "--rounds", "1"
+    text, result = run(tmp_path, *tiny, script="bench_tokenmix.py")
+    masks, crops, pipelines = (
+        [row for row in result["rows"] if rate in row] for rate in ("masks/s", "heatmaps/s", "images/s")
+    )
+    made = {(row["what"], row["compared with"]): row["masks/s"] * row["median ms"] / 1e3 for row in masks}
+    assert made == pytest.approx(
+        {
+            (f"{kind}, per {per}", f"loop, {loop}"): {"sample": 5, "batch": 1}[per]
+            for kind in ("blocks", "lone tokens")
+            for per, loop in (("sample", "5 masks"), ("sample", "1 mask"), ("batch", "1 mask"))
+        }
+    )
+    assert all(row["its masks/s"] > 0 and row["its time ÷ ours"] > 0 for row in masks)
+    assert [(row["batch"], row["median µs"] > 0) for row in crops] == [(5, True)]
+    names = ["no mixing", "TokenMix", "TokenMix + HeatmapStore", "TokenMix + HeatmapStore"]
+    assert [row["what"] for row in pipelines] == names
+    assert all(row["batch"] == 3 and row["images/s"] > 0 for row in pipelines)
+    assert any(name.startswith("nvidia-dali") for name in result["surroundings"])
+    assert "left out: the CUDA kernels" in text

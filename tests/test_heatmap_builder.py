@@ -116,7 +116,10 @@ def test_labels_are_handed_in(device: str, root: Path, tmp_path: Path) -> None:
         assert labels.shape == (len(images),)
         return torch.nn.functional.one_hot(labels, 4).view(-1, 2, 2).to(images.device)
 
-    store = build(root, tmp_path / "store", provider, grid=2, labelled=True, device=device)
+    options = {"grid": 2, "labelled": True, "device": device}
+    with pytest.raises(KeyboardInterrupt):
+        build(root, tmp_path / "store", provider, advance=interrupting(2), **options)
+    store = build(root, tmp_path / "store", provider, **options)
     assert store.maps.reshape(COUNT, 4).argmax(1).tolist() == LABELS
     assert build(root, tmp_path / "other", lambda *inputs: brightness(*inputs), device=device)  # images alone
 

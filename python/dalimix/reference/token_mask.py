@@ -6,7 +6,7 @@ from itertools import count
 
 import numpy as np
 
-from dalimix.methods.token_mix import aspects
+from dalimix.methods.token_mix import aspects as quantiles
 from dalimix.reference.philox import philox, unit
 from dalimix.reference.top_patches import highest
 
@@ -22,12 +22,12 @@ def token_mask(key: np.ndarray, tokens: np.ndarray, grid: int, blocks: bool) -> 
 def _blocks(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:
     """All samples make their next try at once, as long as any is left that wants more and has not failed too often."""
     mask = np.zeros((len(key), grid, grid), bool)
-    left, failed = tokens.copy(), np.zeros(len(key), np.int32)
+    left, failed, table = tokens.copy(), np.zeros(len(key), np.int32), np.array(quantiles())
     for tries in count():
         active = np.flatnonzero((left > 0) & (failed < TRIES))
         if not len(active):
             return mask
-        block = _block(key[active], tries, left[active], grid)
+        block = _block(key[active], tries, left[active], grid, table)
         fresh = (block & ~mask[active]).sum(axis=(1, 2), dtype=np.int32)
         taken = (fresh > 0) & (fresh <= left[active])
         mask[active[taken]] |= block[taken]
@@ -36,10 +36,10 @@ def _blocks(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:
     raise AssertionError("unreachable")
 
 
-def _block(key: np.ndarray, tries: int, left: np.ndarray, grid: int) -> np.ndarray:
+def _block(key: np.ndarray, tries: int, left: np.ndarray, grid: int, aspects: np.ndarray) -> np.ndarray:
     """Bool [n, grid, grid]: a rectangle for each; none where it is not smaller than the grid."""
     random = philox(np.array([tries, 0, 0, 0], np.uint32), key)
-    area, aspect = 1.0 + unit(random[:, 0]) * (left - 1), np.array(aspects())[random[:, 1] >> 22]
+    area, aspect = 1.0 + unit(random[:, 0]) * (left - 1), aspects[random[:, 1] >> 22]
     down = _span(np.rint(np.sqrt(area * aspect)), random[:, 2], grid)
     across = _span(np.rint(np.sqrt(area / aspect)), random[:, 3], grid)
     return down[:, :, None] & across[:, None, :]

@@ -15,11 +15,8 @@ from dalimix.scene import Scene
 
 def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
     """Plan tokens of xⱼ on xᵢ, and what they are worth."""
-    couple, cells = couples(method, draws.partner), method.grid**2
-    lam = np.float64(method.lam) if draws.lam is None else draws.lam[couple.row].astype(np.float64)
-    wanted = np.minimum(cells, ((1.0 - lam) * cells).astype(np.int32) + method.min_tokens)
-    key = draws.key[couple.row]  # type: ignore[index]
-    tokens = token_mask(key, np.broadcast_to(wanted, len(key)), method.grid, method.blocks)
+    couple = couples(method, draws.partner)
+    tokens = _tokens(method, draws, couple.row)
     if scene.heatmaps is None:
         share = pixel_share(tokens, scene.size)
         weight = np.stack([1.0 - share, share], axis=1)
@@ -27,6 +24,16 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
         seen = seen_heatmaps(scene, method.grid)
         weight = np.stack([_activation(seen, 1 - tokens), _activation(seen[couple.partner], tokens)], axis=1)
     return mixed_plan(method, draws, couple, tokens=tokens, weight=weight.astype(np.float32))
+
+
+def _tokens(method: TokenMix, draws: Draws, row: np.ndarray) -> np.ndarray:
+    """Uint8 [B, grid, grid]; those who share a row of the draws share a mask, which is made only once."""
+    deciding, of_sample = np.unique(row, return_inverse=True)
+    cells = method.grid**2
+    lam = np.full(len(deciding), method.lam) if draws.lam is None else draws.lam[deciding].astype(np.float64)
+    wanted = np.minimum(cells, ((1.0 - lam) * cells).astype(np.int32) + method.min_tokens)
+    masks = token_mask(draws.key[deciding], wanted, method.grid, method.blocks)  # type: ignore[index]
+    return masks[of_sample]
 
 
 def _activation(heatmaps: np.ndarray, tokens: np.ndarray) -> np.ndarray:
