@@ -24,7 +24,8 @@ import numpy as np
 import dalimix
 assert dalimix.__file__.startswith({folder!r}), dalimix.__file__
 import dalimix.heatmaps
-for method in (dalimix.Mixup(), dalimix.CutMix(), dalimix.RandomChoice(), dalimix.AttentiveCutMix(), dalimix.TokenMix()):
+for make in dalimix.METHODS.values():
+    method = make()
     heatmaps = np.ones((5, 6, 6)) if method.reads_heatmaps else None
     plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (8, 8), heatmaps)
     images = dalimix.compose(np.ones((5, 8, 8, 3), np.uint8), plan, mean=1, std=2, dtype="float16", output_layout="CHW")
