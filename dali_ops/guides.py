@@ -11,7 +11,7 @@ from nvidia.dali.data_node import DataNode
 from dali_ops import bridge
 from dali_ops.folder import ImageFolder
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.reading import random_crop, random_window, read, scalar
+from dali_ops.reading import random_crop, read, scalar
 from dali_ops.stored_heatmaps import stored_heatmaps
 from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
@@ -29,7 +29,7 @@ class Guide:
 
     def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
         encoded, labels = read(folder, shuffle=True)
-        images, labels = random_crop(encoded, size, device), scalar(labels, device)
+        labels, (images, _) = scalar(labels, device), random_crop(encoded, size, device)
         if self.provider is None:
             return images, labels, None
         return images, labels, model_heatmaps(images, self.provider, labels if self.labelled else None, device=device)
@@ -46,13 +46,13 @@ class StoreGuide:
     def grid(self) -> int:
         """A choice between methods may have a grid that is too fine for a heatmap; the store's will do then."""
         own = self.method.token_grid
-        return own if own is not None and own <= MAX_GRID else self.store.grid
+        return own if own is not None and own <= MAX_GRID else min(self.store.grid, MAX_GRID)
 
     def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
         find = _Find(np.array(folder.labels, np.int64), places(folder, self.store))
         encoded, number = read(folder, shuffle=True, numbers=range(len(folder.files)))
         labels, index = bridge.whole_batch(find, [number], 2, "cpu", ["", ""], name="Find")
-        images, window = random_window(encoded, size, device)
+        images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
         return images, bridge.moved(labels, device), heatmaps

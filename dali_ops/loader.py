@@ -166,6 +166,9 @@ def _check_heatmaps(method: Method | None, heatmaps: object, labelled: bool) -> 
         checks.heatmaps_wanted(method, heatmaps is not None, expected)
     elif heatmaps is not None:
         raise ValueError("heatmaps are for mixed batches, but method is None")
+    if heatmaps is not None and not callable(heatmaps) and not isinstance(heatmaps, HeatmapStore):
+        expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"
+        raise TypeError(f"heatmaps must be {expected}, got {type(heatmaps).__name__}")
     if labelled and (heatmaps is None or isinstance(heatmaps, HeatmapStore)):
         raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {type(heatmaps).__name__}")
 

@@ -51,8 +51,8 @@ def mix(
         labels: integer class numbers, scalars or [1]; or labels that are soft already, floating [C].
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
-        heatmaps: floating [h, w], for methods that read them, as from `dali_ops.model_heatmaps`: of the images as they
-            come, not mirrored.
+        heatmaps: floating [h, w], for methods that read them, as from `dali_ops.model_heatmaps` or
+            `dali_ops.stored_heatmaps`: of the images as they come, not mirrored.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
         mean: subtracted from each channel, in units of the input; one number or C of them.
         std: each channel is divided by it; one number or C of them.
@@ -92,7 +92,7 @@ def mix(
     )
     if heatmaps is not None and not isinstance(heatmaps, DataNode):
         kind = type(heatmaps).__name__
-        raise TypeError(f"heatmaps must be a pipeline node, such as model_heatmaps(images, provider), got {kind}")
+        raise TypeError(f"heatmaps must be a node, as from model_heatmaps or stored_heatmaps, got {kind}")
     device = device or images.device
     check_device(device)
     inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed))]

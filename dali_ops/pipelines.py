@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali import fn, pipeline_def
 
 from dali_ops.folder import ImageFolder
 from dali_ops.guides import Guide, StoreGuide
 from dali_ops.mix import mix
-from dali_ops.reading import decoder, read, scalar
+from dali_ops.reading import read, scalar, whole_image
 from dalimix import Method
 
 NO_HEATMAPS = Guide()
@@ -50,6 +50,5 @@ def training_pipeline(
 def validation_pipeline(folder: ImageFolder, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
     """In order; centre crop; class numbers."""
     encoded, labels = read(folder, shuffle=False)
-    images = fn.decoders.image(encoded, device=decoder(device), output_type=types.RGB)
-    images = fn.resize(images, resize_shorter=round(size * RESIZE_FOR_CROP))
+    images = fn.resize(whole_image(encoded, device), resize_shorter=round(size * RESIZE_FOR_CROP))
     return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), scalar(labels, device)

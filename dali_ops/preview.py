@@ -63,7 +63,7 @@ def _preview_pipeline(
     folder: ImageFolder, method: Method, device: str, size: int, provider: HeatmapProvider | None
 ) -> tuple[Any, ...]:
     encoded, labels = fn.readers.file(files=folder.files, labels=folder.labels)
-    images = random_crop(encoded, size, device, SMALLEST)
+    images, _ = random_crop(encoded, size, device, SMALLEST)
     heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
     options = {"num_classes": len(folder.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}
     mixed, targets, plan = mix(images, labels, method, **options)

@@ -33,24 +33,28 @@ def read(folder: ImageFolder, shuffle: bool, numbers: Sequence[int] | None = Non
     )
 
 
-def random_crop(encoded: DataNode, size: int, device: str, smallest: float = SMALLEST) -> DataNode:
+def random_crop(encoded: DataNode, size: int, device: str, smallest: float = SMALLEST) -> tuple[DataNode, Window]:
     """Decode a random part, from the share `smallest` of the area to all of it, and resize it to `size` × `size`."""
-    area = {"random_area": [smallest, 1.0]}
-    images = fn.decoders.image_random_crop(encoded, device=decoder(device), output_type=types.RGB, **area)
-    return fn.resize(images, size=[size, size])
-
-
-def random_window(encoded: DataNode, size: int, device: str) -> tuple[DataNode, Window]:
-    """The same as `random_crop`, where it must be known which part it was."""
     image_shape = fn.peek_image_shape(encoded)
-    anchor, shape = fn.random_crop_generator(image_shape, random_area=[SMALLEST, 1.0])
-    options = {"axes": [0, 1], "device": decoder(device), "output_type": types.RGB}
-    images = fn.decoders.image_slice(encoded, anchor, shape, **options)
+    anchor, shape = fn.random_crop_generator(image_shape, random_area=[smallest, 1.0])
+    images = _decode(encoded, anchor, shape, device)
     return fn.resize(images, size=[size, size]), Window(anchor, shape, image_shape)
 
 
-def decoder(device: str) -> str:
-    return "mixed" if device == "gpu" else "cpu"
+def whole_image(encoded: DataNode, device: str) -> DataNode:
+    """Decode all of it."""
+    shape = fn.cast(fn.peek_image_shape(encoded)[0:2], dtype=types.INT32)
+    return _decode(encoded, shape * 0, shape, device)
+
+
+def _decode(encoded: DataNode, anchor: DataNode, shape: DataNode, device: str) -> DataNode:
+    """A part of each image, by pixels that follow from a look at its header.
+
+    Always so, because a file that is no image may crash DALI's decoders, and the process with them, if the batch is
+    large (seen with DALI 2.4). Here they wait for ``peek_image_shape``, which refuses such a file with an error.
+    """
+    options = {"axes": [0, 1], "device": "mixed" if device == "gpu" else "cpu", "output_type": types.RGB}
+    return fn.decoders.image_slice(encoded, anchor, shape, **options)
 
 
 def scalar(labels: DataNode, device: str) -> DataNode:

@@ -31,16 +31,19 @@ def stored_heatmaps(
 ) -> DataNode:
     """Read the heatmaps of a batch from a store, each cut to the crop of its image: ``mix(…, heatmaps=…)`` takes them.
 
-    A crop is drawn first and then made of both, so that they show the same::
+    The reader tells which file it is, in place of a class number, which follows from it. A crop is drawn first and then
+    made of both, so that they show the same::
 
+        files = [f"{root}/{name}" for name in store.files]
+        encoded, index = fn.readers.file(files=files, labels=list(range(len(files))))
         size = fn.peek_image_shape(encoded)
         anchor, shape = fn.random_crop_generator(size)
         images = fn.decoders.image_slice(encoded, anchor, shape, axes=[0, 1])
         heatmaps = stored_heatmaps(index, store, anchor, shape, image_shape=size)
 
     The cut is RoIAlign, see `dalimix.heatmap_crop`. A mirror is not applied: `mix` reads heatmaps flipped where images
-    are. On the GPU the maps lie in its memory, if they need no more than ``store.gpu_limit`` bytes; else those of the
-    batch are gathered on the host and sent there.
+    are. On the GPU the maps lie in its memory, if they need no more than ``store.gpu_limit`` bytes (the first batch
+    waits until they are copied there, once for a store and a device); else those of the batch are gathered on the host.
 
     Args:
         index: integer scalars or [1] on the CPU, places in ``store.files``.
@@ -67,7 +70,7 @@ def stored_heatmaps(
     check_device(device)
     grid = store.grid if grid is None else grid
     check_grid(grid)
-    boxes = _boxes(anchor, shape, image_shape)
+    index, boxes = fn.cast(index, dtype=types.INT64), _boxes(anchor, shape, image_shape)
     if device == "gpu" and store.nbytes > store.gpu_limit:
         (maps,) = bridge.whole_batch(_Gather(store), [index], 1, "cpu", [""], name="GatherHeatmaps")
         inputs = [maps.gpu(), boxes.gpu()]

@@ -20,43 +20,47 @@ __device__ double in_order(double value, int lanes) {
   return sum;
 }
 
-// Share of a heatmap inside the tokens `row` of this lane's row (equation 5).
+// Share of a heatmap inside the tokens `row` of this lane's row (equation 5). NaN if the map is NaN all over: nothing
+// can be raised from here.
 __device__ float activation(const float* heatmap,  // [g, g]
                             bool flip, unsigned row, int g) {
   const int lane = threadIdx.x;
   double inside = 0.0, all = 0.0;
+  bool blind = true;
   for (int c = 0; lane < g && c < g; ++c) {
-    const double value = positive(heatmap[lane * g + (flip ? g - 1 - c : c)]);
-    all += value;
-    inside += row >> c & 1 ? value : 0.0;
+    const float value = heatmap[lane * g + (flip ? g - 1 - c : c)];
+    blind = blind && value != value;
+    all += positive(value);
+    inside += row >> c & 1 ? positive(value) : 0.0;
   }
-  return static_cast<float>(in_order(inside, g) / (in_order(all, g) + 1e-8));
+  const double share = in_order(inside, g) / (in_order(all, g) + 1e-8);
+  return __ballot_sync(WARP, !blind) ? static_cast<float>(share) : __int_as_float(0x7fc00000);
 }
 
 // Grid: one block of one warp for each image. Tokens may be finer than the mask: `finer` along each of its sides.
 extern "C" __global__ void token_mix(const int* __restrict__ permutation,  // [B]
-                                     const float* __restrict__ lam,        // [B]; not read if fixed_lam >= 0
+                                     const float* __restrict__ lam,        // [B]; not read if fixed >= 0
                                      const float* __restrict__ uniform,    // [B, columns]
                                      int columns, int B, int pairing, int per, double prob,
                                      const unsigned* __restrict__ key,    // [B, 2]
                                      const double* __restrict__ aspects,  // [1 << ASPECTS_BITS]
                                      const float* __restrict__ heatmaps,  // [B, g, g]
                                      const int* __restrict__ mirror,      // [B]
-                                     double fixed_lam, int min_tokens, int H, int W, int g, int finer,
+                                     int fixed, int min_tokens, int H, int W, int g, int finer,
                                      int* __restrict__ partner,             // [B]
                                      float* __restrict__ weight,            // [B, 2]
                                      float* __restrict__ blend,             // [B]
                                      int* __restrict__ box,                 // [B, 4]
                                      int* __restrict__ shift,               // [B, 2]
                                      unsigned char* __restrict__ tokens) {  // [B, g * finer, g * finer]
-  __shared__ unsigned keys[MAX_GRID * MAX_GRID + 3];
+  __shared__ unsigned keys[MAX_GRID * MAX_GRID + 3], chosen[MAX_GRID * MAX_GRID / 32 + 2];
   const int lane = threadIdx.x;
   const Couple c = couple(permutation, blockIdx.x, B, pairing, per);
   const bool mixed = mixes(c, uniform, columns, prob);
-  const double kept = fixed_lam >= 0.0 ? fixed_lam : lam[c.row];
-  const int n = mixed ? min(g * g, static_cast<int>((1.0 - kept) * (g * g)) + min_tokens) : 0;
+  const int drawn = fixed >= 0 ? fixed : static_cast<int>((1.0 - static_cast<double>(lam[c.row])) * (g * g));
+  const int n = mixed ? min(g * g, drawn + min_tokens) : 0;
   const uint2 seed = {key[2 * c.row], key[2 * c.row + 1]};
-  const unsigned shown = BLOCKS ? blocks_row(seed, n, g, aspects) : random_row(seed, n, g, keys);
+  const unsigned shown = BLOCKS ? blocks_row(seed, n, g, aspects) : random_row(seed, n, g, keys, chosen);
 
   const int side = g * finer;
   unsigned char* const of_sample = tokens + static_cast<long long>(c.sample) * side * side;

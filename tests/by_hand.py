@@ -159,7 +159,7 @@ def _areas(cells: set[tuple[int, int]], grid: int, size: tuple[int, int]) -> tup
 
 def _token_mix(method: TokenMix, draws: Draws, deciding: int, couple: tuple[int, int], scene: Scene) -> Row:
     grid, key = method.grid, [int(word) for word in draws.key[deciding]]
-    lam = method.lam if method.alpha is None else float(draws.lam[deciding])
+    lam = Fraction(str(method.lam)) if method.alpha is None else Fraction(float(draws.lam[deciding]))
     wanted = min(grid**2, math.floor((1 - lam) * grid**2) + method.min_tokens)
     if method.blocks:
         shown, _ = token_mix_by_hand.blocks(wanted, grid, token_mix_by_hand.numbers_of(key))

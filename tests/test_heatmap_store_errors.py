@@ -142,7 +142,7 @@ WRONG_FACTS: list[tuple[Callable[[str], str], str]] = [
     (set_to(dtype="float32"), r"store.json: dtype must be one of \('uint8', 'float16'\), got 'float32'"),
     (set_to(dtype=["uint8"]), r"store.json: dtype must be one of \('uint8', 'float16'\), got \['uint8'\]"),
     (set_to(dtype="float16"), r"float16 \[11, 3, 3\] in C order, but it begins with"),
-    (set_to(sha256=None), "store is not finished: its store.json has no sha256"),
+    (set_to(sha256=None), "store is not finished: go on as it was begun"),
     (set_to(sha256=5), "store.json: sha256 must be 64 hexadecimal digits, got 5"),
     (set_to(sha256="0" * 63), "store.json: sha256 must be 64 hexadecimal digits, got '000"),
     (set_to(sha256="A" * 64), "store.json: sha256 must be 64 hexadecimal digits, got 'AAA"),
@@ -184,14 +184,14 @@ def test_nothing_there_or_in_part(tmp_path: Path) -> None:
 
 def test_not_finished(tmp_path: Path) -> None:
     (tmp_path / "store.part").mkdir()
-    with refused(tmp_path, "store is not finished: no map is in .*store.part; go on with HeatmapStore.create"):
+    with refused(tmp_path, "store is not finished: no map is in .*store.part; go on as it was begun"):
         HeatmapStore.open(tmp_path / "store")
     for done in (0, 4, 10):
         with create(tmp_path / "store") as writer:
             writer.append(some_maps()[writer.done : done])
             with refused(tmp_path, f"store.part has {done} of 11 maps, the next is of 'class {done % 3}/B"):
                 writer.finish()
-        with refused(tmp_path, f"store is not finished: {done} of 11 maps are in .*store.part; go on with"):
+        with refused(tmp_path, f"store is not finished: {done} of 11 maps are in .*store.part; go on as it was begun"):
             HeatmapStore.open(tmp_path / "store")
 
 
@@ -211,7 +211,8 @@ def test_another_store(tmp_path: Path, other: dict[str, Any], message: str) -> N
     facts = {"files": FILES, "grid": 3, "model": "random", "dtype": "uint8"} | other
     with create(tmp_path / "store") as writer:
         writer.append(some_maps()[:4])
-    with refused(tmp_path, rf"store.part {message}"):
+    remedy = "; go on as it was begun, or remove that folder to begin anew"
+    with refused(tmp_path, rf"store.part {message}.*{remedy}"):
         HeatmapStore.create(tmp_path / "store", **facts)
     build(tmp_path / "store")  # the lock was given back
     if "files" in other:
@@ -229,6 +230,11 @@ WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
         ({"files": ["a.jpg", wrong]}, "files must be paths relative to .* root, with forward slashes, .*, got ")
         for wrong in ("/data/a.jpg", "class\\a.jpg", "", None, 5, Path("a.jpg"), "\udcff.jpg")
     ),
+    *(
+        ({"files": ["a.jpg", wrong]}, f"files must be paths relative to .*, got '{wrong}'")
+        for wrong in ("./b.jpg", "../b.jpg", "b//b.jpg", "b/../a.jpg", "b/")
+    ),
+    ({"files": ["a.jpg", "b.jpg", "a.jpg"]}, "files must be different ones, got 'a.jpg' twice"),
     ({"grid": 0}, "grid must be a whole number from 1, got 0"),
     ({"grid": (3, 3)}, r"grid must be a whole number from 1, got \(3, 3\)"),
     ({"model": None}, "model must be a string, got None"),

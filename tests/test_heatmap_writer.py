@@ -220,3 +220,9 @@ def test_something_else_there_by_the_end(tmp_path: Path) -> None:
             writer.finish()
         (tmp_path / "store").rmdir()
         writer.finish().verify()
+
+
+def test_a_grid_of_numpys_integers(tmp_path: Path) -> None:
+    with HeatmapStore.create(tmp_path / "store", ["a.jpg"], np.int64(2), model="x") as writer:
+        writer.append(np.ones((1, 2, 2)))
+        assert writer.finish().grid == 2

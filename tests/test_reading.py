@@ -1,13 +1,21 @@
-"""Random crops of files: the two ways to make them draw alike."""
+"""From files to images: random crops draw as DALI's own, and what is no image is an error and no crash."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 image = pytest.importorskip("PIL.Image")
+from nvidia.dali import fn
+
 from dali_ops.folder import ImageFolder
-from dali_ops.reading import random_crop, random_window, read
+from dali_ops.reading import random_crop, read, whole_image
 from tests.pipelines import build, run
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -33,7 +41,7 @@ def crops(folder, make):
 
 def test_a_window_is_what_was_decoded(folder):
     def body(encoded):
-        images, window = random_window(encoded, 64, "cpu")
+        images, window = random_crop(encoded, 64, "cpu")
         return images, *window
 
     for images, anchor, shape, image_shape in crops(folder, body):
@@ -42,10 +50,48 @@ def test_a_window_is_what_was_decoded(folder):
         assert np.abs(images[:, 31:33, 31:33, :2].mean((1, 2)) - centre[:, 0, 0]).max() < 2.5
 
 
-def test_both_ways_draw_the_same_areas(folder):
+def of_dali(encoded):
+    return (fn.resize(fn.decoders.image_random_crop(encoded), size=[64, 64]),)
+
+
+def test_areas_are_those_that_dalis_own_operator_draws(folder):
     stats = pytest.importorskip("scipy.stats")
-    ours = np.concatenate([areas(images) for (images, *_) in crops(folder, lambda e: random_window(e, 64, "cpu")[:1])])
-    theirs = np.concatenate([areas(images) for (images,) in crops(folder, lambda e: (random_crop(e, 64, "cpu"),))])
+    ours = np.concatenate([areas(images) for (images, *_) in crops(folder, lambda e: random_crop(e, 64, "cpu")[:1])])
+    theirs = np.concatenate([areas(images) for (images,) in crops(folder, of_dali)])
     assert 0.06 < ours.min() < 0.12
     assert ours.max() > 0.9
     assert stats.ks_2samp(ours, theirs).pvalue > 1e-3
+
+
+def test_the_whole_image_is_what_the_decoder_gives(folder):
+    for ours, theirs in crops(folder, lambda e: (whole_image(e, "cpu"), fn.decoders.image(e)))[:1]:
+        assert ours.shape == (64, 128, 96, 3)
+        assert np.array_equal(ours, theirs)
+
+
+CRASH = """
+import sys
+from nvidia.dali import fn
+
+from dali_ops.folder import ImageFolder
+from dali_ops.reading import random_crop, read, whole_image
+from nvidia.dali import fn
+from tests.pipelines import build, run
+
+folder = ImageFolder.scan(sys.argv[1])
+make = {"crop": lambda e: random_crop(e, 64, "cpu")[0], "whole": lambda e: whole_image(e, "cpu")}[sys.argv[2]]
+try:
+    run(build(lambda: make(read(folder, shuffle=False)[0]), batch=64))
+except RuntimeError as error:
+    sys.exit("peek_image_shape" in str(error) and "said")
+"""
+
+
+@pytest.mark.parametrize("way", ["crop", "whole"])
+def test_a_file_that_is_no_image_does_not_crash_the_process(folder, way):
+    """In a large batch, where DALI's decoders alone crash more often than not."""
+    Path(folder.files[3]).write_text("some text, no image at all")
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH, folder.root, way], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, "said")

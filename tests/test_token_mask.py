@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dalimix
-from dalimix import Draws, TokenMix
+from dalimix import Draws, TokenMix, reference
+from dalimix.scene import Scene
 from tests import token_mix_by_hand
 from tests.host import ORDERS, HostKernel
 
 SAMPLES = 100_000
+KERNELS = Path(__file__).parent / "kernels"
 
 
 def masks_of(backend: Any, method: TokenMix, batch: int, seed: int = 0) -> tuple[np.ndarray, Draws]:
@@ -27,10 +32,10 @@ def masks_of(backend: Any, method: TokenMix, batch: int, seed: int = 0) -> tuple
 
 
 def wanted_of(method: TokenMix, draws: Draws) -> np.ndarray:
+    """Of the method's λ, as the decimal number that it is written as, or of those drawn."""
+    lam = [Fraction(str(method.lam))] * len(draws.key) if draws.lam is None else map(Fraction, draws.lam.tolist())
     cells = method.grid**2
-    lam = method.lam if draws.lam is None else draws.lam.astype(np.float64)
-    wanted = np.minimum(cells, np.floor((1 - lam) * cells).astype(int) + method.min_tokens)
-    return np.broadcast_to(wanted, len(draws.key))
+    return np.array([min(cells, math.floor((1 - share) * cells) + method.min_tokens) for share in lam])
 
 
 def in_chunks(method: TokenMix, samples: int) -> Any:
@@ -142,7 +147,7 @@ def test_the_two_sample_test_finds_a_wrong_rule() -> None:
 def test_backends_agree(backend: Any, grid: int, blocks: bool) -> None:
     method = TokenMix(alpha=0.7, grid=grid, min_tokens=grid, blocks=blocks, pairing="roll")
     masks, draws = masks_of(backend, method, 500)
-    expected = dalimix.reference.token_mix(method, draws, dalimix.scene.Scene((32, 32))).tokens
+    expected = reference.token_mix(method, draws, Scene((32, 32))).tokens
     np.testing.assert_array_equal(masks, expected)
     assert masks.any((1, 2)).mean() > 0.6  # on a grid of 2 × 2 many blocks are too large
 
@@ -160,5 +165,21 @@ def test_in_any_order_of_the_threads(backend: Any, order: str, blocks: bool, mon
     monkeypatch.setattr(HostKernel, "order", order)
     method = TokenMix(alpha=0.7, blocks=blocks, pairing="roll")
     masks, draws = masks_of(backend, method, 20)
-    expected = dalimix.reference.token_mix(method, draws, dalimix.scene.Scene((32, 32))).tokens
+    expected = reference.token_mix(method, draws, Scene((32, 32))).tokens
     np.testing.assert_array_equal(masks, expected)
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "constant", "ends"])
+@pytest.mark.parametrize("cells", [1, 4, 31, 32, 49, 196, 1024])
+def test_the_highest_of_planted_keys(cells: int, kind: str) -> None:
+    """Equal random numbers are too rare to be met by chance: the device function alone, against a sort."""
+    rng = np.random.default_rng(cells)
+    values = {"plain": 1 << 32, "ties": 4, "constant": 1, "ends": 2}[kind]
+    keys = rng.integers(0, values, cells).astype(np.uint32) * np.uint32(0xFFFFFFFF if kind == "ends" else 1)
+    order = sorted(range(cells), key=lambda cell: -int(keys[cell]))  # keeps the order of equal ones
+    for n in {0, 1, cells // 3, cells - 1, cells}:
+        chosen = np.full(cells // 32 + 2, 0xDEADBEEF, np.uint32)
+        kernel = HostKernel(KERNELS / "choose_highest_of.cu")
+        kernel((1,), (32,), (keys, np.int32(n), np.int32(cells), chosen))
+        bits = np.unpackbits(chosen.view(np.uint8), bitorder="little")
+        assert set(np.flatnonzero(bits).tolist()) == set(order[:n])

@@ -23,7 +23,9 @@ VARIANTS = [
     {"lam": 1.0, "min_tokens": 1},
     {"grid": 2, "min_tokens": 0},
     {"grid": 32, "lam": 0.2},
-    {"grid": 31, "blocks": False, "min_tokens": 1000},
+    {"grid": 31, "blocks": False, "min_tokens": 2**40},
+    {"grid": 10, "lam": 0.9, "min_tokens": 0, "blocks": False},
+    {"grid": 20, "lam": 0.55, "min_tokens": 0, "blocks": False},
     {"grid": 7, "alpha": 2.0, "min_tokens": 3},
 ]
 
@@ -42,6 +44,11 @@ def test_every_variant_follows_the_formulas(backend: Any, variant: dict[str, Any
     check_plan(backend, method, 7, size)
     for draws in (dalimix.draw(method, 7, 1), planted(dalimix.draw(method, 7, 2))):  # and without heatmaps
         assert_same_plan(backend.plan(method, draws, size), by_hand.plan(method, draws, size))
+
+
+def test_numbers_that_the_method_does_not_draw_are_not_read(backend: Any) -> None:
+    draws = dalimix.draw(TokenMix(alpha=1.0), 16, 0)
+    assert_same_plan(backend.plan(TokenMix(), draws, (33, 17)), by_hand.plan(TokenMix(), draws, (33, 17)))
 
 
 def test_images_share_a_mask_where_they_share_the_draws(backend: Any) -> None:
@@ -117,6 +124,13 @@ def test_only_what_is_above_zero_counts(backend: Any) -> None:
     assert plan.weight[3].tolist() == [0.5, 0]
 
 
+def test_an_infinite_heatmap_has_no_shares(backend: Any) -> None:
+    maps = np.ones((4, 14, 14), np.float32)
+    maps[1] = np.inf
+    plan = backend.plan(TokenMix(pairing="roll"), dalimix.draw(TokenMix(), 4, 0), (28, 28), maps)
+    assert np.isnan(plan.weight).tolist() == [[False, False], [True, False], [False, True], [False, False]]
+
+
 def test_an_image_that_is_not_mixed_keeps_its_label_whatever_its_heatmap(backend: Any) -> None:
     plan = backend.plan(TokenMix(prob=0), dalimix.draw(TokenMix(), 4, 0), (4, 4), np.zeros((4, 14, 14), np.float32))
     assert plan.weight.tolist() == [[1, 0]] * 4
@@ -185,6 +199,15 @@ BAD_KEYS = [
 def test_bad_keys(key: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         dalimix.plan(TokenMix(), with_key(key), (224, 224))
+
+
+@pytest.mark.parametrize("backend", ["host", pytest.param("cuda", marks=pytest.mark.cuda)], indirect=True)
+def test_a_heatmap_of_nothing_but_nan_shows_in_the_labels_on_the_gpu(backend: Any) -> None:
+    maps = np.ones((4, 14, 14), np.float32)
+    maps[1] = np.nan
+    maps[3, 1:] = np.nan
+    plan = backend.plan(TokenMix(pairing="roll"), dalimix.draw(TokenMix(), 4, 0), (28, 28), maps)
+    assert np.isnan(plan.weight).tolist() == [[False, False], [True, False], [False, True], [False, False]]
 
 
 def test_bad_heatmaps() -> None:

@@ -27,9 +27,9 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None
     mirror = unused if scene.mirror is None else xp.ascontiguousarray(scene.mirror, "int32")
     plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.grid)
     finer = plan.tokens.shape[-1] // method.grid  # type: ignore[union-attr]
-    lam = np.float64(method.lam if method.alpha is None else -1)
-    numbers = (np.int32(n) for n in (method.min_tokens, *scene.size, method.grid, finer))
-    own = (draws.key, _aspects(xp, current_device(xp)), heatmaps, mirror, lam, *numbers)
+    fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
+    numbers = (np.int32(n) for n in (fixed, method.added_tokens, *scene.size, method.grid, finer))
+    own = (draws.key, _aspects(xp, current_device(xp)), heatmaps, mirror, *numbers)
     given = {"HEATMAPS": int(scene.heatmaps is not None), "MIRROR": int(scene.mirror is not None)}
     return launch_planner(method, draws, own, plan, per_image=WARP, BLOCKS=int(method.blocks), **given)
 

@@ -76,7 +76,7 @@ class HeatmapStore:
         _check_there(path)
         facts = read_facts(path)
         if facts.sha256 is None:
-            raise ValueError(f"{path} is not finished: its {FACTS} has no sha256")
+            raise ValueError(f"{path} is not finished: go on as it was begun")
         if files is not None:
             same_files(path, facts.files, files)
         return cls(path, facts, map_array(path, facts), gpu_limit)
@@ -106,6 +106,9 @@ class HeatmapStore:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def __repr__(self) -> str:
+        return f"<HeatmapStore {self.path}: {len(self)} of {self.grid} × {self.grid}, {self.dtype}, by {self.model}>"
 
     def gather(self, index: np.ndarray) -> np.ndarray:
         """The maps of some images as they are on disk.
@@ -169,4 +172,4 @@ def _unfinished(path: Path) -> str | None:
         return None
     begun = read_begun(part)
     there = f"{begun[1]} of {len(begun[0].files)} maps are" if begun else "no map is"
-    return f"{path} is not finished: {there} in {part}; go on with HeatmapStore.create"
+    return f"{path} is not finished: {there} in {part}; go on as it was begun"

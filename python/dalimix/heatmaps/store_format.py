@@ -84,9 +84,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def write_json(file: Path, value: dict[str, Any]) -> None:
     """In one step: at any moment, the file is whole, either the old one or the new one."""
-    new = file.with_name(NEW)
+    new, text = file.with_name(NEW), json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False)
     with new.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n")
+        out.write(text + "\n")
         out.flush()
         os.fsync(out.fileno())
     os.replace(new, file)
@@ -156,11 +156,15 @@ def same_files(where: Path, there: Sequence[str], expected: Sequence[str]) -> No
         raise ValueError(f"{where} has {there[k]!r} as files[{k}], expected {expected[k]!r}")
 
 
-def same_facts(where: Path, there: Facts, expected: Facts) -> None:
-    same_files(where, there.files, expected.files)
-    for name in ("grid", "model", "dtype"):
-        has, wanted = getattr(there, name), getattr(expected, name)
-        _require(has == wanted, f"{where} is a store of {name} {has!r}", wanted)
+def same_facts(part: Path, there: Facts, expected: Facts) -> None:
+    """Refuse to go on with an unfinished store that is of something else."""
+    try:
+        same_files(part, there.files, expected.files)
+        for name in ("grid", "model", "dtype"):
+            has, wanted = getattr(there, name), getattr(expected, name)
+            _require(has == wanted, f"{part} is a store of {name} {has!r}", wanted)
+    except ValueError as error:
+        raise ValueError(f"{error}; go on as it was begun, or remove that folder to begin anew") from None
 
 
 def npy_header(facts: Facts) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from dalimix.heatmaps.store_format import (
     write_facts,
     write_json,
 )
+from dalimix.methods.base import is_whole
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -54,7 +56,7 @@ class HeatmapWriter:
     """
 
     def __init__(self, path: Path, files: Sequence[str], grid: int, model: str, dtype: str) -> None:
-        self._facts = Facts(_portable(files), grid, model, dtype)
+        self._facts = Facts(_portable(files), int(grid) if is_whole(grid) else grid, model, dtype)
         self.path, self.files = path, self._facts.files
         _refuse_existing(path)
         self._part = part_of(path)
@@ -178,11 +180,14 @@ def _portable(files: Sequence[str]) -> list[str]:
     if wrong:
         expected = "paths relative to the data set's root, with forward slashes, that UTF-8 can write"
         raise ValueError(f"files must be {expected}, got {wrong[0]!r}")
+    if len(set(files)) < len(files):
+        twice = next(file for file, count in Counter(files).items() if count > 1)
+        raise ValueError(f"files must be different ones, got {twice!r} twice")
     return list(files)
 
 
 def _is_portable(file: object) -> bool:
-    if not isinstance(file, str) or not file or file.startswith("/") or "\\" in file:
+    if not isinstance(file, str) or "\\" in file or {"", ".", ".."} & set(file.split("/")):
         return False
     return file.encode(errors="ignore").decode() == file
 

@@ -22,13 +22,16 @@ SHARD = 1024  # maps
 def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
     """Where one image looks like its class.
 
+    TokenLabeling's scores are what its teacher put out, float16 logits before any softmax: no probabilities, and also
+    below 0.
+
     Args:
         path: a .pt file of TokenLabeling, one floating tensor [2, k, h, h]: at each place, the teacher's k highest
             scores, and the classes that have them. Code in the file is never run.
         label: the image's class.
 
     Returns:
-        float32 [h, h]: the score where `label` is one of the k classes, else 0.
+        float32 [h, h]: the score where `label` is one of the k classes, else 0, which is more than a score below 0.
 
     Raises:
         ValueError: no such file; it holds something else than described, or class numbers of a dtype in which `label`
@@ -82,7 +85,7 @@ def import_token_labels(
         advance: called with the number of maps that are there more than before, for a progress bar.
 
     Returns:
-        The store, of the files' own grid, in uint8.
+        The store, of the files' own grid, in uint8, which keeps what is above 0.
 
     Raises:
         ValueError: as of `token_label_maps` and `HeatmapStore.create`, or a map has another grid than the first.

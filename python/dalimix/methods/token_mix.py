@@ -21,11 +21,11 @@ class TokenMix(Method):
     ``min(grid², ⌊(1 − λ) grid²⌋ + min_tokens)`` tokens are wanted. Blocks are added until they are covered: the area is
     drawn from 1 to what is left, height / width log-uniformly from 0.3 to 1/0.3, the sides √(area · aspect) and
     √(area / aspect) are rounded, and a block that is smaller than the grid is placed anywhere inside. It is taken if it
-    covers between 1 and what is left of new tokens; ten tries in a row that do not end it with fewer tokens.
+    covers between 1 and what is left of new tokens. Ten tries in a row that are not taken end it, with fewer tokens.
 
     With heatmaps, ≥ 0, such as a teacher's activation of each image's own class, the labels follow what shows of them:
-    the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. (NaN and
-    what is below 0 count as 0.) Without, they follow the pixels.
+    the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. NaN and
+    what is below 0 count as 0; infinity makes the shares NaN. Without heatmaps, the labels follow the pixels.
 
     Args:
         lam: λ in [0, 1], if it is not drawn.
@@ -52,6 +52,16 @@ class TokenMix(Method):
         whole = is_whole(self.min_tokens) and self.min_tokens >= 0
         self._require(whole, "min_tokens must be a whole number from 0", self.min_tokens)
         self._require(isinstance(self.blocks, bool), "blocks must be True or False", self.blocks)
+
+    @property
+    def fixed_tokens(self) -> int | None:
+        """⌊(1 − λ) grid²⌋, None if λ is drawn; a hair more before it is cut off, as (1 − 0.9) · 100 is below 10."""
+        return None if self.alpha is not None else int((1 - self.lam) * self.grid**2 + 1e-9)
+
+    @property
+    def added_tokens(self) -> int:
+        """`min_tokens`, or as many as there are."""
+        return min(self.min_tokens, self.grid**2)
 
     @property
     def beta(self) -> float | None:

@@ -29,18 +29,24 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
 def _tokens(method: TokenMix, draws: Draws, row: np.ndarray) -> np.ndarray:
     """Uint8 [B, grid, grid]; those who share a row of the draws share a mask, which is made only once."""
     deciding, of_sample = np.unique(row, return_inverse=True)
-    cells = method.grid**2
-    lam = np.full(len(deciding), method.lam) if draws.lam is None else draws.lam[deciding].astype(np.float64)
-    wanted = np.minimum(cells, ((1.0 - lam) * cells).astype(np.int32) + method.min_tokens)
+    wanted = np.minimum(method.grid**2, _tokens_of_lam(method, draws, deciding) + method.added_tokens)
     masks = token_mask(draws.key[deciding], wanted, method.grid, method.blocks)  # type: ignore[index]
     return masks[of_sample]
+
+
+def _tokens_of_lam(method: TokenMix, draws: Draws, deciding: np.ndarray) -> np.ndarray:
+    """Int32 [n]: ⌊(1 − λ) grid²⌋ for rows of the draws."""
+    if method.fixed_tokens is not None:
+        return np.full(len(deciding), method.fixed_tokens, np.int32)
+    return ((1.0 - draws.lam[deciding].astype(np.float64)) * method.grid**2).astype(np.int32)
 
 
 def _activation(heatmaps: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Float64 [B]: share of each heatmap inside the tokens (equation 5 of the paper)."""
     least = np.finfo(np.float32).smallest_normal
     values = np.where(heatmaps >= least, heatmaps, 0).astype(np.float64)
-    return _in_order(values * tokens) / (_in_order(values) + 1e-8)
+    with np.errstate(invalid="ignore"):  # infinity has no share
+        return _in_order(values * tokens) / (_in_order(values) + 1e-8)
 
 
 def _in_order(values: np.ndarray) -> np.ndarray:
