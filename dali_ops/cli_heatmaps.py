@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 from dali_ops.heatmap_model import KINDS
-from dalimix.heatmaps.store_format import DTYPES
+from dalimix.heatmaps.store_format import DTYPES, MAPS_AT_ONCE
 
 if TYPE_CHECKING:
     from dalimix.heatmaps import HeatmapStore
@@ -46,14 +46,18 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--layer", help="name of the module to watch, for an nn.Module")
     model.add_argument("--classifier", help="name of the classifier, for class-activation")
     model.add_argument("--labels", action="store_true", help="maps of the folder's classes, not of the likeliest")
-    pixels: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X", "help": "of pixels 0 … 255; default: timm's"}
-    model.add_argument("--mean", **pixels)
-    model.add_argument("--std", **pixels)
+    numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
+    default = "default: timm's, else the pixels 0 … 255 are not normalised"
+    model.add_argument("--mean", **numbers, help=f"of pixels 0 … 255, one or one per channel; {default}")
+    model.add_argument("--std", **numbers, help="as --mean")
     model.add_argument("--input-size", type=positive, help="side, pixels; default: the provider's or timm's, else 224")
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.description = "The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt; classes are numbered in ROOT's order."
+    numbers = (
+        "ROOT's classes are numbered in their sorted order, which must be that of the class numbers in the .pt files"
+    )
+    parser.description = f"The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt. {numbers}."
     parser.add_argument("dir", type=Path, metavar="DIR", help="folder with the .pt files")
     _add_root(parser)
     _add_out(parser)
@@ -74,14 +78,17 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="the store, a folder to be made")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="STORE", help="the store, a folder to be made outside of ROOT"
+    )
 
 
 def _build(options: argparse.Namespace) -> None:
     from dali_ops.folder import ImageFolder
-    from dali_ops.heatmap_builder import build_store
+    from dali_ops.heatmap_builder import build_store, check_outside
     from dali_ops.heatmap_model import provider_from
 
+    check_outside(options.out, options.root)
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
     chosen = {name: vars(options)[name] for name in ("kind", "layer", "classifier", "mean", "std", "input_size")}
     model = provider_from(options.model, **chosen, labelled=options.labels, device=device)
@@ -94,8 +101,10 @@ def _build(options: argparse.Namespace) -> None:
 
 def _import(options: argparse.Namespace) -> None:
     from dali_ops.folder import ImageFolder
+    from dali_ops.heatmap_builder import check_outside
     from dalimix.heatmaps.token_labels import import_token_labels
 
+    check_outside(options.out, options.root)
     folder = ImageFolder.scan(options.root)
     with _progress(len(folder.files), options.out) as advance:
         store = import_token_labels(options.dir, folder.names, folder.labels, options.out, advance)
@@ -128,4 +137,13 @@ def _progress(total: int, out: Path) -> Iterator[Callable[[int], object]]:
 
 def _tell(store: HeatmapStore) -> None:
     kept = f"{len(store):,} heatmaps of {store.grid} × {store.grid} in {store.dtype}, {store.nbytes:,} bytes"
-    sys.stdout.write(f"{store.path}: {kept}\n")
+    blank = _blank(store)
+    without = "is nowhere above 0, and gets" if blank == 1 else "are nowhere above 0, and get"
+    said = f"; {blank:,} {without} no share of a label" if blank else ""
+    sys.stdout.write(f"{store.path}: {kept}{said}\n")
+
+
+def _blank(store: HeatmapStore) -> int:
+    """How many maps are nowhere above 0: TokenMix gives their images no share of the label."""
+    chunks = (store.maps[first : first + MAPS_AT_ONCE] for first in range(0, len(store), MAPS_AT_ONCE))
+    return sum(int((chunk.max(axis=(1, 2)) <= 0).sum()) for chunk in chunks)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali import fn, pipeline_def
 
 from dali_ops.device import default_id, usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.reading import decoder, read, scalar
+from dali_ops.reading import read, scalar, whole_image
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
 from dalimix.methods.base import is_whole
 from dalimix.reference import resample_heatmaps
@@ -50,7 +51,7 @@ def build_store(
         provider: ``provider(images)``, or with `labelled` ``provider(images, labels)``, as of
             `dali_ops.model_heatmaps`; images are RGB, uint8 [B, 3, size, size]; labels int64 [B], class numbers of the
             folder.
-        path: the store to make; see `HeatmapStore.create`.
+        path: the store to make, outside of the image folder; see `HeatmapStore.create`.
         grid: cells along each side of the maps that are kept; the provider's are averaged or interpolated to it.
         model: what makes the maps, in words.
         dtype: ``"uint8"`` or ``"float16"``, as of `HeatmapStore.create`.
@@ -67,13 +68,16 @@ def build_store(
 
     Raises:
         TypeError, ValueError: an argument is not as described, or as of `HeatmapStore.create`; an image cannot be
-            decoded, by name; the provider failed, or made something that is no map of the images, with what it said.
+            decoded, or its map is not finite, by name; the provider failed, or made something that is no map of the
+            images, with what it said.
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
-    for name, value in {"size": size, "batch_size": batch_size}.items():
+    threads = min(os.cpu_count() or 1, 8) if num_threads is None else num_threads
+    for name, value in {"size": size, "batch_size": batch_size, "num_threads": threads}.items():
         if not is_whole(value) or value < 1:
             raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-    device, threads = usable_device(device), num_threads or min(os.cpu_count() or 1, 8)
+    check_outside(path, folder.root)
+    device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
     with HeatmapStore.create(path, folder.names, grid, model=model, dtype=dtype) as writer:
         advance(writer.done)
@@ -86,6 +90,18 @@ def build_store(
         return writer.finish()
 
 
+def check_outside(path: str | PathLike[str], root: Path) -> None:
+    """Refuse a store inside an image folder: the next scan would find one class more, and without images.
+
+    Raises:
+        ValueError: `path` is `root` or lies in it, also by way of links.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise ValueError(
+            f"the store must lie outside of the image folder {root}, whose folders are classes; got {path}"
+        )
+
+
 @pipeline_def
 def _pipeline(folder: ImageFolder, provider: HeatmapProvider, labelled: bool, size: int, device: str) -> Any:
     """Heatmaps [h, w] of the images, in order; the last batch is filled up with its last image.
@@ -94,8 +110,7 @@ def _pipeline(folder: ImageFolder, provider: HeatmapProvider, labelled: bool, si
     whole image, so a map must show all of it, from edge to edge.
     """
     encoded, labels = read(folder, shuffle=False)
-    images = fn.decoders.image(encoded, device=decoder(device), output_type=types.RGB)
-    images = fn.resize(images, size=[size, size])
+    images = fn.resize(whole_image(encoded, device), size=[size, size])
     return model_heatmaps(images, provider, scalar(labels, device) if labelled else None, device=device)
 
 
@@ -131,12 +146,20 @@ def _append(
     made: dict[int, np.ndarray] = {}
     try:
         for first, heatmaps in batches:
-            made[first] = resample_heatmaps(heatmaps, grid)
+            made[first] = _finite(resample_heatmaps(heatmaps, grid), writer.files, first)
             advance(len(heatmaps))
             if len(made) == per_shard:
                 _write(writer, made)
     finally:
         _write(writer, made)
+
+
+def _finite(heatmaps: np.ndarray, files: Sequence[str], first: int) -> np.ndarray:
+    """The maps of ``files[first]`` and on. A wrong one is refused before the writer would refuse the whole shard."""
+    wrong = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
+    if len(wrong):
+        raise ValueError(f"the heatmap of {files[first + wrong[0]]!r} has NaN or infinite values")
+    return heatmaps
 
 
 def _write(writer: HeatmapWriter, made: dict[int, np.ndarray]) -> None:

@@ -97,7 +97,9 @@ def _called(spec: str) -> tuple[Any, dict[str, Any]]:
         function = getattr(import_module(module_name), name)
         return function(), {}
     except Exception as error:  # anybody's code can raise anything
-        raise ValueError(f"--model {spec}: {type(error).__name__}: {error}") from error
+        expected = f"{name} is called without arguments, and must return an nn.Module or a provider"
+        hint = f"; {expected}" if isinstance(error, TypeError) else ""  # it may be a provider itself
+        raise ValueError(f"--model {spec}: {type(error).__name__}: {error}{hint}") from error
 
 
 def _from_timm(name: str) -> tuple[Any, dict[str, Any]]:
@@ -136,7 +138,9 @@ def _watching(
     model: nn.Module, kind: str | None, layer: str | None, classifier: str | None, mean: Any, std: Any
 ) -> ModelHeatmap:
     if kind not in KINDS:
-        raise ValueError(f"--kind must be one of {', '.join(KINDS)}, got {kind}")
+        wrong = f"must be one of {', '.join(KINDS)}, got {kind}"
+        missing = f"is missing: {type(model).__name__} is an nn.Module; give one of {', '.join(KINDS)}"
+        raise ValueError(f"--kind {missing if kind is None else wrong}")
     if layer is None:
         names = ", ".join(name for name, _ in model.named_children())
         raise ValueError(f"--layer is missing: the name of a module of {type(model).__name__}, which has {names}")

@@ -257,14 +257,16 @@ def test_a_provider_that_fails(root: Path, tmp_path: Path, wrong: str) -> None:
     }[wrong]
     with pytest.raises(ValueError, match=reason):
         build(root, tmp_path / "store", provider)
-    calls.append(1)
-    assert build(root, tmp_path / "store", provider).maps.tolist() == [kept(sums(x, 4), "uint8") for x in pictures()]
+    told: list[int] = []
+    store = build(root, tmp_path / "store", advance=told.append)
+    assert told == [4, 4, 3]
+    assert store.maps.tolist() == [kept(sums(x, 4), "uint8") for x in pictures()]
 
 
 def test_arguments_out_of_range(root: Path, tmp_path: Path) -> None:
-    for name in ("size", "batch_size"):
-        for wrong in (0, 2.5, True):
-            with pytest.raises(ValueError, match=f"{name} must be a whole number from 1, got {wrong}"):
+    for name in ("size", "batch_size", "num_threads"):
+        for wrong in (0, -1, 2.5, True, "x"):
+            with pytest.raises(ValueError, match=f"{name} must be a whole number from 1, got {wrong!r}"):
                 build(root, tmp_path / "store", **{name: wrong})
     with pytest.raises(ValueError, match="device must be 'cpu' or 'gpu', got 'cuda'"):
         build(root, tmp_path / "store", device="cuda")

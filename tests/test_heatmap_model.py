@@ -30,6 +30,7 @@ def function(): return brightness
 def brightness(images, labels=None): return images.float().mean(1) + (0 if labels is None else labels.view(-1, 1, 1))
 def nothing(): return None
 def fails(): raise RuntimeError("no weights")
+def inner(): return brightness()
 def wants(images): return images
 def flat(): return lambda images: images.float().mean((1, 2))
 def listing(): return lambda images: [images]
@@ -197,9 +198,17 @@ def test_without_timm() -> None:
         ("my_models:no_such_function", "AttributeError: module 'my_models' has no attribute 'no_such_function'"),
         ("my_models:", "AttributeError: module 'my_models' has no attribute ''"),
         (":teacher", "ValueError: Empty module name"),
-        ("my_models:number", "TypeError: 'int' object is not callable"),
-        ("my_models:fails", "RuntimeError: no weights"),
-        ("my_models:wants", r"TypeError: wants\(\) missing 1 required positional argument: 'images'"),
+        ("my_models:number", "TypeError: 'int' object is not callable; number is called without arguments, and"),
+        ("my_models:fails", "RuntimeError: no weights$"),
+        (
+            "my_models:wants",
+            r"TypeError: wants\(\) missing 1 required positional argument: 'images'; wants is called without "
+            "arguments, and must return an nn.Module or a provider$",
+        ),
+        (
+            "my_models:inner",
+            r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return",
+        ),
         ("my_models:flat", r"a heatmap of one image must be a tensor \[1, h, w\], got \[1, 224\]"),
         ("my_models:listing", r"a heatmap of one image must be a tensor \[1, h, w\], got list"),
     ],
@@ -220,8 +229,14 @@ def test_a_function_that_returns_something_else() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"layer": "1"}, "--kind must be one of feature, attention, class-activation, got None"),
-        ({"kind": "saliency", "layer": "1"}, "--kind must be one of .* got saliency"),
+        (
+            {"layer": "1"},
+            "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$",
+        ),
+        (
+            {"kind": "saliency", "layer": "1"},
+            "^--kind must be one of feature, attention, class-activation, got saliency$",
+        ),
         ({"kind": "feature"}, "--layer is missing: the name of a module of Sequential, which has 0, 1, 2, 3, 4"),
         ({"kind": "feature", "layer": "11"}, "no module '11' in Sequential; nearest: 1"),
         (

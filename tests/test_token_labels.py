@@ -86,6 +86,16 @@ def test_import(folder: Path, tmp_path: Path) -> None:
         import_token_labels(folder, FILES, LABELS, tmp_path / "store")
 
 
+def test_a_file_is_named_up_to_its_last_dot(tmp_path: Path) -> None:
+    """And a dot in the name of a folder is no suffix."""
+    for name, label in {"n.01/a.b.pt": 1, "n.01/a.c.pt": 2, "n.01/.d.pt": 3}.items():
+        (tmp_path / "top5" / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(torch.stack([torch.eye(2)[None], torch.full((1, 2, 2), label)]), tmp_path / "top5" / name)
+    files = ["n.01/a.b.JPEG", "n.01/a.c.JPEG", "n.01/.d.JPEG"]
+    store = import_token_labels(tmp_path / "top5", files, [1, 2, 3], tmp_path / "store")
+    assert store.maps.tolist() == [[[255, 0], [0, 255]]] * 3
+
+
 class StoppedError(Exception):
     pass
 

@@ -146,7 +146,7 @@ def test_the_two_sample_test_finds_a_wrong_rule() -> None:
 @pytest.mark.parametrize("blocks", [True, False])
 def test_backends_agree(backend: Any, grid: int, blocks: bool) -> None:
     method = TokenMix(alpha=0.7, grid=grid, min_tokens=grid, blocks=blocks, pairing="roll")
-    masks, draws = masks_of(backend, method, 500)
+    masks, draws = masks_of(backend, method, 500 if blocks else 60)  # many steps together take the host long
     expected = reference.token_mix(method, draws, Scene((32, 32))).tokens
     np.testing.assert_array_equal(masks, expected)
     assert masks.any((1, 2)).mean() > 0.6  # on a grid of 2 × 2 many blocks are too large
