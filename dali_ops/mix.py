@@ -92,7 +92,7 @@ def mix(
     )
     if heatmaps is not None and not isinstance(heatmaps, DataNode):
         kind = type(heatmaps).__name__
-        raise TypeError(f"heatmaps must be a node, as from model_heatmaps or stored_heatmaps, got {kind}")
+        raise TypeError(f"heatmaps must be a pipeline node, such as of model_heatmaps or stored_heatmaps, got {kind}")
     device = device or images.device
     check_device(device)
     inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed))]
