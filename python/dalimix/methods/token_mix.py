@@ -25,7 +25,8 @@ class TokenMix(Method):
 
     With heatmaps, ≥ 0, such as a teacher's activation of each image's own class, the labels follow what shows of them:
     the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. NaN and
-    what is below 0 count as 0; infinity makes the shares NaN. Without heatmaps, the labels follow the pixels.
+    what is below 0 count as 0, so that a map which is nowhere above 0 gives its image no share at all; infinity makes
+    the shares NaN. Without heatmaps, the labels follow the pixels.
 
     Args:
         lam: λ in [0, 1], if it is not drawn.
