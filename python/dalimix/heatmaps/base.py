@@ -77,6 +77,13 @@ class ModelHeatmap(ABC):
                 layer did not run, or gave something that is no map of the images.
             Exception: whatever the model raises.
         """
+        return self.observe(images, labels)[0]
+
+    def observe(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Any]:
+        """As a call, and in the same run: ``(heatmaps, output)``, the output as the model returned it.
+
+        What the model says of the images is then known, too, without running it twice.
+        """
         import torch
 
         from dalimix.heatmaps.hooks import evaluating, lock_of
@@ -90,7 +97,7 @@ class ModelHeatmap(ABC):
             with lock_of(self.model), evaluating(self.model), self._watch(len(images)) as seen, precision:
                 output = self.model(pixels)
             heatmaps = self._heatmaps(seen, output, labels, pixels)
-        return heatmaps.detach().float().contiguous()
+        return heatmaps.detach().float().contiguous(), output
 
     @abstractmethod
     def _watch(self, batch_size: int) -> AbstractContextManager[Any]:
