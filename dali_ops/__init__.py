@@ -8,7 +8,7 @@ if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
 from dali_ops.loader import ImageFolderLoader
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, token_mix
+from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, smmix, token_mix
 from dali_ops.stored_heatmaps import stored_heatmaps
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "mix",
     "mixup",
     "model_heatmaps",
+    "smmix",
     "stored_heatmaps",
     "token_mix",
 ]

@@ -46,7 +46,8 @@ class StoreGuide:
     def grid(self) -> int:
         """A choice between methods may have a grid that is too fine for a heatmap; the store's will do then."""
         own = self.method.token_grid
-        return own if own is not None and own <= MAX_GRID else min(self.store.grid, MAX_GRID)
+        square = own is not None and own[0] == own[1] <= MAX_GRID
+        return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
     def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
         find = _Find(np.array(folder.labels, np.int64), places(folder, self.store))

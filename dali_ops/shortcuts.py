@@ -11,7 +11,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops.mix import mix
-from dalimix import AttentiveCutMix, CutMix, Method, Mixup, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Method, Mixup, SMMix, TokenMix
 
 
 def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
@@ -45,3 +45,4 @@ mixup = shortcut(Mixup)
 cutmix = shortcut(CutMix)
 attentive_cutmix = shortcut(AttentiveCutMix)
 token_mix = shortcut(TokenMix)
+smmix = shortcut(SMMix)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, TokenMix
-from tests import token_mix_by_hand
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
+from tests import smmix_by_hand, token_mix_by_hand
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Row:
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     shift: tuple[int, int] = (0, 0)
     cells: set[tuple[int, int]] = field(default_factory=set)  # of a grid of `grid`, where the partner shows
-    grid: int = 1
+    grid: tuple[int, int] = (1, 1)
 
 
 @dataclass
@@ -47,9 +47,9 @@ def plan(method: Method, draws: Draws, size: tuple[int, int], heatmaps: Any = No
     return replace(stack(rows, tokens), size=size)
 
 
-def _tokens(row: Row, grid: int) -> list[list[bool]]:
-    finer = grid // row.grid
-    return [[(y // finer, x // finer) in row.cells for x in range(grid)] for y in range(grid)]
+def _tokens(row: Row, grid: tuple[int, int]) -> list[list[bool]]:
+    down, across = (n // g for n, g in zip(grid, row.grid, strict=True))
+    return [[(y // down, x // across) in row.cells for x in range(grid[1])] for y in range(grid[0])]
 
 
 def stack(rows: list[Row], tokens: np.ndarray | None = None) -> MixPlan:
@@ -74,17 +74,21 @@ def _row(method: Method, draws: Draws, i: int, scene: Scene) -> Row:
     if partner == i:
         return Row(i)
     if isinstance(method, AttentiveCutMix):
-        low, high = method.tops
-        top = low + math.floor(float(draws.uniform[deciding, 0]) * (high - low + 1))
-        return _attentive(partner, _seen_heatmap(scene, partner, method.grid), top, scene.size)
+        return _attentive(method, float(draws.uniform[deciding, 0]), partner, scene)
     if isinstance(method, TokenMix):
         return _token_mix(method, draws, deciding, (i, partner), scene)
+    if isinstance(method, SMMix):
+        return _smmix(method, float(draws.uniform[deciding, 0]), (i, partner), scene)
+    return _of_lam(method, draws, deciding, partner, scene.size)
+
+
+def _of_lam(method: Method, draws: Draws, deciding: int, partner: int, size: tuple[int, int]) -> Row:
     if not isinstance(method, (CutMix, Mixup)):
         raise NotImplementedError(f"write the formula of {method} here")
     lam = draws.lam[deciding]
     if isinstance(method, CutMix):
-        box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], scene.size)
-        return Row(partner, _cutmix_weight(method, lam, box, scene.size), box=box)
+        box = _box(method, float(lam), [float(u) for u in draws.uniform[deciding]], size)
+        return Row(partner, _cutmix_weight(method, lam, box, size), box=box)
     return Row(partner, (lam, np.float32(1) - lam), blend=lam)
 
 
@@ -143,11 +147,12 @@ def _cutmix_weight(method: CutMix, lam: Any, box: tuple[int, int, int, int], siz
     return 1 - pasted, pasted
 
 
-def _attentive(partner: int, heatmap: list[list[float]], top: int, size: tuple[int, int]) -> Row:
-    grid = len(heatmap)
+def _attentive(method: AttentiveCutMix, u: float, partner: int, scene: Scene) -> Row:
+    grid, (low, high) = method.grid, method.tops
+    heatmap, top = _seen_heatmap(scene, partner, grid), low + math.floor(u * (high - low + 1))
     cells = sorted(((y, x) for y in range(grid) for x in range(grid)), key=lambda at: _rank(heatmap[at[0]][at[1]]))
     chosen = set(cells[:top])  # sorted() keeps the order of equal cells
-    return Row(partner, _areas(chosen, grid, size), cells=chosen, grid=grid)
+    return Row(partner, _areas(chosen, grid, scene.size), cells=chosen, grid=(grid, grid))
 
 
 def _areas(cells: set[tuple[int, int]], grid: int, size: tuple[int, int]) -> tuple[float, float]:
@@ -169,7 +174,24 @@ def _token_mix(method: TokenMix, draws: Draws, deciding: int, couple: tuple[int,
         weight = _areas(shown, grid, scene.size)
     else:
         weight = token_mix_by_hand.activations(*(_seen_heatmap(scene, n, grid) for n in couple), shown)
-    return Row(couple[1], weight, cells=shown, grid=grid)
+    return Row(couple[1], weight, cells=shown, grid=(grid, grid))
+
+
+def _smmix(method: SMMix, u: float, couple: tuple[int, int], scene: Scene) -> Row:
+    rows, columns = method.token_grid
+    side = smmix_by_hand.side(method, u)
+    own, other = (_mirrored(scene, n) for n in couple)
+    to, source = smmix_by_hand.region(own, side, min), smmix_by_hand.region(other, side, max)
+    box, shift = smmix_by_hand.pixels(to, source, side, (rows, columns), scene.size)
+    pasted = (box[2] - box[0]) * (box[3] - box[1]) / (scene.size[0] * scene.size[1])
+    cells = {(to[0] + y, to[1] + x) for y in range(side) for x in range(side)}
+    return Row(couple[1], (1 - pasted, pasted), box=box, shift=shift, cells=cells, grid=(rows, columns))
+
+
+def _mirrored(scene: Scene, n: int) -> list[list[float]]:
+    """Heatmap of image n on its own grid, as the image looks after mirroring."""
+    flipped = scene.mirror is not None and scene.mirror[n]
+    return [[float(v) for v in (row[::-1] if flipped else row)] for row in scene.heatmaps[n]]
 
 
 def _rank(value: float) -> tuple[bool, float]:

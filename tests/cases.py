@@ -52,8 +52,7 @@ def heatmaps_for(method: Method, batch: int, shape: tuple[int, int] | None = Non
     """Random heatmaps [batch, *shape] if the method reads any, on its own grid unless told."""
     if not method.reads_heatmaps:
         return None
-    grid = method.token_grid or 7
-    return np.random.default_rng(seed).random((batch, *(shape or (grid, grid))), np.float32)
+    return np.random.default_rng(seed).random((batch, *(shape or method.token_grid or (7, 7))), np.float32)
 
 
 def check_plan(backend: Any, method: Method, batch: int, size: tuple[int, int], seed: int = 0) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from tests.cases import BATCHES, heatmaps_for
 
 SIZE = (32, 48)
@@ -17,7 +17,7 @@ SIZE = (32, 48)
 
 def methods(**shared: Any) -> list[Method]:
     """Every method; a RandomChoice takes the pairing from those inside."""
-    tokens = (AttentiveCutMix((1, 4), 2, **shared), TokenMix(grid=4, **shared))
+    tokens = (AttentiveCutMix((1, 4), 2, **shared), TokenMix(grid=4, **shared), SMMix(0.3, 0.9, 4, **shared))
     inside = (Mixup(**shared), CutMix(**shared), *tokens)
     return [*inside, RandomChoice(inside, per=shared.get("per", "sample"))]
 
@@ -34,7 +34,7 @@ def planned(backend: Any, method: Method, draws: Draws) -> MixPlan:
 
 def rows(plan: MixPlan) -> list[np.ndarray]:
     """What random numbers decide but for the partner."""
-    arrays = [plan.weight, plan.blend, plan.box]
+    arrays = [plan.weight, plan.blend, plan.box, plan.shift]
     return arrays if plan.tokens is None else [*arrays, plan.tokens]
 
 

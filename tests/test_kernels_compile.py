@@ -56,6 +56,7 @@ KERNELS = {
     "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}], COMPOSE + ONE_BY_ONE),
     **{name: (PLANNER, []) for name in METHODS},
     "attentive_cutmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
+    "smmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
     "token_mix": (TOKEN_MIX[:1], TOKEN_MIX[1:]),
     "heatmap_crop": (CROP[:1], CROP[1:]),
     "resample_heatmaps": (PLANNER, []),

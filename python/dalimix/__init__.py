@@ -6,7 +6,7 @@ the targets. The NumPy twin and the CUDA kernels give the same numbers; the type
 
 from dalimix.draws import Draws, draw
 from dalimix.functional import compose, plan, soft_labels
-from dalimix.methods import METHODS, AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, TokenMix
+from dalimix.methods import METHODS, AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.mix_plan import MixPlan
 
 __version__ = "0.1.0"
@@ -19,6 +19,7 @@ __all__ = [
     "MixPlan",
     "Mixup",
     "RandomChoice",
+    "SMMix",
     "TokenMix",
     "compose",
     "draw",

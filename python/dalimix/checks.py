@@ -66,8 +66,18 @@ def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
     if given.ndim != 3 or 0 in given.shape:
         raise ValueError(f"heatmaps must be [{size}, h, w], one map for each image, got {list(given.shape)}")
     batch("heatmaps", given, size)
+    _heatmap_grid(by, tuple(given.shape[1:]))
     with np.errstate(over="ignore"):  # too large for float32 is infinity
         return xp.ascontiguousarray(given, "float32")
+
+
+def _heatmap_grid(by: Method, got: tuple[int, ...]) -> None:
+    wanted = by.heatmap_grid
+    if wanted not in (None, got):
+        mend = f"choose {type(by).__name__}(grid={got}), or heatmaps of its grid"
+        raise ValueError(f"{type(by).__name__} needs heatmaps of its grid {wanted}, got heatmaps of {got}: {mend}")
+    for member in by.members:
+        _heatmap_grid(member, got)
 
 
 def size(hw: tuple[int, int]) -> None:

@@ -34,16 +34,39 @@ class MixPlan:
     tokens: Array | None = None
     size: tuple[int, int] | None = field(default=None, kw_only=True)
 
+    @property
+    def source_mask(self) -> Array:
+        """Bool [B, gh, gw]: the tokens that show the partner.
+
+        Raises:
+            ValueError: the plan has no tokens.
+        """
+        return self._tokens() != 0
+
+    @property
+    def target_mask(self) -> Array:
+        """Bool [B, gh, gw]: the tokens that show image i; all others show the partner.
+
+        Raises:
+            ValueError: the plan has no tokens.
+        """
+        return self._tokens() == 0
+
+    def _tokens(self) -> Array:
+        if self.tokens is None:
+            raise ValueError("this plan has no tokens: they come with methods that have a grid, such as SMMix")
+        return self.tokens
+
     @classmethod
-    def empty(cls, xp: ModuleType, *shape: int, grid: int | None = None) -> MixPlan:
-        """Uninitialised arrays for a batch of `shape` (one number: the batch size); tokens on `grid`, None: without."""
+    def empty(cls, xp: ModuleType, *shape: int, grid: tuple[int, int] | None = None) -> MixPlan:
+        """Uninitialised arrays for a batch of `shape` (one number: the batch size); tokens on `grid`, (rows, columns), None: without."""
         return cls(
             partner=xp.empty(shape, "int32"),
             weight=xp.empty((*shape, 2), "float32"),
             blend=xp.empty(shape, "float32"),
             box=xp.empty((*shape, 4), "int32"),
             shift=xp.empty((*shape, 2), "int32"),
-            tokens=None if grid is None else xp.empty((*shape, grid, grid), "uint8"),
+            tokens=None if grid is None else xp.empty((*shape, *grid), "uint8"),
         )
 
     def arrays(self) -> tuple[Array, ...]:

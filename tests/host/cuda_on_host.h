@@ -48,6 +48,7 @@ To same_bits(From from) {
 inline float __int_as_float(int v) { return same_bits<float>(v); }
 inline float __uint_as_float(unsigned v) { return same_bits<float>(v); }
 inline unsigned __float_as_uint(float v) { return same_bits<unsigned>(v); }
+inline long long __double_as_longlong(double v) { return same_bits<long long>(v); }
 
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 using std::rint;
@@ -155,6 +156,18 @@ template <class T>
 T atomicAdd(T* at, T value) {  // threads take turns
   const T old = *at;
   *at += value;
+  return old;
+}
+template <class T>
+T atomicMax(T* at, T value) {
+  const T old = *at;
+  *at = std::max(old, value);
+  return old;
+}
+template <class T>
+T atomicMin(T* at, T value) {
+  const T old = *at;
+  *at = std::min(old, value);
   return old;
 }
 inline void __threadfence_system() {}

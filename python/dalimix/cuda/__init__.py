@@ -7,6 +7,7 @@ from dalimix.cuda.heatmap_crop import heatmap_crop
 from dalimix.cuda.mixup import mixup
 from dalimix.cuda.random_choice import random_choice
 from dalimix.cuda.resample_heatmaps import resample_heatmaps
+from dalimix.cuda.smmix import smmix
 from dalimix.cuda.soft_labels import pair_labels, soft_labels
 from dalimix.cuda.token_mix import token_mix
 
@@ -19,6 +20,7 @@ __all__ = [
     "pair_labels",
     "random_choice",
     "resample_heatmaps",
+    "smmix",
     "soft_labels",
     "token_mix",
 ]

@@ -20,7 +20,7 @@ def attentive_cutmix(method: AttentiveCutMix, draws: Draws, scene: Scene, into: 
     xp = array_module(draws.uniform)
     heatmaps = resample_heatmaps(scene.heatmaps, method.grid)
     mirror = draws.partner if scene.mirror is None else xp.ascontiguousarray(scene.mirror, "int32")
-    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.grid)
+    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.token_grid)
     finer = plan.tokens.shape[-1] // method.grid  # type: ignore[union-attr]
     numbers = (*scene.size, method.grid, finer, *method.tops)
     own = (heatmaps, mirror, *(np.int32(number) for number in numbers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 import dalimix.cuda as cuda
@@ -21,14 +23,14 @@ def random_choice(method: RandomChoice, draws: Draws, scene: Scene, into: MixPla
     """Take each image's row from the plan of the method that is chosen for it."""
     xp, batch = array_module(draws.uniform), len(draws.uniform)
     plan = into or MixPlan.empty(xp, batch, grid=method.token_grid)
-    grid = None if plan.tokens is None else plan.tokens.shape[-1]
+    grid = None if plan.tokens is None else plan.tokens.shape[-2:]
     plans = MixPlan.empty(xp, len(method.members), batch, grid=grid)  # one plan per member, side by side
     if plans.tokens is not None:
         plans.tokens.fill(0)  # of members that write none
     for index, (member, drawn) in enumerate(zip(method.members, draws.members, strict=True)):
         getattr(cuda, member.name)(member, drawn, scene, _slot(plans, index, member))
     inputs = (draws.partner, draws.uniform, constant(xp, method.cumulative, "float64"), *_six(plans))
-    counts = [np.int32(n) for n in (len(method.members), batch, (grid or 0) ** 2)]
+    counts = [np.int32(n) for n in (len(method.members), batch, math.prod(grid) if grid else 0)]
     arguments = (*inputs, *counts, *couple_arguments(method), *_six(plan))
     loader.load_kernel(method.name)((batch,), (THREADS,), arguments)
     return plan

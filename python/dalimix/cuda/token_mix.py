@@ -25,7 +25,7 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None
     xp, unused = array_module(draws.uniform), draws.partner
     heatmaps = unused if scene.heatmaps is None else resample_heatmaps(scene.heatmaps, method.grid)
     mirror = unused if scene.mirror is None else xp.ascontiguousarray(scene.mirror, "int32")
-    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.grid)
+    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.token_grid)
     finer = plan.tokens.shape[-1] // method.grid  # type: ignore[union-attr]
     fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
     numbers = (np.int32(n) for n in (fixed, method.added_tokens, *scene.size, method.grid, finer))

@@ -5,6 +5,7 @@ from dalimix.methods.base import Method
 from dalimix.methods.cutmix import CutMix
 from dalimix.methods.mixup import Mixup
 from dalimix.methods.random_choice import RandomChoice
+from dalimix.methods.smmix import SMMix
 from dalimix.methods.token_mix import TokenMix
 
 METHODS: dict[str, type[Method]] = {
@@ -12,7 +13,8 @@ METHODS: dict[str, type[Method]] = {
     "cutmix": CutMix,
     "attentive_cutmix": AttentiveCutMix,
     "token_mix": TokenMix,
+    "smmix": SMMix,
     "random_choice": RandomChoice,
 }
 
-__all__ = ["METHODS", "AttentiveCutMix", "CutMix", "Method", "Mixup", "RandomChoice", "TokenMix"]
+__all__ = ["METHODS", "AttentiveCutMix", "CutMix", "Method", "Mixup", "RandomChoice", "SMMix", "TokenMix"]

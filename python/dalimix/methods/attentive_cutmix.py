@@ -55,8 +55,8 @@ class AttentiveCutMix(Method):
         return int(isinstance(self.top, tuple))
 
     @property
-    def token_grid(self) -> int:
-        return self.grid
+    def token_grid(self) -> tuple[int, int]:
+        return self.grid, self.grid
 
     @property
     def reads_heatmaps(self) -> bool:

@@ -48,8 +48,13 @@ class Method:
         return 0
 
     @property
-    def token_grid(self) -> int | None:
-        """Cells along each side of the plan's tokens; None if the method pastes no tokens."""
+    def token_grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the plan's tokens; None if the method pastes no tokens."""
+        return None
+
+    @property
+    def heatmap_grid(self) -> tuple[int, int] | None:
+        """The only grid on which it takes heatmaps; None: it brings those of any grid to its own."""
         return None
 
     @property

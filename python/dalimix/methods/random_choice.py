@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from math import isclose, lcm
 from typing import ClassVar
 
@@ -48,7 +48,7 @@ class RandomChoice(Method):
         kinds = sorted({(member.per, member.partners) for member in self.methods})
         together = self.per != "pair" or (len(kinds) == 1 and kinds[0][0] == "pair")
         self._require(together, "per='pair' needs methods with per='pair' and one pairing", kinds)
-        fits = (self.token_grid or 0) <= MAX_TOKEN_GRID
+        fits = max(self.token_grid or (0,)) <= MAX_TOKEN_GRID
         self._require(fits, f"grids must have a common multiple up to {MAX_TOKEN_GRID}", self._token_grids)
 
     @property
@@ -65,12 +65,14 @@ class RandomChoice(Method):
         return 1
 
     @property
-    def token_grid(self) -> int | None:
-        """The coarsest grid of which those of all methods inside are made."""
-        return lcm(*self._token_grids) if self._token_grids else None
+    def token_grid(self) -> tuple[int, int] | None:
+        """That of all methods inside; if they differ, the coarsest square one of which all can be made."""
+        grids = set(self._token_grids)
+        side = lcm(*chain(*grids))
+        return (side, side) if len(grids) > 1 else grids.pop() if grids else None
 
     @property
-    def _token_grids(self) -> list[int]:
+    def _token_grids(self) -> list[tuple[int, int]]:
         return [member.token_grid for member in self.members if member.token_grid is not None]
 
     @property

@@ -73,8 +73,8 @@ class TokenMix(Method):
         return True
 
     @property
-    def token_grid(self) -> int:
-        return self.grid
+    def token_grid(self) -> tuple[int, int]:
+        return self.grid, self.grid
 
     @property
     def reads_heatmaps(self) -> bool:

@@ -10,6 +10,7 @@ from dalimix.reference.heatmap_crop import heatmap_crop
 from dalimix.reference.mixup import mixup
 from dalimix.reference.random_choice import random_choice
 from dalimix.reference.resample_heatmaps import resample_heatmaps
+from dalimix.reference.smmix import smmix
 from dalimix.reference.soft_labels import pair_labels, soft_labels
 from dalimix.reference.token_mix import token_mix
 
@@ -22,6 +23,7 @@ __all__ = [
     "pair_labels",
     "random_choice",
     "resample_heatmaps",
+    "smmix",
     "soft_labels",
     "token_mix",
 ]

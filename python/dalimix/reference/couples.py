@@ -63,7 +63,7 @@ def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray
     return plan
 
 
-def unmixed(size: int, grid: int | None) -> MixPlan:
+def unmixed(size: int, grid: tuple[int, int] | None) -> MixPlan:
     """The plan that leaves every image as it is; tokens on `grid`, None: without."""
     plan = MixPlan.empty(np, size, grid=grid)
     plan.partner[:] = np.arange(size)

@@ -30,11 +30,11 @@ def random_choice(method: RandomChoice, draws: Draws, scene: Scene) -> MixPlan:
     return plan
 
 
-def _on_grid(plan: MixPlan, grid: int | None) -> MixPlan:
+def _on_grid(plan: MixPlan, grid: tuple[int, int] | None) -> MixPlan:
     """The same plan with tokens on a grid that is so many times finer; none set if it has none."""
     if grid is None:
         return plan
     if plan.tokens is None:
-        return replace(plan, tokens=np.zeros((len(plan.partner), grid, grid), np.uint8))
-    finer = grid // plan.tokens.shape[1]
-    return replace(plan, tokens=plan.tokens.repeat(finer, axis=1).repeat(finer, axis=2))
+        return replace(plan, tokens=np.zeros((len(plan.partner), *grid), np.uint8))
+    down, across = (n // g for n, g in zip(grid, plan.tokens.shape[1:], strict=True))
+    return replace(plan, tokens=plan.tokens.repeat(down, axis=1).repeat(across, axis=2))

@@ -8,8 +8,8 @@ from dalimix.reference.resample_heatmaps import resample_heatmaps
 from dalimix.scene import Scene
 
 
-def seen_heatmaps(scene: Scene, grid: int) -> np.ndarray:
-    """The heatmaps [B, grid, grid] of the images as they look after mirroring.
+def seen_heatmaps(scene: Scene, grid: int | None = None) -> np.ndarray:
+    """The heatmaps of the images as they look after mirroring, brought to [B, grid, grid]; None: on their own grid.
 
     Raises:
         ValueError: one is NaN all over.
@@ -18,7 +18,7 @@ def seen_heatmaps(scene: Scene, grid: int) -> np.ndarray:
     blind = np.flatnonzero(np.isnan(scene.heatmaps).all(axis=(1, 2)))
     if len(blind):
         raise ValueError(f"heatmap of sample {blind[0]} is NaN all over: expected a number in some cell at least")
-    maps = resample_heatmaps(scene.heatmaps, grid)
+    maps = scene.heatmaps if grid is None else resample_heatmaps(scene.heatmaps, grid)
     if scene.mirror is None:
         return maps
     return np.where(scene.mirror[:, None, None] != 0, maps[:, :, ::-1], maps)

@@ -1,0 +1,75 @@
+"""SMMix: what a model looks at most in one image, over what it looks at least in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dalimix.methods.base import Method, is_number, is_whole
+
+MAX_GRID = 64  # a block of the kernel keeps the sums of one heatmap in shared memory
+
+
+@dataclass(frozen=True)
+class SMMix(Method):
+    """Paste a square region of image j, where its heatmap has the highest sum, over that of image i with the lowest.
+
+    Chen et al., "SMMix: Self-Motivated Image Mixing for Vision Transformers", arXiv 2212.12977. The heatmaps are the
+    attention of the model under training. The side is drawn from ⌊g·min_side⌋ … ⌊g·max_side⌋ cells, both ends included,
+    where g is the shorter side of the grid. Of equal regions that with the lower index counts; a region with NaN in it
+    is ranked last. The labels follow the pasted pixels: side²/grid² where the grid divides the image.
+
+    Needs heatmaps on its own grid, one per image: that of the model's tokens, so that ``plan.tokens`` tells which token
+    shows which image.
+
+    Args:
+        min_side: shortest side, a share of the grid's shorter side; at least one cell.
+        max_side: longest side, likewise, up to 1.
+        grid: cells along each side, 2 to 64; or (rows, columns).
+    """
+
+    name: ClassVar[str] = "smmix"
+    min_side: float = 0.25
+    max_side: float = 0.75
+    grid: int | tuple[int, int] = 14
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair = self.grid if isinstance(self.grid, Sequence) and len(self.grid) == 2 else (self.grid, self.grid)
+        proper = all(is_whole(n) and 2 <= n <= MAX_GRID for n in pair)
+        self._require(proper, f"grid must be a whole number from 2 to {MAX_GRID}, or two of them", self.grid)
+        if pair is self.grid:
+            object.__setattr__(self, "grid", tuple(pair))  # a list would not compare nor hash
+        numbers = all(map(is_number, (self.min_side, self.max_side)))
+        ordered = numbers and 0 < self.min_side <= self.max_side <= 1
+        both = self.min_side, self.max_side
+        self._require(ordered, "sides must be 0 < min_side <= max_side <= 1, shares of the grid", both)
+        least = f"min_side must be at least one of {min(self.token_grid)} cells"
+        self._require(self.sides[0] >= 1, least, self.min_side)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Shortest and longest side in cells; a hair more before it is cut off, as 0.29 · 100 is below 29."""
+        shortest, longest = (int(share * min(self.token_grid) + 1e-9) for share in (self.min_side, self.max_side))
+        return shortest, longest
+
+    @property
+    def uniforms(self) -> int:
+        return 1
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        return self.grid if isinstance(self.grid, tuple) else (self.grid, self.grid)
+
+    @property
+    def heatmap_grid(self) -> tuple[int, int]:
+        return self.token_grid
+
+    @property
+    def reads_heatmaps(self) -> bool:
+        return True
+
+    @property
+    def needs_heatmaps(self) -> bool:
+        return True
