@@ -25,14 +25,17 @@ def model_heatmaps(
     provider: HeatmapProvider,
     labels: DataNode | None = None,
     *,
+    predictions: bool = False,
     layout: str = "HWC",
     device: str | None = None,
-) -> DataNode:
+) -> DataNode | tuple[DataNode, DataNode]:
     """Run a provider of heatmaps on every batch, for methods that read them: ``mix(…, heatmaps=model_heatmaps(…))``.
 
     The model gets DALI's own memory, uncopied, and on the GPU works on DALI's stream; no gradient is recorded. (On the
     GPU the heatmaps are copied into DALI's memory once, as all that `dali_ops.bridge` hands back.) It must be on the
-    device of the images. Nothing may train it while the pipeline runs: DALI runs ahead in a thread of its own.
+    device of the images. DALI runs ahead in a thread of its own, so nothing may train the model meanwhile; for heatmaps
+    of the model under training, let a `dalimix.heatmaps.SnapshotHeatmap` run copies of it:
+    ``SnapshotHeatmap(provider, every=k)``.
 
     Args:
         images: uint8 or floating samples, [H, W, C] or [C, H, W], all of one size; not mirrored, not normalised.
@@ -40,56 +43,83 @@ def model_heatmaps(
             labels)``, that takes tensors, [B, C, H, W] and integer [B], which it must neither modify nor keep, and
             returns a tensor [B, h, w].
         labels: integer class numbers, scalars or [1], for providers that read them.
+        predictions: return, too, what the model says of the images in the same run, as ``provider.observe`` gives it;
+            of several tensors the first.
         layout: of the images, ``"HWC"``, as decoders give them, or ``"CHW"``.
         device: ``"cpu"`` or ``"gpu"``; None: where the images are.
 
     Returns:
-        float32 samples [h, w].
+        float32 samples [h, w]; with `predictions` ``(heatmaps, predictions)``, the second float32 samples [C].
 
     Raises:
-        TypeError, ValueError: arguments out of range, now; what the provider raises or returns wrongly, when the
-            pipeline runs, as DALI's RuntimeError with the message inside.
+        TypeError, ValueError: arguments out of range, or `predictions` of a provider without ``observe``, now; what the
+            provider raises or returns wrongly, when the pipeline runs, as DALI's RuntimeError with the message inside.
         ModuleNotFoundError: ``device="gpu"`` without CuPy; torch is missing.
     """
     if not callable(provider):
         kind = type(provider).__name__
         raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")
+    if predictions and not callable(getattr(provider, "observe", None)):
+        kind = type(provider).__name__
+        raise TypeError(f"predictions=True needs a provider with observe, as those of dalimix.heatmaps, got {kind}")
     checks.layout(layout)
     device = device or images.device
     check_device(device)
     inputs = [images] if labels is None else [images, labels]
     moved = [bridge.moved(node, device) for node in inputs]
-    (heatmaps,) = bridge.whole_batch(
-        _Callback(provider, layout), moved, 1, device, [""], name="ModelHeatmaps", tensors=True
-    )
-    return heatmaps
+    callback = _Callback(provider, layout, predictions)
+    count = 2 if predictions else 1
+    outputs = bridge.whole_batch(callback, moved, count, device, [""] * count, name="ModelHeatmaps", tensors=True)
+    return (outputs[0], outputs[1]) if predictions else outputs[0]
 
 
 @dataclass(frozen=True)
 class _Callback:
-    """Whole batches in, heatmaps out."""
+    """Whole batches in, heatmaps out, and predictions where they are asked for."""
 
-    provider: HeatmapProvider
+    provider: Any
     layout: str
+    predictions: bool
 
     def __call__(self, images: Tensor, *labels: Tensor) -> Sequence[Tensor]:
         import torch
 
         checks.proper_layout(images.shape, self.layout)
         channels_first = images if self.layout == "CHW" else images.permute(0, 3, 1, 2)
+        rest = [numbers.reshape(len(images)) for numbers in labels]
         with torch.no_grad():
-            heatmaps = self.provider(channels_first, *(numbers.reshape(len(images)) for numbers in labels))
-        _check(heatmaps, images)
-        return [heatmaps.detach().float().contiguous()]
+            if not self.predictions:
+                return [_heatmaps(self.provider(channels_first, *rest), images)]
+            heatmaps, output = self.provider.observe(channels_first, *rest)
+            return [_heatmaps(heatmaps, images), _predictions(output, images)]
 
 
-def _check(heatmaps: Any, images: Tensor) -> None:
+def _heatmaps(returned: Any, images: Tensor) -> Tensor:
+    """Float32 [B, h, w] of what a provider returned."""
     import torch
 
-    if not isinstance(heatmaps, torch.Tensor):
-        raise TypeError(f"provider must return a tensor [B, h, w], got {type(heatmaps)}")
-    if heatmaps.ndim != 3 or len(heatmaps) != len(images) or 0 in heatmaps.shape:
-        got = list(heatmaps.shape)
+    if not isinstance(returned, torch.Tensor):
+        raise TypeError(f"provider must return a tensor [B, h, w], got {type(returned)}")
+    if returned.ndim != 3 or len(returned) != len(images) or 0 in returned.shape:
+        got = list(returned.shape)
         raise ValueError(f"provider must return [{len(images)}, h, w] for {len(images)} images, got {got}")
-    if heatmaps.device != images.device:
-        raise ValueError(f"provider must return its heatmaps on {images.device}, got them on {heatmaps.device}")
+    if returned.device != images.device:
+        raise ValueError(f"provider must return its heatmaps on {images.device}, got them on {returned.device}")
+    return returned.detach().float().contiguous()
+
+
+def _predictions(output: Any, images: Tensor) -> Tensor:
+    """Float32 [B, C] of what a model returned."""
+    import torch
+
+    from dalimix.heatmaps.hooks import first_tensor
+
+    scores = first_tensor(output)
+    expected = f"for predictions the model must return a tensor [{len(images)}, classes]"
+    if not isinstance(scores, torch.Tensor):
+        raise TypeError(f"{expected}, got {type(scores)}")
+    if scores.ndim != 2 or len(scores) != len(images) or 0 in scores.shape:
+        raise ValueError(f"{expected}, got {list(scores.shape)}")
+    if scores.device != images.device:
+        raise ValueError(f"{expected} on {images.device}, got it on {scores.device}")
+    return scores.detach().float().contiguous()
