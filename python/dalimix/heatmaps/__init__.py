@@ -4,6 +4,7 @@ from dalimix.heatmaps.attention import AttentionHeatmap
 from dalimix.heatmaps.base import HeatmapProvider, ModelHeatmap
 from dalimix.heatmaps.class_activation import ClassActivationHeatmap
 from dalimix.heatmaps.feature import FeatureHeatmap
+from dalimix.heatmaps.snapshot import SnapshotHeatmap
 from dalimix.heatmaps.store import HeatmapStore
 from dalimix.heatmaps.store_writer import HeatmapWriter
 
@@ -15,4 +16,5 @@ __all__ = [
     "HeatmapStore",
     "HeatmapWriter",
     "ModelHeatmap",
+    "SnapshotHeatmap",
 ]

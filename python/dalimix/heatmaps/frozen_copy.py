@@ -1,0 +1,152 @@
+"""A copy of a model beside the one that is trained, for threads that run it meanwhile."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+if TYPE_CHECKING:
+    from dalimix.heatmaps.base import ModelHeatmap
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class FrozenCopy:
+    """A deep copy of a provider and its model: in eval mode, without gradients, without the user's hooks.
+
+    Args:
+        provider: what is copied, and left as it is.
+
+    Attributes:
+        lock: to be held while the copy is run or written.
+
+    Raises:
+        TypeError: the model cannot be copied.
+    """
+
+    def __init__(self, provider: ModelHeatmap) -> None:
+        self.lock = Lock()
+        self._provider = _copied(provider)
+        for module in self._provider.model.modules():
+            module.training = False  # not with eval(), see hooks.evaluating
+        self._provider.model.requires_grad_(False)
+        self._own = tensors_of(self._provider.model)
+        self._order = StreamOrder(next(iter(self._own.values()), torch.empty(0)).device)
+        with self._order.kept():  # the copying is its first use
+            pass
+
+    def observe(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Any]:
+        """As `ModelHeatmap.observe`, all of it in stream order: a provider may look at weights after the model ran."""
+        with self._order.kept():
+            return self._provider.observe(images, labels)
+
+    @torch.no_grad()
+    def load(self, model: nn.Module) -> None:
+        """Take over the parameters and buffers of `model`, all of them or, with an error, none.
+
+        Raises:
+            ValueError: they are not those that the copy was made of: other names, shapes, dtypes, or another device.
+        """
+        live = tensors_of(model)
+        _check_same(live, self._own)
+        with self._order.kept():
+            for name, tensor in live.items():
+                self._own[name].copy_(tensor)
+
+
+class StreamOrder:
+    """On a GPU, what a lock is to threads: the streams that use a copy wait for each other, and no host waits.
+
+    The lock alone would not do there: it is free when the work is queued, not when it is done.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last_use = torch.cuda.Event() if device.type == "cuda" else None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """What is queued inside, on the current stream, comes after the last use and before the next one."""
+        if self._last_use is None:
+            yield
+            return
+        stream = torch.cuda.current_stream(self._device)
+        stream.wait_event(self._last_use)
+        try:
+            yield
+        finally:
+            self._last_use.record(stream)
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, also those that are not saved with the model, by their names."""
+    return dict(chain(model.named_parameters(), model.named_buffers()))
+
+
+def _copied(provider: ModelHeatmap) -> ModelHeatmap:
+    model = provider.model
+    wrapper = next(filter(_is_wrapper, model.modules()), None)
+    if wrapper is not None:
+        kind = type(wrapper).__name__
+        raise TypeError(f"a snapshot is of a bare model, such as ddp.module, but the provider's is or holds a {kind}")
+    try:
+        return copy.deepcopy(provider, _memo(model))
+    except Exception as error:  # whatever the model's parts raise
+        kind = type(model).__name__
+        raise TypeError(f"a snapshot is a deep copy of the model, but {kind} cannot be copied: {error}") from error
+
+
+def _is_wrapper(module: nn.Module) -> bool:
+    """A copy of one would be no bystander: it takes part in the collectives, or compiles anew."""
+    return isinstance(module, (DataParallel, DistributedDataParallel)) or hasattr(module, "_orig_mod")
+
+
+def _memo(model: nn.Module) -> dict[int, Any]:
+    """What `deepcopy` is to take for things that it must not copy.
+
+    The user's hooks, which must not fire for the copy; and to copy one may mean to copy a trainer with all it has.
+    And results that a module keeps, with their graph: `deepcopy` refuses those.
+    """
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for hooks in (getattr(module, name) for name in HOOKS):
+            memo[id(hooks)] = OrderedDict((key, hook) for key, hook in hooks.items() if _is_of_torch(hook))
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                memo[id(value)] = value.detach().clone()
+    return memo
+
+
+def _is_of_torch(hook: object) -> bool:
+    """Such as that of `torch.nn.utils.spectral_norm`, without which the model would not compute what it does.
+
+    The cost of this rule: a hook by which another library changes what a model computes is lost in the copy.
+    """
+    return type(hook).__module__.startswith("torch.")
+
+
+def _check_same(live: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    changed = live.keys() ^ own.keys()
+    changed |= {name for name in live.keys() & own.keys() if _kind(live[name]) != _kind(own[name])}
+    if changed:
+        name = min(changed)
+        was, now = (_told(tensors.get(name)) for tensors in (own, live))
+        raise ValueError(f"the model has changed since its snapshot was made: {name!r} was {was} and is {now}; "
+                         "make a new SnapshotHeatmap")  # fmt: skip
+
+
+def _kind(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.dtype, tensor.shape, tensor.device
+
+
+def _told(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
