@@ -59,7 +59,7 @@ class MixPlan:
 
     @classmethod
     def empty(cls, xp: ModuleType, *shape: int, grid: tuple[int, int] | None = None) -> MixPlan:
-        """Uninitialised arrays for a batch of `shape` (one number: the batch size); tokens on `grid`, (rows, columns), None: without."""
+        """Uninitialised arrays for a batch of `shape` (one number: the batch size); tokens on `grid`, if given."""
         return cls(
             partner=xp.empty(shape, "int32"),
             weight=xp.empty((*shape, 2), "float32"),

@@ -1,13 +1,14 @@
-"""Pasting for the NumPy twin: boxes of a whole batch at once, as masks of bits; tokens cell by cell."""
+"""Pasting for the NumPy twin: boxes of a whole batch at once, as masks of bits or in runs; tokens cell by cell."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dalimix.mix_plan import MixPlan
+from dalimix.reference.runs import Runs, reads_inside
 
 Mask = np.ndarray | None
 FEW_CELLS = 64 * 64  # of a grid: with more, a mask of every pixel is faster than cell by cell
@@ -21,8 +22,9 @@ class Paste:
 
     def __init__(self, plan: MixPlan, images: np.ndarray) -> None:
         """images: [B, H, W, C], a view of any strides, mirrored already."""
-        self.plan, self.images = plan, images
         _, height, width, channels = images.shape
+        plan = replace(plan, tokens=_beyond_the_box(plan, (height, width)))
+        self.plan, self.images = plan, images
         self.ones = -np.ones(1, f"i{images.itemsize}")  # all bits set
         top, left, bottom, right = plan.box.T[:, :, None]
         rows, columns = _between(np.arange(height), top, bottom), _between(np.arange(width), left, right)
@@ -30,7 +32,10 @@ class Paste:
         self.columns = _reach(columns) if plan.tokens is None else slice(0, width)
         in_columns = np.where(columns[:, self.columns], self.ones, 0)
         self.in_columns = np.repeat(in_columns, channels, axis=1)[:, None]
-        self.moved = bool((plan.shift[plan.blend == 1] != 0).any())
+        moved = (plan.blend == 1) & (plan.shift != 0).any(axis=1)
+        in_runs = moved.any() and (plan.tokens is None or not plan.tokens[moved].any())
+        self.runs = Runs(plan, images) if in_runs and reads_inside(plan, (height, width)) else None
+        self.moved = bool(moved.any()) and self.runs is None
         self.by_cell = plan.tokens is not None and not self.moved and plan.tokens[0].size <= FEW_CELLS
         self.tokens = _by_cell(plan.tokens, (height, width)) if self.by_cell else []
 
@@ -41,7 +46,9 @@ class Paste:
         if mask is None and not tokens:
             return self.images[:, rows]
         mixed = self.images[:, rows].copy(order="C")
-        if mask is not None:
+        if self.runs is not None:
+            self.runs(mixed, rows)
+        elif mask is not None:
             self._paste_masked(mixed, mask, rows)
         for token in tokens:
             self._paste_token(mixed, token, rows)
@@ -106,6 +113,17 @@ class _Token:
     rows: slice
     columns: slice
     samples: np.ndarray
+
+
+def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:
+    """The plan's tokens without those that lie inside of the box, as all do of SMMix; None if none are left."""
+    if plan.tokens is None or not (plan.box[:, 2:] > plan.box[:, :2]).all(axis=1).any():
+        return plan.tokens
+    top, left, bottom, right = plan.box.T[:, :, None]
+    down, across = (np.arange(g + 1) * n // g for g, n in zip(plan.tokens.shape[1:], size, strict=True))
+    rows, columns = (top <= down[:-1]) & (down[1:] <= bottom), (left <= across[:-1]) & (across[1:] <= right)
+    tokens = plan.tokens & ~(rows[:, :, None] & columns[:, None, :])
+    return tokens if tokens.any() else None
 
 
 def _by_cell(tokens: Any, size: tuple[int, int]) -> list[_Token]:
