@@ -14,10 +14,13 @@ import dali_ops
 import dalimix
 from dali_ops import bridge
 from dalimix import AttentiveCutMix, CutMix, MixPlan, RandomChoice
-from dalimix.heatmaps import ClassActivationHeatmap
+from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
+from dalimix.heatmaps.hooks import first_tensor
 from tests.conftest import need_gpu, random_images
 from tests.guided import a_model, a_provider, guided
 from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same
+
+AHEAD = 4  # batches that DALI makes ready at most
 
 
 @pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.cuda)])
@@ -81,6 +84,47 @@ def test_labels_reach_the_provider(device, way):
     expected = provider(images.to(parameter.device), torch.arange(BATCH, device=parameter.device))
     np.testing.assert_array_equal(run(build(body, device=device))[0][0], expected.cpu().numpy())
     assert not torch.equal(expected, provider(images.to(parameter.device)))
+
+
+class Scored(torch.nn.Module):
+    """A model that returns more than its scores, and those in float16."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return {"name": "scores first", "logits": self.model(images).half(), "features": images}
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, Scored], ids=["scores", "mapping"])
+def test_predictions_come_of_the_same_run(device, way, wrap):
+    runs, model = [], wrap(a_model(device))
+    model.register_forward_hook(lambda *_: runs.append(1))
+    provider = FeatureHeatmap(model, "3" if wrap is not Scored else "model.3", mean=120.0, std=60.0)
+
+    def body():
+        return dali_ops.model_heatmaps(images_and_labels()[0], provider, predictions=True, device=device)
+
+    batches = run(build(body, device=device), 2)
+    assert 2 <= len(runs) <= 2 + AHEAD
+    images = torch.from_numpy(random_images(BATCH, *SIZE)).permute(0, 3, 1, 2)
+    expected, output = provider.observe(images.to(next(model.parameters()).device))
+    for heatmaps, predictions in batches:
+        np.testing.assert_array_equal(heatmaps, expected.cpu().numpy())
+        assert (predictions.dtype, predictions.shape) == (np.float32, (BATCH, BATCH))
+        np.testing.assert_array_equal(predictions, first_tensor(output).float().cpu().numpy())
+
+
+def test_labels_reach_a_provider_that_is_asked_for_predictions():
+    provider = ClassActivationHeatmap(a_model(), "3", "6", mean=120.0, std=60.0)
+
+    def body():
+        images, labels = images_and_labels()
+        return dali_ops.model_heatmaps(images, provider, labels, predictions=True)
+
+    images = torch.from_numpy(random_images(BATCH, *SIZE)).permute(0, 3, 1, 2)
+    np.testing.assert_array_equal(run(build(body))[0][0], provider(images, torch.arange(BATCH)).numpy())
 
 
 def test_images_and_heatmaps_are_shared_not_copied(monkeypatch):

@@ -42,6 +42,39 @@ def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider,
     assert len(run(build(guided(a_provider())))) == 1
 
 
+class Returns(torch.nn.Module):
+    """A feature map that can be watched, and an output of any kind."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.look, self.output = torch.nn.Identity(), output
+
+    def forward(self, images):
+        self.look(images)
+        return self.output(images)
+
+
+NO_PREDICTIONS = [
+    (lambda images: images, r"must return a tensor \[6, classes\], got \[6, 3, 32, 48\]"),
+    (lambda images: images[1:, :, 0, 0], r"must return a tensor \[6, classes\], got \[5, 3\]"),
+    (lambda images: images[:, :0, 0, 0], r"must return a tensor \[6, classes\], got \[6, 0\]"),
+    (lambda images: {"name": "nothing"}, r"must return a tensor \[6, classes\], got <class 'dict'>"),
+    (lambda images: torch.empty(6, 2, device="meta"), r"must return a tensor \[6, classes\] on cpu, got it on meta"),
+]
+
+
+@pytest.mark.parametrize(("output", "message"), NO_PREDICTIONS, ids=lambda v: str(v)[-20:])
+def test_what_is_no_prediction(way, output, message):
+    provider = FeatureHeatmap(Returns(output), "look")
+
+    def body(**options):
+        return dali_ops.model_heatmaps(images_and_labels()[0], provider, **options)
+
+    with pytest.raises(RuntimeError, match=message):
+        run(build(lambda: body(predictions=True)))
+    assert len(run(build(body))) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -49,6 +82,11 @@ def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider,
             {"provider": None},
             TypeError,
             "a provider of heatmaps must be callable, as those of dalimix.heatmaps, got NoneType",
+        ),
+        (
+            {"provider": lambda images: images[:, 0], "predictions": True},
+            TypeError,
+            "predictions=True needs a provider with observe, as those of dalimix.heatmaps, got function",
         ),
         ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
         ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
