@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from nvidia.dali.data_node import DataNode
@@ -17,22 +17,35 @@ from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
 
-Samples: TypeAlias = tuple[DataNode, DataNode, DataNode | None]  # images, class numbers, heatmaps
+
+class Samples(NamedTuple):
+    """Images, their class numbers, and where there are any, heatmaps and what the model that made these said."""
+
+    images: DataNode
+    labels: DataNode
+    heatmaps: DataNode | None = None
+    predictions: DataNode | None = None
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Heatmaps are ``provider(images)``, with `labelled` ``provider(images, labels)``; without a provider, none."""
+    """Heatmaps are ``provider(images)``, with `labelled` ``provider(images, labels)``; without a provider, none.
+
+    With `predictions` its model's predictions of the same images are samples, too.
+    """
 
     provider: HeatmapProvider | None = None
     labelled: bool = False
+    predictions: bool = False
 
     def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
         encoded, labels = read(folder, shuffle=True)
         labels, (images, _) = scalar(labels, device), random_crop(encoded, size, device)
         if self.provider is None:
-            return images, labels, None
-        return images, labels, model_heatmaps(images, self.provider, labels if self.labelled else None, device=device)
+            return Samples(images, labels)
+        options = {"predictions": self.predictions, "device": device}
+        made = model_heatmaps(images, self.provider, labels if self.labelled else None, **options)
+        return Samples(images, labels, *(made if self.predictions else (made,)))
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class StoreGuide:
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
-        return images, bridge.moved(labels, device), heatmaps
+        return Samples(images, bridge.moved(labels, device), heatmaps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,3 +96,11 @@ def places(folder: ImageFolder, store: HeatmapStore) -> np.ndarray:
         count = f"{len(missing)} of {len(names)} files have none"
         raise ValueError(f"{store.path} has no heatmap of {missing[0]!r}; {count}")
     return np.array([place[name] for name in names], np.int32)
+
+
+def guide_for(method: Method | None, heatmaps: Any, labelled: bool, predictions: bool) -> Guide | StoreGuide:
+    """The guide by the heatmaps that a user handed in: a store, a provider or None."""
+    if isinstance(heatmaps, HeatmapStore):
+        assert method is not None  # there are no heatmaps without one
+        return StoreGuide(heatmaps, method)
+    return Guide(heatmaps, labelled, predictions)

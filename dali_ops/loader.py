@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from dali_ops.batch_info import BatchInfo, Outputs
 from dali_ops.device import usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
-from dali_ops.guides import Guide, StoreGuide
+from dali_ops.guides import guide_for
 from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dali_ops.reading import READER
 from dalimix import Method, checks
-from dalimix.heatmaps import HeatmapProvider, HeatmapStore
+from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -31,8 +32,8 @@ class ImageFolderLoader:
         batch_size: images per batch.
         heatmaps: for methods that read them, a `dalimix.heatmaps.HeatmapStore` of this folder, whose maps are cut to
             every crop. Or a provider of `dalimix.heatmaps` whose model is on the loader's device, or any
-            ``provider(images)``, see `dali_ops.model_heatmaps`. Not of the model that is being trained: the loader
-            works ahead in another thread, and switches it to eval mode meanwhile.
+            ``provider(images)``, see `dali_ops.model_heatmaps`. For a model that is being trained,
+            ``SnapshotHeatmap(provider, every=k)``, because the loader works ahead in another thread.
         heatmap_labels: call ``provider(images, labels)``, with the class numbers of the folder, for a
             `ClassActivationHeatmap` of a model that has the same classes.
         size: side of the square images, in pixels.
@@ -47,6 +48,7 @@ class ImageFolderLoader:
         form: ``"dense"`` or ``"pair"`` targets, with a method.
         drop_last: leave out the last batch if it is not full; None: in training only. A kept one is mixed before it is
             cut, so its images may have met a copy of the last.
+        keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
         num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
         seed: of everything random; -1: a fresh one.
 
@@ -57,11 +59,15 @@ class ImageFolderLoader:
     Attributes:
         classes: names of the classes; their places are the class numbers.
         device: where the pipeline runs.
+        batch_info: with `keep_info`, a `BatchInfo` of the batch that was yielded last: labels before mixing, the plan,
+            and with a `SnapshotHeatmap` the predictions of its model. Where a last batch was cut, the partner of an
+            image may have been cut off.
 
     Raises:
         ValueError: a folder without images, a batch larger than the data set while the last is dropped, a method with
-            ``training=False``, smoothing or pairs without a method, a store without a map of some image; while
-            iterating, a file that cannot be decoded, by name.
+            ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map of some image;
+            while iterating, a file that cannot be decoded, by name.
+        RuntimeError: `batch_info` is read without `keep_info`, or before the first batch.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
 
@@ -84,6 +90,7 @@ class ImageFolderLoader:
         smoothing: float = 0.0,
         form: Literal["dense", "pair"] = "dense",
         drop_last: bool | None = None,
+        keep_info: bool = False,
         num_threads: int | None = None,
         seed: int = -1,
     ) -> None:
@@ -96,25 +103,21 @@ class ImageFolderLoader:
         _check_heatmaps(method, heatmaps, heatmap_labels)
         checks.form(form, smoothing)
         checks.scaling(mean, std, CHANNELS)
-        if method is None and (smoothing or form != "dense"):
-            raise ValueError(f"smoothing and form are for mixed batches, but method is None; got {smoothing}, {form!r}")
+        _check_mixed_only(method, smoothing, form, keep_info)
+        predictions = keep_info and isinstance(heatmaps, SnapshotHeatmap)
         normalise = {"mean": mean, "std": std, "dtype": dali_type(dtype), "output_layout": output_layout}
-        runtime: dict[str, Any] = {
-            "batch_size": batch_size,
-            "num_threads": num_threads or min(os.cpu_count() or 1, 8),
-            "device_id": device_id if self.device == "gpu" else None,
-            "seed": None if seed < 0 else seed,
-        }
+        runtime = _runtime(batch_size, num_threads, device_id if self.device == "gpu" else None, seed)
         if training:
             folder = self._folder.shuffled(runtime["seed"])
             options = {"num_classes": len(self.classes), "smoothing": smoothing, "form": form}
-            guide = _guide(method, heatmaps, heatmap_labels)
-            pipeline = training_pipeline(folder, method, size, self.device, normalise, options, guide, **runtime)
+            guide = guide_for(method, heatmaps, heatmap_labels, predictions)
+            pipeline = training_pipeline(
+                folder, method, size, self.device, normalise, options, guide, keep_info, **runtime
+            )  # fmt: skip
         else:
             pipeline = validation_pipeline(self._folder, size, self.device, normalise, **runtime)
-        self._outputs = ["images", "targets"]
-        if method is not None and form == "pair":
-            self._outputs = ["images", "labels", "partner_labels", "weights"]
+        self._outputs = Outputs(method, form, keep_info, predictions, size)
+        self._info: BatchInfo | None = None
         self._batches = self._iterator(pipeline)
 
     def _check(self, root: str | Path, method: Method | None, training: bool, size: int) -> None:
@@ -135,7 +138,7 @@ class ImageFolderLoader:
 
         return DALIGenericIterator(
             pipeline,
-            self._outputs,
+            self._outputs.names,
             reader_name=READER,
             auto_reset=True,
             last_batch_policy=LastBatchPolicy.DROP if self._drop_last else LastBatchPolicy.PARTIAL,
@@ -156,8 +159,14 @@ class ImageFolderLoader:
             except RuntimeError as error:
                 name_unreadable(error, self._folder.files)
                 raise
-            images, *targets = (batch[name] for name in self._outputs)
-            yield images, targets[0] if len(targets) == 1 else tuple(targets)
+            self._info = self._outputs.batch_info(batch)
+            yield self._outputs.batch(batch)
+
+    @property
+    def batch_info(self) -> BatchInfo:
+        if self._info is None:
+            raise RuntimeError("there is a batch_info with keep_info=True, and from the first batch on")
+        return self._info
 
 
 def _check_heatmaps(method: Method | None, heatmaps: object, labelled: bool) -> None:
@@ -173,11 +182,21 @@ def _check_heatmaps(method: Method | None, heatmaps: object, labelled: bool) -> 
         raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {type(heatmaps).__name__}")
 
 
-def _guide(method: Method | None, heatmaps: Any, labelled: bool) -> Guide | StoreGuide:
-    if isinstance(heatmaps, HeatmapStore):
-        assert method is not None  # as was checked
-        return StoreGuide(heatmaps, method)
-    return Guide(heatmaps, labelled)
+def _check_mixed_only(method: Method | None, smoothing: float, form: str, keep_info: bool) -> None:
+    if method is None and (smoothing or form != "dense"):
+        raise ValueError(f"smoothing and form are for mixed batches, but method is None; got {smoothing}, {form!r}")
+    if method is None and keep_info:
+        raise ValueError("keep_info is for mixed batches, but method is None")
+
+
+def _runtime(batch_size: int, num_threads: int | None, device_id: int | None, seed: int) -> dict[str, Any]:
+    """What every pipeline takes."""
+    return {
+        "batch_size": batch_size,
+        "num_threads": num_threads or min(os.cpu_count() or 1, 8),
+        "device_id": device_id,
+        "seed": None if seed < 0 else seed,
+    }
 
 
 def dali_type(name: str) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nvidia.dali import fn, pipeline_def
+from nvidia.dali.data_node import DataNode
 
 from dali_ops.folder import ImageFolder
-from dali_ops.guides import Guide, StoreGuide
+from dali_ops.guides import Guide, Samples, StoreGuide
 from dali_ops.mix import mix
 from dali_ops.reading import read, scalar, whole_image
-from dalimix import Method
+from dalimix import Method, MixPlan
 
 NO_HEATMAPS = Guide()
 RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
@@ -25,6 +26,7 @@ def training_pipeline(
     normalise: dict[str, Any],
     options: dict[str, Any],
     guide: Guide | StoreGuide = NO_HEATMAPS,
+    keep_info: bool = False,
 ) -> tuple[Any, ...]:
     """Shuffled after every epoch; random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
@@ -36,14 +38,22 @@ def training_pipeline(
         normalise: mean, std, dtype and output_layout, as of `dali_ops.mix`.
         options: further keywords for `dali_ops.mix`.
         guide: where heatmaps come from, for methods that read them.
+        keep_info: with a method, its plan and what it was made of are outputs, too, in the order of
+            `dali_ops.batch_info.Outputs`.
     """
-    images, labels, heatmaps = guide.samples(folder, size, device)
+    samples = guide.samples(folder, size, device)
     mirror = fn.random.coin_flip()
     if method is None:
-        return fn.crop_mirror_normalize(images, mirror=mirror, **normalise), labels
-    options = {"heatmaps": heatmaps, "mirror": mirror, "device": device, **normalise, **options}
-    mixed, targets = mix(images, labels, method, **options)
-    return (mixed, *targets) if isinstance(targets, tuple) else (mixed, targets)
+        return fn.crop_mirror_normalize(samples.images, mirror=mirror, **normalise), samples.labels
+    options = {"heatmaps": samples.heatmaps, "mirror": mirror, "return_plan": keep_info, "device": device, **options}
+    mixed, targets, *plan = mix(samples.images, samples.labels, method, **normalise, **options)
+    info = _info(samples, *plan) if keep_info else ()
+    return (mixed, *(targets if isinstance(targets, tuple) else (targets,)), *info)
+
+
+def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
+    own = (samples.labels, *plan.arrays())
+    return own if samples.predictions is None else (*own, samples.predictions)
 
 
 @pipeline_def

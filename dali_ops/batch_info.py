@@ -1,0 +1,75 @@
+"""What a mixed batch was made of, for losses that need more than its images and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dalimix import Method, MixPlan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TARGETS = {"dense": ("targets",), "pair": ("labels", "partner_labels", "weights")}
+PLAN = ("partner", "weight", "blend", "box", "shift", "tokens")  # as MixPlan.arrays gives them
+
+
+@dataclass(frozen=True, eq=False)
+class BatchInfo:
+    """What a batch was made of, torch tensors on the device of the batch.
+
+    Attributes:
+        labels: int64 [B], each image's own class, before mixing.
+        plan: how they were mixed, a `dalimix.MixPlan` of tensors.
+        predictions: float32 [B, C], what the model under training said of the unmixed images, for a consistency loss
+            (SMMix, arXiv 2212.12977); None if the heatmaps are not of a `dalimix.heatmaps.SnapshotHeatmap`.
+    """
+
+    labels: Tensor
+    plan: MixPlan
+    predictions: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of the training pipeline by name and in order: images, targets, and then what the info is made of.
+
+    Attributes:
+        method: None: images and class numbers.
+        form: of the targets.
+        info: whether there is one.
+        predictions: whether they are part of it.
+        size: side of the images in pixels.
+    """
+
+    method: Method | None
+    form: str
+    info: bool
+    predictions: bool
+    size: int
+
+    @property
+    def names(self) -> list[str]:
+        """One for each output."""
+        names = ["images", *TARGETS[self.form]]
+        if self.info:
+            names += ["own_labels", *self._plan]
+        return [*names, "predictions"] if self.predictions else names
+
+    @property
+    def _plan(self) -> tuple[str, ...]:
+        assert self.method is not None  # there is no info without one
+        return PLAN[:-1] if self.method.token_grid is None else PLAN
+
+    def batch(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """``(images, targets)`` as a loader yields them."""
+        targets = tuple(outputs[name] for name in TARGETS[self.form])
+        return outputs["images"], targets[0] if len(targets) == 1 else targets
+
+    def batch_info(self, outputs: Mapping[str, Any]) -> BatchInfo | None:
+        """The info of the same batch, if there is one."""
+        if not self.info:
+            return None
+        plan = MixPlan(*(outputs[name] for name in self._plan), size=(self.size, self.size))
+        return BatchInfo(outputs["own_labels"], plan, outputs.get("predictions"))
