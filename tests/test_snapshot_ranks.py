@@ -1,0 +1,17 @@
+"""SnapshotHeatmap in distributed training: two processes, each with a pipeline and a snapshot of its replica."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nvidia.dali")
+pytest.importorskip("torch")
+
+
+def test_each_rank_has_a_snapshot_of_its_own_replica():
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "tests.snapshot_ranks"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
