@@ -5,10 +5,11 @@
 #pragma once
 #include "subnormals.cuh"
 
-// Unsigned integers in the order of the numbers: -0 is 0, and NaN is below all.
+// Unsigned integers in the order of the numbers, NaN below all. Of the two zeros only one comes here: sums begin with
+// 0.
 __device__ unsigned long long ordered(double value) {
   if (value != value) return 0;
-  const unsigned long long bits = value == 0.0 ? 0 : __double_as_longlong(value);
+  const unsigned long long bits = __double_as_longlong(value);
   return bits >> 63 ? ~bits : bits | 1ull << 63;
 }
 

@@ -10,11 +10,11 @@
 constexpr int MAX_CELLS = 64 * 64;  // that of dalimix.methods.smmix
 
 // Pixels along one axis: where `side` cells from `to` are written, and how far from there they are read. Where the grid
-// does not divide the image, some cells are a pixel larger; what is read is kept inside of the image.
+// does not divide the image, some cells are a pixel larger; what is read ends within the image all the same.
 __device__ void place(int to, int from, int side, int n, int g, int* start, int* stop, int* shift) {
   *start = first_pixel(to, n, g);
   *stop = first_pixel(to + side, n, g);
-  *shift = min(first_pixel(from, n, g), n - (*stop - *start)) - *start;
+  *shift = first_pixel(from, n, g) - *start;
 }
 
 // Grid: one block for each image. Tokens may be finer than the heatmap, `finer` of them along an axis of each cell.

@@ -40,11 +40,9 @@ def window_sum(heatmap: list[list[float]], y: int, x: int, side: int) -> float:
 def pixels(
     to: tuple[int, int], source: tuple[int, int], side: int, grid: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Any, Any]:
-    """Box and shift. Where cells differ in size, what is read must still lie inside of the image."""
+    """Box and shift. What is read must lie inside of the image, also where cells differ in size."""
     start = [t * n // g for t, g, n in zip(to, grid, size, strict=True)]
     stop = [(t + side) * n // g for t, g, n in zip(to, grid, size, strict=True)]
     read = [s * n // g for s, g, n in zip(source, grid, size, strict=True)]
-    for axis, n in enumerate(size):
-        while read[axis] + stop[axis] - start[axis] > n:
-            read[axis] -= 1
+    assert all(r + b - a <= n for r, a, b, n in zip(read, start, stop, size, strict=True))
     return (*start, *stop), tuple(r - s for r, s in zip(read, start, strict=True))

@@ -74,6 +74,15 @@ def test_of_equal_windows_the_first_counts(backend: Any) -> None:
     assert highest.tolist() == [[1, 4]] * 3
 
 
+def test_both_zeros_are_equal(backend: Any) -> None:
+    heatmap = np.zeros((1, 3, 4), np.float32)
+    heatmap[0, 0, :2] = -0.0
+    for maps in (heatmap, -heatmap):
+        lowest, highest = regions(backend, maps.repeat(3, axis=0), np.array([1, 2, 1]))
+        assert not lowest.any()
+        assert not highest.any()
+
+
 def test_nan_is_ranked_last_both_ways(backend: Any) -> None:
     """All windows of three of these four rows hold the NaN, but for the last ones."""
     heatmap = np.zeros((1, 4, 4), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,17 @@ import pytest
 import dalimix
 from dalimix import AttentiveCutMix, Draws, Mixup, RandomChoice, SMMix, TokenMix
 from tests import by_hand
-from tests.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, assert_same_plan, check_plan, heatmaps_for
+from tests.cases import (
+    BATCHES,
+    BELOW_ONE,
+    COUPLES,
+    SIZES,
+    assert_same_images,
+    assert_same_plan,
+    check_plan,
+    heatmaps_for,
+)
+from tests.conftest import random_images
 from tests.host import ORDERS, HostKernel
 
 VARIANTS = [
@@ -121,15 +132,24 @@ def test_heatmaps_are_flipped_with_their_images(backend: Any, mirror: list[int],
     assert_same_plan(backend.plan(method, draws, (50, 60), heatmaps, flips), want)
 
 
-@pytest.mark.parametrize("grids", [(14, 7, 7), ((5, 9), (5, 9), 3), (6, 4, 6)], ids=str)
+@pytest.mark.parametrize("grids", [(14, 7, 7), ((5, 9), (5, 9), 3), (6, 4, 6), ((4, 6), 2, 4)], ids=str)
 def test_with_other_methods(backend: Any, grids: tuple[Any, int, int]) -> None:
-    """Tokens of different grids are brought to a common one."""
+    """Tokens of different grids are brought to a common one; some images are moved, some are not."""
     inside = [SMMix(grid=grids[0]), Mixup()]
     inside += [] if isinstance(grids[1], tuple) else [AttentiveCutMix(3, grid=grids[1]), TokenMix(grid=grids[2])]
     method, (rows, columns) = RandomChoice(inside), inside[0].token_grid  # type: ignore[misc]
     draws, heatmaps = dalimix.draw(method, 24, 1), heatmaps_for(method, 24, (rows, columns))
-    got = backend.plan(method, draws, (33, 50), heatmaps)
+    got, images = backend.plan(method, draws, (33, 50), heatmaps), random_images(24, 33, 50)
     assert_same_plan(got, by_hand.plan(method, draws, (33, 50), heatmaps))
+    assert_same_images(backend.compose(images, got), by_hand.compose(images, got))
+
+
+def test_what_is_read_lies_inside_of_the_image() -> None:
+    """The largest window from the last place, and any window from any other, for all small grids and sizes."""
+    for n, g, side in product(range(1, 40), range(2, 15), range(1, 15)):
+        first = np.arange(g + 1) * n // g
+        if side <= g:
+            assert first[g - side] + (first[side:] - first[:-side]).max() <= n
 
 
 def test_a_choice_of_different_grids_that_are_not_square() -> None:

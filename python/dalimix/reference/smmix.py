@@ -35,10 +35,10 @@ def smmix(method: SMMix, draws: Draws, scene: Scene) -> MixPlan:
 def _place(to: np.ndarray, source: np.ndarray, side: np.ndarray, n: int, g: int) -> tuple[np.ndarray, ...]:
     """Int32 [B] pixels along one axis: from where to where is written, and how far from there is read.
 
-    Where the grid does not divide the image, some cells are a pixel larger; what is read is kept inside of the image.
+    Where the grid does not divide the image, some cells are a pixel larger; what is read ends within it all the same.
     """
     start, stop = to * n // g, (to + side) * n // g
-    return start, stop, np.minimum(source * n // g, n - (stop - start)) - start
+    return start, stop, source * n // g - start
 
 
 def _tokens(first: np.ndarray, side: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
