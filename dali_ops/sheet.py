@@ -10,7 +10,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay, mix_overlay
+from dali_ops.sheet_overlays import framed, heat_colors, heat_key, heat_overlay, mix_overlay
 from dali_ops.sheet_page import (
     GAP,
     GIVER,
@@ -51,6 +51,7 @@ class SheetRow:
         label: the soft label in words, as from `label_in_words`.
         shares: what receiver and giver count for in the label, in this order; they need not add up to 1.
         heatmap: float32 [gh, gw], the giver's heatmap; None for a method that reads none.
+        source: (y0, x0, y1, x1), the box of the giver that is pasted elsewhere; None if all keeps its place.
     """
 
     method: str
@@ -61,6 +62,7 @@ class SheetRow:
     label: str
     shares: tuple[float, ...]
     heatmap: np.ndarray | None = None
+    source: tuple[int, ...] | None = None
 
 
 def rows_of_batch(
@@ -97,7 +99,8 @@ def rows_of_batch(
         partner, where = plan.partner[i], _where(plan, i, images.shape[1:3])
         words, shares = label_in_words(targets[i], classes), tuple(plan.weight[i].tolist())
         heatmap = None if heatmaps is None else heatmaps[partner]
-        rows.append(SheetRow(method, images[i], images[partner], mixed[i], where, words, shares, heatmap))
+        source = _source(plan, i)
+        rows.append(SheetRow(method, images[i], images[partner], mixed[i], where, words, shares, heatmap, source))
     return rows
 
 
@@ -158,6 +161,12 @@ def _where(plan: MixPlan, i: int, size: tuple[int, ...]) -> np.ndarray:
     return where
 
 
+def _source(plan: MixPlan, i: int) -> tuple[int, ...] | None:
+    """The box of the giver that sample i shows elsewhere."""
+    moved = plan.blend[i] == 1 and plan.shift[i].any()
+    return tuple((plan.box[i].reshape(2, 2) + plan.shift[i]).ravel().tolist()) if moved else None
+
+
 def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = "") -> None:
     """Write the rows as one PNG, below 2.5 MB for up to some twenty rows.
 
@@ -188,7 +197,7 @@ def _layout(rows: Sequence[SheetRow]) -> Layout:
     """The columns from left to right; that of the heatmaps only if there are any."""
     columns = [
         Column("receives", lambda row: row.receiver, swatch(RECEIVER)),
-        Column("gives", lambda row: row.giver, swatch(GIVER)),
+        Column("gives", _giver, swatch(GIVER)),
         Column("what the teacher sees", _heat, heat_key(), heat_colors()),
         Column("where they mix", lambda row: mix_overlay(row.receiver, row.where)),
         Column("result", lambda row: row.mixed),
@@ -196,6 +205,10 @@ def _layout(rows: Sequence[SheetRow]) -> Layout:
     if all(row.heatmap is None for row in rows):
         columns = [column for column in columns if column.show is not _heat]
     return Layout(tuple(columns))
+
+
+def _giver(row: SheetRow) -> np.ndarray:
+    return row.giver if row.source is None else framed(row.giver, row.source)
 
 
 def _heat(row: SheetRow) -> np.ndarray | None:

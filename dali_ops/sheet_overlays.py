@@ -1,4 +1,4 @@
-"""Colour over grey photographs: where images mix, and what the teacher sees."""
+"""Colour over photographs: where images mix, what is taken from where, and what the teacher sees."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dali_ops.sheet_page import GIVER, rgb
 
 # The black end of the colour map would hide the photograph, its white end looks like paper.
 DARKEST, BRIGHTEST = 0.15, 0.95
+FRAME = 3  # pixels
 FAINTEST, STRONGEST = 0.35, 0.8  # opacity of the coldest and of the hottest place
 
 
@@ -20,6 +21,15 @@ def mix_overlay(receiver: np.ndarray, where: np.ndarray) -> np.ndarray:
     """
     alpha = 0.85 * where[..., None]
     return _rounded((90 + 0.6 * _grey(receiver)) * (1 - alpha) + np.array(rgb(GIVER)) * alpha)
+
+
+def framed(giver: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
+    """Uint8 [H, W, 3]: the giver with a frame in its colour around `box`, (y0, x0, y1, x1)."""
+    top, left, bottom, right = box
+    picture, inner = giver.copy(), slice(FRAME, -FRAME)
+    picture[top:bottom, left:right] = rgb(GIVER)
+    picture[top:bottom, left:right][inner, inner] = giver[top:bottom, left:right][inner, inner]
+    return picture
 
 
 def heat_overlay(giver: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
