@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dalimix import Method
-from dalimix.heatmaps import FeatureHeatmap
+from dalimix.heatmaps import FeatureHeatmap, HeatmapProvider
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 # What the weights were trained with (pixels of 0 … 255). The last features are taken after their activation function:
@@ -58,6 +62,21 @@ def _model() -> Any:
     return model.eval().to(memory_format=torch.channels_last)  # faster, on the CPU by a third
 
 
-def teacher_for(method: Method | None, device: str) -> FeatureHeatmap | None:
-    """A teacher, if there is a method and it reads heatmaps."""
-    return teacher(device) if method is not None and method.reads_heatmaps else None
+def teacher_for(method: Method | None, device: str) -> HeatmapProvider | None:
+    """A teacher, if there is a method and it reads heatmaps; on its grid, if it takes no other."""
+    if method is None or not method.reads_heatmaps:
+        return None
+    return teacher(device) if method.heatmap_grid is None else _OnGrid(teacher(device), method.heatmap_grid)
+
+
+@dataclass(frozen=True)
+class _OnGrid:
+    """Heatmaps of `provider`, interpolated to another grid."""
+
+    provider: HeatmapProvider
+    grid: tuple[int, int]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        from torch.nn.functional import interpolate
+
+        return interpolate(self.provider(images)[:, None], self.grid, mode="bilinear").squeeze(1)
