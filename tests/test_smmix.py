@@ -123,6 +123,13 @@ def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, in
         np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
 
 
+def test_the_twin_pastes_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, images = SMMix(grid=6), random_images(5, 40, 30)
+    plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (40, 30), heatmaps_for(method, 5))
+    monkeypatch.setattr("dalimix.reference.compose.BAND_PIXELS", 5 * 30 * 7)  # bands of 7 rows
+    assert_same_images(dalimix.compose(images, plan), by_hand.compose(images, plan))
+
+
 @pytest.mark.parametrize("mirror", [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]], ids=str)
 @pytest.mark.parametrize("kind", [np.int32, np.uint8, bool], ids=lambda kind: kind.__name__)
 def test_heatmaps_are_flipped_with_their_images(backend: Any, mirror: list[int], kind: type) -> None:
