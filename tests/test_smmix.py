@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from itertools import product
 from typing import Any
 
@@ -126,7 +127,8 @@ def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, in
 def test_the_twin_pastes_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
     method, images = SMMix(grid=6), random_images(5, 40, 30)
     plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (40, 30), heatmaps_for(method, 5))
-    monkeypatch.setattr("dalimix.reference.compose.BAND_PIXELS", 5 * 30 * 7)  # bands of 7 rows
+    module = import_module("dalimix.reference.compose")  # the package has the function of this name
+    monkeypatch.setattr(module, "BAND_PIXELS", 5 * 30 * 7)  # bands of 7 rows
     assert_same_images(dalimix.compose(images, plan), by_hand.compose(images, plan))
 
 
