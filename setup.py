@@ -46,6 +46,7 @@ setup(
         "dalimix.heatmaps",
         "dalimix.methods",
         "dalimix.reference",
+        "dalimix.torch",
         "dalimix.kernels",
         "dali_ops",
     ],

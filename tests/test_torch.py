@@ -60,6 +60,31 @@ def test_pair_form(device):
     assert np.array_equal(weight.cpu().numpy(), plan.weight)
 
 
+@pytest.mark.parametrize("method", [dalimix.CutMix(), dalimix.AttentiveCutMix((3, 20))], ids=lambda m: m.name)
+def test_plan_is_returned(device, method):
+    images, labels = batch(device)
+    heatmaps = torch.rand(6, 7, 7, generator=seeded(1)) if method.reads_heatmaps else None
+    mixer = BatchMixer(method, 6, return_plan=True, generator=seeded())
+    mixed, targets, plan = mixer(images, labels, None if heatmaps is None else heatmaps.to(device))
+    maps = None if heatmaps is None else heatmaps.numpy()
+    expected = dalimix.plan(method, dalimix.draw(method, 6, seeded()), (32, 48), maps)
+    assert {array.device for array in plan.arrays()} == {images.device}
+    for got, array in zip(plan.arrays(), expected.arrays(), strict=True):
+        assert str(got.dtype) == f"torch.{array.dtype}"
+        assert np.array_equal(got.cpu().numpy(), array)
+    assert (plan.tokens is None) == (heatmaps is None)
+    assert plan.size == (32, 48)
+    assert np.array_equal(mixed.cpu().numpy(), dalimix.compose(images.cpu().numpy(), expected, layout="CHW"))
+    assert np.array_equal(targets.cpu().numpy(), dalimix.soft_labels(np.arange(6), expected, 6))
+
+
+def test_plan_is_returned_with_pairs():
+    images, labels = batch()
+    _, (own, _, weight), plan = BatchMixer(dalimix.CutMix(), form="pair", return_plan=True)(images, labels)
+    assert torch.equal(own, labels)
+    assert torch.equal(weight, plan.weight)
+
+
 def test_hwc_layout_and_successive_batches_differ():
     images, labels = torch.from_numpy(random_images(6, 32, 48)), torch.arange(6)
     mixer = BatchMixer(dalimix.CutMix(), 6, layout="HWC", output_layout="CHW", generator=seeded())

@@ -13,6 +13,7 @@ import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
 from dalimix.methods import Method
+from dalimix.mix_plan import MixPlan
 
 DTYPES = (torch.uint8, torch.float16, torch.float32)
 
@@ -28,6 +29,7 @@ class BatchMixer:
         num_classes: C; needed for integer labels in the dense form.
         mean, std, dtype, layout, output_layout, smoothing, form: as of `dalimix.compose` and `dalimix.soft_labels`;
             dtype is a torch dtype, and layout is ``"CHW"`` unless given.
+        return_plan: return the plan, too.
         generator: `torch.Generator` for the random numbers, best one on the CPU, since one on a GPU has to be waited
             for; None: torch's default one.
 
@@ -48,12 +50,13 @@ class BatchMixer:
         output_layout: str | None = None,
         smoothing: float = 0.0,
         form: Literal["dense", "pair"] = "dense",
+        return_plan: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         checks.method(method)
         checks.layout(layout)
         checks.form(form, smoothing)
-        self.method, self.num_classes = method, num_classes
+        self.method, self.num_classes, self.return_plan = method, num_classes, return_plan
         self._pixels: dict[str, Any] = {"mean": mean, "std": std, "layout": layout, "output_layout": output_layout}
         self._pixels["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
         self._labels: dict[str, Any] = {"num_classes": num_classes, "smoothing": smoothing, "form": form}
@@ -69,8 +72,9 @@ class BatchMixer:
             heatmaps: floating [B, h, w], for methods that read them, as from a provider of `dalimix.heatmaps`.
 
         Returns:
-            ``(images, targets)`` on the same device; targets are float32 [B, C], or in the pair form
-            ``(labels, labels of the partners, float32 [B, 2] weights)``.
+            ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, on the same device. Targets are
+            float32 [B, C], or in the pair form ``(labels, labels of the partners, float32 [B, 2] weights)``. The plan
+            is a `dalimix.MixPlan` of tensors.
         """
         if not isinstance(images, torch.Tensor) or images.dtype not in DTYPES:
             kind = images.dtype if isinstance(images, torch.Tensor) else type(images)
@@ -85,11 +89,16 @@ class BatchMixer:
             plan = dalimix.plan(self.method, drawn, tuple(images.shape[1:][self._size]), maps)
             mixed = dalimix.compose(_array(images), plan, **self._pixels)
             targets = dalimix.soft_labels(_array(labels), plan, **self._labels)
-            return torch.from_dlpack(mixed), _tensors(targets)
+            outputs = torch.from_dlpack(mixed), _tensors(targets)
+            return (*outputs, _plan_of_tensors(plan)) if self.return_plan else outputs
 
 
 def _tensors(targets: Any) -> Any:
     return tuple(map(torch.from_dlpack, targets)) if isinstance(targets, tuple) else torch.from_dlpack(targets)
+
+
+def _plan_of_tensors(plan: MixPlan) -> MixPlan:
+    return MixPlan(*map(torch.from_dlpack, plan.arrays()), size=plan.size)
 
 
 def _array(tensor: torch.Tensor) -> Any:
