@@ -110,3 +110,53 @@ class Vit(nn.Module):
 def vit(kind="fused", prefix=1):
     torch.manual_seed(0)
     return Vit(*(Block(sharp(KINDS[kind]())) for _ in range(3)), prefix=prefix)
+
+
+class Timm(nn.Module):
+    """As timm writes its vision transformers: class token and registers, pooling by name, norm before or behind it."""
+
+    def __init__(self, global_pool="token", registers=0, classes=5):
+        super().__init__()
+        self.global_pool, self.prefix = global_pool, 1 + registers
+        mean = global_pool == "avg"
+        self.patch_embed, self.cls_token = nn.Conv2d(3, DIM, PATCH, PATCH), nn.Parameter(torch.randn(1, 1, DIM))
+        self.reg_token = nn.Parameter(torch.randn(1, registers, DIM))
+        self.pos_embed = nn.Parameter(torch.randn(1, (SIDE // PATCH) ** 2, DIM))
+        self.blocks = nn.Sequential(*(Block(sharp(Qkv())) for _ in range(2)))
+        self.norm = nn.Identity() if mean else nn.LayerNorm(DIM)
+        self.fc_norm = nn.LayerNorm(DIM) if mean else nn.Identity()
+        self.head_drop, self.head = nn.Dropout(0.0), nn.Linear(DIM, classes)
+
+    def forward_features(self, images):
+        tokens = self.patch_embed(images).flatten(2).transpose(1, 2) + self.pos_embed
+        before = [token.expand(len(images), -1, -1) for token in (self.cls_token, self.reg_token)]
+        return self.norm(self.blocks(torch.cat([*before, tokens], 1)))
+
+    def forward_head(self, tokens):
+        pooled = tokens[:, 0] if self.global_pool == "token" else tokens[:, self.prefix :].mean(1)
+        return self.head(self.head_drop(self.fc_norm(pooled)))
+
+    def forward(self, images):
+        return self.forward_head(self.forward_features(images))
+
+
+class Small(nn.Module):
+    """Of torch's own blocks, as in examples/: patches, their places, a `TransformerEncoder`, a head on the mean."""
+
+    def __init__(self, classes=5, side=SIDE, patch=4, width=DIM, depth=2, batch_first=True):
+        super().__init__()
+        self.patches, self.batch_first = nn.Conv2d(3, width, patch, patch), batch_first
+        self.places = nn.Parameter(torch.randn((side // patch) ** 2, width))
+        layer = nn.TransformerEncoderLayer(
+            width, 2, 2 * width, dropout=0, activation="gelu", batch_first=batch_first, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, depth, nn.LayerNorm(width), enable_nested_tensor=False)
+        self.head = nn.Linear(width, classes)
+        sharp(self.layers.layers)
+
+    def tokens(self, images):
+        tokens = self.patches(images).flatten(2).mT + self.places
+        return self.layers(tokens) if self.batch_first else self.layers(tokens.transpose(0, 1)).transpose(0, 1)
+
+    def forward(self, images):
+        return self.head(self.tokens(images).mean(1))
