@@ -1,0 +1,152 @@
+"""The loss of SMMix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div
+
+from dalimix import checks
+from dalimix.mix_plan import MixPlan
+
+
+@dataclass(frozen=True, eq=False)
+class SMMixBatch:
+    """A mixed batch, and what `SMMixLoss` has to know of it. All tensors lie on one device.
+
+    `SMMixStep` makes it. So can you, of what a pipeline with ``return_plan=True`` gives, or a loader that keeps it:
+    ``SMMixBatch(images, targets, **vars(loader.batch_info))``.
+
+    Attributes:
+        images: mixed, [B, channels, H, W].
+        targets: floating [B, C], the mixed labels, smoothed already if they are to be.
+        labels: of the unmixed images, integer [B] or [B, 1], or floating [B, C].
+        plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read.
+        predictions: floating [B, C], the model's logits of the unmixed images; None: the mixed ones are not compared
+            with them.
+    """
+
+    images: Tensor
+    targets: Tensor
+    labels: Tensor
+    plan: MixPlan
+    predictions: Tensor | None = None
+
+
+class SMMixLosses(NamedTuple):
+    """The loss and its parts, scalars; float32, or float64 where the logits are."""
+
+    total: Tensor
+    classification: Tensor
+    tokens: Tensor
+    consistency: Tensor
+
+
+class SMMixLoss(nn.Module):
+    """``SMMixLoss()(classifier(batch.images, batch.plan.tokens), batch).total.backward()``.
+
+    Chen et al., "SMMix: Self-Motivated Image Mixing for Vision Transformers", arXiv 2212.12977. The total is the sum of
+
+    * classification: cross-entropy of the logits with the mixed targets;
+    * tokens: ½ · (cross-entropy of the tokens of image i with label i + that of the tokens of j with label j);
+    * consistency: Kullback-Leibler divergence of the softmax of the logits from that of weight₀·pᵢ + weight₁·pⱼ, p
+      the logits of the unmixed images. No gradient flows into these.
+
+    Each is a mean over the batch. What the paper leaves open: an image in which no token of its partner shows, because
+    it is not mixed or, within a RandomChoice, mixed by Mixup or CutMix, counts 0 in tokens and consistency; where no
+    token of image i is left, its cross-entropy counts 0. Such images still count in the size of the batch.
+
+    Args:
+        smoothing: label smoothing s in [0, 1] of the labels of tokens, (1 − s)·y + s / C: the one of the mixed targets.
+
+    Raises:
+        ValueError: smoothing is outside [0, 1].
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        checks.form("dense", smoothing)
+        self.smoothing = smoothing
+
+    def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: SMMixBatch) -> SMMixLosses:
+        """The losses of one batch, in float32 at least, also under autocast.
+
+        Args:
+            outputs: ``(logits, target_logits, source_logits)``, floating [B, C] each, as from a `TokenClassifier`.
+            batch: what was mixed.
+
+        Raises:
+            TypeError, ValueError: outputs or batch are not as described.
+        """
+        logits, *of_groups = _checked(outputs, batch)
+        exact = torch.promote_types(logits.dtype, torch.float32)
+        logits, of_target, of_source = (given.to(exact) for given in (logits, *of_groups))
+        classification = cross_entropy(logits, batch.targets.to(exact))
+        tokens = self._tokens(of_target, of_source, batch)
+        consistency = _consistency(logits, batch)
+        return SMMixLosses(classification + tokens + consistency, classification, tokens, consistency)
+
+    def _tokens(self, of_target: Tensor, of_source: Tensor, batch: SMMixBatch) -> Tensor:
+        source = batch.plan.source_mask.flatten(1)
+        labels = batch.labels.to(of_target.dtype) if batch.labels.is_floating_point() else batch.labels.long().flatten()
+        target_part = self._cross_entropies(of_target, labels).where(source.any(1) & ~source.all(1), 0)
+        source_part = self._cross_entropies(of_source, labels[batch.plan.partner.long()]).where(source.any(1), 0)
+        return (target_part + source_part).mean() / 2
+
+    def _cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
+
+
+def _consistency(logits: Tensor, batch: SMMixBatch) -> Tensor:
+    if batch.predictions is None:
+        return logits.new_zeros(())
+    own, weight = batch.predictions.detach().to(logits.dtype), batch.plan.weight.to(logits.dtype)
+    mixed = weight[:, :1] * own + weight[:, 1:] * own[batch.plan.partner.long()]
+    divergences = kl_div(logits.log_softmax(1), mixed.softmax(1), reduction="none").sum(1)
+    return divergences.where(batch.plan.source_mask.flatten(1).any(1), 0).mean()
+
+
+def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """The three outputs. A wrong shape would often be broadcast, and give a number all the same."""
+    if not isinstance(outputs, (tuple, list)) or len(outputs) != 3:
+        got = f"{len(outputs)} of them" if isinstance(outputs, (tuple, list)) else type(outputs).__name__
+        raise TypeError(f"outputs must be (logits, target_logits, source_logits) of a TokenClassifier, got {got}")
+    if not isinstance(batch, SMMixBatch):
+        raise TypeError(f"batch must be an SMMixBatch, got {type(batch).__name__}")
+    size, classes = shape = _matrix("logits", outputs[0])
+    floating = {"target_logits": outputs[1], "source_logits": outputs[2], "batch.targets": batch.targets}
+    if batch.predictions is not None:
+        floating["batch.predictions"] = batch.predictions
+    for name, given in floating.items():
+        if _matrix(name, given) != shape:
+            raise ValueError(f"{name} must be {[*shape]} as the logits are, got {[*given.shape]}")
+    _check_labels(batch.labels, size, classes)
+    _check_plan(batch.plan, size)
+    return outputs[0], outputs[1], outputs[2]
+
+
+def _matrix(name: str, given: Any) -> tuple[int, int]:
+    """Its shape."""
+    if not isinstance(given, Tensor) or not given.is_floating_point():
+        got = given.dtype if isinstance(given, Tensor) else type(given).__name__
+        raise TypeError(f"{name} must be a floating tensor [B, classes], got {got}")
+    if given.ndim != 2:
+        raise ValueError(f"{name} must be [B, classes], got {[*given.shape]}")
+    return given.shape[0], given.shape[1]
+
+
+def _check_labels(labels: Any, size: int, classes: int) -> None:
+    kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+    shapes = [(size, classes)] if getattr(kind, "is_floating_point", False) else [(size,), (size, 1)]
+    if not isinstance(labels, Tensor) or kind == torch.bool or tuple(labels.shape) not in shapes:
+        got = f"{kind} {[*labels.shape]}" if isinstance(labels, Tensor) else kind
+        raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {got}")
+
+
+def _check_plan(plan: MixPlan, size: int) -> None:
+    """`source_mask` refuses a plan without tokens."""
+    for name, given in (("tokens", plan.source_mask), ("partner", plan.partner), ("weight", plan.weight)):
+        checks.batch(f"plan.{name}", given, size)
