@@ -2,6 +2,7 @@
 
 from dalimix.torch.batch_mixer import BatchMixer
 from dalimix.torch.smmix_loss import SMMixBatch, SMMixLoss, SMMixLosses
+from dalimix.torch.smmix_step import SMMixStep
 from dalimix.torch.token_classifier import TokenClassifier
 
-__all__ = ["BatchMixer", "SMMixBatch", "SMMixLoss", "SMMixLosses", "TokenClassifier"]
+__all__ = ["BatchMixer", "SMMixBatch", "SMMixLoss", "SMMixLosses", "SMMixStep", "TokenClassifier"]

@@ -1,0 +1,84 @@
+"""SMMix as the paper trains with it: mixed by what the model under training looks at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dalimix.heatmaps.base import ModelHeatmap
+from dalimix.heatmaps.hooks import first_tensor
+from dalimix.methods import Method, SMMix
+from dalimix.torch.batch_mixer import BatchMixer
+from dalimix.torch.smmix_loss import SMMixBatch
+
+
+class SMMixStep:
+    """``batch = step(images, labels)``: one run of the model tells where to mix, and how it classifies unmixed images.
+
+    Chen et al., "SMMix: Self-Motivated Image Mixing for Vision Transformers", arXiv 2212.12977. The model under
+    training runs once without a gradient and in eval mode; its attention is the heatmaps, and with its logits
+    `SMMixLoss` compares those of the mixed images. A step of the training is then::
+
+        provider = AttentionHeatmap(model, "blocks.11.attn")  # no mean, no std: the images come normalised
+        step, loss = SMMixStep(provider, 1000, smoothing=0.1), SMMixLoss(smoothing=0.1)
+        classifier = TokenClassifier.of_timm(model)
+
+        batch = step(images, labels)
+        loss(classifier(batch.images, batch.plan.tokens), batch).total.backward()
+
+    The provider gets the bare model; ``DistributedDataParallel`` and ``torch.compile`` wrap the `TokenClassifier`
+    around it: both runs read the same weights, but the one without a gradient neither waits for other processes nor is
+    compiled. Every process needs random numbers of its own: another seed, or another `generator`. Under autocast, both
+    runs are in its precision; the images are mixed as they come.
+
+    Args:
+        provider: an `dalimix.heatmaps.AttentionHeatmap`, or another provider that runs the model.
+        num_classes: C.
+        method: what mixes by heatmaps on a grid of tokens: `dalimix.SMMix`, whose grid must be that of the model's
+            tokens, or a `dalimix.RandomChoice` with it; None: ``SMMix()``.
+        smoothing: label smoothing in [0, 1] of the targets.
+        generator: as of `BatchMixer`.
+
+    Raises:
+        TypeError: `provider` runs no model; `method` is none, or one without tokens or heatmaps.
+        ValueError: smoothing is outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        provider: ModelHeatmap,
+        num_classes: int,
+        method: Method | None = None,
+        *,
+        smoothing: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        method = SMMix() if method is None else method
+        if not isinstance(provider, ModelHeatmap):
+            raise TypeError(f"provider must be one that runs a model, such as AttentionHeatmap, got {type(provider)}")
+        self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing, generator=generator)
+        if method.token_grid is None or not method.reads_heatmaps:
+            raise TypeError(f"method must paste tokens by heatmaps, such as dalimix.SMMix(), got {method!r}")
+        self.provider, self.method, self.num_classes = provider, method, num_classes
+
+    def __call__(self, images: Tensor, labels: Tensor) -> SMMixBatch:
+        """Mix one batch.
+
+        Args:
+            images: float32 or float16 [B, channels, H, W], normalised as the model wants them. Not modified.
+            labels: on the same device; integer [B] or [B, 1], or floating [B, C].
+
+        Raises:
+            TypeError, ValueError: as of the provider and of `BatchMixer`; the model's output is no logits
+                [B, num_classes]; the heatmaps are of another grid than the method's.
+        """
+        heatmaps, output = self.provider.observe(images)
+        predictions = first_tensor(output)
+        self._check(predictions, len(images))
+        mixed, targets, plan = self._mixer(images, labels, heatmaps)
+        return SMMixBatch(mixed, targets, labels, plan, predictions)
+
+    def _check(self, logits: object, size: int) -> None:
+        shape = [*logits.shape] if isinstance(logits, Tensor) else type(logits).__name__
+        if shape != [size, self.num_classes]:
+            raise ValueError(f"the model must give logits [{size}, {self.num_classes}], got {shape}")
