@@ -203,6 +203,10 @@ def test_two_processes_have_the_mean_gradient(tmp_path):
     assert not all(torch.allclose(one, two) for one, two in zip(own, other, strict=True))
 
 
+class Blind(AttentiveCutMix):
+    reads_heatmaps = needs_heatmaps = False
+
+
 def test_bad_arguments():
     provider = AttentionHeatmap(small(), LAYER)
     with pytest.raises(TypeError, match="provider must be one that runs a model, .*, got <class 'function'>"):
@@ -211,6 +215,8 @@ def test_bad_arguments():
         SMMixStep(provider, C, CutMix())
     with pytest.raises(TypeError, match="method must paste tokens by heatmaps"):
         SMMixStep(provider, C, RandomChoice())
+    with pytest.raises(TypeError, match="method must paste tokens by heatmaps"):
+        SMMixStep(provider, C, Blind())
     with pytest.raises(TypeError, match="method must be an instance of a mixing method"):
         SMMixStep(provider, C, SMMix)
     with pytest.raises(ValueError, match="smoothing must be in"):
