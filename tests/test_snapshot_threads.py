@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from dalimix.heatmaps import ClassActivationHeatmap, SnapshotHeatmap
+from dalimix.heatmaps.frozen_copy import FrozenCopy
 from tests.versions import IMAGES, Versions, a_snapshot, version
 
 
@@ -165,3 +166,49 @@ def test_a_reader_that_was_late_to_lock_runs_a_whole_newer_model(monkeypatch):
     monkeypatch.setattr(picked, "lock", Late(picked.lock))
     assert version(snapshot) == 2
     assert version(snapshot) == 2
+
+
+def test_a_forward_pass_does_not_wait_for_a_refresh(monkeypatch):
+    """The copy that is written is the one that nobody is about to run."""
+    model = Versions(pause=0)
+    snapshot, inside, gate = a_snapshot(model), threading.Event(), threading.Event()
+    load = FrozenCopy.load
+
+    def slowly(copy, model):
+        inside.set()
+        assert gate.wait(30)
+        load(copy, model)
+
+    monkeypatch.setattr(FrozenCopy, "load", slowly)
+    model.train_to(1)
+    with ThreadPoolExecutor(2) as pool:
+        refreshing = pool.submit(snapshot.refresh)
+        assert inside.wait(30)
+        try:
+            assert pool.submit(version, snapshot).result(10) == 0
+        finally:
+            gate.set()
+        refreshing.result(30)
+    assert version(snapshot) == 1
+
+
+def test_a_copy_is_the_current_one_before_its_lock_is_released(monkeypatch):
+    """Else a reader that was late to lock could run it, and then an older one."""
+    snapshot, told = a_snapshot(), []
+
+    class Spy:
+        def __init__(self, copy):
+            self.copy, self.lock = copy, copy.lock
+            monkeypatch.setattr(copy, "lock", self)
+
+        def acquire(self, blocking=True):
+            return self.lock.acquire(blocking)
+
+        def release(self):
+            told.append(snapshot._current is self.copy)
+            self.lock.release()
+
+    spies = [Spy(snapshot._current), Spy(snapshot._other)]
+    for _ in spies * 2:
+        snapshot.refresh()
+    assert told == [True] * 4
