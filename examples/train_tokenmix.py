@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
+from small_vit import SmallViT, accuracy, optimizer_and_schedule
+from torch.nn.functional import cross_entropy
 
 from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
@@ -21,7 +22,7 @@ from dali_ops.teacher import teacher
 from dalimix import Mixup, RandomChoice, TokenMix
 from dalimix.heatmaps import HeatmapStore
 
-SIZE, PATCH = 224, 16  # pixels: 14 × 14 tokens, the grid of TokenMix()
+SIZE = 224  # pixels: 14 × 14 tokens of 16 pixels, the grid of TokenMix()
 
 # Mixup or TokenMix, drawn for every batch, and within a batch one λ or one mask for all; image i meets image B - 1 - i.
 # This is how DeiT's recipe (timm's Mixup) and the code of TokenMix do it.
@@ -54,55 +55,21 @@ def heatmaps_of(root, device, batch_size):
     return build_store(folder, provider, path, grid=7, model="dali_ops.teacher", **options)
 
 
-class SmallViT(nn.Module):
-    """Patches, their places, a few layers of attention, and the mean of the tokens."""
-
-    def __init__(self, classes, width=128, depth=4, heads=4):
-        super().__init__()
-        self.patches = nn.Conv2d(3, width, PATCH, PATCH)
-        self.places = nn.Parameter(0.02 * torch.randn((SIZE // PATCH) ** 2, width))
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.layers = nn.TransformerEncoder(layer, depth, nn.LayerNorm(width), enable_nested_tensor=False)
-        self.head = nn.Linear(width, classes)
-
-    def forward(self, images):
-        tokens = self.patches(images).flatten(2).mT + self.places
-        return self.head(self.layers(tokens).mean(1))
-
-
-def warm_up_then_cosine(optimizer, steps):
-    """A tenth of the steps up to the full rate, the others down to nothing."""
-    warm = max(1, steps // 10)
-    rise = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=warm)
-    fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps - warm))
-    return torch.optim.lr_scheduler.SequentialLR(optimizer, [rise, fall], [warm])
-
-
 def train(model, loader, epochs, lr):
     """Yields the mean loss of every epoch."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.05)
-    schedule = warm_up_then_cosine(optimizer, epochs * len(loader))
+    optimizer, schedule = optimizer_and_schedule(model, lr, epochs * len(loader))
     for _ in range(epochs):
         yield sum(step(model, optimizer, schedule, *batch) for batch in loader) / len(loader)
 
 
 def step(model, optimizer, schedule, images, targets):
     """Loss of one batch. TokenMix's targets need not add up to 1: cross_entropy weighs with them, which is right."""
-    loss = nn.functional.cross_entropy(model.train()(images), targets)
+    loss = cross_entropy(model.train()(images), targets)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     schedule.step()
     return loss.item()
-
-
-@torch.no_grad()
-def accuracy(model, loader):
-    model.eval()
-    hits = [(model(images).argmax(1) == labels).float() for images, labels in loader]
-    return torch.cat(hits).mean().item()
 
 
 def main():
@@ -115,7 +82,7 @@ def main():
     mixed = ImageFolderLoader(root, RECIPE, heatmaps=store, smoothing=0.1, **shared)
     plain = ImageFolderLoader(root, training=False, drop_last=False, **shared)
 
-    model = SmallViT(len(mixed.classes)).to({"cpu": "cpu", "gpu": "cuda"}[device])
+    model = SmallViT(len(mixed.classes), SIZE).to({"cpu": "cpu", "gpu": "cuda"}[device])
     print(f"{len(mixed.classes)} classes, {len(mixed)} steps an epoch, on the {device}; heatmaps in {store.path}")
     for epoch, loss in enumerate(train(model, mixed, options.epochs, options.lr), 1):
         print(f"epoch {epoch:3}: loss {loss:.3f}")

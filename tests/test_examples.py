@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,15 @@ def run(name, *arguments):
     done = subprocess.run([sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def load(name, monkeypatch):
+    """An example as a fresh module, which a test may change."""
+    monkeypatch.syspath_prepend(EXAMPLES)  # for what stands beside it, as when it is run
+    spec = spec_from_file_location(name.removesuffix(".py"), EXAMPLES / name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_embed_in_pipeline(tmp_path):

@@ -110,6 +110,20 @@ def test_every_image_of_a_random_choice_counts_as_it_is_mixed():
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_the_model_runs_only_where_it_is_needed(per):
+    """By a choice for every batch, Mixup takes half of them; with one for every image, hardly any whole batch."""
+    inside = [Mixup(), RandomChoice([CutMix(), FLIP], per=per)]
+    step, ran = stepping(small(), RandomChoice(inside, p=[0.25, 0.75], per=per)), []
+    observe = step.provider.observe
+    step.provider.observe = lambda images: ran.append(True) or observe(images)
+    mixed = [step(*data()) for _ in range(40)]
+    by_model = [batch.predictions is not None for batch in mixed]
+    assert sum(by_model) == len(ran)
+    assert all(ran or not batch.plan.tokens.any() for ran, batch in zip(by_model, mixed, strict=True))
+    assert 5 < sum(by_model) < 25 if per == "batch" else sum(by_model) > 30
+
+
 def test_soft_labels_and_columns_of_labels():
     images, labels = data()
     hard = nn.functional.one_hot(labels, C).float()

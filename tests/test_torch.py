@@ -51,6 +51,14 @@ def test_heatmaps(device, dtype):
     assert np.array_equal(targets.cpu().numpy(), dalimix.soft_labels(np.arange(6), plan, 6))
 
 
+def test_draws_can_be_given(device):
+    images, labels = batch(device)
+    mixer, draws = BatchMixer(dalimix.CutMix(), 6), dalimix.draw(dalimix.CutMix(), 6, 1)
+    first, second, other = (mixer(images, labels, draws=given) for given in (draws, draws, None))
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[0], other[0])
+
+
 def test_pair_form(device):
     images, labels = batch(device)
     _, (own, other, weight) = BatchMixer(dalimix.CutMix(), form="pair", generator=seeded())(images, labels)

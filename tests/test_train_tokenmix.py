@@ -2,45 +2,31 @@
 
 import gc
 import re
-from importlib.util import module_from_spec, spec_from_file_location
 
 import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
 
 from dali_ops import ImageFolderLoader
 from dali_ops.photos import make_photo_folder
 from dalimix import TokenMix
 from dalimix.heatmaps import HeatmapStore
+from tests.coloured import COLOURS, coloured_folder
 from tests.marked import marked_folder
-from tests.test_examples import EXAMPLES, run
+from tests.test_examples import load, run
 from tests.test_model_heatmaps import _used
-
-COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
 
 
 @pytest.fixture
-def example():
-    """A fresh module each time, so that a test may change it."""
-    spec = spec_from_file_location("train_tokenmix", EXAMPLES / "train_tokenmix.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def example(monkeypatch):
+    return load("train_tokenmix.py", monkeypatch)
 
 
 @pytest.fixture
 def root(tmp_path):
-    """Eight noisy images of each of three colours, which name the class."""
-    rng = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for k in range(8):
-            pixels = np.clip(rng.normal(colour, 40, (48, 48, 3)), 0, 255).astype(np.uint8)
-            image.fromarray(pixels).save(tmp_path / "images" / name / f"{k}.png")
-    return tmp_path / "images"
+    return coloured_folder(tmp_path / "images")
 
 
 class Brightness:
@@ -68,7 +54,7 @@ def test_loss_falls(example, teacher, root, monkeypatch):
     store = example.heatmaps_of(root, "cpu", 8)
     options = {"size": example.SIZE, "device": "cpu", "seed": 0, "smoothing": 0.1}
     loader = ImageFolderLoader(root, example.RECIPE, 8, heatmaps=store, **options)
-    model = example.SmallViT(len(COLOURS), width=32, depth=1)
+    model = example.SmallViT(len(COLOURS), example.SIZE, width=32, depth=1)
     losses = list(example.train(model, loader, 10, lr=0.001))
     assert np.mean(losses[-4:]) < losses[0] - 0.3, losses
 

@@ -26,7 +26,7 @@ assert dalimix.__file__.startswith({folder!r}), dalimix.__file__
 import dalimix.heatmaps
 for make in dalimix.METHODS.values():
     method = make()
-    heatmaps = np.ones((5, 6, 6)) if method.reads_heatmaps else None
+    heatmaps = np.ones((5, *(method.heatmap_grid or (6, 6)))) if method.reads_heatmaps else None
     plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (8, 8), heatmaps)
     images = dalimix.compose(np.ones((5, 8, 8, 3), np.uint8), plan, mean=1, std=2, dtype="float16", output_layout="CHW")
     assert images.shape == (5, 3, 8, 8) and not images.any()

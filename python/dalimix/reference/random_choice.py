@@ -18,16 +18,20 @@ def random_choice(method: RandomChoice, draws: Draws, scene: Scene) -> MixPlan:
     """Take each image's row from the plan of the method that is chosen for it."""
     members = zip(method.members, draws.members, strict=True)
     plans = [getattr(reference, member.name)(member, drawn, scene) for member, drawn in members]
-    row = couples(method, draws.partner).row
-    u = draws.uniform[row].astype(np.float64)
-    chosen = np.searchsorted(np.array(method.cumulative[:-1]), u[:, 0], side="right")
+    row, chosen = couples(method, draws.partner).row, chosen_members(method, draws)
     plan = unmixed(len(row), method.token_grid)
     plans = [_on_grid(member, method.token_grid) for member in plans]
     for target, *sources in zip(plan.arrays(), *(p.arrays() for p in plans), strict=True):
         rows = np.stack(sources)[chosen, np.arange(len(row))]
-        mixed = (u[:, 1] < method.prob).reshape(-1, *[1] * (rows.ndim - 1))
+        mixed = (draws.uniform[row, 1].astype(np.float64) < method.prob).reshape(-1, *[1] * (rows.ndim - 1))
         np.copyto(target, rows, where=mixed)
     return plan
+
+
+def chosen_members(method: RandomChoice, draws: Draws) -> np.ndarray:
+    """Int64 [B]: which of the methods inside is chosen for each image."""
+    u = draws.uniform[couples(method, draws.partner).row, 0].astype(np.float64)
+    return np.searchsorted(np.array(method.cumulative[:-1]), u, side="right")
 
 
 def _on_grid(plan: MixPlan, grid: tuple[int, int] | None) -> MixPlan:

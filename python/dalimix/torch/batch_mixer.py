@@ -63,13 +63,20 @@ class BatchMixer:
         self._size = slice(layout.index("H"), layout.index("W") + 1)
         self.generator = generator or torch.default_generator
 
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor, heatmaps: torch.Tensor | None = None) -> Any:
+    def __call__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        heatmaps: torch.Tensor | None = None,
+        draws: Draws | None = None,
+    ) -> Any:
         """Mix one batch.
 
         Args:
             images: uint8, float16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]. Not modified.
             labels: on the same device; integer [B], or floating [B, C].
             heatmaps: floating [B, h, w], for methods that read them, as from a provider of `dalimix.heatmaps`.
+            draws: the random numbers, as from `dalimix.draw`; None: new ones.
 
         Returns:
             ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, on the same device. Targets are
@@ -82,7 +89,7 @@ class BatchMixer:
         if heatmaps is not None and not isinstance(heatmaps, torch.Tensor):
             kind = type(heatmaps).__name__
             raise TypeError(f"heatmaps must be a tensor [B, h, w], such as provider(images), got {kind}")
-        draws = dalimix.draw(self.method, len(images), self.generator)
+        draws = draws or dalimix.draw(self.method, len(images), self.generator)
         with _stream_of(images):
             drawn = _put(draws, images.device)
             maps = None if heatmaps is None else _array(heatmaps.float())

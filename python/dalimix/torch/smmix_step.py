@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dalimix.draws import Draws, draw
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
-from dalimix.methods import Method, SMMix
+from dalimix.methods import Method, RandomChoice, SMMix
+from dalimix.reference.random_choice import chosen_members
 from dalimix.torch.batch_mixer import BatchMixer
 from dalimix.torch.smmix_loss import SMMixBatch
 
@@ -35,7 +37,8 @@ class SMMixStep:
         provider: an `dalimix.heatmaps.AttentionHeatmap`, or another provider that runs the model.
         num_classes: C.
         method: what mixes by heatmaps on a grid of tokens: `dalimix.SMMix`, whose grid must be that of the model's
-            tokens, or a `dalimix.RandomChoice` with it; None: ``SMMix()``.
+            tokens, or a `dalimix.RandomChoice` with it; None: ``SMMix()``. Where Mixup or CutMix is chosen for the
+            whole batch, the model does not run, and the batch has no predictions.
         smoothing: label smoothing in [0, 1] of the targets.
         generator: as of `BatchMixer`.
 
@@ -72,13 +75,32 @@ class SMMixStep:
             TypeError, ValueError: as of the provider and of `BatchMixer`; the model's output is no logits
                 [B, num_classes]; the heatmaps are of another grid than the method's.
         """
+        draws = draw(self.method, len(images), self._mixer.generator)
+        heatmaps, predictions = self._look(images) if _is_guided(self.method, draws) else self._nothing(images)
+        mixed, targets, plan = self._mixer(images, labels, heatmaps, draws)
+        return SMMixBatch(mixed, targets, labels, plan, predictions)
+
+    def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The run of the model: heatmaps and logits."""
         heatmaps, output = self.provider.observe(images)
         predictions = first_tensor(output)
         self._check(predictions, len(images))
-        mixed, targets, plan = self._mixer(images, labels, heatmaps)
-        return SMMixBatch(mixed, targets, labels, plan, predictions)
+        return heatmaps, predictions
+
+    def _nothing(self, images: Tensor) -> tuple[Tensor, None]:
+        """Heatmaps that nobody is going to read."""
+        assert self.method.token_grid is not None
+        return torch.zeros(len(images), *self.method.token_grid, device=images.device), None
 
     def _check(self, logits: object, size: int) -> None:
         shape = [*logits.shape] if isinstance(logits, Tensor) else type(logits).__name__
         if shape != [size, self.num_classes]:
             raise ValueError(f"the model must give logits [{size}, {self.num_classes}], got {shape}")
+
+
+def _is_guided(method: Method, draws: Draws) -> bool:
+    """Whether any image of a batch is mixed by heatmaps; of a RandomChoice, Mixup may have been chosen for all."""
+    if not isinstance(method, RandomChoice):
+        return method.reads_heatmaps
+    chosen = set(chosen_members(method, draws).tolist())
+    return any(_is_guided(method.members[k], draws.members[k]) for k in chosen)
