@@ -18,7 +18,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from itertools import chain
@@ -29,7 +28,7 @@ import numpy as np
 import torch
 from attention_way import EachImage, WholeBatch, heatmaps_each, on_host, one_thread, tensor
 from bench_compose import MEAN, STD, each, normalised, pictures
-from harness import OnGpu, Rows, Run, between, compare, on_cpu, row, save, shown, take_turns
+from harness import OnGpu, Rows, Run, compare, drawn, image_rows, on_cpu, row, save, shown, take_turns
 from nvidia.dali import fn, pipeline_def, types
 
 import dalimix
@@ -140,8 +139,7 @@ def pixel_jobs(xp: Any, images: list[Any], device: str) -> Iterator[Job]:
 def ways(xp: Any, batch: int, grid: int) -> tuple[Ours, list[EachImage | WholeBatch]]:
     """Ours and the peers, for the same draws; the cells cover the same share of an image whatever the grid."""
     method = AttentiveCutMix(top=6 * (grid // 7) ** 2, grid=grid)
-    draws = dalimix.draw(method, batch, 0)
-    draws = replace(draws, partner=xp.asarray(draws.partner), uniform=xp.asarray(draws.uniform))
+    draws = drawn(method, batch, 0, xp)
     partner = tensor(draws.partner).long()  # random pairing takes the permutation as it is
     scaling = (
         torch.tensor(values, dtype=torch.float16, device=partner.device)[:, None, None] for values in (MEAN, STD)
@@ -199,11 +197,7 @@ def bench_pipelines(guide: Any, device: str, batch: int, epoch: int, rounds: int
         check_pipeline(name, pipeline, ready[0], guide)
     epochs = [partial(whole_epoch, pipeline) for pipeline in pipelines.values()]
     spans = [[span / len(ready) for span in turn] for turn in take_turns(epochs, rounds, partial(settled, device))]
-    rows, places = [], {name: place for place, name in enumerate(pipelines)}
-    for name, other in PAIRS if guide else PAIRS[:2]:
-        times = between(spans, places[name], places[other])
-        rows.append(row(name, batch, other, times, "ms", {"images/s": batch / times[0] * 1e3}))
-    return rows
+    return image_rows(pipelines, PAIRS if guide else PAIRS[:2], batch, spans)
 
 
 def batches_for_dali(device: str, batch: int, epoch: int) -> list[Any]:

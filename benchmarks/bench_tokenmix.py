@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from bench_attention import SIZE
 from bench_compose import each
-from harness import OnGpu, Rows, Run, Times, between, compare, on_cpu, row, save, shown, take_turns
+from harness import OnGpu, Rows, Run, Times, compare, drawn, image_rows, on_cpu, row, save, shown, take_turns
 from tokenmix_way import Loop
 
 import dalimix
@@ -39,7 +39,7 @@ from dali_ops.photos import make_photo_folder
 from dali_ops.pipelines import NO_HEATMAPS
 from dali_ops.reading import SMALLEST
 from dali_ops.throughput import images_per_second
-from dalimix import Draws, Method, TokenMix
+from dalimix import Method, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
 from dalimix.heatmaps import HeatmapStore
 
@@ -106,11 +106,6 @@ def plans(method: TokenMix, samples: int, xp: Any) -> Run:
     """Of different draws, that are ready: keys, from which the plan makes its random numbers."""
     draws = [drawn(method, samples, seed, xp) for seed in range(8)]
     return partial(each, draws, lambda numbers: dalimix.plan(method, numbers, (SIZE, SIZE)))
-
-
-def drawn(method: TokenMix, samples: int, seed: int, xp: Any) -> Draws:
-    draws = dalimix.draw(method, samples, seed)
-    return replace(draws, **{name: xp.asarray(getattr(draws, name)) for name in ("partner", "uniform", "key")})
 
 
 def moved_masks(loop: Loop, count: int, xp: Any) -> Run:
@@ -182,11 +177,7 @@ def bench_pipelines(data: Path | None, device: str, batch: int, batches: int, ro
         kinds = {PLAIN: (None, NO_HEATMAPS), MIXED: (TokenMix(), NO_HEATMAPS), GUIDED: (TokenMix(), guide)}
         runs = [partial(milliseconds, folder, *kind, device, batch, batches) for kind in kinds.values()]
         spans = take_turns(runs, rounds, lambda run, index: run())
-    rows, places = [], {name: k for k, name in enumerate(kinds)}
-    for name, other in PAIRS:
-        times = between(spans, places[name], places[other])
-        rows.append(row(name, batch, other, times, "ms", {"images/s": batch / times[0] * 1e3}))
-    return rows
+    return image_rows(kinds, PAIRS, batch, spans)
 
 
 def milliseconds(

@@ -7,13 +7,15 @@ import platform
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import dalimix
 from dali_ops.device import device_name
 
 Rows = list[dict[str, Any]]
@@ -76,6 +78,13 @@ def between(spans: list[list[float]], mine: int, other: int) -> Times:
     return first, second, statistics.median(span[other] / span[mine] for span in spans)
 
 
+def drawn(method: dalimix.Method, batch: int, seed: int, xp: Any) -> dalimix.Draws:
+    """The random numbers of a batch, as arrays of `xp`."""
+    draws = dalimix.draw(method, batch, seed)
+    there = {name: getattr(draws, name) for name in ("partner", "lam", "uniform", "key")}
+    return replace(draws, **{name: xp.asarray(array) for name, array in there.items() if array is not None})
+
+
 def surroundings(device: str) -> dict[str, Any]:
     """Date, versions, and the processor or GPU."""
     packages = {name: _version(name) for name in PACKAGES}
@@ -101,6 +110,15 @@ def row(what: str, batch: int, other: str, times: Times, unit: str, rate: dict[s
     scale = {"ms": 1, "µs": 1000}[unit]
     ours = {"what": what, "batch": batch, f"median {unit}": ms * scale, **rate}
     return {**ours, "compared with": other, f"its median {unit}": other_ms * scale, "its time ÷ ours": ratio}
+
+
+def image_rows(names: Iterable[str], pairs: list[tuple[str, str]], batch: int, spans: list[list[float]]) -> Rows:
+    """A row with images/s for every pair of names, by `spans` as of `take_turns`: milliseconds of a batch, by name."""
+    rows, places = [], {name: place for place, name in enumerate(names)}
+    for name, other in pairs:
+        times = between(spans, places[name], places[other])
+        rows.append(row(name, batch, other, times, "ms", {"images/s": batch / times[0] * 1e3}))
+    return rows
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
