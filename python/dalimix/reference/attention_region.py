@@ -40,7 +40,7 @@ def _sums_of_neighbours(lines: np.ndarray, side: int) -> np.ndarray:
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:
-    """Unsigned integers in the order of the numbers: −0 is 0, and NaN is below all."""
-    bits = (values + 0.0).view(np.uint64)
+    """Unsigned integers in the order of the numbers, NaN below all. Of the two zeros only one comes here."""
+    bits = values.view(np.uint64)
     keys = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
     return np.where(np.isnan(values), np.uint64(0), keys)
