@@ -82,3 +82,21 @@ def test_bench_tokenmix(tmp_path):
     assert all(row["batch"] == 3 and row["images/s"] > 0 for row in pipelines)
     assert any(name.startswith("nvidia-dali") for name in result["surroundings"])
     assert "left out: the CUDA kernels" in text
+
+
+def test_bench_smmix(tmp_path):
+    tiny = "--samples", "6", "--images", "2", "--batch-size", "2", "--steps", "1", "--rounds", "1"
+    text, result = run(tmp_path, *tiny, script="bench_smmix.py")
+    mixing, training = ([row for row in result["rows"] if ("images/s" in row) is rate] for rate in (False, True))
+    one_side, each, by_side = (f"unfold, {way}" for way in ("one side", "image by image", "one side after the other"))
+    assert [(row["what"], row["batch"], row["compared with"]) for row in mixing] == [
+        (f"{what}, per {per}", count, other)
+        for what, count in (("plan", 6), ("plan + compose", 2))
+        for per, other in (("batch", one_side), ("sample", one_side), ("sample", each), ("sample", by_side))
+    ]
+    ways = ["only loading", "no mixing", "SMMix in the step", "SMMix in the pipeline", "SMMix + HeatmapStore"]
+    pairs = [*((way, "no mixing") for way in ways), ("SMMix in the pipeline", "SMMix in the step")]
+    assert [(row["what"], row["compared with"]) for row in training] == pairs
+    assert all(row["batch"] == 2 and row["images/s"] > 0 for row in training)
+    assert all(row["median ms"] > 0 and row["its time ÷ ours"] > 0 for row in result["rows"])
+    assert "left out: the CUDA kernels" in text
