@@ -165,7 +165,7 @@ class ImageFolderLoader:
     @property
     def batch_info(self) -> BatchInfo:
         if self._info is None:
-            raise RuntimeError("there is a batch_info with keep_info=True, and from the first batch on")
+            raise RuntimeError("batch_info is there from the first batch on, in a loader with keep_info=True")
         return self._info
 
 

@@ -69,7 +69,8 @@ def mix(
     Returns:
         ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``. Dense targets are float32 [C]; pairs
         are ``(label, label of the partner, weight)``, weight float32 [2]. The plan is a `dalimix.MixPlan` of nodes;
-        ``plan.arrays()`` are those that a pipeline can return.
+        ``plan.arrays()`` are those that a pipeline can return, and of what it returned, ``MixPlan(*arrays)`` makes a
+        plan again.
 
     Raises:
         ValueError, TypeError: arguments out of range, now; data that do not fit, when the pipeline runs, as DALI's

@@ -66,8 +66,7 @@ class InThePipeline:
 
     def __iter__(self):
         for images, targets in self.loader:
-            info = self.loader.batch_info
-            yield SMMixBatch(images, targets, info.labels, info.plan, info.predictions)
+            yield SMMixBatch(images, targets, **vars(self.loader.batch_info))
             self.snapshot.step()  # the optimizer has made its step: the copy follows
 
 
@@ -105,6 +104,7 @@ def main():
 
     print(f"{len(plain.classes)} classes, {len(batches.loader)} steps an epoch, on the {device}, {options.way}")
     classifier = TokenClassifier(model, "layers", "head")
+    print("tokens and consistency are 0 in batches of Mixup, so they rise and fall with the number of these")
     for epoch, losses in enumerate(train(classifier, batches, options.epochs, options.lr), 1):
         total, classification, tokens, consistency = losses
         parts = f"classification {classification:.3f} + tokens {tokens:.3f} + consistency {consistency:.3f}"

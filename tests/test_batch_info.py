@@ -183,7 +183,7 @@ def test_memory_does_not_grow(root):
 
 
 def test_without_info(root):
-    message = "there is a batch_info with keep_info=True, and from the first batch on"
+    message = "batch_info is there from the first batch on, in a loader with keep_info=True"
     loader = load(root, CutMix(), BATCH)
     next(iter(loader))
     with pytest.raises(RuntimeError, match=message):

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from dalimix import MixPlan
 from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier
+from tests.conftest import need_gpu
 from tests.vits import Small
 
 B, C, GRID = 5, 4, (2, 3)
@@ -205,6 +206,24 @@ def test_bad_batches():
     refused(ValueError, "plan.tokens has 4 entries", plan=replace(plan(), tokens=plan().tokens[:4]))
     refused(ValueError, "plan.partner has 4 entries", plan=replace(plan(), partner=plan().partner[:4]))
     refused(ValueError, "plan.weight has 1 entries", plan=replace(plan(), weight=plan().weight[:1]))
+
+
+def test_a_partner_that_was_cut_off():
+    cut = replace(plan(), partner=torch.tensor([1, 5, 3, 2, 0], dtype=torch.int32))
+    with pytest.raises(ValueError, match="plan.partner names image 5 of a batch of 5: .* drop_last=True"):
+        SMMixLoss()(outputs(), batch(plan=cut))
+
+
+@pytest.mark.cuda
+def test_a_partner_that_was_cut_off_on_a_gpu(request):
+    """Nothing is looked up outside of the batch, and the loss shows it."""
+    need_gpu(request)
+    cut = replace(plan(), partner=torch.tensor([1, 5, 3, 2, 0], dtype=torch.int32))
+    cut = MixPlan(*(array.cuda() for array in cut.arrays()))
+    tensors = {name: getattr(batch(), name).cuda() for name in ("images", "targets", "labels", "predictions")}
+    losses = SMMixLoss()(tuple(output.cuda() for output in outputs()), SMMixBatch(plan=cut, **tensors))
+    assert losses.total.isnan()
+    assert losses.consistency.isfinite()
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1, math.nan])

@@ -235,7 +235,19 @@ def test_bad_arguments():
         SMMixStep(provider, C, SMMix)
     with pytest.raises(ValueError, match="smoothing must be in"):
         SMMixStep(provider, C, smoothing=2)
+    for scaling in ({"mean": 120.0}, {"std": 60.0}):
+        with pytest.raises(ValueError, match="provider must have no mean and std: .* normalised already"):
+            SMMixStep(AttentionHeatmap(small(), LAYER, **scaling), C)
+    for images, got in ((torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8), "torch.uint8"), ([1], "list")):
+        with pytest.raises(TypeError, match=f"images must be a normalised batch, float32 or float16, got .*{got}"):
+            SMMixStep(provider, C)(images, torch.zeros(2, dtype=torch.int64))
     assert SMMixStep(provider, C).method == SMMix()
+
+
+@pytest.mark.parametrize("wrapped", [torch.nn.DataParallel, torch.compile])
+def test_the_provider_wants_the_bare_model(wrapped):
+    with pytest.raises(ValueError, match=r"no module .*; nearest: .*; it wraps the model: hand in the one inside"):
+        AttentionHeatmap(wrapped(small()), LAYER)
 
 
 def test_bad_models_and_grids():

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from dalimix.heatmaps.hooks import is_wrapper
 
 if TYPE_CHECKING:
     from dalimix.heatmaps.base import ModelHeatmap
@@ -94,7 +95,7 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
 
 def _copied(provider: ModelHeatmap) -> ModelHeatmap:
     model = provider.model
-    wrapper = next(filter(_is_wrapper, model.modules()), None)
+    wrapper = next(filter(is_wrapper, model.modules()), None)  # a copy would take part in collectives, or compile anew
     if wrapper is not None:
         kind = type(wrapper).__name__
         raise TypeError(f"a snapshot is of a bare model, such as ddp.module, but the provider's is or holds a {kind}")
@@ -103,11 +104,6 @@ def _copied(provider: ModelHeatmap) -> ModelHeatmap:
     except Exception as error:  # whatever the model's parts raise
         kind = type(model).__name__
         raise TypeError(f"a snapshot is a deep copy of the model, but {kind} cannot be copied: {error}") from error
-
-
-def _is_wrapper(module: nn.Module) -> bool:
-    """A copy of one would be no bystander: it takes part in the collectives, or compiles anew."""
-    return isinstance(module, (DataParallel, DistributedDataParallel)) or hasattr(module, "_orig_mod")
 
 
 def _memo(model: nn.Module) -> dict[int, Any]:

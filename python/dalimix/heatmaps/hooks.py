@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from dalimix.heatmaps.recorder import AttentionRecorder, Unfused
 
@@ -30,7 +31,13 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
         return modules[name]
     near = difflib.get_close_matches(name, filter(None, modules))
     near = near or [child for child, _ in model.named_children()]
-    raise ValueError(f"no module {name!r} in {type(model).__name__}; nearest: {', '.join(near) or 'none'}")
+    wrapped = "; it wraps the model: hand in the one inside" if is_wrapper(model) else ""
+    raise ValueError(f"no module {name!r} in {type(model).__name__}; nearest: {', '.join(near) or 'none'}{wrapped}")
+
+
+def is_wrapper(module: nn.Module) -> bool:
+    """Whether it is a model in `DataParallel`, in `DistributedDataParallel`, or compiled."""
+    return isinstance(module, (DataParallel, DistributedDataParallel)) or hasattr(module, "_orig_mod")
 
 
 _LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()

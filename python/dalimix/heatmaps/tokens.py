@@ -60,12 +60,12 @@ def lay_out(tokens: int, layer: str, grid: Grid | None, pixels: Tensor) -> tuple
     name, given = f"module {layer!r} has {tokens} tokens", grid is not None
     height, width = pixels.shape[2:]
     if grid is None and height != width:
-        raise ValueError(f"{name} for images of {height} × {width} pixels: say with grid=(rows, columns) how they lie")
+        raise ValueError(f"{name} for images of {height} × {width} pixels: give the provider grid=(rows, columns)")
     side = isqrt(tokens)
     grid = grid or (side, side)
     prefix = tokens - grid[0] * grid[1]
     if not given and (prefix > MOST_PREFIX or prefix >= side):
-        raise ValueError(f"{name}, which are no square: say with grid=(rows, columns) how they lie")
+        raise ValueError(f"{name}, which are no square: give the provider grid=(rows, columns)")
     if prefix < 0 or prefix > grid[0] * grid[1]:
         raise ValueError(f"{name}, but grid is {grid}, which has {grid[0] * grid[1]}")
     return grid, prefix

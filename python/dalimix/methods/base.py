@@ -26,7 +26,8 @@ class Method:
         prob: chance in [0, 1] that an image is mixed at all.
         per: who shares random numbers: ``"sample"`` nobody, ``"pair"`` the two images of a pair (they are mixed
             with each other), ``"batch"`` the whole batch.
-        pairing: who gives to image i: ``"random"`` permutation, ``"flip"`` image B - 1 - i, ``"roll"`` image i - 1.
+        pairing: who gives to image i: ``"random"`` permutation, ``"flip"`` image B - 1 - i, ``"roll"`` image i - 1. An
+            image that would give to itself stays as it is.
 
     Raises:
         ValueError: a parameter is out of its range.

@@ -24,7 +24,8 @@ class SMMixBatch:
         images: mixed, [B, channels, H, W].
         targets: floating [B, C], the mixed labels, smoothed already if they are to be.
         labels: of the unmixed images, integer [B] or [B, 1], or floating [B, C].
-        plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read.
+        plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read. All partners are in the batch,
+            so it must not be a last one that was cut (``drop_last=True``).
         predictions: floating [B, C], the model's logits of the unmixed images; None: the mixed ones are not compared
             with them.
     """
@@ -71,6 +72,9 @@ class SMMixLoss(nn.Module):
         checks.form("dense", smoothing)
         self.smoothing = smoothing
 
+    def extra_repr(self) -> str:
+        return f"smoothing={self.smoothing}"
+
     def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: SMMixBatch) -> SMMixLosses:
         """The losses of one batch, in float32 at least, also under autocast.
 
@@ -79,7 +83,8 @@ class SMMixLoss(nn.Module):
             batch: what was mixed.
 
         Raises:
-            TypeError, ValueError: outputs or batch are not as described.
+            TypeError, ValueError: outputs or batch are not as described. On a GPU, where to look would mean to wait, a
+                partner that is not in the batch makes the loss NaN instead.
         """
         logits, *of_groups = _checked(outputs, batch)
         exact = torch.promote_types(logits.dtype, torch.float32)
@@ -93,8 +98,9 @@ class SMMixLoss(nn.Module):
         source = batch.plan.source_mask.flatten(1)
         labels = batch.labels.to(of_target.dtype) if batch.labels.is_floating_point() else batch.labels.long().flatten()
         target_part = self._cross_entropies(of_target, labels).where(source.any(1) & ~source.all(1), 0)
-        source_part = self._cross_entropies(of_source, labels[batch.plan.partner.long()]).where(source.any(1), 0)
-        return (target_part + source_part).mean() / 2
+        partner, inside = _partners(batch.plan)
+        source_part = self._cross_entropies(of_source, labels[partner]).where(source.any(1), 0)
+        return (target_part + source_part).where(inside, float("nan")).mean() / 2
 
     def _cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
@@ -104,9 +110,19 @@ def _consistency(logits: Tensor, batch: SMMixBatch) -> Tensor:
     if batch.predictions is None:
         return logits.new_zeros(())
     own, weight = batch.predictions.detach().to(logits.dtype), batch.plan.weight.to(logits.dtype)
-    mixed = weight[:, :1] * own + weight[:, 1:] * own[batch.plan.partner.long()]
+    mixed = weight[:, :1] * own + weight[:, 1:] * own[_partners(batch.plan)[0]]
     divergences = kl_div(logits.log_softmax(1), mixed.softmax(1), reduction="none").sum(1)
     return divergences.where(batch.plan.source_mask.flatten(1).any(1), 0).mean()
+
+
+def _partners(plan: MixPlan) -> tuple[Tensor, Tensor]:
+    """Int64 [B], which may be looked up, and bool [B]: whether it was in the batch."""
+    size = len(plan.partner)
+    inside = (plan.partner >= 0) & (plan.partner < size)
+    if inside.device.type == "cpu" and not inside.all():
+        other = plan.partner[~inside][0].item()
+        raise ValueError(f"plan.partner names image {other} of a batch of {size}: train on whole ones, drop_last=True")
+    return plan.partner.long().clamp(0, size - 1), inside
 
 
 def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:

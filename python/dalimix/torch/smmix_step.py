@@ -44,7 +44,7 @@ class SMMixStep:
 
     Raises:
         TypeError: `provider` runs no model; `method` is none, or one without tokens or heatmaps.
-        ValueError: smoothing is outside [0, 1].
+        ValueError: `provider` normalises images; smoothing is outside [0, 1].
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class SMMixStep:
         method = SMMix() if method is None else method
         if not isinstance(provider, ModelHeatmap):
             raise TypeError(f"provider must be one that runs a model, such as AttentionHeatmap, got {type(provider)}")
+        if provider.mean is not None or provider.std is not None:
+            raise ValueError("provider must have no mean and std: the images of a training step are normalised already")
         self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing, generator=generator)
         if method.token_grid is None or not method.reads_heatmaps:
             raise TypeError(f"method must paste tokens by heatmaps, such as dalimix.SMMix(), got {method!r}")
@@ -68,13 +70,17 @@ class SMMixStep:
         """Mix one batch.
 
         Args:
-            images: float32 or float16 [B, channels, H, W], normalised as the model wants them. Not modified.
+            images: float32 or float16 [B, channels, H, W], normalised as the model wants them. Not modified. If they
+                are not square, the provider needs the grid, too: ``AttentionHeatmap(model, layer, grid=(8, 12))``.
             labels: on the same device; integer [B] or [B, 1], or floating [B, C].
 
         Raises:
             TypeError, ValueError: as of the provider and of `BatchMixer`; the model's output is no logits
                 [B, num_classes]; the heatmaps are of another grid than the method's.
         """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            got = images.dtype if isinstance(images, Tensor) else type(images)
+            raise TypeError(f"images must be a normalised batch, float32 or float16, got {got}")
         draws = draw(self.method, len(images), self._mixer.generator)
         heatmaps, predictions = self._look(images) if _is_guided(self.method, draws) else self._nothing(images)
         mixed, targets, plan = self._mixer(images, labels, heatmaps, draws)
