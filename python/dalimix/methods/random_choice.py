@@ -48,6 +48,8 @@ class RandomChoice(Method):
         kinds = sorted({(member.per, member.partners) for member in self.methods})
         together = self.per != "pair" or (len(kinds) == 1 and kinds[0][0] == "pair")
         self._require(together, "per='pair' needs methods with per='pair' and one pairing", kinds)
+        grids = self._heatmap_grids
+        self._require(len(grids) <= 1, "methods must take heatmaps of one grid", grids)
         fits = max(self.token_grid or (0,)) <= MAX_TOKEN_GRID
         self._require(fits, f"grids must have a common multiple up to {MAX_TOKEN_GRID}", self._token_grids)
 
@@ -74,6 +76,15 @@ class RandomChoice(Method):
     @property
     def _token_grids(self) -> list[tuple[int, int]]:
         return [member.token_grid for member in self.members if member.token_grid is not None]
+
+    @property
+    def heatmap_grid(self) -> tuple[int, int] | None:
+        """That of the methods inside that take no other."""
+        return self._heatmap_grids[0] if self._heatmap_grids else None
+
+    @property
+    def _heatmap_grids(self) -> list[tuple[int, int]]:
+        return sorted({member.heatmap_grid for member in self.members if member.heatmap_grid is not None})
 
     @property
     def reads_heatmaps(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dalimix.reference.ordered import ordered
 from dalimix.reference.subnormals import normal
 
 
@@ -25,7 +26,7 @@ def attention_region(heatmaps: np.ndarray, side: np.ndarray, highest: bool) -> n
 def _best_window(values: np.ndarray, side: int, highest: bool) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):  # infinities may meet, as on the GPU
         sums = _sums_of_neighbours(_sums_of_neighbours(values, side).swapaxes(1, 2), side).swapaxes(1, 2)
-    keys = _ordered(sums if highest else -sums)
+    keys = ordered(sums if highest else -sums)
     first = keys.reshape(len(keys), -1).argmax(axis=1)
     return np.stack(np.unravel_index(first, keys.shape[1:]), axis=1)
 
@@ -37,10 +38,3 @@ def _sums_of_neighbours(lines: np.ndarray, side: int) -> np.ndarray:
     for k in range(1, side):
         sums += lines[..., k : k + count]
     return sums
-
-
-def _ordered(values: np.ndarray) -> np.ndarray:
-    """Unsigned integers in the order of the numbers, NaN below all. Of the two zeros only one comes here."""
-    bits = values.view(np.uint64)
-    keys = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
-    return np.where(np.isnan(values), np.uint64(0), keys)

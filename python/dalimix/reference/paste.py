@@ -33,8 +33,7 @@ class Paste:
         in_columns = np.where(columns[:, self.columns], self.ones, 0)
         self.in_columns = np.repeat(in_columns, channels, axis=1)[:, None]
         moved = (plan.blend == 1) & (plan.shift != 0).any(axis=1)
-        in_runs = moved.any() and (plan.tokens is None or not plan.tokens[moved].any())
-        self.runs = Runs(plan, images) if in_runs and reads_inside(plan, (height, width)) else None
+        self.runs = Runs(plan, images) if moved.any() and _in_runs(plan, moved, (height, width)) else None
         self.moved = bool(moved.any()) and self.runs is None
         self.by_cell = plan.tokens is not None and not self.moved and plan.tokens[0].size <= FEW_CELLS
         self.tokens = _by_cell(plan.tokens, (height, width)) if self.by_cell else []
@@ -113,6 +112,12 @@ class _Token:
     rows: slice
     columns: slice
     samples: np.ndarray
+
+
+def _in_runs(plan: MixPlan, moved: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether all boxes can be pasted in runs, and the tokens, which no run has, cell by cell in their own places."""
+    apart = plan.tokens is None or (plan.tokens[0].size <= FEW_CELLS and not plan.tokens[moved].any())
+    return apart and reads_inside(plan, size)
 
 
 def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:

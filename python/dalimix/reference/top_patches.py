@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dalimix.reference.ordered import ordered
+
 
 def top_patches(heatmaps: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Uint8 [B, g, g]: 1 in the `count`, int [B], highest cells; ties go to the lower index, NaN is ranked last."""
-    chosen = highest(_ordered(heatmaps.reshape(len(heatmaps), -1)), count)
+    chosen = highest(ordered(heatmaps.reshape(len(heatmaps), -1)), count)
     return chosen.astype(np.uint8).reshape(heatmaps.shape)
 
 
@@ -18,11 +20,3 @@ def highest(keys: np.ndarray, count: np.ndarray) -> np.ndarray:
     above, ties = keys > lowest, keys == lowest
     left = count[:, None] - above.sum(axis=1, keepdims=True)
     return (above | (ties & (np.cumsum(ties, axis=1) <= left))) & (count[:, None] > 0)
-
-
-def _ordered(values: np.ndarray) -> np.ndarray:
-    """Unsigned integers in the order of the floats, which sort faster: −0 is 0, and NaN is below all."""
-    bits = values.view(np.uint32)
-    bits = np.where(bits == 0x80000000, 0, bits).astype(np.uint32)
-    keys = np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
-    return np.where(np.isnan(values), np.uint32(0), keys)

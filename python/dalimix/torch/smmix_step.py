@@ -95,8 +95,8 @@ class SMMixStep:
 
     def _nothing(self, images: Tensor) -> tuple[Tensor, None]:
         """Heatmaps that nobody is going to read."""
-        assert self.method.token_grid is not None
-        return torch.zeros(len(images), *self.method.token_grid, device=images.device), None
+        grid = self.method.heatmap_grid or (1, 1)
+        return torch.zeros(len(images), *grid, device=images.device), None
 
     def _check(self, logits: object, size: int) -> None:
         shape = [*logits.shape] if isinstance(logits, Tensor) else type(logits).__name__
@@ -105,7 +105,10 @@ class SMMixStep:
 
 
 def _is_guided(method: Method, draws: Draws) -> bool:
-    """Whether any image of a batch is mixed by heatmaps; of a RandomChoice, Mixup may have been chosen for all."""
+    """Whether any image of a batch is mixed by heatmaps; of a RandomChoice, Mixup may have been chosen for all.
+
+    Draws are made on the CPU, also for CUDA, so that the twin can tell without waiting for a GPU.
+    """
     if not isinstance(method, RandomChoice):
         return method.reads_heatmaps
     chosen = set(chosen_members(method, draws).tolist())
