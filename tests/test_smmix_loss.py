@@ -206,6 +206,13 @@ def test_bad_batches():
     refused(ValueError, "plan.tokens has 4 entries", plan=replace(plan(), tokens=plan().tokens[:4]))
     refused(ValueError, "plan.partner has 4 entries", plan=replace(plan(), partner=plan().partner[:4]))
     refused(ValueError, "plan.weight has 1 entries", plan=replace(plan(), weight=plan().weight[:1]))
+    for columns, got in ((slice(1), r"\[5, 1\]"), (0, r"\[5\]")):
+        weight = plan().weight[:, columns]
+        refused(ValueError, rf"plan.weight must be \[5, 2\], got {got}", plan=replace(plan(), weight=weight))
+    arrays = MixPlan(*(array.numpy() for array in plan().arrays()))
+    wrong = {"numpy.ndarray": arrays, "NoneType": None, "torch.Tensor": plan().tokens}
+    for got, given in wrong.items():
+        refused(TypeError, f"batch.plan must be a dalimix.MixPlan of tensors, got <class '{got}'>", plan=given)
 
 
 def test_a_partner_that_was_cut_off():
@@ -229,4 +236,10 @@ def test_a_partner_that_was_cut_off_on_a_gpu(request):
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1, math.nan])
 def test_bad_smoothing(smoothing):
     with pytest.raises(ValueError, match="smoothing must be in"):
+        SMMixLoss(smoothing)
+
+
+@pytest.mark.parametrize("smoothing", ["a", None])
+def test_smoothing_that_is_no_number(smoothing):
+    with pytest.raises(TypeError, match=f"smoothing must be a number in .*, got {smoothing!r}"):
         SMMixLoss(smoothing)

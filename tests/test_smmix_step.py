@@ -124,6 +124,20 @@ def test_the_model_runs_only_where_it_is_needed(per):
     assert 5 < sum(by_model) < 25 if per == "batch" else sum(by_model) > 30
 
 
+def test_a_batch_without_the_model_stays_where_its_images_are(device):
+    method = RandomChoice([Mixup(), FLIP], p=[0.99, 0.01], per="batch")
+    batch = stepping(small(device), method)(*data(device))
+    assert batch.predictions is None
+    tensors = (batch.images, batch.targets, *batch.plan.arrays())
+    assert {tensor.device for tensor in tensors} == {data(device)[0].device}
+
+
+def test_the_first_tensor_is_the_predictions():
+    model = small()
+    model.forward = lambda images: (Small.forward(model, images), images)
+    close([stepping(model)(*data()).predictions], [small().eval()(data()[0])])
+
+
 def test_soft_labels_and_columns_of_labels():
     images, labels = data()
     hard = nn.functional.one_hot(labels, C).float()
@@ -238,10 +252,21 @@ def test_bad_arguments():
     for scaling in ({"mean": 120.0}, {"std": 60.0}):
         with pytest.raises(ValueError, match="provider must have no mean and std: .* normalised already"):
             SMMixStep(AttentionHeatmap(small(), LAYER, **scaling), C)
-    for images, got in ((torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8), "torch.uint8"), ([1], "list")):
-        with pytest.raises(TypeError, match=f"images must be a normalised batch, float32 or float16, got .*{got}"):
-            SMMixStep(provider, C)(images, torch.zeros(2, dtype=torch.int64))
+    for classes in ("5", 0, None):
+        with pytest.raises(ValueError, match=f"num_classes must be a whole number from 1, got {classes!r}"):
+            SMMixStep(provider, classes)
     assert SMMixStep(provider, C).method == SMMix()
+
+
+def test_bad_batches_are_refused_before_the_model_runs():
+    step, (images, labels) = stepping(small()), data()
+    step.provider.observe = None
+    for bad in (images.byte(), images.bfloat16(), images.double(), [1]):
+        got = bad.dtype if isinstance(bad, torch.Tensor) else "<class 'list'>"
+        with pytest.raises(TypeError, match=f"images must be a normalised batch, float32 or float16, got {got}"):
+            step(bad, labels)
+    with pytest.raises(TypeError, match=r"labels must be a tensor, integer \[B\] or floating .* got list"):
+        step(images, [1, 2])
 
 
 @pytest.mark.parametrize("wrapped", [torch.nn.DataParallel, torch.compile])
@@ -260,13 +285,11 @@ def test_bad_models_and_grids():
         stepping(small(), layer="layers.layers.1.linear1")(images, labels)
     with pytest.raises(ValueError, match=r"SMMix needs heatmaps of its grid \(14, 14\), got heatmaps of \(8, 8\)"):
         stepping(small(), SMMix())(images, labels)
-
-    class Tokens(Small):
-        def forward(self, images):
-            return self.tokens(images)
-
-    with pytest.raises(ValueError, match=r"the model must give logits \[6, 5\], got \[6, 64, 16\]"):
-        stepping(Tokens())(images, labels)
+    model = small()
+    gives = {r"\[6, 64, 16\]": model.tokens, r"\[2, 5\]": lambda images: Small.forward(model, images)[:2]}
+    for got, model.forward in gives.items():
+        with pytest.raises(ValueError, match=r"the model must give logits \[6, 5\], got " + got):
+            stepping(model)(images, labels)
 
 
 def test_another_provider_that_runs_the_model():

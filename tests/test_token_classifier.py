@@ -57,7 +57,7 @@ def equal(got, expected, atol=1e-6):
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.bool], ids=str)
-@pytest.mark.parametrize(("rows", "columns", "prefix"), [(4, 4, 0), (4, 4, 1), (3, 5, 5), (1, 2, 8)])
+@pytest.mark.parametrize(("rows", "columns", "prefix"), [(4, 4, 0), (4, 4, 1), (6, 7, 5), (9, 10, 8), (1, 2, 0)])
 def test_the_mean_of_each_group(rows, columns, prefix, kind):
     tokens, mask = torch.randn(B, prefix + rows * columns, 6), masks(rows, columns)
     logits, *groups = TokenClassifier(Direct(), "layer", "head")(tokens, mask.to(kind))
@@ -76,7 +76,7 @@ def test_no_token_is_no_division_by_zero():
     assert all(torch.isfinite(parameter.grad).all() for parameter in classifier.parameters())
 
 
-@pytest.mark.parametrize(("pool", "registers"), [("token", 0), ("token", 4), ("avg", 0), ("avg", 2)])
+@pytest.mark.parametrize(("pool", "registers"), [("token", 0), ("token", 2), ("avg", 0), ("avg", 2)])
 def test_of_timm(pool, registers):
     torch.manual_seed(0)
     model = Timm(pool, registers).eval()
@@ -254,6 +254,10 @@ def test_bad_arguments():
         TokenClassifier(Small(), "layers", ["head", "haed"])
     with pytest.raises(TypeError, match="a layer is named as in .* got <class 'method'>"):
         TokenClassifier(Timm(), Timm().forward_features, "head")
+    with pytest.raises(TypeError, match="head must be a name as in .* got None"):
+        TokenClassifier(Small(), "layers", None)
+    with pytest.raises(ValueError, match=r"head must name at least one module, got \[\]"):
+        TokenClassifier(Small(), "layers", [])
 
 
 def test_bad_masks():
@@ -272,6 +276,13 @@ def test_bad_masks():
         classifier(images(), masks(5, 5))
     with pytest.raises(ValueError, match="'norm' gave 17 tokens, but the grid of source_mask has 2 × 4 = 8"):
         classifier(images(), masks(2, 4))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 4), (4, 3), (7, 2), (3, 3)])
+def test_a_wrong_grid_is_no_grid_with_tokens_before_it(rows, columns):
+    message = f"'layers' gave 16 tokens, .* {rows * columns}, before which may be {min(rows, columns) - 1} at most"
+    with pytest.raises(ValueError, match=message):
+        TokenClassifier(Small(patch=8), "layers", "head")(images(), masks(rows, columns))
 
 
 def test_layers_that_give_no_tokens():

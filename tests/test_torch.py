@@ -126,6 +126,8 @@ def test_bad_input():
         BatchMixer(dalimix.CutMix(), 6)(images.double(), labels)
     with pytest.raises(TypeError, match=r"images must be a tensor of dtype .*, got <class 'numpy.ndarray'>"):
         BatchMixer(dalimix.CutMix(), 6)(images.numpy(), labels)
+    with pytest.raises(TypeError, match=r"labels must be a tensor, integer \[B\] or floating .* got list"):
+        BatchMixer(dalimix.CutMix(), 6)(images, [1, 2])
     with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels)
     with pytest.raises(ValueError, match="CutMix reads no heatmaps, but heatmaps were given"):

@@ -86,6 +86,7 @@ class BatchMixer:
         if not isinstance(images, torch.Tensor) or images.dtype not in DTYPES:
             kind = images.dtype if isinstance(images, torch.Tensor) else type(images)
             raise TypeError(f"images must be a tensor of dtype uint8, float16 or float32, got {kind}")
+        check_labels(labels)
         if heatmaps is not None and not isinstance(heatmaps, torch.Tensor):
             kind = type(heatmaps).__name__
             raise TypeError(f"heatmaps must be a tensor [B, h, w], such as provider(images), got {kind}")
@@ -98,6 +99,12 @@ class BatchMixer:
             targets = dalimix.soft_labels(_array(labels), plan, **self._labels)
             outputs = torch.from_dlpack(mixed), _tensors(targets)
             return (*outputs, _plan_of_tensors(plan)) if self.return_plan else outputs
+
+
+def check_labels(labels: Any) -> None:
+    if not isinstance(labels, torch.Tensor):
+        kind = type(labels).__name__
+        raise TypeError(f"labels must be a tensor, integer [B] or floating [B, classes], got {kind}")
 
 
 def _tensors(targets: Any) -> Any:

@@ -64,12 +64,15 @@ class SMMixLoss(nn.Module):
         smoothing: label smoothing s in [0, 1] of the labels of tokens, (1 − s)·y + s / C: the one of the mixed targets.
 
     Raises:
-        ValueError: smoothing is outside [0, 1].
+        TypeError, ValueError: smoothing is no number in [0, 1].
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
-        checks.form("dense", smoothing)
+        try:
+            checks.form("dense", smoothing)
+        except TypeError:
+            raise TypeError(f"smoothing must be a number in [0, 1], got {smoothing!r}") from None
         self.smoothing = smoothing
 
     def extra_repr(self) -> str:
@@ -162,7 +165,13 @@ def _check_labels(labels: Any, size: int, classes: int) -> None:
         raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {got}")
 
 
-def _check_plan(plan: MixPlan, size: int) -> None:
+def _check_plan(plan: Any, size: int) -> None:
     """`source_mask` refuses a plan without tokens."""
+    parts = plan.arrays() if isinstance(plan, MixPlan) else (plan,)
+    other = next((type(part) for part in parts if not isinstance(part, Tensor)), None)
+    if other is not None or not isinstance(plan, MixPlan):
+        raise TypeError(f"batch.plan must be a dalimix.MixPlan of tensors, got {other or Tensor}")
     for name, given in (("tokens", plan.source_mask), ("partner", plan.partner), ("weight", plan.weight)):
         checks.batch(f"plan.{name}", given, size)
+    if plan.weight.shape != (size, 2):
+        raise ValueError(f"plan.weight must be [{size}, 2], got {[*plan.weight.shape]}")

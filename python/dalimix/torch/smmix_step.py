@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dalimix import checks
 from dalimix.draws import Draws, draw
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
 from dalimix.reference.random_choice import chosen_members
-from dalimix.torch.batch_mixer import BatchMixer
+from dalimix.torch.batch_mixer import BatchMixer, check_labels
 from dalimix.torch.smmix_loss import SMMixBatch
 
 
@@ -44,7 +45,7 @@ class SMMixStep:
 
     Raises:
         TypeError: `provider` runs no model; `method` is none, or one without tokens or heatmaps.
-        ValueError: `provider` normalises images; smoothing is outside [0, 1].
+        ValueError: `provider` normalises images; num_classes is no whole number from 1; smoothing is outside [0, 1].
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class SMMixStep:
         self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing, generator=generator)
         if method.token_grid is None or not method.reads_heatmaps:
             raise TypeError(f"method must paste tokens by heatmaps, such as dalimix.SMMix(), got {method!r}")
-        self.provider, self.method, self.num_classes = provider, method, num_classes
+        self.provider, self.method, self.num_classes = provider, method, checks.class_count(num_classes)
 
     def __call__(self, images: Tensor, labels: Tensor) -> SMMixBatch:
         """Mix one batch.
@@ -78,9 +79,10 @@ class SMMixStep:
             TypeError, ValueError: as of the provider and of `BatchMixer`; the model's output is no logits
                 [B, num_classes]; the heatmaps are of another grid than the method's.
         """
-        if not isinstance(images, Tensor) or not images.is_floating_point():
+        if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float16):
             got = images.dtype if isinstance(images, Tensor) else type(images)
             raise TypeError(f"images must be a normalised batch, float32 or float16, got {got}")
+        check_labels(labels)
         draws = draw(self.method, len(images), self._mixer.generator)
         heatmaps, predictions = self._look(images) if _is_guided(self.method, draws) else self._nothing(images)
         mixed, targets, plan = self._mixer(images, labels, heatmaps, draws)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from threading import get_ident
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from dalimix.heatmaps.hooks import find_module, first_tensor
+from dalimix.heatmaps.hooks import find_module, first_tensor, lock_of
 from dalimix.heatmaps.tokens import MOST_PREFIX, never_ran
 
 TIMM_HEAD = ("fc_norm", "head_drop", "head")  # what its models put behind the pooling
@@ -18,18 +20,21 @@ class TokenClassifier(nn.Module):
     """``logits, target_logits, source_logits = classifier(images, plan.tokens)``, in one run of a model.
 
     The tokens that show image i and those that show its partner are classified each on their own: the mean of each
-    group goes through the model's head. `SMMixLoss` compares that with the labels of the two.
+    group goes through the model's head. `SMMixLoss` compares that with the labels of the two. The authors' code
+    trains a second head for the tokens; here it is the model's own.
 
-    It is a module because one module has to do it all: wrap it, not the model, with ``DistributedDataParallel`` and
-    ``torch.compile``, and give its parameters to the optimizer. The model is its only child, so that its ``state_dict``
-    is the model's with ``model.`` before each name. A forward hook stays on `layer`; outside of calls with a mask it
-    does nothing. ``copy.deepcopy``, as for a moving average of the weights, gives a classifier of its own.
+    It is a module because one module has to do it all: wrap it, not the model, with ``DistributedDataParallel`` (not
+    ``nn.DataParallel``) and ``torch.compile``, and give its parameters to the optimizer. Threads that call one
+    classifier with a mask take turns. The model is its only child, so that its ``state_dict`` is the model's with
+    ``model.`` before each name. A forward hook stays on `layer`; outside of calls with a mask it does nothing.
+    ``copy.deepcopy``, as for a moving average of the weights, gives a classifier of its own.
 
     Args:
         model: image batches [B, C, H, W] to logits [B, classes], or to something of which they are the first tensor.
         layer: name of the module that gives the tokens [B, prefix + gh·gw, channels] which the model pools and
             classifies, as in ``model.named_modules()``: the norm behind the last block, or a ``nn.TransformerEncoder``
-            with that norm inside. Up to 8 tokens before the image's (class token, registers) belong to no group.
+            with that norm inside. Up to 8 tokens before the image's (class token, registers), fewer than the grid has
+            rows or columns, belong to no group. What comes after the layer must not change its tokens in place.
             Where the ``nn.MultiheadAttention`` of the layer, or else of the model, has ``batch_first=False``, the
             layer gives [tokens, B, channels].
         head: name of the module that makes logits of pooled tokens [B, channels]; several are run one after the other.
@@ -41,7 +46,7 @@ class TokenClassifier(nn.Module):
     def __init__(self, model: nn.Module, layer: str, head: str | Sequence[str]) -> None:
         super().__init__()
         module = find_module(model, layer)
-        self.layer, self.head = layer, (head,) if isinstance(head, str) else tuple(head)
+        self.layer, self.head = layer, _names(head)
         for name in self.head:
             find_module(model, name)
         self.model, self._kept = model, _Kept()
@@ -83,6 +88,8 @@ class TokenClassifier(nn.Module):
         Raises:
             TypeError: the mask is no tensor of uint8 or bool.
             ValueError: the layer did not run, or gave no tokens; mask and tokens do not fit each other.
+            RuntimeError: the model changed the tokens in place; the layer ran without a gradient, as in reentrant
+                checkpointing, though the model is trained; the call came from ``nn.DataParallel``.
         """
         if source_mask is None:
             return first_tensor(self.model(images))
@@ -92,14 +99,23 @@ class TokenClassifier(nn.Module):
 
     def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The logits, and the tokens [B, N, channels]."""
-        self._kept.on = True
-        try:
-            logits, tokens = first_tensor(self.model(images)), self._kept.output
-        finally:
-            self._kept.on, self._kept.output = False, None
-        if tokens is None:
+        if getattr(self, "_is_replica", False):  # replicas share one hook, and run at the same time
+            raise RuntimeError("nn.DataParallel cannot run a TokenClassifier: use DistributedDataParallel")
+        with nullcontext() if torch.compiler.is_compiling() else lock_of(self):
+            logits, output = self._watched(images)
+        if output is None:
             raise never_ran(self.layer)
-        return logits, self._checked(tokens, len(images))
+        tokens = self._checked(output.tokens, len(images))
+        self._check_as_it_was(output)
+        return logits, tokens
+
+    def _watched(self, images: Tensor) -> tuple[Tensor, _Output | None]:
+        kept = self._kept
+        kept.on, kept.thread = True, _thread()
+        try:
+            return first_tensor(self.model(images)), kept.output
+        finally:
+            kept.on, kept.output = False, None
 
     def _checked(self, tokens: Any, size: int) -> Tensor:
         """[B, N, channels]."""
@@ -110,25 +126,68 @@ class TokenClassifier(nn.Module):
             raise ValueError(f"module {self.layer!r} must give tokens {order}, got {got}")
         return tokens if self._batch_first else tokens.transpose(0, 1)
 
+    def _check_as_it_was(self, output: _Output) -> None:
+        """Refuse tokens that are no longer what the layer gave, or through which nothing would learn."""
+        if output.version is not None and output.tokens._version != output.version:
+            raise RuntimeError(f"the model changed the tokens of module {self.layer!r} in place: name a later layer")
+        cut = torch.is_grad_enabled() and not output.with_gradient and not output.tokens.requires_grad
+        if cut and self._trains_more_than_the_head():
+            mend = "checkpoint with use_reentrant=False, or name a layer behind; freeze what is not to be trained"
+            raise RuntimeError(f"module {self.layer!r} ran without a gradient, so its tokens train nothing: {mend}")
+
+    def _trains_more_than_the_head(self) -> bool:
+        head = {id(parameter) for name in self.head for parameter in self.model.get_submodule(name).parameters()}
+        return any(parameter.requires_grad and id(parameter) not in head for parameter in self.model.parameters())
+
     def _classify(self, features: Tensor) -> Tensor:
         for name in self.head:
             features = self.model.get_submodule(name)(features)
         return features
 
 
+class _Output(NamedTuple):
+    """What a layer gave, and how: with gradients enabled or not, and how often it had been changed in place by then."""
+
+    tokens: Any
+    with_gradient: bool
+    version: int | None
+
+
 class _Kept:
     """The forward hook: keeps what its module gave last, while it is on.
 
     It is put on once and for all, because a hook that comes and goes within a call cannot be compiled. An object, not
-    a function, so that a copy of the classifier gets a copy of it.
+    a function, so that a copy of the classifier gets a copy of it. What other threads do with the model is passed over.
     """
 
     def __init__(self) -> None:
-        self.on, self.output = False, None
+        self.on, self.thread = False, 0
+        self.output: _Output | None = None
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.on:
-            self.output = first_tensor(output)
+        if self.on and (torch.compiler.is_compiling() or self.thread == get_ident()):
+            tokens = first_tensor(output)
+            self.output = _Output(tokens, torch.is_grad_enabled(), _version(tokens))
+
+
+def _thread() -> int:
+    """Compiled code cannot ask which thread it is in, and keeps nothing between its calls."""
+    return 0 if torch.compiler.is_compiling() else get_ident()
+
+
+def _version(tokens: Any) -> int | None:
+    """How often they were changed in place; None where nobody counts."""
+    if torch.compiler.is_compiling() or not isinstance(tokens, Tensor) or tokens.is_inference():
+        return None
+    return tokens._version
+
+
+def _names(head: Any) -> tuple[str, ...]:
+    if not isinstance(head, (str, Sequence)):
+        raise TypeError(f"head must be a name as in model.named_modules(), or several of them, got {head!r}")
+    if not head:
+        raise ValueError(f"head must name at least one module, got {head!r}")
+    return (head,) if isinstance(head, str) else tuple(head)
 
 
 def _batch_first(module: nn.Module, model: nn.Module) -> bool:
@@ -152,8 +211,9 @@ def _image_tokens(tokens: Tensor, mask: Tensor, layer: str) -> Tensor:
         raise ValueError(f"source_mask must be [{len(tokens)}, gh, gw], one for each image, got {list(mask.shape)}")
     rows, columns = mask.shape[1:]
     prefix = tokens.shape[1] - rows * columns
-    if not 0 <= prefix <= MOST_PREFIX:
-        got = f"{rows} × {columns} = {rows * columns}"
+    most = min(MOST_PREFIX, rows - 1, columns - 1)  # a whole row or column would be of the image, of another grid
+    if not 0 <= prefix <= most:
+        got = f"{rows} × {columns} = {rows * columns}, before which may be {most} at most"
         raise ValueError(f"module {layer!r} gave {tokens.shape[1]} tokens, but the grid of source_mask has {got}")
     return tokens[:, prefix:]
 
