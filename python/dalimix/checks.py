@@ -9,6 +9,7 @@ import numpy as np
 
 from dalimix.backend import Array, array_module
 from dalimix.methods import Method
+from dalimix.methods.base import is_number
 
 if TYPE_CHECKING:
     from dalimix.draws import Draws
@@ -234,6 +235,8 @@ def class_count(classes: int) -> int:
 def form(name: str, smoothing: float) -> None:
     if name not in ("dense", "pair"):
         raise ValueError(f"form must be 'dense' or 'pair', got {name!r}")
+    if not is_number(smoothing):
+        raise TypeError(f"smoothing must be a number in [0, 1], got {smoothing!r}")
     if not 0 <= smoothing <= 1:
         raise ValueError(f"smoothing must be in [0, 1], got {smoothing}")
     if name == "pair" and smoothing:

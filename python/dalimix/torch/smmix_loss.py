@@ -69,10 +69,7 @@ class SMMixLoss(nn.Module):
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
-        try:
-            checks.form("dense", smoothing)
-        except TypeError:
-            raise TypeError(f"smoothing must be a number in [0, 1], got {smoothing!r}") from None
+        checks.form("dense", smoothing)
         self.smoothing = smoothing
 
     def extra_repr(self) -> str:
