@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix
+from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap
 from dalimix.torch import SMMixLoss, SMMixStep, TokenClassifier
 from tests import smmix_by_torch
@@ -113,7 +113,7 @@ def test_every_image_of_a_random_choice_counts_as_it_is_mixed():
 @pytest.mark.parametrize("per", ["batch", "sample"])
 def test_the_model_runs_only_where_it_is_needed(per):
     """By a choice for every batch, Mixup takes half of them; with one for every image, hardly any whole batch."""
-    inside = [Mixup(), RandomChoice([CutMix(), FLIP], per=per)]
+    inside = [Mixup(), RandomChoice([CutMix(), FLIP, TokenMix(grid=3)], [0.5, 0.5, 0], per=per)]  # 24 × 24 tokens
     step, ran = stepping(small(), RandomChoice(inside, p=[0.25, 0.75], per=per)), []
     observe = step.provider.observe
     step.provider.observe = lambda images: ran.append(True) or observe(images)
