@@ -1,64 +1,67 @@
-"""For torchrun: every rank trains its replica by DDP, with a snapshot of it in a pipeline of its own."""
+"""For torchrun: every rank trains its replica by DDP with SMMix, by a snapshot of it in a loader of its own."""
+
+import sys
 
 import torch
-from nvidia.dali import fn, pipeline_def
-from nvidia.dali.plugin.pytorch import DALIGenericIterator
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-import dali_ops
-from dalimix import AttentiveCutMix
-from dalimix.heatmaps import SnapshotHeatmap
-from tests.conftest import random_images
-from tests.guided import a_provider
-from tests.pipelines import BATCH, SIZE
+from dali_ops import ImageFolderLoader
+from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
+from dalimix import SMMix
+from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
+from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier
+from tests.coloured import COLOURS
+from tests.versions import IMAGES
+from tests.vits import SIDE, Small
 
-EVERY, STEPS = 2, 6
-
-
-@pipeline_def(batch_size=BATCH, num_threads=1, device_id=None, seed=1)
-def pipeline(snapshot, rank):
-    pictures = list(random_images(BATCH, *SIZE, seed=rank))
-    images = fn.external_source(lambda: pictures, layout="HWC", batch=True)
-    labels = fn.external_source(lambda: list(torch.arange(BATCH, dtype=torch.int32)[:, None].numpy()), batch=True)
-    heatmaps, predictions = dali_ops.model_heatmaps(images, snapshot, predictions=True)
-    options = {"num_classes": BATCH, "mean": 120.0, "std": 60.0, "output_layout": "CHW"}
-    mixed, targets = dali_ops.mix(images, labels, AttentiveCutMix(3, grid=4), heatmaps=heatmaps, **options)
-    return mixed, targets, predictions
+EVERY, EPOCHS, BATCH = 2, 2, 8  # three steps each
 
 
-def train(rank):
-    """What rank `rank` ends with: the snapshot's and the replica's view of one image, and the trained weights."""
+def a_provider():
+    torch.manual_seed(0)
+    model = Small(len(COLOURS), patch=8)
+    return AttentionHeatmap(model, "layers.layers.1.self_attn", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def batches(root, rank, snapshot):
+    """Every rank draws its own."""
+    runtime = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": rank}
+    loader = ImageFolderLoader(root, SMMix(grid=4), BATCH, heatmaps=snapshot, keep_info=True, **runtime)
+    for _ in range(EPOCHS):
+        for images, targets in loader:
+            yield SMMixBatch(images, targets, **vars(loader.batch_info))
+
+
+def train(root, rank):
+    """What rank `rank` ends with: the snapshot's and the replica's view of some images, and the trained weights."""
     provider = a_provider()
-    ddp = DistributedDataParallel(provider.model.train())
+    ddp = DistributedDataParallel(TokenClassifier(provider.model.train(), "layers", "head"))
     snapshot, optimizer = SnapshotHeatmap(provider, every=EVERY), torch.optim.SGD(ddp.parameters(), 0.05)
-    batches = DALIGenericIterator(pipeline(snapshot, rank), ["images", "targets", "predictions"])
-    for _, (batch,) in zip(range(STEPS), batches, strict=False):
-        scores = ddp(batch["images"])
-        loss = (
-            torch.nn.functional.cross_entropy(scores, batch["targets"])
-            + (scores - batch["predictions"]).square().mean()
-        )
+    for batch in batches(root, rank, snapshot):
+        losses = SMMixLoss()(ddp(batch.images, batch.plan.tokens), batch)
+        assert all(loss > 0 for loss in losses), losses
         optimizer.zero_grad()
-        loss.backward()
+        losses.total.backward()
         optimizer.step()
         snapshot.step()
-    image = torch.from_numpy(random_images(1, *SIZE, seed=7)).permute(0, 3, 1, 2)
-    return snapshot.observe(image), provider.observe(image), torch.cat([p.flatten() for p in ddp.parameters()])
+    return snapshot.observe(IMAGES), provider.observe(IMAGES), weights_of(ddp)
 
 
-def main():
+def weights_of(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def main(root):
     distributed.init_process_group("gloo")
-    rank = distributed.get_rank()
-    before = torch.cat([p.flatten() for p in a_provider().model.parameters()])
-    told, expected, weights = train(rank)
+    told, expected, weights = train(root, distributed.get_rank())
     assert all(torch.equal(one, other) for one, other in zip(told, expected, strict=True)), "the snapshot lags behind"
-    assert not torch.allclose(weights, before, atol=1e-3), "nothing was learned"
+    assert not torch.allclose(weights, weights_of(a_provider().model), atol=1e-3), "nothing was learned"
     everywhere = [torch.empty_like(weights) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(everywhere, weights.detach())
+    distributed.all_gather(everywhere, weights)
     assert torch.equal(*everywhere), "the replicas differ"
     distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

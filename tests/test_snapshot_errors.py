@@ -42,6 +42,14 @@ def test_ddp_would_speak_with_the_other_ranks(alone, outer):
     SnapshotHeatmap(FeatureHeatmap(wrapped.module, ""))(IMAGES)
 
 
+@pytest.mark.parametrize("outer", [nn.Identity, nn.Sequential], ids=["itself", "inside"])
+def test_data_parallel_would_use_other_gpus(outer):
+    wrapped = nn.DataParallel(nn.Conv2d(3, 3, 1))
+    model = wrapped if outer is nn.Identity else outer(wrapped)
+    with pytest.raises(TypeError, match="a bare model, .*, but the provider's is or holds a DataParallel"):
+        SnapshotHeatmap(FeatureHeatmap(model, ""))
+
+
 def test_a_compiled_model():
     model = nn.Conv2d(3, 3, 1)
     compiled = torch.compile(model, backend="eager")

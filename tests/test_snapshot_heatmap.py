@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn
 
-from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap, SnapshotHeatmap, frozen_copy
+from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap, SnapshotHeatmap, frozen_copy
 from tests.versions import IMAGES, Versions, a_snapshot, version
 from tests.vits import vit
 
@@ -38,6 +38,18 @@ def test_equals_the_provider_of_the_trained_model():
     assert torch.equal(heatmaps, expected[0])
     assert torch.equal(output, expected[1])
     assert not torch.equal(heatmaps, before)
+
+
+def test_labels_reach_the_provider():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    provider = ClassActivationHeatmap(model, "0", "3")
+    snapshot = SnapshotHeatmap(provider)
+    for labels in torch.tensor([0, 1, 2, 3]), torch.tensor([3, 2, 1, 0]):
+        expected = provider(IMAGES, labels)
+        assert not torch.equal(expected, provider(IMAGES))
+        assert torch.equal(snapshot(IMAGES, labels), expected)
+        assert torch.equal(snapshot.observe(IMAGES, labels)[0], expected)
 
 
 def a_cnn():
@@ -86,15 +98,35 @@ def test_the_model_is_left_as_it_was_and_its_hooks_do_not_fire():
     assert len(fired) == 8
 
 
-def test_the_copies_have_no_gradients_and_are_in_eval_mode():
+@pytest.mark.parametrize("refreshes", [0, 2])
+def test_the_copies_have_no_gradients_and_are_in_eval_mode(refreshes):
+    """Nor a graph: refreshing could write one into them, which would keep every step's alive."""
     model = a_cnn().train()
     snapshot = SnapshotHeatmap(FeatureHeatmap(model, "2"))
+    for _ in range(refreshes):
+        snapshot.refresh()
     for copy in (snapshot._current, snapshot._other):
         inner = copy._provider.model
         assert not any(module.training for module in inner.modules())
-        assert not any(parameter.requires_grad for parameter in inner.parameters())
-    assert not set(map(id, snapshot._current._own.values())) & set(map(id, snapshot._other._own.values()))
-    assert not set(map(id, snapshot._current._own.values())) & set(map(id, model.parameters()))
+        assert not any(tensor.requires_grad or tensor.grad_fn for tensor in frozen_copy.tensors_of(inner).values())
+    own = [set(map(id, copy._own.values())) for copy in (snapshot._current, snapshot._other)]
+    assert not own[0] & own[1]
+    assert not own[0] & set(map(id, model.parameters()))
+
+
+class Merging(nn.Sequential):
+    """Its eval mode is more than a mode, as where adapters are merged into the weights."""
+
+    def train(self, mode=True):
+        if not mode:
+            self[0].weight.data.mul_(2)
+        return super().train(mode)
+
+
+def test_a_model_whose_eval_mode_does_more():
+    torch.manual_seed(0)
+    provider = FeatureHeatmap(Merging(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()), "1")
+    assert torch.equal(SnapshotHeatmap(provider)(IMAGES), provider(IMAGES))
 
 
 class Trainer:
@@ -141,50 +173,3 @@ def test_tied_weights():
     model[0].weight.data.mul_(2)
     snapshot.refresh()
     assert torch.equal(snapshot(IMAGES), FeatureHeatmap(model, "1")(IMAGES))
-
-
-class Stream:
-    """Of a GPU that is not there: what was queued, in order."""
-
-    def __init__(self, name, queue):
-        self.name, self.queue = name, queue
-
-    def wait_event(self, event):
-        self.queue.append((self.name, "waits for", event.recorded))
-
-
-class Event:
-    recorded = None
-
-    def record(self, stream):
-        self.recorded = stream.name
-
-
-def test_on_a_gpu_every_use_comes_after_the_last_one_whatever_its_stream(monkeypatch):
-    """No GPU is touched: streams and events are stand-ins that write down what they are asked to do."""
-    queue: list[tuple] = []
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    order = frozen_copy.StreamOrder(torch.device("cuda", 1))
-    for name in ("training", "pipeline", "training"):
-        monkeypatch.setattr(torch.cuda, "current_stream", lambda device, name=name: Stream((name, device.index), queue))
-        with order.kept():
-            queue.append(name)
-    assert queue == [
-        (("training", 1), "waits for", None),
-        "training",
-        (("pipeline", 1), "waits for", ("training", 1)),
-        "pipeline",
-        (("training", 1), "waits for", ("pipeline", 1)),
-        "training",
-    ]
-
-
-def test_a_failed_use_is_a_use(monkeypatch):
-    """Its kernels may be under way."""
-    queue: list[tuple] = []
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("stream", queue))
-    order = frozen_copy.StreamOrder(torch.device("cuda", 0))
-    with pytest.raises(ArithmeticError), order.kept():
-        raise ArithmeticError
-    assert order._last_use.recorded == "stream"

@@ -1,4 +1,4 @@
-"""SnapshotHeatmap in distributed training: two processes, each with a pipeline and a snapshot of its replica."""
+"""SnapshotHeatmap in distributed training: two processes, each with a loader and a snapshot of its replica."""
 
 import subprocess
 import sys
@@ -8,10 +8,11 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("torch")
+from tests.coloured import coloured_folder
 
 
-def test_each_rank_has_a_snapshot_of_its_own_replica():
+def test_each_rank_has_a_snapshot_of_its_own_replica(tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "tests.snapshot_ranks"]
+    command = [*torchrun, "-m", "tests.snapshot_ranks", coloured_folder(tmp_path / "images")]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -36,14 +36,10 @@ class FrozenCopy:
 
     def __init__(self, provider: ModelHeatmap) -> None:
         self.lock = Lock()
-        self._provider = _copied(provider)
-        for module in self._provider.model.modules():
-            module.training = False  # not with eval(), see hooks.evaluating
-        self._provider.model.requires_grad_(False)
-        self._own = tensors_of(self._provider.model)
-        self._order = StreamOrder(next(iter(self._own.values()), torch.empty(0)).device)
+        self._order = StreamOrder(_device_of(provider.model))
         with self._order.kept():  # the copying is its first use
-            pass
+            self._provider = _frozen(provider)
+        self._own = tensors_of(self._provider.model)
 
     def observe(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Any]:
         """As `ModelHeatmap.observe`, all of it in stream order: a provider may look at weights after the model ran."""
@@ -52,10 +48,13 @@ class FrozenCopy:
 
     @torch.no_grad()
     def load(self, model: nn.Module) -> None:
-        """Take over the parameters and buffers of `model`, all of them or, with an error, none.
+        """Take over the parameters and buffers of `model`.
+
+        An error of the device amid the copying leaves a mixture of old and new, until a later call succeeds.
 
         Raises:
             ValueError: they are not those that the copy was made of: other names, shapes, dtypes, or another device.
+                All are checked before the first is written, so the copy is as it was.
         """
         live = tensors_of(model)
         _check_same(live, self._own)
@@ -91,6 +90,18 @@ class StreamOrder:
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, also those that are not saved with the model, by their names."""
     return dict(chain(model.named_parameters(), model.named_buffers()))
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(iter(tensors_of(model).values()), torch.empty(0)).device
+
+
+def _frozen(provider: ModelHeatmap) -> ModelHeatmap:
+    frozen = _copied(provider)
+    for module in frozen.model.modules():
+        module.training = False  # not with eval(), see hooks.evaluating
+    frozen.model.requires_grad_(False)
+    return frozen
 
 
 def _copied(provider: ModelHeatmap) -> ModelHeatmap:
