@@ -16,8 +16,8 @@
   without training: where it takes about as long as with training, the step waits for the images.
 
 A pipeline runs ahead of the training, and so does the model's copy in it. That hides its time only where something is
-idle: room on the GPU beside the step, or cores. On a CPU, step and pipeline want the same cores, and what the copy
-computes takes as long as what the model itself would.
+idle: room on the GPU beside the step, or cores. On a CPU, step and pipeline want the same cores, and the copy's look at
+the images costs about as much as the model's own.
 
 Every result is checked before it is timed. Inputs are rotated.
 """
