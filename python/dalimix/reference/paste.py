@@ -9,6 +9,7 @@ import numpy as np
 
 from dalimix.mix_plan import MixPlan
 from dalimix.reference.runs import Runs, reads_inside
+from dalimix.reference.tokens import edges
 
 Mask = np.ndarray | None
 FEW_CELLS = 64 * 64  # of a grid: with more, a mask of every pixel is faster than cell by cell
@@ -41,8 +42,8 @@ class Paste:
     def __call__(self, rows: slice) -> np.ndarray:
         """May be a view of the images where nothing is pasted."""
         tokens = [token for token in self.tokens if token.rows.start < rows.stop and token.rows.stop > rows.start]
-        mask = self.mask(rows, with_tokens=not self.by_cell)
-        if mask is None and not tokens:
+        mask = None if self.runs is not None else self.mask(rows, with_tokens=not self.by_cell)
+        if mask is None and self.runs is None and not tokens:
             return self.images[:, rows]
         mixed = self.images[:, rows].copy(order="C")
         if self.runs is not None:
@@ -125,7 +126,7 @@ def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:
     if plan.tokens is None or not (plan.box[:, 2:] > plan.box[:, :2]).all(axis=1).any():
         return plan.tokens
     top, left, bottom, right = plan.box.T[:, :, None]
-    down, across = (np.arange(g + 1) * n // g for g, n in zip(plan.tokens.shape[1:], size, strict=True))
+    down, across = (edges(n, g) for g, n in zip(plan.tokens.shape[1:], size, strict=True))
     rows, columns = (top <= down[:-1]) & (down[1:] <= bottom), (left <= across[:-1]) & (across[1:] <= right)
     tokens = plan.tokens & ~(rows[:, :, None] & columns[:, None, :])
     return tokens if tokens.any() else None
@@ -133,7 +134,7 @@ def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:
 
 def _by_cell(tokens: Any, size: tuple[int, int]) -> list[_Token]:
     """The cells that some sample shows."""
-    down, across = (np.arange(g + 1) * n // g for g, n in zip(tokens.shape[1:], size, strict=True))
+    down, across = (edges(n, g) for g, n in zip(tokens.shape[1:], size, strict=True))
     return [
         _Token(slice(*down[r : r + 2].tolist()), slice(*across[c : c + 2].tolist()), np.flatnonzero(tokens[:, r, c]))
         for r, c in np.argwhere(tokens.any(axis=0))

@@ -24,8 +24,12 @@ def seen_heatmaps(scene: Scene, grid: int | None = None) -> np.ndarray:
     return np.where(scene.mirror[:, None, None] != 0, maps[:, :, ::-1], maps)
 
 
+def edges(pixels: int, grid: int) -> np.ndarray:
+    """Int [grid + 1]: the first pixel of every cell along an axis, and the end of the last."""
+    return np.arange(grid + 1) * pixels // grid
+
+
 def pixel_share(tokens: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Float64 [B]: the share of the pixels that the tokens cover."""
-    grid = tokens.shape[1]
-    heights, widths = (np.diff(np.arange(grid + 1) * n // grid) for n in size)
+    heights, widths = (np.diff(edges(n, g)) for n, g in zip(size, tokens.shape[1:], strict=True))
     return (tokens * np.outer(heights, widths)).sum(axis=(1, 2)) / (float(size[0]) * size[1])

@@ -90,29 +90,30 @@ class SMMixLoss(nn.Module):
         exact = torch.promote_types(logits.dtype, torch.float32)
         logits, of_target, of_source = (given.to(exact) for given in (logits, *of_groups))
         classification = cross_entropy(logits, batch.targets.to(exact))
-        tokens = self._tokens(of_target, of_source, batch)
-        consistency = _consistency(logits, batch)
+        partner, inside = _partners(batch.plan)
+        shows = batch.plan.source_mask.flatten(1)
+        tokens = self._tokens(of_target, of_source, batch.labels, partner, shows).where(inside, float("nan")).mean()
+        consistency = _consistency(logits, batch, partner, shows.any(1))
         return SMMixLosses(classification + tokens + consistency, classification, tokens, consistency)
 
-    def _tokens(self, of_target: Tensor, of_source: Tensor, batch: SMMixBatch) -> Tensor:
-        source = batch.plan.source_mask.flatten(1)
-        labels = batch.labels.to(of_target.dtype) if batch.labels.is_floating_point() else batch.labels.long().flatten()
-        target_part = self._cross_entropies(of_target, labels).where(source.any(1) & ~source.all(1), 0)
-        partner, inside = _partners(batch.plan)
-        source_part = self._cross_entropies(of_source, labels[partner]).where(source.any(1), 0)
-        return (target_part + source_part).where(inside, float("nan")).mean() / 2
+    def _tokens(self, of_target: Tensor, of_source: Tensor, labels: Tensor, partner: Tensor, shows: Tensor) -> Tensor:
+        """Of every image, [B]; `shows` is bool [B, N], the tokens of the partner."""
+        labels = labels.to(of_target.dtype) if labels.is_floating_point() else labels.long().flatten()
+        target_part = self._cross_entropies(of_target, labels).where(shows.any(1) & ~shows.all(1), 0)
+        source_part = self._cross_entropies(of_source, labels[partner]).where(shows.any(1), 0)
+        return (target_part + source_part) / 2
 
     def _cross_entropies(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
 
 
-def _consistency(logits: Tensor, batch: SMMixBatch) -> Tensor:
+def _consistency(logits: Tensor, batch: SMMixBatch, partner: Tensor, counts: Tensor) -> Tensor:
     if batch.predictions is None:
         return logits.new_zeros(())
     own, weight = batch.predictions.detach().to(logits.dtype), batch.plan.weight.to(logits.dtype)
-    mixed = weight[:, :1] * own + weight[:, 1:] * own[_partners(batch.plan)[0]]
+    mixed = weight[:, :1] * own + weight[:, 1:] * own[partner]
     divergences = kl_div(logits.log_softmax(1), mixed.softmax(1), reduction="none").sum(1)
-    return divergences.where(batch.plan.source_mask.flatten(1).any(1), 0).mean()
+    return divergences.where(counts, 0).mean()
 
 
 def _partners(plan: MixPlan) -> tuple[Tensor, Tensor]:
