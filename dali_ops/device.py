@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from importlib.util import find_spec
 
 
@@ -32,6 +33,11 @@ def check_device(device: str) -> None:
 def default_id(device: str) -> int | None:
     """`device_id` of a pipeline: the first GPU, or none."""
     return 0 if device == "gpu" else None
+
+
+def default_threads() -> int:
+    """Of DALI on the CPU: as many as there are cores, 8 at most."""
+    return min(os.cpu_count() or 1, 8)
 
 
 def device_name(device: str) -> str:

@@ -59,7 +59,11 @@ class ImageFolder:
         """The same files in another order: DALI's own shuffling of every epoch takes no seed."""
         order = list(range(len(self.files)))
         Random(seed).shuffle(order)
-        return replace(self, files=[self.files[k] for k in order], labels=[self.labels[k] for k in order])
+        return self.picked(order)
+
+    def picked(self, numbers: Sequence[int]) -> ImageFolder:
+        """Only the files of these numbers, in this order."""
+        return replace(self, files=[self.files[k] for k in numbers], labels=[self.labels[k] for k in numbers])
 
 
 def _images(folder: Path) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
-from dali_ops.device import default_id, usable_device
+from dali_ops.device import default_id, default_threads, usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.reading import read, scalar, whole_image
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
+from dalimix.heatmaps.store_writer import check_finite
 from dalimix.methods.base import is_whole
 from dalimix.reference import resample_heatmaps
 
@@ -72,7 +72,7 @@ def build_store(
             images, with what it said.
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
-    threads = min(os.cpu_count() or 1, 8) if num_threads is None else num_threads
+    threads = default_threads() if num_threads is None else num_threads
     for name, value in {"size": size, "batch_size": batch_size, "num_threads": threads}.items():
         if not is_whole(value) or value < 1:
             raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
@@ -83,7 +83,7 @@ def build_store(
         advance(writer.done)
         if writer.done < len(writer):
             start = writer.done
-            missing = replace(folder, files=folder.files[start:], labels=folder.labels[start:])
+            missing = folder.picked(range(start, len(folder.files)))
             pipeline = _pipeline(missing, provider, labelled, size, device, **runtime)
             batches = _batches(pipeline, folder.files, start, batch_size)
             _append(writer, batches, grid, max(1, SHARD // batch_size), advance)
@@ -146,20 +146,14 @@ def _append(
     made: dict[int, np.ndarray] = {}
     try:
         for first, heatmaps in batches:
-            made[first] = _finite(resample_heatmaps(heatmaps, grid), writer.files, first)
+            maps = resample_heatmaps(heatmaps, grid)
+            check_finite(maps, writer.files, first)  # before the writer would refuse the whole shard
+            made[first] = maps
             advance(len(heatmaps))
             if len(made) == per_shard:
                 _write(writer, made)
     finally:
         _write(writer, made)
-
-
-def _finite(heatmaps: np.ndarray, files: Sequence[str], first: int) -> np.ndarray:
-    """The maps of ``files[first]`` and on. A wrong one is refused before the writer would refuse the whole shard."""
-    wrong = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
-    if len(wrong):
-        raise ValueError(f"the heatmap of {files[first + wrong[0]]!r} has NaN or infinite values")
-    return heatmaps
 
 
 def _write(writer: HeatmapWriter, made: dict[int, np.ndarray]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.teacher import DEVICES
+from dali_ops.teacher import torch_device
 from dalimix.heatmaps import (
     AttentionHeatmap,
     ClassActivationHeatmap,
@@ -78,7 +78,7 @@ def provider_from(
     if labelled and isinstance(provider, (FeatureHeatmap, AttentionHeatmap)):
         raise ValueError(f"--labels is for heatmaps of a class, but {type(provider).__name__} makes them of none")
     if isinstance(provider, ModelHeatmap):
-        provider.model.to(_torch_device(device)).eval()
+        provider.model.to(torch_device(device)).eval()
     _try_out(provider, spec, size, labelled, device)
     return HeatmapModel(provider, size, _text(provider, spec, size, labelled))
 
@@ -158,19 +158,11 @@ def _size_of(provider: HeatmapProvider) -> int:
     return SIZE if size is None else max(size)
 
 
-def _torch_device(device: str) -> str:
-    import torch
-
-    if device == "gpu" and not torch.cuda.is_available():
-        raise ValueError("device='gpu', but there is no CUDA device that torch can use")
-    return DEVICES[device]
-
-
 def _try_out(provider: HeatmapProvider, spec: str, size: int, labelled: bool, device: str) -> None:
     """Make the heatmap of a black image: what does not fit is found before a store is begun with it."""
     import torch
 
-    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=_torch_device(device))
+    image = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=torch_device(device))
     labels = (torch.zeros(1, dtype=torch.int64, device=image.device),) if labelled else ()
     try:
         with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -11,11 +11,11 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali import fn, pipeline_def
 
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.guides import places
-from dali_ops.reading import read
+from dali_ops.reading import read, whole_image
 from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
 from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page
 from dalimix.heatmaps import HeatmapStore
@@ -67,7 +67,7 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     """
     at = places(folder, store)
     numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
-    chosen = replace(folder, files=[folder.files[k] for k in numbers], labels=[folder.labels[k] for k in numbers])
+    chosen = folder.picked(numbers)
     maps = store.read(at[numbers])
     pairs = [_Pair(*pair) for pair in zip(chosen.names, _photographs(chosen), maps, strict=True)]
     facts = f"{len(pairs)} of {len(at):,} images, {store.grid} × {store.grid} cells in {store.dtype}"
@@ -88,8 +88,7 @@ def _photographs(folder: ImageFolder) -> list[np.ndarray]:
 @pipeline_def
 def _whole(folder: ImageFolder) -> Any:
     encoded, _ = read(folder, shuffle=False)
-    images = fn.decoders.image(encoded, output_type=types.RGB)
-    return fn.resize(images, size=[PICTURE, PICTURE], mode="not_larger")
+    return fn.resize(whole_image(encoded, "cpu"), size=[PICTURE, PICTURE], mode="not_larger")
 
 
 def _draw(pairs: Sequence[_Pair], out: Path, title: list[str], subtitle: list[str]) -> None:

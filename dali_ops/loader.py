@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from dali_ops.batch_info import BatchInfo, Outputs
-from dali_ops.device import usable_device
+from dali_ops.device import default_threads, usable_device
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.guides import guide_for
 from dali_ops.pipelines import training_pipeline, validation_pipeline
@@ -193,7 +192,7 @@ def _runtime(batch_size: int, num_threads: int | None, device_id: int | None, se
     """What every pipeline takes."""
     return {
         "batch_size": batch_size,
-        "num_threads": num_threads or min(os.cpu_count() or 1, 8),
+        "num_threads": num_threads or default_threads(),
         "device_id": device_id,
         "seed": None if seed < 0 else seed,
     }

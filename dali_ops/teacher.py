@@ -35,14 +35,23 @@ def teacher(device: str = "cpu") -> FeatureHeatmap:
     if device not in DEVICES:
         raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
     try:
-        import torch
-
         model = _model()
     except ImportError as error:
         raise ImportError("the demo's model is missing: pip install 'dalimix[demo]'") from error
+    return FeatureHeatmap(model.to(torch_device(device)), LAYER, mean=MEAN, std=STD, size=SIZE)
+
+
+def torch_device(device: str) -> str:
+    """What torch calls ``"cpu"`` or ``"gpu"``.
+
+    Raises:
+        ValueError: ``"gpu"`` where torch sees none.
+    """
+    import torch
+
     if device == "gpu" and not torch.cuda.is_available():
         raise ValueError("device='gpu', but there is no CUDA device that torch can use")
-    return FeatureHeatmap(model.to(DEVICES[device]), LAYER, mean=MEAN, std=STD, size=SIZE)
+    return DEVICES[device]
 
 
 def _model() -> Any:

@@ -157,9 +157,14 @@ class HeatmapWriter:
             raise ValueError(f"heatmaps from {at!r} on must be [n, {g}, {g}], got {list(heatmaps.shape)}")
         if len(heatmaps) > left:
             raise ValueError(f"{len(heatmaps)} heatmaps for {left} files, the last of which is {self.files[-1]!r}")
-        wrong = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
-        if len(wrong):
-            raise ValueError(f"the heatmap of {self.files[self.done + wrong[0]]!r} has NaN or infinite values")
+        check_finite(heatmaps, self.files, self.done)
+
+
+def check_finite(heatmaps: np.ndarray, files: Sequence[str], first: int) -> None:
+    """Refuse maps that are not finite, by the name of the first; ``heatmaps[0]`` is of ``files[first]``."""
+    wrong = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
+    if len(wrong):
+        raise ValueError(f"the heatmap of {files[first + wrong[0]]!r} has NaN or infinite values")
 
 
 def quantised(heatmaps: np.ndarray, dtype: str) -> np.ndarray:
