@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.backend import array_module
-from dalimix.cuda.planner import launch_planner
+from dalimix.cuda.planner import flips, launch_planner, tokens_of
 from dalimix.cuda.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
 from dalimix.methods import AttentiveCutMix
@@ -17,11 +16,9 @@ MOST_THREADS = 256
 
 def attentive_cutmix(method: AttentiveCutMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the cells of xⱼ with the highest heatmap, pasted onto xᵢ at their own places."""
-    xp = array_module(draws.uniform)
     heatmaps = resample_heatmaps(scene.heatmaps, method.grid)
-    mirror = draws.partner if scene.mirror is None else xp.ascontiguousarray(scene.mirror, "int32")
-    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.token_grid)
-    finer = plan.tokens.shape[-1] // method.grid  # type: ignore[union-attr]
+    mirror = flips(scene.mirror, unused=draws.partner)
+    plan, (finer, _) = tokens_of(method, draws, into)
     numbers = (*scene.size, method.grid, finer, *method.tops)
     own = (heatmaps, mirror, *(np.int32(number) for number in numbers))
     threads = min(MOST_THREADS, (method.grid**2 + 31) // 32 * 32)  # whole warps, a thread for each cell if they suffice

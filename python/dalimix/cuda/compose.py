@@ -7,6 +7,7 @@ import numpy as np
 from dalimix.backend import Array, array_module
 from dalimix.cuda import loader
 from dalimix.cuda.constants import constant
+from dalimix.cuda.planner import flips
 from dalimix.mix_plan import MixPlan
 
 THREADS = 128
@@ -80,8 +81,7 @@ def _arguments(
     """Everything but the output, in the order of the kernel's parameters."""
     xp, unused = array_module(images), plan.partner  # something to point to where nothing is read
     tokens = unused if plan.tokens is None else plan.tokens
-    flips = unused if mirror is None else xp.ascontiguousarray(mirror, "int32")
     scale, bias = (constant(xp, values, "float32") for values in scaling or ((1.0,), (0.0,)))
     grid = (0, 0) if plan.tokens is None else plan.tokens.shape[1:]
     numbers = [np.int32(value) for value in (*size, *grid)]
-    return images, plan.partner, plan.blend, plan.box, plan.shift, tokens, flips, scale, bias, *numbers
+    return images, plan.partner, plan.blend, plan.box, plan.shift, tokens, flips(mirror, unused), scale, bias, *numbers

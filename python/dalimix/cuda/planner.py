@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.backend import array_module
+from dalimix.backend import Array, array_module
 from dalimix.cuda import loader
 from dalimix.draws import Draws
 from dalimix.methods import Method
@@ -42,6 +42,22 @@ def launch_planner(
     blocks = (size + THREADS - 1) // THREADS if per_image is None else size
     loader.load_kernel(method.name, **defines)((blocks,), (per_image or THREADS,), (*shared, *own, *plan.arrays()))
     return plan
+
+
+def tokens_of(method: Method, draws: Draws, into: MixPlan | None) -> tuple[MixPlan, tuple[int, ...]]:
+    """The plan to write to, and how many of its tokens lie along each axis of a cell of `method`.
+
+    They are finer than the method's cells where a `RandomChoice` brings the tokens of several methods together.
+    """
+    plan = into or MixPlan.empty(array_module(draws.uniform), len(draws.partner), grid=method.token_grid)
+    assert plan.tokens is not None  # as of all methods with a grid
+    assert method.token_grid is not None
+    return plan, tuple(n // g for n, g in zip(plan.tokens.shape[-2:], method.token_grid, strict=True))
+
+
+def flips(mirror: Array | None, unused: Array) -> Array:
+    """`mirror` as the kernels read it; without one, something to point to where nothing is read."""
+    return unused if mirror is None else array_module(mirror).ascontiguousarray(mirror, "int32")
 
 
 def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dalimix.backend import Array, array_module
 from dalimix.cuda.constants import constant, current_device
-from dalimix.cuda.planner import launch_planner
+from dalimix.cuda.planner import flips, launch_planner, tokens_of
 from dalimix.cuda.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
 from dalimix.methods import TokenMix
@@ -24,9 +24,8 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None
     """Plan tokens of xⱼ on xᵢ, and what they are worth."""
     xp, unused = array_module(draws.uniform), draws.partner
     heatmaps = unused if scene.heatmaps is None else resample_heatmaps(scene.heatmaps, method.grid)
-    mirror = unused if scene.mirror is None else xp.ascontiguousarray(scene.mirror, "int32")
-    plan = into or MixPlan.empty(xp, len(draws.partner), grid=method.token_grid)
-    finer = plan.tokens.shape[-1] // method.grid  # type: ignore[union-attr]
+    mirror = flips(scene.mirror, unused)
+    plan, (finer, _) = tokens_of(method, draws, into)
     fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
     numbers = (np.int32(n) for n in (fixed, method.added_tokens, *scene.size, method.grid, finer))
     own = (draws.key, _aspects(xp, current_device(xp)), heatmaps, mirror, *numbers)

@@ -59,9 +59,5 @@ class AttentiveCutMix(Method):
         return self.grid, self.grid
 
     @property
-    def reads_heatmaps(self) -> bool:
-        return True
-
-    @property
     def needs_heatmaps(self) -> bool:
         return True

@@ -66,7 +66,7 @@ class Method:
     @property
     def reads_heatmaps(self) -> bool:
         """Whether the method can use a heatmap of every image."""
-        return False
+        return self.needs_heatmaps
 
     @property
     def needs_heatmaps(self) -> bool:

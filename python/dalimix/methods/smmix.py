@@ -67,9 +67,5 @@ class SMMix(Method):
         return self.token_grid
 
     @property
-    def reads_heatmaps(self) -> bool:
-        return True
-
-    @property
     def needs_heatmaps(self) -> bool:
         return True
