@@ -40,6 +40,18 @@ def need_gpu(request: pytest.FixtureRequest) -> None:
         pytest.skip(missing)
 
 
+def device_fixture(gpu: str) -> Any:
+    """A fixture that is "cpu" and, where there is one, the GPU, as `gpu` calls it."""
+
+    @pytest.fixture(params=["cpu", pytest.param(gpu, marks=pytest.mark.cuda)])
+    def device(request: pytest.FixtureRequest) -> str:
+        if request.param == gpu:
+            need_gpu(request)
+        return request.param
+
+    return device
+
+
 @dataclass(frozen=True)
 class Backend:
     """The public functions on one backend. Arguments are NumPy's and are moved; results come back as NumPy's."""

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.conftest import need_gpu, random_images
+from tests.conftest import device_fixture, random_images
 
 torch = pytest.importorskip("torch")
 from torch import nn
@@ -18,11 +18,7 @@ from tests.vits import DIM, HEADS, KINDS, PATCH, SIDE, Block, Qkv, Vit, sharp, v
 B, GRID = 3, SIDE // PATCH
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "cuda":
-        need_gpu(request)
-    return request.param
+device = device_fixture("cuda")
 
 
 def images(device="cpu", width=SIDE):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import need_gpu, random_images
+from tests.conftest import device_fixture, need_gpu, random_images
 
 torch = pytest.importorskip("torch")
 from torch import nn
@@ -12,11 +12,7 @@ from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
 B, CHANNELS, CLASSES = 4, 6, 5
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "cuda":
-        need_gpu(request)
-    return request.param
+device = device_fixture("cuda")
 
 
 def images(device="cpu"):

@@ -17,18 +17,14 @@ from dali_ops import heatmap_builder
 from dali_ops.folder import ImageFolder
 from dali_ops.heatmap_builder import build_store
 from dalimix.heatmaps import HeatmapStore, HeatmapWriter
-from tests.conftest import need_gpu
+from tests.conftest import device_fixture
 
 SIDE, COUNT, BATCH = 16, 11, 4
 NAMES = [f"{kind}/{k}.png" for kind, count in {"a b": 4, "bäume": 6, "c": 1}.items() for k in range(count)]
 LABELS = [0] * 4 + [1] * 6 + [2]
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.cuda)])
-def device(request: pytest.FixtureRequest) -> str:
-    if request.param == "gpu":
-        need_gpu(request)
-    return request.param
+device = device_fixture("gpu")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import dalimix
 from dali_ops import bridge
 from dali_ops.draws import draw, flatten, unflatten
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
-from tests.conftest import need_gpu, random_images
+from tests.conftest import device_fixture, need_gpu, random_images
 from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
@@ -25,11 +25,7 @@ METHODS = [
 ]
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "gpu":
-        need_gpu(request)
-    return request.param
+device = device_fixture("gpu")
 
 
 def mixed(method=None, *, batch=BATCH, source=None, device="cpu", **options):

@@ -16,18 +16,14 @@ from dali_ops import bridge
 from dalimix import AttentiveCutMix, CutMix, MixPlan, RandomChoice
 from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
 from dalimix.heatmaps.hooks import first_tensor
-from tests.conftest import need_gpu, random_images
+from tests.conftest import device_fixture, random_images
 from tests.guided import a_model, a_provider, guided
 from tests.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 AHEAD = 4  # batches that DALI makes ready at most
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "gpu":
-        need_gpu(request)
-    return request.param
+device = device_fixture("gpu")
 
 
 @pytest.fixture(params=["whole batch", "by sample"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import need_gpu
+from tests.conftest import device_fixture
 
 torch = pytest.importorskip("torch")
 from torch import nn
@@ -14,6 +14,7 @@ from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMi
 from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap
 from dalimix.torch import SMMixLoss, SMMixStep, TokenClassifier
 from tests import smmix_by_torch
+from tests.test_torch import seeded
 from tests.vits import Small, Timm
 
 B, C, SIDE, GRID = 6, 5, 32, 8
@@ -21,15 +22,7 @@ LAYER = "layers.layers.1.self_attn"
 FLIP = SMMix(grid=GRID, per="batch", pairing="flip")
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "cuda":
-        need_gpu(request)
-    return request.param
-
-
-def seeded(seed=3):
-    return torch.Generator().manual_seed(seed)
+device = device_fixture("cuda")
 
 
 def small(device="cpu", **options):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import need_gpu
+from tests.conftest import device_fixture
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite_pytorch")
@@ -40,11 +40,7 @@ def photograph(name):
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
 
-@pytest.fixture(params=["cpu", pytest.param("gpu", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "gpu":
-        need_gpu(request)
-    return request.param
+device = device_fixture("gpu")
 
 
 OBLONG = SMMix(grid=(5, 14))

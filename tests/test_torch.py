@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import need_gpu, random_images
+from tests.conftest import device_fixture, random_images
 
 torch = pytest.importorskip("torch")
 from dalimix.torch import BatchMixer
@@ -12,11 +12,7 @@ from dalimix.torch import BatchMixer
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request):
-    if request.param == "cuda":
-        need_gpu(request)
-    return request.param
+device = device_fixture("cuda")
 
 
 def seeded(seed=3):
