@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from dalimix import Method, MixPlan
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TARGETS = {"dense": ("targets",), "pair": ("labels", "partner_labels", "weights")}
-PLAN = ("partner", "weight", "blend", "box", "shift", "tokens")  # as MixPlan.arrays gives them
+PLAN = tuple(field.name for field in fields(MixPlan) if not field.kw_only)  # as MixPlan.arrays gives them
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from nvidia.dali import fn, pipeline_def
+from nvidia.dali import pipeline_def
 
 from dali_ops.device import default_id
 from dali_ops.folder import ImageFolder, name_unreadable
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.reading import random_crop
+from dali_ops.reading import random_crop, read
 from dali_ops.sheet import SheetRow, rows_of_batch
 from dali_ops.teacher import teacher_for
 from dalimix import Method, MixPlan
@@ -62,7 +62,7 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
 def _preview_pipeline(
     folder: ImageFolder, method: Method, device: str, size: int, provider: HeatmapProvider | None
 ) -> tuple[Any, ...]:
-    encoded, labels = fn.readers.file(files=folder.files, labels=folder.labels)
+    encoded, labels = read(folder, shuffle=False)
     images, _ = random_crop(encoded, size, device, SMALLEST)
     heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
     options = {"num_classes": len(folder.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}

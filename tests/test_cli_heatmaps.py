@@ -27,7 +27,7 @@ from dali_ops.photos import make_photo_folder
 from dalimix.heatmaps import ClassActivationHeatmap, HeatmapStore
 from tests.pipelines import build, run
 from tests.test_heatmap_builder import COUNT, LABELS, NAMES, contents, image_folder, pictures
-from tests.test_heatmap_model import cnn
+from tests.test_heatmap_model import cnn, modules_here
 
 ROOT = Path(__file__).parents[1]
 MANY, SHARD, BATCH = 2500, 1024, 256
@@ -59,12 +59,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, with a module of models."""
-    (tmp_path / "slow.py").write_text(SLOW)
-    (tmp_path / "my_cnn.py").write_text("from tests.test_heatmap_model import cnn")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("slow", "my_cnn"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    modules_here(tmp_path, monkeypatch, slow=SLOW, my_cnn="from tests.test_heatmap_model import cnn")
     return tmp_path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from dali_ops import cli, cli_heatmaps, heatmap_builder, heatmap_model
 from dalimix.heatmaps import HeatmapStore
 from tests.test_cli_heatmaps import command, save_label_maps
 from tests.test_heatmap_builder import COUNT, NAMES, image_folder
+from tests.test_heatmap_model import modules_here
 
 DARK = """
 def teacher(): return provider
@@ -36,10 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "dark", raising=False)
-    (tmp_path / "dark.py").write_text(DARK.format(dark=0))
+    modules_here(tmp_path, monkeypatch, dark=DARK.format(dark=0))
     return tmp_path
 
 

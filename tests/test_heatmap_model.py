@@ -61,13 +61,16 @@ class Transposed(torch.nn.Module):
 @pytest.fixture(autouse=True)
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module in the current directory, and only there; and no timm."""
-    (tmp_path / "my_models.py").write_text(CODE)
-    (tmp_path / "broken.py").write_text("import no_such_package")
-    (tmp_path / "misspelt.py").write_text("def f(:")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])
+    modules_here(tmp_path, monkeypatch, my_models=CODE, broken="import no_such_package", misspelt="def f(:")
     monkeypatch.setitem(sys.modules, "timm", None)
-    for name in ("my_models", "broken", "misspelt"):
+
+
+def modules_here(folder: Path, monkeypatch: pytest.MonkeyPatch, **code: str) -> None:
+    """`folder` is the current directory, with a module of each name, which nobody finds elsewhere."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    for name, text in code.items():
+        (folder / f"{name}.py").write_text(text)
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
