@@ -46,7 +46,7 @@ from torch import Tensor
 
 import dalimix
 from dali_ops.device import usable_device
-from dali_ops.folder import ImageFolder
+from dali_ops.sources import ImageFolder
 from dalimix import SMMix
 
 GRID = 14

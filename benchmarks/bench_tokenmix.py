@@ -33,11 +33,11 @@ from tokenmix_way import Loop
 
 import dalimix
 from dali_ops.device import usable_device
-from dali_ops.folder import ImageFolder
 from dali_ops.guides import Guide, StoreGuide
 from dali_ops.photos import make_photo_folder
 from dali_ops.pipelines import NO_HEATMAPS
 from dali_ops.reading import SMALLEST
+from dali_ops.sources import ImageFolder
 from dali_ops.throughput import images_per_second
 from dalimix import Method, TokenMix
 from dalimix.heatmap_crop import heatmap_crop

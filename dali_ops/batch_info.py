@@ -41,6 +41,7 @@ class Outputs:
         info: whether there is one.
         predictions: whether they are part of it.
         size: side of the images in pixels.
+        channels_last: whether images come as HWC, for ``torch.channels_last``.
     """
 
     method: Method | None
@@ -48,6 +49,7 @@ class Outputs:
     info: bool
     predictions: bool
     size: int
+    channels_last: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -62,10 +64,14 @@ class Outputs:
         assert self.method is not None  # there is no info without one
         return PLAN[:-1] if self.method.token_grid is None else PLAN
 
-    def batch(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def batch(self, outputs: Mapping[str, Any], pin_memory: bool = False) -> tuple[Any, Any]:
         """``(images, targets)`` as a loader yields them."""
-        targets = tuple(outputs[name] for name in TARGETS[self.form])
-        return outputs["images"], targets[0] if len(targets) == 1 else targets
+        images, *targets = (outputs[name] for name in ("images", *TARGETS[self.form]))
+        if self.channels_last:
+            images = images.permute(0, 3, 1, 2)
+        if pin_memory:
+            images, *targets = (tensor.pin_memory() for tensor in (images, *targets))
+        return images, targets[0] if len(targets) == 1 else tuple(targets)
 
     def batch_info(self, outputs: Mapping[str, Any]) -> BatchInfo | None:
         """The info of the same batch, if there is one."""

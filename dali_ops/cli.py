@@ -65,9 +65,9 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _preview(options: argparse.Namespace) -> None:
-    from dali_ops.folder import ImageFolder
     from dali_ops.preview import preview
     from dali_ops.sheet import draw_sheet
+    from dali_ops.sources import ImageFolder
 
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
     methods = [METHODS[name]() for name in options.method]

@@ -84,9 +84,9 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    from dali_ops.folder import ImageFolder
     from dali_ops.heatmap_builder import build_store, check_outside
     from dali_ops.heatmap_model import provider_from
+    from dali_ops.sources import ImageFolder
 
     check_outside(options.out, options.root)
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
@@ -100,8 +100,8 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    from dali_ops.folder import ImageFolder
     from dali_ops.heatmap_builder import check_outside
+    from dali_ops.sources import ImageFolder
     from dalimix.heatmaps.token_labels import import_token_labels
 
     check_outside(options.out, options.root)
@@ -112,8 +112,8 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from dali_ops.folder import ImageFolder
     from dali_ops.heatmap_sheet import draw_heatmaps
+    from dali_ops.sources import ImageFolder
     from dalimix.heatmaps import HeatmapStore
 
     store, folder = HeatmapStore.open(options.store), ImageFolder.scan(options.root)

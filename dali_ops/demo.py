@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from dali_ops.device import device_name
-from dali_ops.folder import ImageFolder
 from dali_ops.guides import Guide
 from dali_ops.photos import make_photo_folder
 from dali_ops.preview import preview
 from dali_ops.sheet import draw_sheet
+from dali_ops.sources import ImageFolder
 from dali_ops.teacher import teacher_for
 from dali_ops.throughput import images_per_second
 from dalimix import METHODS, Method

@@ -36,8 +36,19 @@ def default_id(device: str) -> int | None:
 
 
 def default_threads() -> int:
-    """Of DALI on the CPU: as many as there are cores, 8 at most."""
-    return min(os.cpu_count() or 1, 8)
+    """Of DALI on the CPU: as many as there are cores for each process that torchrun started here, 8 at most."""
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return min(max(cores, 1), 8)
+
+
+def local_id(device_id: int | None) -> int:
+    """`device_id`; None: the GPU of this process among those that torchrun started here, else torch's current one."""
+    import torch
+
+    if device_id is not None:
+        return device_id
+    rank = os.environ.get("LOCAL_RANK")
+    return torch.cuda.current_device() if rank is None else int(rank) % torch.cuda.device_count()
 
 
 def device_name(device: str) -> str:

@@ -1,4 +1,4 @@
-"""Images of a folder with their heatmaps, for the training pipeline: from a model, from a store, or none."""
+"""Images of a source with their heatmaps, for the training pipeline: from a model, from a store, or none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from nvidia.dali.data_node import DataNode
 
 from dali_ops import bridge
-from dali_ops.folder import ImageFolder
+from dali_ops.feed import Feed
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.reading import random_crop, read, scalar
+from dali_ops.reading import random_crop
+from dali_ops.sources import Source
 from dali_ops.stored_heatmaps import stored_heatmaps
 from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
@@ -38,9 +39,9 @@ class Guide:
     labelled: bool = False
     predictions: bool = False
 
-    def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
-        encoded, labels = read(folder, shuffle=True)
-        labels, (images, _) = scalar(labels, device), random_crop(encoded, size, device)
+    def samples(self, feed: Feed, size: int, device: str) -> Samples:
+        encoded, labels = feed.read(feed.labels)
+        labels, (images, _) = bridge.moved(labels, device), random_crop(encoded, size, device)
         if self.provider is None:
             return Samples(images, labels)
         options = {"predictions": self.predictions, "device": device}
@@ -62,35 +63,21 @@ class StoreGuide:
         square = own is not None and own[0] == own[1] <= MAX_GRID
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
-    def samples(self, folder: ImageFolder, size: int, device: str) -> Samples:
-        find = _Find(np.array(folder.labels, np.int64), places(folder, self.store))
-        encoded, number = read(folder, shuffle=True, numbers=range(len(folder.files)))
-        labels, index = bridge.whole_batch(find, [number], 2, "cpu", ["", ""], name="Find")
+    def samples(self, feed: Feed, size: int, device: str) -> Samples:
+        encoded, labels, index = feed.read(feed.labels, places(feed.source, self.store))
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
         return Samples(images, bridge.moved(labels, device), heatmaps)
 
 
-@dataclass(frozen=True, eq=False)
-class _Find:
-    """The callback: numbers of files in, class numbers and places in the store out; DALI has no table so large."""
-
-    labels: np.ndarray
-    places: np.ndarray
-
-    def __call__(self, numbers: np.ndarray) -> list[np.ndarray]:
-        at = numbers.reshape(-1)
-        return [self.labels[at], self.places[at]]
-
-
-def places(folder: ImageFolder, store: HeatmapStore) -> np.ndarray:
-    """Int32 [N]: where the store has the map of each file.
+def places(source: Source, store: HeatmapStore) -> np.ndarray:
+    """Int32 [N]: where the store has the map of each image.
 
     Raises:
-        ValueError: it has none of some file.
+        ValueError: it has none of some image.
     """
-    place, names = {name: k for k, name in enumerate(store.files)}, folder.names
+    place, names = {name: k for k, name in enumerate(store.files)}, source.names
     missing = [name for name in names if name not in place]
     if missing:
         count = f"{len(missing)} of {len(names)} files have none"

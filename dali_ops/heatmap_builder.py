@@ -13,16 +13,18 @@ import numpy as np
 from nvidia.dali import fn, pipeline_def
 
 from dali_ops.device import default_id, default_threads, usable_device
-from dali_ops.folder import ImageFolder, name_unreadable
+from dali_ops.feed import Feed
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.reading import read, scalar, whole_image
+from dali_ops.order import Order
+from dali_ops.reading import whole_image
+from dali_ops.sources import ImageFolder
+from dali_ops.sources.unreadable import refuse_unreadable
+from dalimix import checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
 from dalimix.heatmaps.store_writer import check_finite
-from dalimix.methods.base import is_whole
 from dalimix.reference import resample_heatmaps
 
 SHARD = 1024  # maps, about: what a killed run loses at most
-AHEAD = 4  # batches, at most, in which the reader may find a file missing before its turn
 
 
 def build_store(
@@ -73,9 +75,7 @@ def build_store(
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
     threads = default_threads() if num_threads is None else num_threads
-    for name, value in {"size": size, "batch_size": batch_size, "num_threads": threads}.items():
-        if not is_whole(value) or value < 1:
-            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+    checks.counts(size=size, batch_size=batch_size, num_threads=threads)
     check_outside(path, folder.root)
     device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
@@ -83,9 +83,10 @@ def build_store(
         advance(writer.done)
         if writer.done < len(writer):
             start = writer.done
-            missing = folder.picked(range(start, len(folder.files)))
-            pipeline = _pipeline(missing, provider, labelled, size, device, **runtime)
-            batches = _batches(pipeline, folder.files, start, batch_size)
+            missing = folder.picked(range(start, len(folder)))
+            feed = Feed(missing, Order(len(missing), batch_size))
+            pipeline = _pipeline(feed, provider, labelled, size, device, **runtime)
+            batches = _batches(pipeline, folder, start, batch_size)
             _append(writer, batches, grid, max(1, SHARD // batch_size), advance)
         return writer.finish()
 
@@ -103,28 +104,28 @@ def check_outside(path: str | PathLike[str], root: Path) -> None:
 
 
 @pipeline_def
-def _pipeline(folder: ImageFolder, provider: HeatmapProvider, labelled: bool, size: int, device: str) -> Any:
-    """Heatmaps [h, w] of the images, in order; the last batch is filled up with its last image.
+def _pipeline(feed: Feed, provider: HeatmapProvider, labelled: bool, size: int, device: str) -> Any:
+    """Heatmaps [h, w] of the images.
 
     Images are squeezed into the square, never cropped: stored maps are cut to crops that are given in shares of the
     whole image, so a map must show all of it, from edge to edge.
     """
-    encoded, labels = read(folder, shuffle=False)
+    encoded, labels = feed.read(feed.labels)
     images = fn.resize(whole_image(encoded, device), size=[size, size])
-    return model_heatmaps(images, provider, scalar(labels, device) if labelled else None, device=device)
+    return model_heatmaps(images, provider, labels if labelled else None, device=device)
 
 
-def _batches(pipeline: Any, files: list[str], start: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The place of every batch's first image in `files`, and the batch's heatmaps, float32 [n, h, w]."""
-    for first in range(start, len(files), batch_size):
-        batch = files[first : first + batch_size]
+def _batches(pipeline: Any, folder: ImageFolder, start: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The place of every batch's first image in the folder, and the batch's heatmaps, float32 [n, h, w]."""
+    for first in range(start, len(folder), batch_size):
         try:
             (heatmaps,) = pipeline.run()
         except RuntimeError as error:
-            _name_failure(error, batch)
-            name_unreadable(error, files[first : first + AHEAD * batch_size])
+            batch = range(first, min(first + batch_size, len(folder)))
+            _name_failure(error, [folder.files[k] for k in batch])
+            refuse_unreadable(error, folder, batch)
             raise
-        yield first, heatmaps.as_cpu().as_array()[: len(batch)]
+        yield first, heatmaps.as_cpu().as_array()
 
 
 def _name_failure(error: RuntimeError, batch: list[str]) -> None:

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
-from dali_ops.folder import ImageFolder, name_unreadable
+from dali_ops.feed import Feed
 from dali_ops.guides import places
-from dali_ops.reading import read, whole_image
+from dali_ops.order import Order
+from dali_ops.reading import whole_image
 from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
 from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page
+from dali_ops.sources import ImageFolder
+from dali_ops.sources.unreadable import refuse_unreadable
 from dalimix.heatmaps import HeatmapStore
 
 ACROSS = 3  # pairs of photograph and overlay
@@ -76,18 +79,19 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
 
 def _photographs(folder: ImageFolder) -> list[np.ndarray]:
     """Uint8 [h, w, 3] of every image, as large as fits into a place on the sheet."""
-    pipeline = _whole(folder, batch_size=len(folder.files), num_threads=2, device_id=None, prefetch_queue_depth=1)
+    feed = Feed(folder, Order(len(folder), len(folder)))
+    pipeline = _whole(feed, batch_size=len(folder), num_threads=2, device_id=None, prefetch_queue_depth=1)
     try:
         (images,) = pipeline.run()
     except RuntimeError as error:
-        name_unreadable(error, folder.files)
+        refuse_unreadable(error, folder, range(len(folder)))
         raise
     return [np.array(images.at(k)) for k in range(len(images))]
 
 
 @pipeline_def
-def _whole(folder: ImageFolder) -> Any:
-    encoded, _ = read(folder, shuffle=False)
+def _whole(feed: Feed) -> Any:
+    (encoded,) = feed.read()
     return fn.resize(whole_image(encoded, "cpu"), size=[PICTURE, PICTURE], mode="not_larger")
 
 

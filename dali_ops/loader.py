@@ -1,78 +1,96 @@
-"""A loader of image folders: files in, mixed batches and targets out."""
+"""Loaders: a data set in, mixed batches and targets out, in this process's share and from where a run left off."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dali_ops.batch_info import BatchInfo, Outputs
-from dali_ops.device import default_threads, usable_device
-from dali_ops.folder import ImageFolder, name_unreadable
-from dali_ops.guides import guide_for
-from dali_ops.pipelines import training_pipeline, validation_pipeline
-from dali_ops.reading import READER
+from dali_ops.batch_info import BatchInfo
+from dali_ops.device import default_threads, local_id, usable_device
+from dali_ops.feed import Feed
+from dali_ops.loader_settings import LoaderSettings
+from dali_ops.order import Order
+from dali_ops.shard import Shard
+from dali_ops.sources import Source
+from dali_ops.stepper import Stepper
 from dalimix import Method, checks
-from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
+from dalimix.heatmaps import HeatmapProvider, HeatmapStore
+
+if TYPE_CHECKING:
+    from dali_ops.loader_dataset import LoaderDataset
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
-CHANNELS = 3  # images are decoded to RGB
 
 
-class ImageFolderLoader:
-    """Batches of an image folder as torch tensors, mixed inside the DALI pipeline.
+class Loader:
+    """Batches of a data set as torch tensors, mixed inside the DALI pipeline.
 
-    ``for images, targets in loader`` goes through one epoch. A loop that is left early is finished by the next one.
+    ``for images, targets in loader`` goes through one epoch. A loop that is left early leaves out the rest of it, as
+    with torch's DataLoader; the next one begins the next epoch. The pipeline works ahead, also into the next epoch.
+
+    Where several processes train together, each reads its share and all make the same number of steps. With every
+    image in a share of its own (validation that keeps its last batch), that of a process may be empty, [0, C, H, W]:
+    count with sums, not with means of batches.
 
     Args:
-        root: folder with one sub-folder per class.
+        source: e.g. ``dali_ops.sources.WebDataset("train-{0000..0146}.tar")``; several loaders may read the same.
         method: e.g. ``dalimix.CutMix()``; None for plain batches.
-        batch_size: images per batch.
-        heatmaps: for methods that read them, a `dalimix.heatmaps.HeatmapStore` of this folder, whose maps are cut to
+        batch_size: images per batch and process.
+        heatmaps: for methods that read them, a `dalimix.heatmaps.HeatmapStore` of this source, whose maps are cut to
             every crop. Or a provider of `dalimix.heatmaps` whose model is on the loader's device, or any
             ``provider(images)``, see `dali_ops.model_heatmaps`. For a model that is being trained,
             ``SnapshotHeatmap(provider, every=k)``, because the loader works ahead in another thread.
-        heatmap_labels: call ``provider(images, labels)``, with the class numbers of the folder, for a
+        heatmap_labels: call ``provider(images, labels)``, with the class numbers of the source, for a
             `ClassActivationHeatmap` of a model that has the same classes.
         size: side of the square images, in pixels.
         training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
         device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
-        device_id: which GPU.
+        device_id: which GPU; None: that of ``LOCAL_RANK``, which torchrun sets, else torch's current one.
         mean: per channel, in units of pixels 0 … 255.
         std: likewise.
         dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
         output_layout: ``"CHW"`` or ``"HWC"``.
+        channels_last: images [B, C, H, W] in ``torch.channels_last``, which costs nothing.
+        pin_memory: with ``device="cpu"``, images and targets in page-locked memory, for copies to a GPU.
         smoothing: label smoothing in [0, 1], with a method.
         form: ``"dense"`` or ``"pair"`` targets, with a method.
-        drop_last: leave out the last batch if it is not full; None: in training only. A kept one is mixed before it is
-            cut, so its images may have met a copy of the last.
+        drop_last: leave out batches that are not full; None: in training only. A kept one is mixed within itself.
         keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
-        num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
-        seed: of everything random; -1: a fresh one.
+        skip_corrupt: leave out images that cannot be read or decoded, instead of an error; their batch is smaller, and
+            `skipped` names them.
+        rank: of this process; None: that of torch.distributed, if it runs.
+        world_size: how many processes share the data; None: likewise.
+        num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
+        prefetch: how many batches the pipeline works ahead.
+        seed: of everything random, the same for all processes; -1: a fresh one, for a single process.
 
     Yields:
         ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in
         the pair form (int64 [B], int64 [B], float32 [B, 2]); without one int64 [B].
 
     Attributes:
+        source: what it reads.
         classes: names of the classes; their places are the class numbers.
         device: where the pipeline runs.
+        epoch: which epoch the next batch belongs to, from 0.
+        skipped: with `skip_corrupt`, the images that were left out so far, a line each.
         batch_info: with `keep_info`, a `BatchInfo` of the batch that was yielded last: labels before mixing, the plan,
-            and with a `SnapshotHeatmap` the predictions of its model. Where a last batch was cut, the partner of an
-            image may have been cut off.
+            and with a `SnapshotHeatmap` the predictions of its model.
 
     Raises:
-        ValueError: a folder without images, a batch larger than the data set while the last is dropped, a method with
-            ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map of some image;
-            while iterating, a file that cannot be decoded, by name.
-        RuntimeError: `batch_info` is read without `keep_info`, or before the first batch.
+        ValueError: a source without images, more images in a batch than there are while the last is dropped, a method
+            with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map of some
+            image; several processes without a seed; corrupt members of an archive; while iterating, an image that
+            cannot be decoded, by name.
+        RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        source: Source,
         method: Method | None = None,
         batch_size: int = 256,
         *,
@@ -81,85 +99,70 @@ class ImageFolderLoader:
         size: int = 224,
         training: bool = True,
         device: str | None = None,
-        device_id: int = 0,
+        device_id: int | None = None,
         mean: float | Sequence[float] = IMAGENET_MEAN,
         std: float | Sequence[float] = IMAGENET_STD,
         dtype: str = "float32",
         output_layout: str = "CHW",
+        channels_last: bool = False,
+        pin_memory: bool = False,
         smoothing: float = 0.0,
         form: Literal["dense", "pair"] = "dense",
         drop_last: bool | None = None,
         keep_info: bool = False,
+        skip_corrupt: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
         num_threads: int | None = None,
+        prefetch: int = 2,
         seed: int = -1,
     ) -> None:
-        self._folder = ImageFolder.scan(root)
-        self.classes = self._folder.classes
-        self.device = usable_device(device)
-        self._batch_size = batch_size
-        self._drop_last = training if drop_last is None else drop_last
-        self._check(root, method, training, size)
-        _check_heatmaps(method, heatmaps, heatmap_labels)
-        checks.form(form, smoothing)
-        checks.scaling(mean, std, CHANNELS)
-        _check_mixed_only(method, smoothing, form, keep_info)
-        predictions = keep_info and isinstance(heatmaps, SnapshotHeatmap)
-        normalise = {"mean": mean, "std": std, "dtype": dali_type(dtype), "output_layout": output_layout}
-        runtime = _runtime(batch_size, num_threads, device_id if self.device == "gpu" else None, seed)
-        if training:
-            folder = self._folder.shuffled(runtime["seed"])
-            options = {"num_classes": len(self.classes), "smoothing": smoothing, "form": form}
-            guide = guide_for(method, heatmaps, heatmap_labels, predictions)
-            pipeline = training_pipeline(
-                folder, method, size, self.device, normalise, options, guide, keep_info, **runtime
-            )  # fmt: skip
-        else:
-            pipeline = validation_pipeline(self._folder, size, self.device, normalise, **runtime)
-        self._outputs = Outputs(method, form, keep_info, predictions, size)
+        checks.counts(batch_size=batch_size, prefetch=prefetch)
+        self.source, self.classes, self.device = source, source.classes, usable_device(device)
+        settings = LoaderSettings(
+            method=method, heatmaps=heatmaps, heatmap_labels=heatmap_labels, size=size, training=training,
+            device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
+            channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
+        )  # fmt: skip
+        drop_last = training if drop_last is None else drop_last
+        shard = Shard.of(rank, world_size)
+        order = Order(len(source), batch_size, training, drop_last, _seed(seed, shard), shard)
+        _check_source(source, order, skip_corrupt)
+        runtime = {
+            "batch_size": batch_size,
+            "num_threads": default_threads() if num_threads is None else num_threads,
+            "device_id": local_id(device_id) if self.device == "gpu" else None,
+            "prefetch_queue_depth": prefetch,
+            "enable_checkpointing": True,
+        }
+        self._pin_memory = _pinned(pin_memory, self.device)
+        self._stepper = Stepper(Feed(source, order), settings, runtime, skip_corrupt)
         self._info: BatchInfo | None = None
-        self._batches = self._iterator(pipeline)
-
-    def _check(self, root: str | Path, method: Method | None, training: bool, size: int) -> None:
-        for name, value in {"batch_size": self._batch_size, "size": size}.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-        if method is not None:
-            checks.method(method)
-        if method is not None and not training:
-            raise ValueError("mixing is for training: with training=False, method must be None")
-        if not len(self):
-            count = len(self._folder.files)
-            raise ValueError(f"batch_size {self._batch_size} is more than the {count} images in {root}: "
-                             "choose a smaller one, or drop_last=False")  # fmt: skip
-
-    def _iterator(self, pipeline: Any) -> Any:
-        from nvidia.dali.plugin.pytorch import DALIGenericIterator, LastBatchPolicy
-
-        return DALIGenericIterator(
-            pipeline,
-            self._outputs.names,
-            reader_name=READER,
-            auto_reset=True,
-            last_batch_policy=LastBatchPolicy.DROP if self._drop_last else LastBatchPolicy.PARTIAL,
-            prepare_first_batch=False,
-        )
+        self._loop: object = None
 
     def __len__(self) -> int:
-        """Batches per epoch."""
-        full, rest = divmod(len(self._folder.files), self._batch_size)
-        return full + (rest > 0 and not self._drop_last)
+        """Batches per epoch, the same for all processes."""
+        return self._stepper.feed.order.steps
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        while True:
-            try:
-                batch = next(self._batches)[0]
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                name_unreadable(error, self._folder.files)
-                raise
-            self._info = self._outputs.batch_info(batch)
-            yield self._outputs.batch(batch)
+        stepper, self._loop = self._stepper, (loop := object())
+        if stepper.step and not stepper.resumed:
+            stepper.begin(stepper.epoch + 1)
+        for _ in range(stepper.step, len(self)):
+            if self._loop is not loop:
+                raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
+            outputs = stepper.next()
+            self._info = stepper.settings.outputs.batch_info(outputs)
+            yield stepper.settings.outputs.batch(outputs, self._pin_memory)
+
+    @property
+    def epoch(self) -> int:
+        return self._stepper.epoch
+
+    @property
+    def skipped(self) -> list[str]:
+        numbers = sorted(self._stepper.feed.skipped)
+        return [*self.source.corrupt, *(f"{self.source.place(k)} cannot be decoded as an image" for k in numbers)]
 
     @property
     def batch_info(self) -> BatchInfo:
@@ -167,46 +170,92 @@ class ImageFolderLoader:
             raise RuntimeError("batch_info is there from the first batch on, in a loader with keep_info=True")
         return self._info
 
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next loop go through this epoch, from its start; after `load_state_dict` of it, from where it was."""
+        checks.counts(epoch=epoch + 1)
+        stepper, self._loop = self._stepper, None
+        if epoch != stepper.epoch or (stepper.step and not stepper.resumed):
+            stepper.begin(epoch)
 
-def _check_heatmaps(method: Method | None, heatmaps: object, labelled: bool) -> None:
-    if method is not None:
-        expected = "heatmaps=provider, such as one of dalimix.heatmaps, or a store"
-        checks.heatmaps_wanted(method, heatmaps is not None, expected)
-    elif heatmaps is not None:
-        raise ValueError("heatmaps are for mixed batches, but method is None")
-    if heatmaps is not None and not callable(heatmaps) and not isinstance(heatmaps, HeatmapStore):
-        expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"
-        raise TypeError(f"heatmaps must be {expected}, got {type(heatmaps).__name__}")
-    if labelled and (heatmaps is None or isinstance(heatmaps, HeatmapStore)):
-        raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {type(heatmaps).__name__}")
+    def switch(self, **changes: Any) -> None:
+        """Go on differently, from the next epoch on; the order of the images stays that of the seed.
+
+        The rest of an epoch that is under way is left out. The old pipeline is taken down, and its memory with it.
+
+        Args:
+            changes: `method`, `heatmaps`, `heatmap_labels`, `size`, `smoothing`, as of the loader. ``method=None``
+                stops mixing; targets keep the form that mixing gave them. Heatmaps are forgotten with a method that
+                reads none.
+
+        Raises:
+            TypeError: another argument.
+            ValueError: as of the loader.
+        """
+        stepper, self._loop, self._info = self._stepper, None, None
+        stepper.settings = stepper.settings.switched(**changes)
+        stepper.begin(stepper.epoch + (stepper.step > 0))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, for `load_state_dict`: numbers, texts and bytes, some kilobytes.
+
+        It is of this process, and refers to the batch after the last one that was yielded. The model of a provider of
+        heatmaps is not part of it.
+        """
+        return self._stepper.state()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the state was saved: the next loop begins with the very batch that came next there.
+
+        Raises:
+            ValueError: the state is of another data set, number of processes, process, version or other settings.
+            TypeError: it is not from `state_dict`.
+        """
+        self._stepper.restore(state)
+        self._loop = self._info = None
+
+    def as_dataset(self) -> LoaderDataset:
+        """An IterableDataset of the batches, for frameworks that want a DataLoader.
+
+        ``DataLoader(loader.as_dataset(), batch_size=None)``, without workers: the loader has threads of its own.
+        """
+        from dali_ops.loader_dataset import LoaderDataset
+
+        return LoaderDataset(self)
+
+    def close(self) -> None:
+        """Take down the pipeline with its threads, and close the files of the source. Nothing can be read any more."""
+        self._stepper.close()
+        self._loop = self._info = None
+        self.source.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def _check_mixed_only(method: Method | None, smoothing: float, form: str, keep_info: bool) -> None:
-    if method is None and (smoothing or form != "dense"):
-        raise ValueError(f"smoothing and form are for mixed batches, but method is None; got {smoothing}, {form!r}")
-    if method is None and keep_info:
-        raise ValueError("keep_info is for mixed batches, but method is None")
+def _seed(seed: int, shard: Shard) -> int:
+    if seed < 0 and shard.world_size > 1:
+        raise ValueError(f"{shard.world_size} processes must shuffle alike: give all the same seed=, from 0")
+    return secrets.randbits(31) if seed < 0 else seed
 
 
-def _runtime(batch_size: int, num_threads: int | None, device_id: int | None, seed: int) -> dict[str, Any]:
-    """What every pipeline takes."""
-    return {
-        "batch_size": batch_size,
-        "num_threads": num_threads or default_threads(),
-        "device_id": device_id,
-        "seed": None if seed < 0 else seed,
-    }
+def _check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
+    if source.corrupt and not skip_corrupt:
+        more = f"; and {len(source.corrupt) - 1} more" if len(source.corrupt) > 1 else ""
+        raise ValueError(f"{source.corrupt[0]}{more}; skip_corrupt=True leaves them out")
+    if not order.steps:
+        share = f"{len(source)} images" + (f", in {order.shard.world_size} shares" * (order.shard.world_size > 1))
+        raise ValueError(f"batch_size {order.batch_size} is more than the {share}: "
+                         "choose a smaller one, or drop_last=False")  # fmt: skip
 
 
-def dali_type(name: str) -> Any:
-    """DALI's type of this name.
+def _pinned(wanted: bool, device: str) -> bool:
+    if not wanted:
+        return False
+    import torch
 
-    Raises:
-        TypeError: not one that images can have.
-    """
-    from nvidia.dali import types
-
-    known = {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}
-    if name not in known:
-        raise TypeError(f"dtype must be {', '.join(known)}, got {name!r}")
-    return known[name]
+    if device == "gpu" or not torch.cuda.is_available():
+        raise ValueError("pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go")
+    return True

@@ -7,10 +7,11 @@ from typing import Any
 from nvidia.dali import fn, pipeline_def
 from nvidia.dali.data_node import DataNode
 
-from dali_ops.folder import ImageFolder
+from dali_ops import bridge
+from dali_ops.feed import Feed
 from dali_ops.guides import Guide, Samples, StoreGuide
 from dali_ops.mix import mix
-from dali_ops.reading import read, scalar, whole_image
+from dali_ops.reading import whole_image
 from dalimix import Method, MixPlan
 
 NO_HEATMAPS = Guide()
@@ -19,7 +20,7 @@ RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, 
 
 @pipeline_def
 def training_pipeline(
-    folder: ImageFolder,
+    feed: Feed,
     method: Method | None,
     size: int,
     device: str,
@@ -28,10 +29,10 @@ def training_pipeline(
     guide: Guide | StoreGuide = NO_HEATMAPS,
     keep_info: bool = False,
 ) -> tuple[Any, ...]:
-    """Shuffled after every epoch; random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
+    """Random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
     Args:
-        folder: what to read, in the order of the first epoch.
+        feed: what to read.
         method: None for plain batches with class numbers.
         size: side of the square output, in pixels.
         device: ``"cpu"`` or ``"gpu"``.
@@ -41,7 +42,7 @@ def training_pipeline(
         keep_info: with a method, its plan and what it was made of are outputs, too, in the order of
             `dali_ops.batch_info.Outputs`.
     """
-    samples = guide.samples(folder, size, device)
+    samples = guide.samples(feed, size, device)
     mirror = fn.random.coin_flip()
     if method is None:
         return fn.crop_mirror_normalize(samples.images, mirror=mirror, **normalise), samples.labels
@@ -57,8 +58,8 @@ def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
 
 
 @pipeline_def
-def validation_pipeline(folder: ImageFolder, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
-    """In order; centre crop; class numbers."""
-    encoded, labels = read(folder, shuffle=False)
+def validation_pipeline(feed: Feed, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
+    """Centre crop; class numbers."""
+    encoded, labels = feed.read(feed.labels)
     images = fn.resize(whole_image(encoded, device), resize_shorter=round(size * RESIZE_FOR_CROP))
-    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), scalar(labels, device)
+    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), bridge.moved(labels, device)

@@ -9,11 +9,14 @@ import numpy as np
 from nvidia.dali import pipeline_def
 
 from dali_ops.device import default_id
-from dali_ops.folder import ImageFolder, name_unreadable
+from dali_ops.feed import Feed
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.reading import random_crop, read
+from dali_ops.order import Order
+from dali_ops.reading import random_crop
 from dali_ops.sheet import SheetRow, rows_of_batch
+from dali_ops.sources import ImageFolder
+from dali_ops.sources.unreadable import refuse_unreadable
 from dali_ops.teacher import teacher_for
 from dalimix import Method, MixPlan
 from dalimix.heatmaps import HeatmapProvider
@@ -46,25 +49,26 @@ def _rows(folder: ImageFolder, method: Method, device: str, count: int, size: in
 
 
 def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed: int) -> list[np.ndarray]:
-    runtime = {"num_threads": 2, "device_id": default_id(device), "seed": seed}
-    runtime |= {"batch_size": min(BATCH, len(folder.files)), "prefetch_queue_depth": 1}  # no more than one batch
-    shuffled, provider = folder.shuffled(seed), teacher_for(method, device)
-    pipeline = _preview_pipeline(shuffled, method, device, size, provider, **runtime)
+    batch_size = min(BATCH, len(folder))
+    runtime = {"batch_size": batch_size, "num_threads": 2, "device_id": default_id(device), "seed": seed}
+    runtime |= {"prefetch_queue_depth": 1}  # no more than one batch
+    feed = Feed(folder, Order(len(folder), batch_size, training=True, seed=seed))
+    pipeline = _preview_pipeline(feed, method, device, size, teacher_for(method, device), **runtime)
     try:
         outputs = pipeline.run()
     except RuntimeError as error:
-        name_unreadable(error, folder.files)
+        refuse_unreadable(error, folder, feed.numbers(0, 0))
         raise
     return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
 
 
 @pipeline_def
 def _preview_pipeline(
-    folder: ImageFolder, method: Method, device: str, size: int, provider: HeatmapProvider | None
+    feed: Feed, method: Method, device: str, size: int, provider: HeatmapProvider | None
 ) -> tuple[Any, ...]:
-    encoded, labels = read(folder, shuffle=False)
+    encoded, labels = feed.read(feed.labels)
     images, _ = random_crop(encoded, size, device, SMALLEST)
     heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
-    options = {"num_classes": len(folder.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}
+    options = {"num_classes": len(feed.source.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}
     mixed, targets, plan = mix(images, labels, method, **options)
     return (images, mixed, targets, *plan.arrays(), *(() if heatmaps is None else (heatmaps,)))

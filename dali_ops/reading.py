@@ -1,16 +1,12 @@
-"""From the files of an image folder to images of one size."""
+"""From encoded images to images of one size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-from dali_ops.folder import ImageFolder
-
-READER = "reader"
 SMALLEST = 0.08  # share of an image's area that a random crop keeps at least, as in ImageNet recipes
 
 
@@ -20,17 +16,6 @@ class Window(NamedTuple):
     anchor: DataNode
     shape: DataNode
     image_shape: DataNode
-
-
-def read(folder: ImageFolder, shuffle: bool, numbers: Sequence[int] | None = None) -> tuple[DataNode, DataNode]:
-    """Files as bytes, and a number of each, int32 [1]: None: its class."""
-    return fn.readers.file(
-        name=READER,
-        files=folder.files,
-        labels=folder.labels if numbers is None else list(numbers),
-        shuffle_after_epoch=shuffle,
-        pad_last_batch=True,  # what is filled up is cut off again; nothing of the next epoch is used up
-    )
 
 
 def random_crop(encoded: DataNode, size: int, device: str, smallest: float = SMALLEST) -> tuple[DataNode, Window]:
@@ -55,9 +40,3 @@ def _decode(encoded: DataNode, anchor: DataNode, shape: DataNode, device: str) -
     """
     options = {"axes": [0, 1], "device": "mixed" if device == "gpu" else "cpu", "output_type": types.RGB}
     return fn.decoders.image_slice(encoded, anchor, shape, **options)
-
-
-def scalar(labels: DataNode, device: str) -> DataNode:
-    """int64 scalars on the device of the images, which losses want; the reader gives int32 [1] on the CPU."""
-    scalars = fn.cast(fn.squeeze(labels, axes=0), dtype=types.INT64)
-    return scalars.gpu() if device == "gpu" else scalars

@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable
 
 from dali_ops.device import default_id
-from dali_ops.folder import ImageFolder
+from dali_ops.feed import Feed
 from dali_ops.guides import Guide, StoreGuide
-from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD, dali_type
+from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.loader_settings import dali_type
+from dali_ops.order import Order
 from dali_ops.pipelines import NO_HEATMAPS, training_pipeline
+from dali_ops.sources import Source
 from dalimix import Method
 
 WARM_UP = 2
 
 
 def images_per_second(
-    folder: ImageFolder,
+    source: Source,
     method: Method | None,
     device: str,
     *,
@@ -30,7 +33,7 @@ def images_per_second(
     """Time the training pipeline of `ImageFolderLoader`, from files to finished batches; nobody consumes them.
 
     Args:
-        folder: what to read.
+        source: what to read, over and over.
         method: None for plain batches.
         device: ``"cpu"`` or ``"gpu"``.
         batch_size: images per batch.
@@ -42,14 +45,15 @@ def images_per_second(
     """
     normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
     runtime = {"num_threads": num_threads, "device_id": default_id(device), "seed": 0}
-    options = {"num_classes": len(folder.classes)}
+    options = {"num_classes": len(source.classes)}
+    feed = Feed(source, Order(len(source), batch_size, training=True))
     pipeline = training_pipeline(
-        folder, method, size, device, normalise, options, guide, batch_size=batch_size, **runtime
+        feed, method, size, device, normalise, options, guide, batch_size=batch_size, **runtime
     )  # fmt: skip
     for _ in range(WARM_UP):
         pipeline.run()
-    start = time.perf_counter()
+    start, images = time.perf_counter(), 0
     for _ in range(batches):
-        pipeline.run()
+        images += len(pipeline.run()[0])
         advance()
-    return batches * batch_size / (time.perf_counter() - start)
+    return images / (time.perf_counter() - start)

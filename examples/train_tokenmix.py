@@ -15,9 +15,9 @@ from torch.nn.functional import cross_entropy
 
 from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
-from dali_ops.folder import ImageFolder
 from dali_ops.heatmap_builder import build_store
 from dali_ops.photos import make_photo_folder
+from dali_ops.sources import ImageFolder
 from dali_ops.teacher import teacher
 from dalimix import Mixup, RandomChoice, TokenMix
 from dalimix.heatmaps import HeatmapStore

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dali_ops.folder import ImageFolder
+from dali_ops.sources import ImageFolder
 from dalimix.heatmaps import HeatmapStore
 
 image = pytest.importorskip("PIL.Image")

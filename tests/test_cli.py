@@ -12,8 +12,8 @@ pytest.importorskip("skimage")
 
 import dali_ops.preview
 from dali_ops import cli, demo
-from dali_ops.folder import ImageFolder
 from dali_ops.photos import make_photo_folder
+from dali_ops.sources import ImageFolder
 from dalimix import METHODS, AttentiveCutMix
 
 

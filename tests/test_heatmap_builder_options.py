@@ -58,7 +58,7 @@ def test_threads_of_dali(
         return batches(pipeline, *rest)
 
     monkeypatch.setattr(heatmap_builder, "_batches", watched)
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores))
     build(root, tmp_path / "store", num_threads=said)
     assert threads == [used]
 

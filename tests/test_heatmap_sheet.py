@@ -15,9 +15,9 @@ rich = pytest.importorskip("rich.console")
 pytest.importorskip("matplotlib")
 
 from dali_ops import cli, heatmap_sheet
-from dali_ops.folder import ImageFolder
 from dali_ops.heatmap_progress import HeatmapProgress
 from dali_ops.sheet_overlays import heat_overlay
+from dali_ops.sources import ImageFolder
 from dalimix.heatmaps import HeatmapStore
 
 SIZES = ((224, 224), (224, 112), (56, 112), (112, 448))  # height and width; on the sheet 224 is the longer

@@ -11,8 +11,10 @@ pytest.importorskip("nvidia.dali")
 image = pytest.importorskip("PIL.Image")
 from nvidia.dali import fn
 
-from dali_ops.folder import ImageFolder
-from dali_ops.reading import random_crop, read, whole_image
+from dali_ops.feed import Feed
+from dali_ops.order import Order
+from dali_ops.reading import random_crop, whole_image
+from dali_ops.sources import ImageFolder
 from tests.pipelines import build, run
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +38,7 @@ def areas(images):
 
 
 def crops(folder, make):
-    return run(build(lambda: make(read(folder, shuffle=False)[0]), batch=64), 12)
+    return run(build(lambda: make(*Feed(folder, Order(64, 64)).read()), batch=64), 12)
 
 
 def test_a_window_is_what_was_decoded(folder):
@@ -71,17 +73,17 @@ def test_the_whole_image_is_what_the_decoder_gives(folder):
 
 CRASH = """
 import sys
-from nvidia.dali import fn
 
-from dali_ops.folder import ImageFolder
-from dali_ops.reading import random_crop, read, whole_image
-from nvidia.dali import fn
+from dali_ops.feed import Feed
+from dali_ops.order import Order
+from dali_ops.reading import random_crop, whole_image
+from dali_ops.sources import ImageFolder
 from tests.pipelines import build, run
 
 folder = ImageFolder.scan(sys.argv[1])
 make = {"crop": lambda e: random_crop(e, 64, "cpu")[0], "whole": lambda e: whole_image(e, "cpu")}[sys.argv[2]]
 try:
-    run(build(lambda: make(read(folder, shuffle=False)[0]), batch=64))
+    run(build(lambda: make(*Feed(folder, Order(64, 64)).read()), batch=64))
 except RuntimeError as error:
     sys.exit("peek_image_shape" in str(error) and "said")
 """

@@ -13,9 +13,11 @@ from nvidia.dali import fn, types
 import dali_ops
 import dalimix
 from dali_ops import ImageFolderLoader, bridge
-from dali_ops.folder import ImageFolder
+from dali_ops.feed import Feed
 from dali_ops.guides import StoreGuide
+from dali_ops.order import Order
 from dali_ops.pipelines import training_pipeline
+from dali_ops.sources import ImageFolder
 from dali_ops.stored_heatmaps import _CropOfBatch, _CropOfStore, _Gather
 from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
@@ -40,10 +42,10 @@ def store(root):
 
 def samples(root, store, method, **options):
     """A body: crops as they are, their heatmaps, the mirror, the mixed batch and its plan."""
-    folder = ImageFolder.scan(root).shuffled(1)
+    feed = Feed(ImageFolder.scan(root), Order(COUNT, COUNT, training=True))
 
     def body():
-        images, labels, heatmaps, _ = StoreGuide(store, method).samples(folder, SIZE, "cpu")
+        images, labels, heatmaps, _ = StoreGuide(store, method).samples(feed, SIZE, "cpu")
         mirror = fn.random.coin_flip()
         more = {"heatmaps": heatmaps, "mirror": mirror, "num_classes": 2, "return_plan": True}
         mixed, targets, plan = dali_ops.mix(images, labels, method, **more)
@@ -247,7 +249,7 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
         store = writer.finish()
 
     def body():
-        return StoreGuide(store, TokenMix(grid=8)).samples(folder, SIZE, "cpu")[:3]
+        return StoreGuide(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
 
     for images, _, heatmaps in run(build(body, batch=6), 4):
         assert abs(heatmaps - by_cells(images, 8)).mean() < 0.04
@@ -258,7 +260,8 @@ def test_resuming_training_with_a_store(root, store):
         normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}
         method = TokenMix(grid=8)
         guide = StoreGuide(store, method)
-        arguments = (ImageFolder.scan(root), method, 32, "cpu", normalise, {"num_classes": 2}, guide)
+        feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
+        arguments = (feed, method, 32, "cpu", normalise, {"num_classes": 2}, guide)
         runtime = {"batch_size": 5, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
         return training_pipeline(*arguments, **runtime, **options)
 

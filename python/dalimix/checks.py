@@ -9,7 +9,7 @@ import numpy as np
 
 from dalimix.backend import Array, array_module
 from dalimix.methods import Method
-from dalimix.methods.base import is_number
+from dalimix.methods.base import is_number, is_whole
 
 if TYPE_CHECKING:
     from dalimix.draws import Draws
@@ -24,6 +24,12 @@ PLAN_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("box", "int32", (4,)),
     ("shift", "int32", (2,)),
 )
+
+
+def counts(**values: Any) -> None:
+    for name, value in values.items():
+        if not is_whole(value) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
 
 
 def batch(name: str, array: Array, size: int) -> None:

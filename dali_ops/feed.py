@@ -1,0 +1,72 @@
+"""What goes into a pipeline: the images of every batch in their order, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn
+from nvidia.dali.data_node import DataNode
+
+from dali_ops.order import Order
+from dali_ops.sources import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """Batches of a source without end, epoch after epoch.
+
+    It keeps no state, so that a checkpoint of the pipeline restores it: DALI says which batch it wants.
+
+    Attributes:
+        source: what to read.
+        order: which images every batch has.
+        epoch, step: of the first batch that the pipeline asks for.
+        skipped: numbers of images that are left out.
+    """
+
+    source: Source
+    order: Order
+    epoch: int = 0
+    step: int = 0
+    skipped: frozenset[int] = frozenset()
+
+    def from_here(self, epoch: int, step: int) -> Feed:
+        """The same for a pipeline that begins elsewhere."""
+        return replace(self, epoch=epoch, step=step)
+
+    def numbers(self, epoch: int, step: int) -> np.ndarray:
+        """int64 [n]: the images of a batch."""
+        numbers = self.order.numbers(epoch, step)
+        return numbers[~np.isin(numbers, list(self.skipped))] if self.skipped else numbers
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N]: the class number of every image."""
+        return np.asarray(self.source.labels, np.int64)
+
+    def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
+        """Nodes of encoded images, uint8 [n], and for each of some arrays [N] the values of these images, scalars."""
+
+        def fetch(info: Any) -> list[np.ndarray]:
+            return self.source.fetch(self._asked(info))
+
+        def look_up(info: Any) -> Sequence[np.ndarray]:
+            numbers = self._asked(info)
+            return [column[numbers] for column in columns]
+
+        fetched = fn.external_source(fetch, batch=True, batch_info=True, no_copy=self.source.lasting)
+        values = fn.external_source(look_up, num_outputs=len(columns), batch=True, batch_info=True) if columns else ()
+        return (self.source.encoded(fetched), *values)
+
+    def _asked(self, info: Any) -> np.ndarray:
+        """The batch that DALI wants; one image instead of none, which it cannot take."""
+        ahead = self.step + info.iteration
+        numbers = self.numbers(self.epoch + ahead // self.order.steps, ahead % self.order.steps)
+        return numbers if len(numbers) else self._stand_in
+
+    @property
+    def _stand_in(self) -> np.ndarray:
+        return np.array([next(k for k in range(len(self.source)) if k not in self.skipped)])

@@ -1,0 +1,126 @@
+"""What a loader does to its images; all of it may change between two epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from dali_ops.batch_info import Outputs
+from dali_ops.feed import Feed
+from dali_ops.guides import guide_for
+from dali_ops.pipelines import training_pipeline, validation_pipeline
+from dalimix import Method, Mixup, checks
+from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
+
+CHANNELS = 3  # images are decoded to RGB
+NO_MIXING = Mixup(prob=0.0)  # with targets in the form that mixing gives
+SWITCHES = ("method", "heatmaps", "heatmap_labels", "size", "smoothing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderSettings:
+    """The arguments of `dali_ops.Loader` of the same names, checked."""
+
+    method: Method | None
+    heatmaps: HeatmapProvider | HeatmapStore | None
+    heatmap_labels: bool
+    size: int
+    training: bool
+    device: str
+    mean: float | Sequence[float]
+    std: float | Sequence[float]
+    dtype: str
+    output_layout: str
+    channels_last: bool
+    smoothing: float
+    form: Literal["dense", "pair"]
+    keep_info: bool
+
+    def __post_init__(self) -> None:
+        checks.counts(size=self.size)
+        if self.method is not None:
+            checks.method(self.method)
+        if self.method is not None and not self.training:
+            raise ValueError("mixing is for training: with training=False, method must be None")
+        self._check_heatmaps()
+        self._check_mixed_only()
+        checks.form(self.form, self.smoothing)
+        checks.scaling(self.mean, self.std, CHANNELS)
+        checks.layout(self.output_layout)
+        if self.channels_last and self.output_layout != "CHW":
+            raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
+        dali_type(self.dtype)
+
+    def _check_heatmaps(self) -> None:
+        heatmaps, stored = self.heatmaps, isinstance(self.heatmaps, HeatmapStore)
+        if self.method is not None:
+            expected = "heatmaps=provider, such as one of dalimix.heatmaps, or a store"
+            checks.heatmaps_wanted(self.method, heatmaps is not None, expected)
+        elif heatmaps is not None:
+            raise ValueError("heatmaps are for mixed batches, but method is None")
+        if heatmaps is not None and not stored and not callable(heatmaps):
+            expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"
+            raise TypeError(f"heatmaps must be {expected}, got {type(heatmaps).__name__}")
+        if self.heatmap_labels and (heatmaps is None or stored):
+            kind = type(heatmaps).__name__
+            raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {kind}")
+
+    def _check_mixed_only(self) -> None:
+        if self.method is None and (self.smoothing or self.form != "dense"):
+            got = f"{self.smoothing}, {self.form!r}"
+            raise ValueError(f"smoothing and form are for mixed batches, but method is None; got {got}")
+        if self.method is None and self.keep_info:
+            raise ValueError("keep_info is for mixed batches, but method is None")
+
+    @property
+    def _predictions(self) -> bool:
+        """Whether the batch info has what the model under training said."""
+        return self.keep_info and isinstance(self.heatmaps, SnapshotHeatmap)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What comes out of the pipeline."""
+        return Outputs(self.method, self.form, self.keep_info, self._predictions, self.size, self.channels_last)
+
+    def pipeline(self, feed: Feed, **runtime: Any) -> Any:
+        """A pipeline from the feed to finished batches; `runtime` as every pipeline of DALI takes it."""
+        layout = "HWC" if self.channels_last else self.output_layout
+        normalise = {"mean": self.mean, "std": self.std, "dtype": dali_type(self.dtype), "output_layout": layout}
+        if not self.training:
+            return validation_pipeline(feed, self.size, self.device, normalise, **runtime)
+        options = {"num_classes": len(feed.source.classes), "smoothing": self.smoothing, "form": self.form}
+        guide = guide_for(self.method, self.heatmaps, self.heatmap_labels, self._predictions)
+        return training_pipeline(
+            feed, self.method, self.size, self.device, normalise, options, guide, self.keep_info, **runtime
+        )  # fmt: skip
+
+    def switched(self, **changes: Any) -> LoaderSettings:
+        """With some of `SWITCHES` changed; see `dali_ops.Loader.switch`."""
+        unknown = sorted(changes.keys() - set(SWITCHES))
+        if unknown:
+            raise TypeError(f"switch changes {', '.join(SWITCHES)}, got {unknown[0]}")
+        if "method" in changes and self.training:
+            changes["method"] = changes["method"] or NO_MIXING
+            if not changes["method"].reads_heatmaps:
+                changes = {"heatmaps": None, "heatmap_labels": False, **changes}
+        return replace(self, **changes)
+
+    def facts(self) -> dict[str, Any]:
+        """What a state must agree with, in words: another graph cannot go on from a checkpoint."""
+        said = {name: value for name, value in vars(self).items() if name != "heatmaps"}
+        return {name: repr(value) for name, value in said.items()} | {"heatmaps": type(self.heatmaps).__name__}
+
+
+def dali_type(name: str) -> Any:
+    """DALI's type of this name.
+
+    Raises:
+        TypeError: not one that images can have.
+    """
+    from nvidia.dali import types
+
+    known = {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}
+    if name not in known:
+        raise TypeError(f"dtype must be {', '.join(known)}, got {name!r}")
+    return known[name]

@@ -1,0 +1,7 @@
+"""Data sets that a loader reads: image folders, lists of files, tar shards of WebDataset, TFRecord files."""
+
+from dali_ops.sources.file_list import FileList
+from dali_ops.sources.image_folder import ImageFolder
+from dali_ops.sources.source import Source
+
+__all__ = ["FileList", "ImageFolder", "Source"]

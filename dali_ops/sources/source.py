@@ -1,0 +1,61 @@
+"""What a loader reads: a data set whose every image can be asked for by its number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
+
+import numpy as np
+from nvidia.dali.data_node import DataNode
+
+
+class Source(ABC):
+    """N images with a class number and a name each, in a fixed order.
+
+    Who adds a kind of source writes `fetch` and `read`; everything else that a loader does follows from numbers.
+
+    Attributes:
+        names: N texts, of files or members, by which stores of heatmaps and states know the images.
+        labels: N class numbers.
+        classes: names of the classes; their places are the class numbers.
+        corrupt: what could not be listed, a line each that names it and says why; it has no number.
+        lasting: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
+    """
+
+    names: Sequence[str]
+    labels: Sequence[int]
+    classes: list[str]
+    corrupt: Sequence[str] = ()
+    lasting: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def fetch(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """For each of some images uint8 [n]: what `encoded` needs of it. Called in the training loop's thread."""
+
+    def encoded(self, fetched: DataNode) -> DataNode:
+        """The node of encoded images, uint8 [n], from that of what was fetched: it is they already, or names them."""
+        return fetched
+
+    @abstractmethod
+    def read(self, number: int) -> np.ndarray:
+        """One encoded image, uint8 [n]. Raises OSError if it cannot be read."""
+
+    def place(self, number: int) -> str:
+        """Where an image is, for error messages."""
+        return self.names[number]
+
+    def close(self) -> None:
+        """Let go of files that were kept open. Nothing that was fetched may be used any more."""
+        return
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of names, labels and classes: two sources that share it have the same images in the same order."""
+        digest = sha256("\0".join([*self.names, "", *self.classes]).encode("utf-8", "surrogateescape"))
+        digest.update(np.asarray(self.labels, np.int64).tobytes())
+        return digest.hexdigest()

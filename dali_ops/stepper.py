@@ -1,0 +1,126 @@
+"""Where a loader stands in its epochs, and the pipeline that works there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dali_ops.feed import Feed
+from dali_ops.loader_settings import LoaderSettings
+from dali_ops.loader_state import check_state, identity
+from dali_ops.sources.unreadable import unreadable
+
+
+class Stepper:
+    """One batch after another, of any epoch; every jump makes a new pipeline.
+
+    The random numbers of a pipeline follow from the seed, the process and where it began, so that a run with the same
+    jumps is the same run.
+
+    Args:
+        feed: what to read, from its beginning.
+        settings: what to do with it.
+        runtime: as every pipeline of DALI takes it.
+        skip_corrupt: whether images that cannot be decoded are left out.
+
+    Attributes:
+        epoch, step: of the next batch.
+        resumed: whether the step is that of a state, from which nothing was yielded yet.
+    """
+
+    def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
+        self.feed, self.settings = feed, settings
+        self._runtime, self._skip_corrupt = runtime, skip_corrupt
+        self._pipeline: Any = None
+        self.begin(0)
+
+    def begin(self, epoch: int, step: int = 0) -> None:
+        """Go to a batch."""
+        self._start(self.feed.from_here(epoch, step), None)
+        self.epoch, self.step, self.resumed = epoch, step, False
+
+    def _start(self, feed: Feed, checkpoint: bytes | None) -> None:
+        from nvidia.dali.plugin.pytorch import DALIGenericIterator
+
+        self.close()  # the old pipeline goes first, and its memory with it
+        self.feed, seed = feed, _seed_of(feed)
+        self._pipeline = self.settings.pipeline(feed, seed=seed, checkpoint=checkpoint, **self._runtime)
+        # The first batch waits until somebody asks for it: the next call may be a jump.
+        names = self.settings.outputs.names
+        self._batches: Any = DALIGenericIterator(self._pipeline, names, prepare_first_batch=False)
+
+    @property
+    def _numbers(self) -> np.ndarray:
+        """The images of the next batch."""
+        return self.feed.numbers(self.epoch, self.step)
+
+    def next(self) -> dict[str, Any]:
+        """The outputs of the next batch by name, torch tensors [B, …].
+
+        Raises:
+            ValueError: an image cannot be decoded, by name.
+            RuntimeError: the stepper is closed, or the pipeline failed otherwise.
+        """
+        outputs = self._outputs()
+        if not len(self._numbers):  # of the one that stands in for it
+            outputs = {name: output[:0] for name, output in outputs.items()}
+        self.resumed, self.step = False, self.step + 1
+        if self.step == self.feed.order.steps:
+            self.epoch, self.step = self.epoch + 1, 0
+        return outputs
+
+    def _outputs(self) -> dict[str, Any]:
+        while True:
+            self._check_open()
+            try:
+                return next(self._batches)[0]
+            except RuntimeError as error:
+                corrupt = unreadable(error, self.feed.source, self._numbers)
+                if not corrupt:
+                    raise
+                self._skip(corrupt, error)
+
+    def _skip(self, corrupt: list[int], error: RuntimeError) -> None:
+        """Once more, without some images: DALI cannot go on with a pipeline that has failed."""
+        if not self._skip_corrupt:
+            place = self.feed.source.place(corrupt[0])
+            raise ValueError(f"{place} cannot be decoded as an image") from error
+        self.feed = replace(self.feed, skipped=self.feed.skipped.union(corrupt))
+        self.begin(self.epoch, self.step)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs."""
+        self._check_open()
+        return {
+            "identity": identity(self.feed, self.settings),
+            "seed": self.feed.order.seed,
+            "epoch": self.epoch,
+            "step": self.step,
+            "start": [self.feed.epoch, self.feed.step],
+            "skipped": sorted(self.feed.skipped),
+            "pipeline": self._pipeline.checkpoint(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go to where a state was saved."""
+        check_state(state, identity(self.feed, self.settings))
+        order = replace(self.feed.order, seed=state["seed"])
+        feed = replace(self.feed, order=order, skipped=frozenset(state["skipped"]))
+        self._start(feed.from_here(*state["start"]), state["pipeline"])
+        self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
+
+    def close(self) -> None:
+        """Take down the pipeline, and its threads with it."""
+        self._batches = self._pipeline = None
+
+    def _check_open(self) -> None:
+        if self._pipeline is None:
+            raise RuntimeError("the loader is closed")
+
+
+def _seed_of(feed: Feed) -> int:
+    """Of crops, flips and mixes: others in every process and wherever a pipeline begins."""
+    entropy = [feed.order.seed, feed.order.shard.rank, feed.epoch, feed.step]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)  # DALI's are of 31 bits
