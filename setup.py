@@ -49,6 +49,7 @@ setup(
         "dalimix.torch",
         "dalimix.kernels",
         "dali_ops",
+        "dali_ops.sources",
     ],
     package_data={"dalimix": ["py.typed"], "dalimix.kernels": ["*.cu", "*.cuh"], "dali_ops": ["py.typed"]},
     install_requires=["numpy>=1.26"],

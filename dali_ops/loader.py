@@ -191,9 +191,9 @@ class Loader:
             TypeError: another argument.
             ValueError: as of the loader.
         """
-        stepper, self._loop, self._info = self._stepper, None, None
-        stepper.settings = stepper.settings.switched(**changes)
-        stepper.begin(stepper.epoch + (stepper.step > 0))
+        stepper = self._stepper
+        stepper.begin(stepper.epoch + (stepper.step > 0), settings=stepper.settings.switched(**changes))
+        self._loop = self._info = None
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader stands, for `load_state_dict`: numbers, texts and bytes, some kilobytes.

@@ -31,25 +31,26 @@ class Stepper:
     """
 
     def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
-        self.feed, self.settings = feed, settings
+        self.feed, self.settings, self._closed = feed, settings, False
         self._runtime, self._skip_corrupt = runtime, skip_corrupt
-        self._pipeline: Any = None
+        self._batches: Any = None
         self.begin(0)
 
-    def begin(self, epoch: int, step: int = 0) -> None:
-        """Go to a batch."""
-        self._start(self.feed.from_here(epoch, step), None)
+    def begin(self, epoch: int, step: int = 0, settings: LoaderSettings | None = None) -> None:
+        """Go to a batch; with other settings, if there are any."""
+        self._start(self.feed.from_here(epoch, step), settings or self.settings)
         self.epoch, self.step, self.resumed = epoch, step, False
 
-    def _start(self, feed: Feed, checkpoint: bytes | None) -> None:
+    def _start(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None = None) -> None:
         from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
-        self.close()  # the old pipeline goes first, and its memory with it
-        self.feed, seed = feed, _seed_of(feed)
-        self._pipeline = self.settings.pipeline(feed, seed=seed, checkpoint=checkpoint, **self._runtime)
+        self._check_open()
+        pipeline = settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
+        self.feed, self.settings = feed, settings
+        self._batches = None  # the old pipeline goes before the new one is built, and its memory with it
         # The first batch waits until somebody asks for it: the next call may be a jump.
-        names = self.settings.outputs.names
-        self._batches: Any = DALIGenericIterator(self._pipeline, names, prepare_first_batch=False)
+        names = settings.outputs.names
+        self._batches = DALIGenericIterator(pipeline, names, prepare_first_batch=False)
 
     @property
     def _numbers(self) -> np.ndarray:
@@ -100,7 +101,7 @@ class Stepper:
             "step": self.step,
             "start": [self.feed.epoch, self.feed.step],
             "skipped": sorted(self.feed.skipped),
-            "pipeline": self._pipeline.checkpoint(),
+            "pipeline": self._batches.checkpoints()[0],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -108,15 +109,15 @@ class Stepper:
         check_state(state, identity(self.feed, self.settings))
         order = replace(self.feed.order, seed=state["seed"])
         feed = replace(self.feed, order=order, skipped=frozenset(state["skipped"]))
-        self._start(feed.from_here(*state["start"]), state["pipeline"])
+        self._start(feed.from_here(*state["start"]), self.settings, state["pipeline"])
         self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
 
     def close(self) -> None:
         """Take down the pipeline, and its threads with it."""
-        self._batches = self._pipeline = None
+        self._batches, self._closed = None, True
 
     def _check_open(self) -> None:
-        if self._pipeline is None:
+        if self._closed:
             raise RuntimeError("the loader is closed")
 
 

@@ -1,0 +1,226 @@
+"""A loader that goes on from a state gives the very batches that would have come next."""
+
+import io
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL.Image")
+
+import nvidia.dali
+
+import dalimix
+from dali_ops import Loader
+from dali_ops.sources import ImageFolder
+from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
+from dalimix.heatmaps import HeatmapStore
+from tests.coloured import coloured_folder
+from tests.test_loader import load
+from tests.test_loader_heatmaps import brightness
+
+COUNT, BATCH = 24, 5  # four batches, four images left over
+OPTIONS = {"size": 24, "dtype": "uint8", "batch_size": BATCH}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return coloured_folder(tmp_path_factory.mktemp("state") / "images")
+
+
+@pytest.fixture(scope="module")
+def store(root):
+    names = ImageFolder.scan(root).names
+    with HeatmapStore.create(root.parent / "store", names, 8, model="random numbers") as writer:
+        writer.append(torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy())
+        return writer.finish()
+
+
+def flat(batch):
+    return [batch[0], *(batch[1] if isinstance(batch[1], tuple) else (batch[1],))]
+
+
+def same(first, second):
+    assert len(first) == len(second)
+    pairs = [pair for x, y in zip(first, second, strict=True) for pair in zip(flat(x), flat(y), strict=True)]
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def following(loader, count):
+    """The next batches, through as many epochs as it takes."""
+    batches = []
+    while len(batches) < count:
+        for batch in loader:
+            batches.append(batch)
+            if len(batches) == count:
+                break
+    return batches
+
+
+def at(loader, steps):
+    """The state after so many batches, and what came next."""
+    batches, state = [], None
+    for _ in range(3):
+        for batch in loader:
+            batches.append(batch)
+            if len(batches) == steps:
+                state = loader.state_dict()
+    return state, batches[steps:]
+
+
+METHODS = [None, CutMix(), RandomChoice([Mixup(), CutMix(), TokenMix(grid=4)]), RandomChoice(per="batch")]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize("steps", [1, 3, 4, 6])
+def test_the_very_next_batch(root, method, steps):
+    state, rest = at(load(root, method, **OPTIONS), steps)
+    resumed = load(root, method, **OPTIONS | {"seed": 77})  # the state's seed counts
+    assert not same(following(resumed, 2), rest[:2])
+    resumed.load_state_dict(state)
+    assert same(following(resumed, len(rest)), rest)
+    resumed.load_state_dict(state)  # a second time, into one that has run on
+    assert same(following(resumed, len(rest)), rest)
+
+
+def test_with_stored_heatmaps_and_with_a_provider(root, store):
+    for heatmaps in (store, brightness):
+        options = {**OPTIONS, "heatmaps": heatmaps, "form": "pair", "drop_last": False}
+        method = AttentiveCutMix((1, 9), grid=4)
+        state, rest = at(load(root, method, **options), 8)
+        resumed = load(root, method, **options)
+        resumed.load_state_dict(state)
+        assert same(following(resumed, len(rest)), rest)
+
+
+def test_before_the_first_batch(root):
+    loader = load(root, CutMix(), **OPTIONS)
+    state = loader.state_dict()
+    resumed = load(root, CutMix(), **OPTIONS | {"seed": 5})
+    resumed.load_state_dict(state)
+    assert same(list(resumed), list(loader))
+
+
+def test_validation(root):
+    state, rest = at(load(root, None, **OPTIONS, training=False), 3)
+    resumed = load(root, None, **OPTIONS, training=False)
+    resumed.load_state_dict(state)
+    assert same(following(resumed, len(rest)), rest)
+
+
+def test_a_state_is_where_the_consumer_is_and_not_where_the_pipeline_is(root):
+    """At prefetch 1 and 5 the same batches follow, and in a loop that is still going on."""
+    rest = []
+    for prefetch in (1, 5):
+        loader = load(root, CutMix(), **OPTIONS, prefetch=prefetch)
+        running = iter(loader)
+        next(running), next(running)
+        state = loader.state_dict()
+        rest.append([next(running)])
+        loader.load_state_dict(state)
+        with pytest.raises(RuntimeError, match="this loop is over"):
+            next(running)
+        assert same(list(loader)[:1], rest[-1])
+    assert same(*rest)
+
+
+def test_a_state_can_be_saved_by_torch_and_is_small(root):
+    state, rest = at(load(root, RandomChoice(), **OPTIONS), 2)
+    file = io.BytesIO()
+    torch.save(state, file)
+    assert len(file.getvalue()) < 20_000
+    file.seek(0)
+    resumed = load(root, RandomChoice(), **OPTIONS)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert same(following(resumed, len(rest)), rest)
+
+
+def test_after_a_switch_and_an_epoch_left_early(root):
+    """The random numbers of a pipeline follow from where it began, so a resumed one must know that."""
+
+    def started():
+        loader = load(root, CutMix(), **OPTIONS)
+        following(loader, 2)
+        loader.switch(method=Mixup(), size=16)
+        return loader
+
+    loader = started()
+    assert loader.epoch == 1
+    following(loader, 3)
+    following(loader, 1)
+    assert loader.epoch == 2
+    state, rest = at(loader, 2)
+    fresh = load(root, CutMix(), **OPTIONS)
+    with pytest.raises(ValueError, match=r"of another method: call switch first.*CutMix"):
+        fresh.load_state_dict(state)
+    fresh.switch(method=Mixup(), size=16)
+    fresh.load_state_dict(state)
+    assert same(following(fresh, len(rest)), rest)
+
+
+def test_only_the_interrupted_epoch_is_shorter(root):
+    state, _ = at(load(root, None, **OPTIONS), 2)
+    loader = load(root, None, **OPTIONS)
+    loader.load_state_dict(state)
+    assert [sum(1 for _ in loader) for _ in range(3)] == [2, 4, 4]
+    loader.load_state_dict(state)
+    loader.set_epoch(0)  # as scripts say at the start of every epoch
+    assert sum(1 for _ in loader) == 2
+
+
+OTHER = [
+    ({"batch_size": 4}, r"of another batch size \(batch_size was 5, here it is 4\)"),
+    ({"drop_last": False}, "of another rule for the last batch"),
+    ({"size": 25}, "of another size"),
+    ({"rank": 0, "world_size": 2}, r"of another number of processes \(world_size was 1, here it is 2\)"),
+    ({"training": False, "method": None}, "of another"),
+    ({"method": CutMix(0.5)}, "of another method: call switch first, or make the loader as.*alpha=1.0.*alpha=0.5"),
+    ({"mean": 3.0}, "of another mean"),
+    ({"form": "pair"}, "of another form"),
+    ({"keep_info": True}, "of another keep_info"),
+]
+
+
+@pytest.mark.parametrize(("options", "reason"), OTHER, ids=lambda v: str(v)[:30])
+def test_a_state_of_another_loader_is_refused(root, options, reason):
+    state = load(root, CutMix(), **OPTIONS).state_dict()
+    with pytest.raises(ValueError, match=f"the state is {reason}"):
+        load(root, **{"method": CutMix(), **OPTIONS, **options}).load_state_dict(state)
+
+
+def test_a_state_of_another_process_is_refused(root):
+    first, second = (load(root, CutMix(), **OPTIONS, rank=rank, world_size=2) for rank in range(2))
+    with pytest.raises(ValueError, match="of another process: each saves its own state"):
+        second.load_state_dict(first.state_dict())
+
+
+def test_a_state_of_another_data_set_is_refused(root):
+    folder = ImageFolder.scan(root)
+    state = Loader(folder, None, 4, device="cpu").state_dict()
+    last = len(folder) - 1
+    others = [
+        folder.picked([1, 0, *range(2, len(folder))]),
+        folder.picked(range(last)),
+        replace(folder, labels=[*folder.labels[:-1], 0]),
+        replace(folder, files=[*folder.files[:-1], folder.files[last] + "x"]),
+        replace(folder, classes=["blue", "green", "yellow"]),
+    ]
+    for other in others:
+        with pytest.raises(ValueError, match="of another data set"):
+            Loader(other, None, 4, device="cpu").load_state_dict(state)
+    Loader(folder.picked(range(len(folder))), None, 4, device="cpu").load_state_dict(state)
+
+
+@pytest.mark.parametrize(("module", "reason"), [(dalimix, "dalimix"), (nvidia.dali, "DALI, whose checkpoints it")])
+def test_a_state_of_another_version_is_refused(root, monkeypatch, module, reason):
+    state = load(root, None, **OPTIONS).state_dict()
+    monkeypatch.setattr(module, "__version__", "9.9")
+    with pytest.raises(ValueError, match=f"of another version of {reason}.*here it is 9.9"):
+        load(root, None, **OPTIONS).load_state_dict(state)
+
+
+@pytest.mark.parametrize("wrong", [None, {}, {"epoch": 1}, b""], ids=str)
+def test_what_is_no_state(root, wrong):
+    with pytest.raises(TypeError, match="expected what state_dict"):
+        load(root, None, **OPTIONS).load_state_dict(wrong)
