@@ -58,7 +58,7 @@ class Order:
     def _share(self) -> tuple[int, int]:
         """Where this process's images begin and end in the epoch."""
         rank, world_size = self.shard.rank, self.shard.world_size
-        if not self.training and not self.drop_last:
+        if not self.training:
             return self.count * rank // world_size, self.count * (rank + 1) // world_size
         share = self.count // world_size if self.drop_last else -(-self.count // world_size)
         return rank * share, (rank + 1) * share
