@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops.order import Order
 from dali_ops.sources import Source
@@ -47,6 +48,7 @@ class Feed:
         """int64 [N]: the class number of every image."""
         return np.asarray(self.source.labels, np.int64)
 
+    @do_not_convert  # the callbacks are Python, also where the pipeline is rewritten for conditionals
     def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
         """Nodes of encoded images, uint8 [n], and for each of some arrays [N] the values of these images, scalars."""
 

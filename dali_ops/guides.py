@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from dali_ops.stored_heatmaps import stored_heatmaps
 from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
+
+Augment = Callable[[DataNode], DataNode]
 
 
 class Samples(NamedTuple):
@@ -39,9 +42,10 @@ class Guide:
     labelled: bool = False
     predictions: bool = False
 
-    def samples(self, feed: Feed, size: int, device: str) -> Samples:
+    def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
         encoded, labels = feed.read(feed.labels)
         labels, (images, _) = bridge.moved(labels, device), random_crop(encoded, size, device)
+        images = images if augment is None else augment(images)
         if self.provider is None:
             return Samples(images, labels)
         options = {"predictions": self.predictions, "device": device}
@@ -63,11 +67,12 @@ class StoreGuide:
         square = own is not None and own[0] == own[1] <= MAX_GRID
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
-    def samples(self, feed: Feed, size: int, device: str) -> Samples:
+    def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
         encoded, labels, index = feed.read(feed.labels, places(feed.source, self.store))
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
+        images = images if augment is None else augment(images)
         return Samples(images, bridge.moved(labels, device), heatmaps)
 
 

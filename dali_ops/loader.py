@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dali_ops.batch_info import BatchInfo
 from dali_ops.device import default_threads, local_id, usable_device
 from dali_ops.feed import Feed
+from dali_ops.guides import Augment
 from dali_ops.loader_settings import LoaderSettings
 from dali_ops.order import Order
 from dali_ops.shard import Shard
@@ -52,6 +53,9 @@ class Loader:
         std: likewise.
         dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
         output_layout: ``"CHW"`` or ``"HWC"``.
+        augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
+            [H, W, C]; returns one of the same size, e.g. of ``rand_augment`` in ``nvidia.dali.auto_aug``. The model of
+            a provider sees what it returns. Beside a `HeatmapStore` it should move nothing.
         channels_last: images [B, C, H, W] in ``torch.channels_last``, which costs nothing.
         pin_memory: with ``device="cpu"``, images and targets in page-locked memory, for copies to a GPU.
         smoothing: label smoothing in [0, 1], with a method.
@@ -104,6 +108,7 @@ class Loader:
         std: float | Sequence[float] = IMAGENET_STD,
         dtype: str = "float32",
         output_layout: str = "CHW",
+        augment: Augment | None = None,
         channels_last: bool = False,
         pin_memory: bool = False,
         smoothing: float = 0.0,
@@ -122,7 +127,7 @@ class Loader:
         settings = LoaderSettings(
             method=method, heatmaps=heatmaps, heatmap_labels=heatmap_labels, size=size, training=training,
             device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
-            channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
+            augment=augment, channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
         )  # fmt: skip
         drop_last = training if drop_last is None else drop_last
         shard = Shard.of(rank, world_size)

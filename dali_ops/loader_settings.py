@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dali_ops.batch_info import Outputs
 from dali_ops.feed import Feed
-from dali_ops.guides import guide_for
+from dali_ops.guides import Augment, guide_for
 from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
@@ -33,6 +33,7 @@ class LoaderSettings:
     dtype: str
     output_layout: str
     channels_last: bool
+    augment: Augment | None
     smoothing: float
     form: Literal["dense", "pair"]
     keep_info: bool
@@ -43,6 +44,8 @@ class LoaderSettings:
             checks.method(self.method)
         if self.method is not None and not self.training:
             raise ValueError("mixing is for training: with training=False, method must be None")
+        if self.augment is not None and not (self.training and callable(self.augment)):
+            raise ValueError(f"augment must be a function from images to images, for training; got {self.augment!r}")
         self._check_heatmaps()
         self._check_mixed_only()
         checks.form(self.form, self.smoothing)
@@ -92,7 +95,8 @@ class LoaderSettings:
         options = {"num_classes": len(feed.source.classes), "smoothing": self.smoothing, "form": self.form}
         guide = guide_for(self.method, self.heatmaps, self.heatmap_labels, self._predictions)
         return training_pipeline(
-            feed, self.method, self.size, self.device, normalise, options, guide, self.keep_info, **runtime
+            feed, self.method, self.size, self.device, normalise, options, guide, self.keep_info, self.augment,
+            enable_conditionals=self.augment is not None, **runtime,
         )  # fmt: skip
 
     def switched(self, **changes: Any) -> LoaderSettings:
@@ -108,8 +112,12 @@ class LoaderSettings:
 
     def facts(self) -> dict[str, Any]:
         """What a state must agree with, in words: another graph cannot go on from a checkpoint."""
-        said = {name: value for name, value in vars(self).items() if name != "heatmaps"}
-        return {name: repr(value) for name, value in said.items()} | {"heatmaps": type(self.heatmaps).__name__}
+        return {name: _in_words(value) for name, value in vars(self).items()}
+
+
+def _in_words(value: Any) -> str:
+    """The same in every process: what is a function or an object of its own goes by its name."""
+    return type(value).__name__ if "object at 0x" in repr(value) else getattr(value, "__qualname__", repr(value))
 
 
 def dali_type(name: str) -> Any:

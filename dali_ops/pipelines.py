@@ -9,7 +9,7 @@ from nvidia.dali.data_node import DataNode
 
 from dali_ops import bridge
 from dali_ops.feed import Feed
-from dali_ops.guides import Guide, Samples, StoreGuide
+from dali_ops.guides import Augment, Guide, Samples, StoreGuide
 from dali_ops.mix import mix
 from dali_ops.reading import whole_image
 from dalimix import Method, MixPlan
@@ -28,6 +28,7 @@ def training_pipeline(
     options: dict[str, Any],
     guide: Guide | StoreGuide = NO_HEATMAPS,
     keep_info: bool = False,
+    augment: Augment | None = None,
 ) -> tuple[Any, ...]:
     """Random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
 
@@ -41,8 +42,10 @@ def training_pipeline(
         guide: where heatmaps come from, for methods that read them.
         keep_info: with a method, its plan and what it was made of are outputs, too, in the order of
             `dali_ops.batch_info.Outputs`.
+        augment: from the node of cropped images to one of the same size; None: nothing. DALI's automatic augmentations
+            need ``enable_conditionals``, which every pipeline takes.
     """
-    samples = guide.samples(feed, size, device)
+    samples = guide.samples(feed, size, device, augment)
     mirror = fn.random.coin_flip()
     if method is None:
         return fn.crop_mirror_normalize(samples.images, mirror=mirror, **normalise), samples.labels
