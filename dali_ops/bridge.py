@@ -113,7 +113,7 @@ def _share(
     return [outputs] if num_outputs == 1 else list(outputs)
 
 
-class _Exported:
+class Exported:
     """A tensor of DALI's as `from_dlpack` wants it: DALI's ``__dlpack__`` takes the stream and nothing else."""
 
     def __init__(self, tensor: Any, stream: int | None) -> None:
@@ -130,7 +130,7 @@ def _cpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any,
     from_dlpack = _from_dlpack("cpu", tensors)
 
     def callback(*inputs: Any) -> tuple[Any, ...]:
-        outputs = function(*(from_dlpack(_Exported(batch, None)) for batch in inputs))
+        outputs = function(*(from_dlpack(Exported(batch, None)) for batch in inputs))
         return tuple(output.__dlpack__() for output in outputs)
 
     return callback
@@ -141,7 +141,7 @@ def _gpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any,
 
     def callback(stream: int, *inputs: Any) -> tuple[Any, ...]:
         with _on_stream(stream, inputs[0].__dlpack_device__()[1], tensors):
-            outputs = function(*(from_dlpack(_Exported(batch, stream)) for batch in inputs))
+            outputs = function(*(from_dlpack(Exported(batch, stream)) for batch in inputs))
             return tuple(output.__dlpack__(stream=stream) for output in outputs)
 
     return callback

@@ -1,14 +1,30 @@
-"""The random numbers of a batch as DALI nodes, so that DALI's seeds and checkpoints govern them."""
+"""The random numbers of a batch by DALI's operators, so that DALI's seeds and checkpoints govern them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 
 from dalimix import Draws, Method
+
+Operator = Callable[..., Any]
+
+
+class Operators(NamedTuple):
+    """Those that draw, in one of DALI's modes."""
+
+    permutation: Operator
+    beta: Operator
+    uniform: Operator
+    floor: Operator
+    cast: Operator
+    reinterpret: Operator
+
+
+IN_PIPELINES = Operators(fn.batch_permutation, fn.random.beta, fn.random.uniform, math.floor, fn.cast, fn.reinterpret)
 
 
 def draw(method: Method, seed: int = -1) -> Draws:
@@ -20,26 +36,31 @@ def draw(method: Method, seed: int = -1) -> Draws:
     """
     count = iter(range(1 << 30))
 
-    def seeded(operator: Callable[..., DataNode], **arguments: Any) -> DataNode:
+    def seeded(operator: Operator, **arguments: Any) -> DataNode:
         return operator(seed=None if seed < 0 else seed + next(count), **arguments)
 
-    return _draw(method, seeded(fn.batch_permutation), seeded)
+    return draw_by(IN_PIPELINES, method, seeded)
 
 
-def _draw(method: Method, permutation: DataNode, seeded: Callable[..., DataNode]) -> Draws:
+def draw_by(operators: Operators, method: Method, random: Operator) -> Draws:
+    """Draws of what `operators` give; ``random(operator, **arguments)`` calls one of those that are random."""
+    return _draw(operators, method, random(operators.permutation), random)
+
+
+def _draw(operators: Operators, method: Method, permutation: Any, random: Operator) -> Draws:
     lam = None
     if method.beta is not None:
-        lam = seeded(fn.random.beta, alpha=method.beta, beta=method.beta)
-    uniform = seeded(fn.random.uniform, range=[0.0, 1.0], shape=[method.uniforms + 1])
-    key = _key(seeded) if method.keyed else None
-    members = tuple(_draw(member, permutation, seeded) for member in method.members)
+        lam = random(operators.beta, alpha=method.beta, beta=method.beta)
+    uniform = random(operators.uniform, range=[0.0, 1.0], shape=[method.uniforms + 1])
+    key = _key(operators, random) if method.keyed else None
+    members = tuple(_draw(operators, member, permutation, random) for member in method.members)
     return Draws(permutation, lam, uniform, members, key)
 
 
-def _key(seeded: Callable[..., DataNode]) -> DataNode:
+def _key(operators: Operators, random: Operator) -> Any:
     """uint32 [2], in four steps of 16 bits: DALI draws float32, which have 24."""
-    halves = math.floor(seeded(fn.random.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
-    return fn.reinterpret(fn.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
+    halves = operators.floor(random(operators.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
+    return operators.reinterpret(operators.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
 
 
 def flatten(draws: Draws) -> list[Any]:

@@ -15,7 +15,7 @@ import dalimix
 from dali_ops import bridge
 from dali_ops.device import check_device
 from dali_ops.draws import draw, flatten, unflatten
-from dalimix import Method, MixPlan, checks
+from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
 
 PerChannel = float | Sequence[float]
@@ -77,14 +77,14 @@ def mix(
             RuntimeError with the message of the ValueError inside.
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
     """
-    mixer = _Mixer(
+    mixer = Mixer(
         method=method,
         num_classes=num_classes,
         guided=heatmaps is not None,
         mirrored=mirror is not None,
         mean=mean,
         std=std,
-        dtype=None if dtype is None else _numpy_dtype(dtype),
+        dtype=numpy_dtype(dtype),
         layout=layout,
         output_layout=output_layout,
         smoothing=smoothing,
@@ -104,8 +104,8 @@ def mix(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Mixer:
-    """The callback: whole batches in, whole batches out."""
+class Mixer:
+    """The callback: whole batches in, whole batches out. DALI's dynamic mode calls `outputs`."""
 
     method: Method
     num_classes: int | None
@@ -153,6 +153,12 @@ class _Mixer:
         draws = unflatten(self.method, values)
         heatmaps = next(values) if self.guided else None
         mirror = next(values) if self.mirrored else None
+        return self.outputs(images, labels, draws, heatmaps, mirror)
+
+    def outputs(
+        self, images: Array, labels: Array, draws: Draws, heatmaps: Array | None, mirror: Array | None
+    ) -> list[Array]:
+        """Images, targets and, if it is wanted, the plan."""
         checks.images(images, self.layout)
         plan = dalimix.plan(self.method, draws, checks.image_size(images, self.layout), heatmaps, mirror)
         mixed = dalimix.compose(
@@ -162,8 +168,8 @@ class _Mixer:
         outputs = [mixed, *(targets if isinstance(targets, tuple) else (targets,))]
         return outputs + list(plan.arrays()) if self.return_plan else outputs
 
-    def packed(self, nodes: list[DataNode]) -> tuple[Any, ...]:
-        """The nodes as the caller of `mix` gets them."""
+    def packed(self, nodes: list[Any]) -> tuple[Any, ...]:
+        """The outputs as the caller of `mix` gets them."""
         end = 1 + self.num_targets
         targets = nodes[1] if self.form == "dense" else tuple(nodes[1:end])
         return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)
@@ -177,8 +183,11 @@ def _mirror_node(mirror: DataNode | int | None) -> DataNode | None:
     return fn.constant(idata=int(mirror), shape=[1])
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype:
-    """From DALI's, NumPy's or torch's."""
+def numpy_dtype(dtype: Any) -> np.dtype | None:
+    """From DALI's of either mode, NumPy's or torch's, if there is one."""
+    if dtype is None:
+        return None
+    dtype = getattr(dtype, "type_id", dtype)
     if isinstance(dtype, types.DALIDataType):
         dtype = types.to_numpy_type(dtype)
     if type(dtype).__module__ == "torch":

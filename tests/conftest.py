@@ -61,8 +61,7 @@ class Backend:
 
     def put(self, value: Any) -> Any:
         if isinstance(value, Draws):
-            members = tuple(self.put(member) for member in value.members)
-            return Draws(**{name: self.put(array) for name, array in (vars(value) | {"members": members}).items()})
+            return value.mapped(self.put)
         if isinstance(value, MixPlan):
             return MixPlan(**{name: self.put(array) for name, array in vars(value).items()})
         return self.xp.asarray(value) if isinstance(value, np.ndarray) else value

@@ -128,7 +128,7 @@ def test_images_and_heatmaps_are_shared_not_copied(monkeypatch):
     places = {"dali": [], "images": [], "heatmaps": [], "next node": []}
     kept = []  # so that no memory is used twice
 
-    exported = bridge._Exported
+    exported = bridge.Exported
 
     def spied(tensor, stream):
         shared = torch.from_dlpack(exported(tensor, stream))
@@ -150,7 +150,7 @@ def test_images_and_heatmaps_are_shared_not_copied(monkeypatch):
         heatmaps = dali_ops.model_heatmaps(images_and_labels()[0], provider)
         return bridge.whole_batch(look, [heatmaps], 1, "cpu", [""], name="Look")[0]
 
-    monkeypatch.setattr(bridge, "_Exported", spied)
+    monkeypatch.setattr(bridge, "Exported", spied)
     run(build(body))
     assert places["images"][0] in places["dali"]
     assert places["next node"][0] == places["heatmaps"][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,12 @@ class Draws:
     uniform: Array
     members: tuple[Draws, ...] = ()
     key: Array | None = None
+
+    def mapped(self, function: Callable[[Array], Array]) -> Draws:
+        """With ``function(array)`` for every array."""
+        lam, key = (None if array is None else function(array) for array in (self.lam, self.key))
+        members = tuple(member.mapped(function) for member in self.members)
+        return Draws(function(self.partner), lam, function(self.uniform), members, key)
 
     def arrays(self) -> list[Array]:
         """The arrays, those of the members included."""

@@ -130,9 +130,7 @@ def _put(draws: Draws, device: torch.device) -> Draws:
         return draws
     import cupy
 
-    lam, key = (None if array is None else cupy.asarray(array) for array in (draws.lam, draws.key))
-    members = tuple(_put(member, device) for member in draws.members)
-    return Draws(cupy.asarray(draws.partner), lam, cupy.asarray(draws.uniform), members, key)
+    return draws.mapped(cupy.asarray)
 
 
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:

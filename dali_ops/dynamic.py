@@ -1,0 +1,230 @@
+"""Mixing in DALI's dynamic mode, `nvidia.dali.experimental.dynamic`, called ndd here.
+
+Dynamic mode has no operators in Python, and needs none: its batches become arrays, uncopied, and arrays become batches.
+
+**Lifetime on the GPU.** All work is queued on the stream of ndd's evaluation context. What DALI hands out by DLPack, as
+in ``batch.torch()``, it frees when the GPU is done with all that was queued before it came back (DLTensorGraveyard in
+its sources); so no batch changes under a slow consumer, and no input under the kernels. Yet every output is copied once
+into memory of DALI's, on the same stream, in the order of which CuPy reuses its own: DALI frees in another thread, for
+CuPy's memory that needs Python's lock, and a process that ends while a thread waits for that lock is aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import nvidia.dali.experimental.dynamic as ndd
+
+from dali_ops.bridge import Exported
+from dali_ops.device import check_device
+from dali_ops.draws import Operators, draw_by
+from dali_ops.mix import Mixer, PerChannel, numpy_dtype
+from dalimix import Draws, Method, checks
+from dalimix.backend import Array
+from dalimix.cuda.stream import borrowed_stream
+
+HOST = (1, 3)  # DLPack's numbers of memory of the CPU, pageable and pinned
+SAME_STREAM = -1  # DLPack's number for: nothing to wait for
+OPERATORS = Operators(
+    ndd.batch_permutation, ndd.random.beta, ndd.random.uniform, ndd.math.floor, ndd.cast, ndd.reinterpret
+)
+
+
+def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> Draws:
+    """Draw the random numbers of one batch by DALI's operators.
+
+    Args:
+        method: what is going to be mixed by.
+        batch_size: B, from 1.
+        rng: a generator of dynamic mode; None: the thread's default one, whose seed
+            ``ndd.random.set_seed`` sets.
+
+    Returns:
+        `dalimix.Draws` of batches on the CPU.
+
+    Raises:
+        TypeError: `method` is no mixing method.
+        ValueError: `batch_size` is below 1; `rng` is no generator of dynamic mode.
+    """
+    checks.method(method)
+    checks.counts(batch_size=batch_size)
+
+    def random(operator: Callable[..., Any], **arguments: Any) -> Any:
+        return operator(batch_size=batch_size, rng=rng, **arguments)
+
+    return draw_by(OPERATORS, method, random)
+
+
+def mix(
+    batch: ndd.Batch,
+    labels: Any,
+    method: Method,
+    *,
+    num_classes: int | None = None,
+    heatmaps: Any = None,
+    mirror: Any = None,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
+    dtype: Any = None,
+    layout: str | None = None,
+    output_layout: str | None = None,
+    smoothing: float = 0.0,
+    form: Literal["dense", "pair"] = "dense",
+    return_plan: bool = False,
+    draws: Draws | None = None,
+    rng: ndd.random.RNG | None = None,
+    device: str | ndd.Device | None = None,
+) -> tuple[Any, ...]:
+    """Mix a batch and its labels; mirror, normalise, cast and change layout in the same pass.
+
+    What `dali_ops.mix` is for pipelines: with the same draws it gives the same numbers. Besides batches, all but the
+    images may be arrays or tensors of NumPy, CuPy, torch or DALI, with the batch as their first dimension. In capture
+    mode, too.
+
+    Args:
+        batch: a `Batch` of images, uint8, float16 or float32, [H, W, C] or [C, H, W], all of one size.
+        labels: integer class numbers, scalars or [1]; or labels that are soft already, floating [C].
+        method: e.g. ``dalimix.CutMix()``.
+        num_classes: C; needed for integer labels in the dense form.
+        heatmaps: floating [h, w], for methods that read them: of the images as they come, not mirrored.
+        mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
+        mean, std, dtype, smoothing, form: as of `dali_ops.mix`; dtype may be one of dynamic mode, too.
+        layout: of the images, ``"HWC"`` or ``"CHW"``; None: that which the batch has, or ``"HWC"`` if it has none.
+        output_layout: likewise; None: that of the images.
+        return_plan: return the plan, too.
+        draws: the random numbers, as from `draw` or `dalimix.draw`; None: new ones.
+        rng: for new ones, as of `draw`.
+        device: ``"cpu"``, ``"gpu"`` or a device of dynamic mode; None: where the images are. On a GPU the work is
+            queued on the stream of the current ``ndd.EvalContext``, whose device it must be.
+
+    Returns:
+        ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, batches all of them. Images have their
+        layout. Dense targets are float32 [C]; pairs are ``(label, label of the partner, weight)``, weight float32 [2].
+        The plan is a `dalimix.MixPlan` of batches.
+
+    Raises:
+        TypeError, ValueError: arguments out of range, or data that do not fit.
+        ModuleNotFoundError: a GPU without CuPy.
+    """
+    _check(batch, method, heatmaps)
+    mixer = Mixer(
+        method=method,
+        num_classes=num_classes,
+        guided=heatmaps is not None,
+        mirrored=mirror is not None,
+        mean=mean,
+        std=std,
+        dtype=numpy_dtype(dtype),
+        layout=_layout(batch, layout),
+        output_layout=output_layout,
+        smoothing=smoothing,
+        form=form,
+        return_plan=return_plan,
+    )
+    target = _target(batch, device)
+    drawn = draw(method, batch.batch_size, rng) if draws is None else _replayed(draws, rng)
+    with _queue(target):
+        put = partial(_array, target=target)
+        images, numbers = put(batch, "batch"), drawn.mapped(partial(put, name="draws"))
+        checks.batch("draws", numbers.partner, len(images))
+        mirrors = np.full(len(images), mirror, np.int32) if isinstance(mirror, int) else mirror
+        arrays = mixer.outputs(
+            images, put(labels, "labels"), numbers, put(heatmaps, "heatmaps"), put(mirrors, "mirror")
+        )
+        layouts = [output_layout or mixer.layout, *[""] * (len(arrays) - 1)]
+        return mixer.packed([_batch(*output, target) for output in zip(arrays, layouts, strict=True)])
+
+
+def _check(batch: Any, method: Any, heatmaps: Any) -> None:
+    if not isinstance(batch, ndd.Batch):
+        kind = type(batch).__name__
+        raise TypeError(
+            f'batch must be a Batch of dynamic mode, such as ndd.as_batch(images, layout="HWC"), got {kind}'
+        )
+    checks.method(method)
+    checks.heatmaps_wanted(method, heatmaps is not None, f"heatmaps=[{batch.batch_size}, h, w], one map for each image")
+
+
+def _layout(batch: ndd.Batch, given: str | None) -> str:
+    if given is not None and batch.layout not in (None, given):
+        raise ValueError(f"batch has layout {batch.layout!r}, but layout is {given!r}")
+    return given or batch.layout or "HWC"
+
+
+def _replayed(draws: Any, rng: Any) -> Draws:
+    if not isinstance(draws, Draws):
+        raise TypeError(f"draws must be a dalimix.Draws, as of dali_ops.dynamic.draw, got {type(draws).__name__}")
+    if rng is not None:
+        raise ValueError("rng is for new random numbers, but draws are given")
+    return draws
+
+
+def _target(batch: ndd.Batch, device: Any) -> ndd.Device:
+    device = batch.device if device is None else device
+    if isinstance(device, ndd.Device):
+        check_device(device.device_type)
+        return device
+    check_device(device)
+    return ndd.Device(device)
+
+
+@contextmanager
+def _queue(target: ndd.Device) -> Iterator[None]:
+    """On a GPU, ndd's stream as CuPy's current one."""
+    if target.device_type == "cpu":
+        yield
+        return
+    import cupy
+
+    context = ndd.EvalContext.current()
+    if context.device_id != target.device_id:
+        mend = f"use ndd.EvalContext(device_id={target.device_id})"
+        raise ValueError(f"cannot mix on {target} in an EvalContext of gpu:{context.device_id}: {mend}")
+    with cupy.cuda.Device(target.device_id), borrowed_stream(context.cuda_stream.handle):
+        yield
+
+
+def _array(value: Any, name: str, target: ndd.Device) -> Array:
+    """The whole batch on `target`, uncopied if it is there; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, ndd.Batch):
+        _check_uniform(name, value)
+        value = ndd.as_tensor(value)
+    elif not hasattr(value, "__dlpack_device__"):
+        value = np.asarray(value)
+    if not _is_on(target, value):
+        value = ndd.as_tensor(value).to_device(target)
+    return value if isinstance(value, np.ndarray) else _from_dlpack(value, target)
+
+
+def _from_dlpack(value: Any, target: ndd.Device) -> Array:
+    if target.device_type == "cpu":
+        return np.from_dlpack(value)
+    import cupy
+
+    return cupy.from_dlpack(value)
+
+
+def _check_uniform(name: str, batch: ndd.Batch) -> None:
+    shapes = batch.shape
+    other = next((shape for shape in shapes if shape != shapes[0]), None)
+    if other is not None:
+        raise ValueError(f"{name} must be of one shape to be mixed, got {list(shapes[0])} and {list(other)}")
+
+
+def _is_on(target: ndd.Device, value: Any) -> bool:
+    kind, number = value.__dlpack_device__()
+    if int(kind) in HOST:
+        return target.device_type == "cpu"
+    return target.device_type == "gpu" and target.device_id == number
+
+
+def _batch(array: Array, layout: str, target: ndd.Device) -> ndd.Batch:
+    if target.device_type == "cpu":
+        return ndd.as_batch(array, layout=layout or None)
+    return ndd.as_batch(ndd.tensor(Exported(array, SAME_STREAM)), layout=layout or None)

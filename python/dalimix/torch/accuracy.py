@@ -1,0 +1,126 @@
+"""Accuracy where targets are mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Targets: TypeAlias = Tensor | Sequence[Tensor]
+
+
+@torch.no_grad()
+def soft_target_accuracy(
+    outputs: Tensor, targets: Targets, topk: int | Sequence[int] = 1
+) -> Tensor | tuple[Tensor, ...]:
+    """How much of its target each image has on its highest logits: the mean over the batch.
+
+    Where the weights of the two labels are λ and 1 − λ, that is λ·accuracy(own labels) + (1 − λ)·accuracy(partners'
+    labels) of each image, as in the code of mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899); for class numbers
+    it is the usual accuracy. Of targets with label smoothing s comes (1 − s)·accuracy + s·k / C: with C = 1000 and
+    s = 0.1, an image that is not mixed counts 0.9001 where it is right and 0.0001 where not. Targets that do not add
+    up to 1, such as TokenMix's by heatmaps, count as they are.
+
+    Args:
+        outputs: the model's logits, or what orders the classes alike; floating [B, C].
+        targets: one of
+
+            * floating [B, C], as from the dense form;
+            * ``(labels, labels of the partners, weights)``, as from the pair form: each as one of the other two, and
+              floating [B, 2];
+            * class numbers, integer [B].
+        topk: how many of the highest logits count, from 1 to C; or several such numbers. Which of equal logits are the
+            highest, ``torch.topk`` decides; a NaN is higher than any number.
+
+    Returns:
+        A float32 scalar on the device of `outputs`, without a gradient, and NaN for a batch without images; for several
+        `topk` a tuple of them. The host does not wait for the device.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described. On a GPU, where to look would mean to wait, a class
+            number outside 0 .. C − 1 makes the accuracy NaN instead.
+    """
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        raise TypeError(f"outputs must be floating [B, classes], got {_kind(outputs)}")
+    if outputs.ndim != 2 or outputs.shape[1] == 0:
+        raise ValueError(f"outputs must be [B, classes], got {_kind(outputs)}")
+    counts = _counts(topk, outputs.shape[1])
+    labels, weights = _labels_and_weights(targets, outputs)
+    highest = outputs.topk(max(counts), dim=1).indices
+    accuracies = tuple(_on_highest(highest[:, :count], labels, weights).mean() for count in counts)
+    return accuracies if isinstance(topk, Sequence) else accuracies[0]
+
+
+def _on_highest(highest: Tensor, labels: list[Tensor], weights: Tensor | None) -> Tensor:
+    """Float32 [B]: how much of each target lies on these classes, int64 [B, k]."""
+    parts = torch.stack([_part(highest, label) for label in labels], 1)
+    return (parts if weights is None else parts * weights.float()).sum(1)
+
+
+def _part(highest: Tensor, label: Tensor) -> Tensor:
+    if label.is_floating_point():
+        return label.gather(1, highest).float().sum(1)
+    hit = (highest == label[:, None]).any(1).float()
+    return hit.where(label >= 0, float("nan"))
+
+
+def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Tensor | None]:
+    """One kind of labels, or two with float weights [B, 2]."""
+    if isinstance(targets, Tensor):
+        return [_checked("targets", targets, outputs)], None
+    if not isinstance(targets, Sequence) or len(targets) != 3:
+        got = f"{len(targets)} of them" if isinstance(targets, Sequence) else type(targets).__name__
+        raise TypeError(f"targets must be a tensor, or (labels, labels of the partners, weights), got {got}")
+    own, partners, weights = targets
+    if not isinstance(weights, Tensor) or not weights.is_floating_point() or weights.shape != (len(outputs), 2):
+        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {_kind(weights)}")
+    _check_device("the weights of targets", weights, outputs)
+    names = {"the labels of targets": own, "the partners' labels of targets": partners}
+    return [_checked(name, label, outputs) for name, label in names.items()], weights
+
+
+def _checked(name: str, label: Any, outputs: Tensor) -> Tensor:
+    """Floating [B, C], or int64 [B] in which those outside 0 .. C − 1 are −1, on the device of the outputs."""
+    size, classes = outputs.shape
+    dense = isinstance(label, Tensor) and label.is_floating_point()
+    whole = isinstance(label, Tensor) and not (dense or label.is_complex() or label.dtype == torch.bool)
+    if not (dense or whole) or label.shape != ((size, classes) if dense else (size,)):
+        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {_kind(label)}")
+    _check_device(name, label, outputs)
+    return label if dense else _inside(label.long(), classes)
+
+
+def _check_device(name: str, given: Tensor, outputs: Tensor) -> None:
+    if given.device != outputs.device:
+        raise ValueError(f"{name} must be on {outputs.device} as outputs are, got {given.device}")
+
+
+def _inside(label: Tensor, classes: int) -> Tensor:
+    inside = (label >= 0) & (label < classes)
+    if label.device.type == "cpu":
+        _refuse_others(label, inside, classes)
+    return label.where(inside, -1)
+
+
+def _refuse_others(label: Tensor, inside: Tensor, classes: int) -> None:
+    if not inside.all():
+        at = int(inside.long().argmin())
+        raise ValueError(f"label {int(label[at])} of sample {at} is outside 0 .. {classes - 1}")
+
+
+def _counts(topk: int | Sequence[int], classes: int) -> list[int]:
+    counts = list(topk) if isinstance(topk, Sequence) else [topk]
+    if not counts:
+        raise ValueError("topk must be a number of classes, or several, got none")
+    for count in counts:
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise TypeError(f"topk must be whole numbers from 1 to {classes}, got {count!r}")
+        if not 1 <= count <= classes:
+            raise ValueError(f"topk must be from 1 to {classes}, the number of classes, got {count}")
+    return counts
+
+
+def _kind(given: Any) -> str:
+    return f"{given.dtype} {[*given.shape]}" if isinstance(given, Tensor) else type(given).__name__
