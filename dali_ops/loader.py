@@ -228,10 +228,9 @@ class Loader:
         return LoaderDataset(self)
 
     def close(self) -> None:
-        """Take down the pipeline with its threads, and close the files of the source. Nothing can be read any more."""
+        """Take down the pipeline with its threads. The source stays open: another loader may be reading it."""
         self._stepper.close()
         self._loop = self._info = None
-        self.source.close()
 
     def __enter__(self) -> Loader:
         return self

@@ -1,0 +1,119 @@
+"""What sources of archives share: every image is a stretch of bytes of a shard that is mapped into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from dali_ops.sources.archive_index import kept_listing
+from dali_ops.sources.listing import Listing
+from dali_ops.sources.mapped_file import map_shard
+from dali_ops.sources.shard_files import Paths, ShardFile, find_shards
+from dali_ops.sources.source import Source
+
+MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else make a list of any length
+
+
+class Member(NamedTuple):
+    """An image of a shard: its name, where its bytes begin, how many there are, and its class number."""
+
+    name: str
+    offset: int
+    length: int
+    label: int
+
+
+# goes through a shard, uint8 [bytes], and appends to the list a line for each thing that cannot be used
+Lister = Callable[[ShardFile, np.ndarray, list[str]], Iterator[Member]]
+
+
+class Archive(Source):
+    """Images in shards; a kind of archive adds how a shard is listed. Pickled, it takes no map with it.
+
+    Args:
+        paths: as of `find_shards`.
+        lister: goes through one shard.
+        options: what else the listing follows from, for the index.
+        classes: names of the classes; None: their numbers as text, up to the highest.
+        index: file that keeps the listing.
+
+    Attributes:
+        shards: the files, in the order of their images.
+        shard: int32 [N], place of each image's file in `shards`.
+        offset: int64 [N], where its bytes begin in that file.
+        length: int64 [N], how many there are.
+    """
+
+    lasting = True
+
+    def __init__(
+        self,
+        paths: Paths,
+        lister: Lister,
+        options: dict[str, Any],
+        classes: Sequence[str] | None,
+        index: str | PathLike[str] | None,
+    ) -> None:
+        if isinstance(classes, str):
+            raise TypeError(f"classes must be a sequence of names, got {classes!r}")
+        self.shards = find_shards(paths)
+        listing = kept_listing(index, self.shards, options, lambda: _list(self.shards, lister))
+        listing = _with_class_numbers_below(len(classes) if classes is not None else MOST_CLASSES, listing)
+        if not listing.names:
+            raise ValueError(f"no usable image in {self.shards[0].path}: {', '.join(listing.corrupt[:1])}")
+        self.shard, self.offset, self.length = listing.shard, listing.offset, listing.length
+        self.names, self.corrupt = listing.names, listing.corrupt
+        self.labels = cast("Sequence[int]", listing.labels)  # an array does all that is asked of it
+        self.classes = list(classes) if classes is not None else list(map(str, range(listing.labels.max() + 1)))
+        self._maps: dict[int, np.ndarray] = {}
+
+    def fetch(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Read-only views of the shards, uint8 [n]; nothing is read until somebody looks at them.
+
+        Raises:
+            OSError: a shard cannot be opened, or has changed since it was listed.
+        """
+        starts = self.offset[numbers]
+        stops = starts + self.length[numbers]
+        places = zip(self.shard[numbers].tolist(), starts.tolist(), stops.tolist(), strict=True)
+        return [self._content(shard)[start:stop] for shard, start, stop in places]
+
+    def read(self, number: int) -> np.ndarray:
+        return self.fetch(np.array([number]))[0]
+
+    def close(self) -> None:
+        """Let go of the shards. Each is unmapped when nothing that was fetched of it is left."""
+        self._maps.clear()
+
+    def _content(self, shard: int) -> np.ndarray:
+        content = self._maps.get(shard)
+        if content is None:
+            content = self._maps[shard] = map_shard(self.shards[shard])
+        return content
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_maps": {}}
+
+
+def _list(shards: Sequence[ShardFile], lister: Lister) -> Listing:
+    parts: list[Listing] = []
+    for place, shard in enumerate(shards):
+        corrupt: list[str] = [] if shard.size else [f"{shard.name} is an empty file"]
+        members = list(lister(shard, map_shard(shard), corrupt)) if shard.size else []
+        names, *columns = zip(*members, strict=True) if members else ((), (), (), ())
+        offset, length, labels = (np.array(column, np.int64) for column in columns)
+        parts.append(Listing(list(names), np.full(len(members), place, np.int32), offset, length, labels, corrupt))
+    return Listing.joined(parts)
+
+
+def _with_class_numbers_below(count: int, listing: Listing) -> Listing:
+    """Without images of other class numbers: each is told by a line."""
+    usable = (listing.labels >= 0) & (listing.labels < count)
+    if usable.all():
+        return listing
+    unusable = np.flatnonzero(~usable)
+    lines = [f"{listing.names[k]}: class number {listing.labels[k]} is not from 0 to {count - 1}" for k in unusable]
+    return listing.picked(np.flatnonzero(usable), lines)
