@@ -62,7 +62,7 @@ def root(tmp_path_factory):
 @pytest.fixture
 def names(root, tmp_path, monkeypatch):
     """What the page says is given."""
-    monkeypatch.chdir(tmp_path)  # for checkpoint.pt
+    monkeypatch.chdir(tmp_path)  # for what the code writes
     device = "cuda" if usable_device(None) == "gpu" else "cpu"
     torch.manual_seed(0)
     np.random.seed(0)  # timm draws by it
@@ -84,13 +84,15 @@ def run(heading, side, given, **replaced):
     for old, new in replaced.values():
         assert old in code, f"{heading} does not say {old}"
         code = code.replace(old, new)
-    left = dict(given)
-    exec(compile(code, f"{heading} ({side})", "exec"), left)
+    left, path = dict(given), Path("block.py").absolute()  # DALI reads the source of functions that it is given
+    path.write_text(code)
+    exec(compile(code, path, "exec"), left)
     return SimpleNamespace(**left)
 
 
 LIGHTNING = [("The Trainer, from Lightning", "before"), ("The Trainer, from Lightning", "after")]
 SEVERAL = "Several processes, with Lightning"
+SMOOTHED = [block for block in BLOCKS if "timm" in block[0]] + [("Loader and mixing, from torchvision", "after")]
 HERE = [block for block in BLOCKS if "Lightning" not in block[0]]
 
 
@@ -105,15 +107,18 @@ def test_the_code_runs(heading, side, names):
         assert left.targets.dtype == torch.float32
         assert left.targets.shape == (len(images), CLASSES)
         assert torch.allclose(left.targets.sum(1), torch.ones(len(images), device=left.targets.device))
-        smoothed = "smoothing=0.1" in BLOCKS[heading, side].replace("label_smoothing=0.1)", "")
-        assert left.targets.min() == pytest.approx(0.1 / CLASSES if smoothed else 0, abs=1e-6)
+        assert left.targets.min() == pytest.approx(0.1 / CLASSES if (heading, side) in SMOOTHED else 0, abs=1e-6)
     else:
         assert left.labels.shape == (len(images),)
 
 
 def test_every_section_has_its_code():
     assert len(BLOCKS) == PAGE.count("```python")
-    alone = {"The whole pipeline, from DALI", "Where a framework insists on a DataLoader"}
+    alone = {
+        "The whole pipeline, from DALI",
+        "Where a framework insists on a DataLoader",
+        "RandAugment, from torchvision",
+    }
     for heading in {heading for heading, _ in BLOCKS} - {SEVERAL}:
         assert (heading, "after") in BLOCKS
         assert ((heading, "before") in BLOCKS) == (heading not in alone)
@@ -196,6 +201,14 @@ def lightning(device):
     """What the page says is given there."""
     accelerator = "gpu" if device.type == "cuda" else "cpu"
     return {"module": a_module(), "trainer": a_trainer(max_epochs=1, accelerator=accelerator)}
+
+
+@pytest.mark.parametrize("package", ["timm", "torchvision"])
+def test_the_loader_mixes_as_the_mixing_alone(package, names):
+    loader, mixing = (
+        run(f"{what}, from {package}", "after", names) for what in ("Loader and mixing", "Only the mixing")
+    )
+    assert loader.method == mixing.method
 
 
 @pytest.mark.parametrize(("heading", "side"), LIGHTNING)
