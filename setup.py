@@ -29,6 +29,7 @@ DEMO = [
     "scikit-learn",
     "torch>=2.4",
 ]
+FRAMEWORKS = ["accelerate", "pytorch-lightning", "torchdata"]  # in which the tests use the loader
 
 setup(
     name="dalimix",
@@ -57,7 +58,7 @@ setup(
         **CUDA,
         "torch": ["torch>=2.4"],
         "demo": DEMO,
-        "test": ["build", "clang-format", "mypy", "pytest", "ruff", "setuptools>=77", "torch>=2.4", *DEMO],
+        "test": ["build", "clang-format", "mypy", "pytest", "ruff", "setuptools>=77", "torch>=2.4", *FRAMEWORKS, *DEMO],
         "bench": ["torch>=2.4"],
     },
     entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},

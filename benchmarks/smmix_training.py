@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from dali_ops import ImageFolderLoader
-from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
 from dali_ops.teacher import DEVICES

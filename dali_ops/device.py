@@ -47,8 +47,10 @@ def local_id(device_id: int | None) -> int:
 
     if device_id is not None:
         return device_id
-    rank = os.environ.get("LOCAL_RANK")
-    return torch.cuda.current_device() if rank is None else int(rank) % torch.cuda.device_count()
+    rank, count = int(os.environ.get("LOCAL_RANK", -1)), _device_count()
+    if rank >= count > 1:
+        raise ValueError(f"LOCAL_RANK is {rank}, but there are {count} GPUs here: start one process for each")
+    return torch.cuda.current_device() if rank < 0 else min(rank, count - 1)  # some launchers let each see only its own
 
 
 def device_name(device: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,34 +42,37 @@ class Feed:
     def numbers(self, epoch: int, step: int) -> np.ndarray:
         """int64 [n]: the images of a batch."""
         numbers = self.order.numbers(epoch, step)
-        return numbers[~np.isin(numbers, list(self.skipped))] if self.skipped else numbers
+        return numbers[self._usable[numbers]] if self.skipped else numbers
 
-    @property
-    def labels(self) -> np.ndarray:
-        """int64 [N]: the class number of every image."""
-        return np.asarray(self.source.labels, np.int64)
+    def asked(self, epoch: int, step: int) -> np.ndarray:
+        """The same, but one image instead of none, which DALI cannot take: a batch to be thrown away."""
+        numbers = self.numbers(epoch, step)
+        return numbers if len(numbers) else np.flatnonzero(self._usable)[:1]
+
+    @cached_property
+    def _usable(self) -> np.ndarray:
+        """bool [N]: what is not skipped."""
+        usable = np.ones(len(self.source), bool)
+        usable[list(self.skipped)] = False
+        if not usable.any():
+            raise ValueError(f"none of the {len(usable)} images can be decoded, such as {self.source.place(0)}")
+        return usable
 
     @do_not_convert  # the callbacks are Python, also where the pipeline is rewritten for conditionals
     def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
         """Nodes of encoded images, uint8 [n], and for each of some arrays [N] the values of these images, scalars."""
 
-        def fetch(info: Any) -> list[np.ndarray]:
-            return self.source.fetch(self._asked(info))
+        def numbers_of(info: Any) -> np.ndarray:
+            ahead = self.step + info.iteration
+            return self.asked(self.epoch + ahead // self.order.steps, ahead % self.order.steps)
+
+        def fetch(info: Any) -> Sequence[np.ndarray] | np.ndarray:
+            return self.source.fetch(numbers_of(info))
 
         def look_up(info: Any) -> Sequence[np.ndarray]:
-            numbers = self._asked(info)
+            numbers = numbers_of(info)
             return [column[numbers] for column in columns]
 
         fetched = fn.external_source(fetch, batch=True, batch_info=True, no_copy=self.source.lasting)
         values = fn.external_source(look_up, num_outputs=len(columns), batch=True, batch_info=True) if columns else ()
         return (self.source.encoded(fetched), *values)
-
-    def _asked(self, info: Any) -> np.ndarray:
-        """The batch that DALI wants; one image instead of none, which it cannot take."""
-        ahead = self.step + info.iteration
-        numbers = self.numbers(self.epoch + ahead // self.order.steps, ahead % self.order.steps)
-        return numbers if len(numbers) else self._stand_in
-
-    @property
-    def _stand_in(self) -> np.ndarray:
-        return np.array([next(k for k in range(len(self.source)) if k not in self.skipped)])

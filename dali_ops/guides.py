@@ -31,6 +31,15 @@ class Samples(NamedTuple):
     predictions: DataNode | None = None
 
 
+def augmented(images: DataNode, augment: Augment | None) -> DataNode:
+    if augment is None:
+        return images
+    images = augment(images)
+    if not isinstance(images, DataNode):
+        raise TypeError(f"augment must return a node of images, got {type(images).__name__}")
+    return images
+
+
 @dataclass(frozen=True)
 class Guide:
     """Heatmaps are ``provider(images)``, with `labelled` ``provider(images, labels)``; without a provider, none.
@@ -43,9 +52,9 @@ class Guide:
     predictions: bool = False
 
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
-        encoded, labels = feed.read(feed.labels)
+        encoded, labels = feed.read(feed.source.class_numbers)
         labels, (images, _) = bridge.moved(labels, device), random_crop(encoded, size, device)
-        images = images if augment is None else augment(images)
+        images = augmented(images, augment)
         if self.provider is None:
             return Samples(images, labels)
         options = {"predictions": self.predictions, "device": device}
@@ -68,11 +77,11 @@ class StoreGuide:
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
-        encoded, labels, index = feed.read(feed.labels, places(feed.source, self.store))
+        encoded, labels, index = feed.read(feed.source.class_numbers, places(feed.source, self.store))
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
-        images = images if augment is None else augment(images)
+        images = augmented(images, augment)
         return Samples(images, bridge.moved(labels, device), heatmaps)
 
 

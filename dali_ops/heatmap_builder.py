@@ -110,7 +110,7 @@ def _pipeline(feed: Feed, provider: HeatmapProvider, labelled: bool, size: int, 
     Images are squeezed into the square, never cropped: stored maps are cut to crops that are given in shares of the
     whole image, so a map must show all of it, from edge to edge.
     """
-    encoded, labels = feed.read(feed.labels)
+    encoded, labels = feed.read(feed.source.class_numbers)
     images = fn.resize(whole_image(encoded, device), size=[size, size])
     return model_heatmaps(images, provider, labels if labelled else None, device=device)
 
@@ -123,7 +123,7 @@ def _batches(pipeline: Any, folder: ImageFolder, start: int, batch_size: int) ->
         except RuntimeError as error:
             batch = range(first, min(first + batch_size, len(folder)))
             _name_failure(error, [folder.files[k] for k in batch])
-            refuse_unreadable(error, folder, batch)
+            refuse_unreadable(error, folder, batch, pipeline.device_id)
             raise
         yield first, heatmaps.as_cpu().as_array()
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dali_ops.batch_info import BatchInfo
 from dali_ops.device import default_threads, local_id, usable_device
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment
-from dali_ops.loader_settings import LoaderSettings
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings
 from dali_ops.order import Order
 from dali_ops.shard import Shard
 from dali_ops.sources import Source
 from dali_ops.stepper import Stepper
 from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
+from dalimix.methods.base import is_whole
 
 if TYPE_CHECKING:
     from dali_ops.loader_dataset import LoaderDataset
-
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 class Loader:
@@ -54,16 +52,18 @@ class Loader:
         dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
         output_layout: ``"CHW"`` or ``"HWC"``.
         augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
-            [H, W, C]; returns one of the same size, e.g. of ``rand_augment`` in ``nvidia.dali.auto_aug``. The model of
-            a provider sees what it returns. Beside a `HeatmapStore` it should move nothing.
+            [H, W, C]; returns one of the same size, e.g. of ``rand_augment`` in ``nvidia.dali.auto_aug``, from a
+            function that is written in a file, since DALI reads its source. The model of a provider sees what it
+            returns. Beside a `HeatmapStore` it should move nothing.
         channels_last: images [B, C, H, W] in ``torch.channels_last``, which costs nothing.
         pin_memory: with ``device="cpu"``, images and targets in page-locked memory, for copies to a GPU.
         smoothing: label smoothing in [0, 1], with a method.
         form: ``"dense"`` or ``"pair"`` targets, with a method.
         drop_last: leave out batches that are not full; None: in training only. A kept one is mixed within itself.
         keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
-        skip_corrupt: leave out images that cannot be read or decoded, instead of an error; their batch is smaller, and
-            `skipped` names them.
+        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error. Their batch is
+            smaller, empty if it has no other image, and comes late, as a pipeline is begun anew for it: this is for
+            some, not for many. `skipped` names them.
         rank: of this process; None: that of torch.distributed, if it runs.
         world_size: how many processes share the data; None: likewise.
         num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
@@ -122,7 +122,11 @@ class Loader:
         prefetch: int = 2,
         seed: int = -1,
     ) -> None:
-        checks.counts(batch_size=batch_size, prefetch=prefetch)
+        num_threads = default_threads() if num_threads is None else num_threads
+        checks.counts(batch_size=batch_size, prefetch=prefetch, num_threads=num_threads)
+        if not isinstance(source, Source):
+            expected = "one of dali_ops.sources; a folder is for ImageFolderLoader"
+            raise TypeError(f"source must be {expected}, got {type(source).__name__}")
         self.source, self.classes, self.device = source, source.classes, usable_device(device)
         settings = LoaderSettings(
             method=method, heatmaps=heatmaps, heatmap_labels=heatmap_labels, size=size, training=training,
@@ -131,11 +135,11 @@ class Loader:
         )  # fmt: skip
         drop_last = training if drop_last is None else drop_last
         shard = Shard.of(rank, world_size)
-        order = Order(len(source), batch_size, training, drop_last, _seed(seed, shard), shard)
+        order = Order(len(source), batch_size, training, drop_last, _seed(seed, shard, training), shard)
         _check_source(source, order, skip_corrupt)
         runtime = {
             "batch_size": batch_size,
-            "num_threads": default_threads() if num_threads is None else num_threads,
+            "num_threads": num_threads,
             "device_id": local_id(device_id) if self.device == "gpu" else None,
             "prefetch_queue_depth": prefetch,
             "enable_checkpointing": True,
@@ -154,6 +158,7 @@ class Loader:
         if stepper.step and not stepper.resumed:
             stepper.begin(stepper.epoch + 1)
         for _ in range(stepper.step, len(self)):
+            stepper.check_open()
             if self._loop is not loop:
                 raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
             outputs = stepper.next()
@@ -167,7 +172,7 @@ class Loader:
     @property
     def skipped(self) -> list[str]:
         numbers = sorted(self._stepper.feed.skipped)
-        return [*self.source.corrupt, *(f"{self.source.place(k)} cannot be decoded as an image" for k in numbers)]
+        return [*self.source.corrupt, *(f"{self.source.place(k)} cannot be read or decoded" for k in numbers)]
 
     @property
     def batch_info(self) -> BatchInfo:
@@ -176,8 +181,14 @@ class Loader:
         return self._info
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next loop go through this epoch, from its start; after `load_state_dict` of it, from where it was."""
-        checks.counts(epoch=epoch + 1)
+        """Let the next loop go through this epoch, from its start; after `load_state_dict` of it, from where it was.
+
+        A state that was saved after the last batch of an epoch is of the next one: go on with `epoch`, which says so.
+
+        Raises:
+            ValueError: `epoch` is no whole number from 0.
+        """
+        checks.numbers(epoch=epoch)
         stepper, self._loop = self._stepper, None
         if epoch != stepper.epoch or (stepper.step and not stepper.resumed):
             stepper.begin(epoch)
@@ -218,19 +229,30 @@ class Loader:
         self._stepper.restore(state)
         self._loop = self._info = None
 
-    def as_dataset(self) -> LoaderDataset:
+    def as_dataset(self, gather: bool = False) -> LoaderDataset:
         """An IterableDataset of the batches, for frameworks that want a DataLoader.
 
         ``DataLoader(loader.as_dataset(), batch_size=None)``, without workers: the loader has threads of its own.
+
+        Args:
+            gather: let `state_dict` be that of all processes of torch.distributed, which must all call it, for
+                frameworks that save the state of process 0 alone.
         """
         from dali_ops.loader_dataset import LoaderDataset
 
-        return LoaderDataset(self)
+        return LoaderDataset(self, gather)
 
     def close(self) -> None:
         """Take down the pipeline with its threads. The source stays open: another loader may be reading it."""
         self._stepper.close()
         self._loop = self._info = None
+
+    def __repr__(self) -> str:
+        order = self._stepper.feed.order
+        return f"<{type(self).__name__}: {len(self)} batches of {order.batch_size} of {len(self.source)} images>"
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a loader cannot be copied or sent to another process: make it there, and load its state_dict")
 
     def __enter__(self) -> Loader:
         return self
@@ -239,8 +261,10 @@ class Loader:
         self.close()
 
 
-def _seed(seed: int, shard: Shard) -> int:
-    if seed < 0 and shard.world_size > 1:
+def _seed(seed: int, shard: Shard, training: bool) -> int:
+    if not is_whole(seed):
+        raise TypeError(f"seed must be a whole number, got {seed!r}")
+    if seed < 0 and shard.world_size > 1 and training:
         raise ValueError(f"{shard.world_size} processes must shuffle alike: give all the same seed=, from 0")
     return secrets.randbits(31) if seed < 0 else seed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from torch import distributed
 from torch.utils.data import IterableDataset, get_worker_info
 
 if TYPE_CHECKING:
@@ -18,14 +19,15 @@ class LoaderDataset(IterableDataset):
 
     Attributes:
         loader: with `batch_info` and all else.
+        gather: whether a state is that of all processes, see `dali_ops.Loader.as_dataset`.
 
     Raises:
         RuntimeError: in a worker process of a DataLoader, or on the way there.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, gather: bool = False) -> None:
         super().__init__()
-        self.loader = loader
+        self.loader, self.gather = loader, gather
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if get_worker_info() is not None:
@@ -43,7 +45,12 @@ class LoaderDataset(IterableDataset):
         self.loader.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.loader.state_dict()
+        own = self.loader.state_dict()
+        if not self.gather:
+            return own
+        states: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(states, own)
+        return {"ranks": states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loader.load_state_dict(state)
+        self.loader.load_state_dict(state["ranks"][distributed.get_rank()] if self.gather else state)

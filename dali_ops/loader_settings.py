@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from dali_ops.batch_info import Outputs
@@ -13,6 +14,8 @@ from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
+IMAGENET_STD = (58.395, 57.12, 57.375)
 CHANNELS = 3  # images are decoded to RGB
 NO_MIXING = Mixup(prob=0.0)  # with targets in the form that mixing gives
 SWITCHES = ("method", "heatmaps", "heatmap_labels", "size", "smoothing")
@@ -54,6 +57,8 @@ class LoaderSettings:
         if self.channels_last and self.output_layout != "CHW":
             raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
         dali_type(self.dtype)
+        if self.dtype == "uint8" and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            raise ValueError("normalised images have no place in uint8: give mean=0 and std=1, or another dtype")
 
     def _check_heatmaps(self) -> None:
         heatmaps, stored = self.heatmaps, isinstance(self.heatmaps, HeatmapStore)
@@ -105,8 +110,9 @@ class LoaderSettings:
         if unknown:
             raise TypeError(f"switch changes {', '.join(SWITCHES)}, got {unknown[0]}")
         if "method" in changes and self.training:
-            changes["method"] = changes["method"] or NO_MIXING
-            if not changes["method"].reads_heatmaps:
+            if changes["method"] is None and self.method is not None:
+                changes["method"] = NO_MIXING
+            if not getattr(changes["method"], "reads_heatmaps", False):
                 changes = {"heatmaps": None, "heatmap_labels": False, **changes}
         return replace(self, **changes)
 
@@ -117,7 +123,15 @@ class LoaderSettings:
 
 def _in_words(value: Any) -> str:
     """The same in every process: what is a function or an object of its own goes by its name."""
-    return type(value).__name__ if "object at 0x" in repr(value) else getattr(value, "__qualname__", repr(value))
+    if isinstance(value, HeatmapStore):
+        return f"{value.model}, {value.grid} × {value.grid}"
+    if isinstance(value, partial):
+        return f"{_in_words(value.func)}({value.args}, {value.keywords})"
+    if isinstance(value, (list, tuple)):
+        return str([float(number) for number in value])
+    if isinstance(value, Method) or not callable(value):
+        return repr(value)
+    return getattr(value, "__qualname__", type(value).__name__)
 
 
 def dali_type(name: str) -> Any:

@@ -10,6 +10,7 @@ import dalimix
 from dali_ops.feed import Feed
 from dali_ops.loader_settings import LoaderSettings
 
+KEYS = {"identity", "seed", "epoch", "step", "start", "skipped", "pipeline"}
 REASONS = {
     "dalimix": "of another version of dalimix",
     "dali": "of another version of DALI, whose checkpoints it cannot read",
@@ -30,9 +31,9 @@ def identity(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
         "source": feed.source.fingerprint,
         "world_size": shard.world_size,
         "rank": shard.rank,
+        **settings.facts(),
         "batch_size": order.batch_size,
         "drop_last": order.drop_last,
-        **settings.facts(),
     }
 
 
@@ -43,8 +44,10 @@ def check_state(state: Any, expected: dict[str, Any]) -> None:
         ValueError: something differs; the message says what, and how much.
         TypeError: it is no state of a loader.
     """
-    if not isinstance(state, dict) or "identity" not in state:
-        raise TypeError(f"expected what state_dict() of a loader returned, got {type(state).__name__}")
+    missing = sorted(KEYS - state.keys()) if isinstance(state, dict) else []
+    if not isinstance(state, dict) or missing or not isinstance(state["identity"], dict):
+        got = f"a dict without {', '.join(missing)}" if missing else type(state).__name__
+        raise TypeError(f"expected what state_dict() of a loader returned, got {got}")
     saved = state["identity"]
     for name, here in expected.items():
         if saved.get(name) != here:

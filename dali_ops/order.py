@@ -64,6 +64,7 @@ class Order:
         return rank * share, (rank + 1) * share
 
 
-@lru_cache(maxsize=2)  # an epoch and, where the pipeline works ahead, the next one
+@lru_cache(maxsize=8)  # of some loaders, an epoch and, as pipelines work ahead, the next one
 def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(count)
+    """By the raw numbers of a generator, which no version of NumPy changes, as it may its permutations."""
+    return np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count).argsort(kind="stable")

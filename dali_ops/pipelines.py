@@ -63,6 +63,6 @@ def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
 @pipeline_def
 def validation_pipeline(feed: Feed, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
     """Centre crop; class numbers."""
-    encoded, labels = feed.read(feed.labels)
+    encoded, labels = feed.read(feed.source.class_numbers)
     images = fn.resize(whole_image(encoded, device), resize_shorter=round(size * RESIZE_FOR_CROP))
     return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), bridge.moved(labels, device)

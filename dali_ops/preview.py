@@ -57,7 +57,7 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
     try:
         outputs = pipeline.run()
     except RuntimeError as error:
-        refuse_unreadable(error, folder, feed.numbers(0, 0))
+        refuse_unreadable(error, folder, feed.numbers(0, 0), default_id(device))
         raise
     return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
 
@@ -66,7 +66,7 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
 def _preview_pipeline(
     feed: Feed, method: Method, device: str, size: int, provider: HeatmapProvider | None
 ) -> tuple[Any, ...]:
-    encoded, labels = feed.read(feed.labels)
+    encoded, labels = feed.read(feed.source.class_numbers)
     images, _ = random_crop(encoded, size, device, SMALLEST)
     heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
     options = {"num_classes": len(feed.source.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}

@@ -6,6 +6,8 @@ import os
 import sys
 from dataclasses import dataclass
 
+from dalimix.methods.base import is_whole
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -15,7 +17,8 @@ class Shard:
     world_size: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world_size:
+        whole = is_whole(self.rank) and is_whole(self.world_size)
+        if not whole or not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank must be in 0 … world_size - 1, got {self.rank} of {self.world_size}")
 
     @classmethod

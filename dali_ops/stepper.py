@@ -10,14 +10,15 @@ import numpy as np
 from dali_ops.feed import Feed
 from dali_ops.loader_settings import LoaderSettings
 from dali_ops.loader_state import check_state, identity
-from dali_ops.sources.unreadable import unreadable
+from dali_ops.sources.unreadable import find_unreadable, refuse_unreadable
 
 
 class Stepper:
     """One batch after another, of any epoch; every jump makes a new pipeline.
 
     The random numbers of a pipeline follow from the seed, the process and where it began, so that a run with the same
-    jumps is the same run.
+    jumps is the same run. A batch that failed or was interrupted can be asked for again: the pipeline is made anew,
+    from the checkpoint before that batch.
 
     Args:
         feed: what to read, from its beginning.
@@ -33,7 +34,8 @@ class Stepper:
     def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
         self.feed, self.settings, self._closed = feed, settings, False
         self._runtime, self._skip_corrupt = runtime, skip_corrupt
-        self._batches: Any = None
+        self._batches: Any = None  # of the pipeline; None while it does not run
+        self._checkpoint: bytes | None = None  # with which one goes on then
         self.begin(0)
 
     def begin(self, epoch: int, step: int = 0, settings: LoaderSettings | None = None) -> None:
@@ -44,18 +46,21 @@ class Stepper:
     def _start(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None = None) -> None:
         from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
-        self._check_open()
+        self.check_open()
         pipeline = settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
-        self.feed, self.settings = feed, settings
-        self._batches = None  # the old pipeline goes before the new one is built, and its memory with it
+        self._halt()  # the old pipeline goes before the new one is built, and its memory with it
         # The first batch waits until somebody asks for it: the next call may be a jump.
-        names = settings.outputs.names
-        self._batches = DALIGenericIterator(pipeline, names, prepare_first_batch=False)
+        self._batches = DALIGenericIterator(pipeline, settings.outputs.names, prepare_first_batch=False)
+        self.feed, self.settings = feed, settings
 
-    @property
-    def _numbers(self) -> np.ndarray:
-        """The images of the next batch."""
-        return self.feed.numbers(self.epoch, self.step)
+    def _halt(self) -> None:
+        if self._batches is not None:
+            self._checkpoint, self._batches = self._batches.checkpoints()[0], None
+
+    def _resume(self) -> None:
+        """Let the pipeline run again if it does not."""
+        if self._batches is None:
+            self._start(self.feed, self.settings, self._checkpoint)
 
     def next(self) -> dict[str, Any]:
         """The outputs of the next batch by name, torch tensors [B, …].
@@ -64,36 +69,39 @@ class Stepper:
             ValueError: an image cannot be decoded, by name.
             RuntimeError: the stepper is closed, or the pipeline failed otherwise.
         """
-        outputs = self._outputs()
-        if not len(self._numbers):  # of the one that stands in for it
+        outputs, batches = self._outputs()
+        if not len(self.feed.numbers(self.epoch, self.step)):  # it is of the image that stands in for none
             outputs = {name: output[:0] for name, output in outputs.items()}
         self.resumed, self.step = False, self.step + 1
         if self.step == self.feed.order.steps:
             self.epoch, self.step = self.epoch + 1, 0
+        self._batches = batches  # only now: what comes between, even Ctrl-C, leaves the step as it was
         return outputs
 
-    def _outputs(self) -> dict[str, Any]:
+    def _outputs(self) -> tuple[dict[str, Any], Any]:
+        """A batch and the iterator that goes on behind it, of a pipeline that counts as halted before it."""
         while True:
-            self._check_open()
+            self._resume()
+            batches = self._batches
+            self._halt()
             try:
-                return next(self._batches)[0]
+                return next(batches)[0], batches
             except RuntimeError as error:
-                corrupt = unreadable(error, self.feed.source, self._numbers)
-                if not corrupt:
-                    raise
-                self._skip(corrupt, error)
+                self._skip(error)
 
-    def _skip(self, corrupt: list[int], error: RuntimeError) -> None:
-        """Once more, without some images: DALI cannot go on with a pipeline that has failed."""
+    def _skip(self, error: RuntimeError) -> None:
+        """Leave out the images that cannot be decoded, or raise."""
+        tried = self.feed.source, self.feed.asked(self.epoch, self.step), self._runtime["device_id"]
         if not self._skip_corrupt:
-            place = self.feed.source.place(corrupt[0])
-            raise ValueError(f"{place} cannot be decoded as an image") from error
+            refuse_unreadable(error, *tried)
+        corrupt = find_unreadable(error, *tried) if self._skip_corrupt else []
+        if not corrupt:
+            raise error
         self.feed = replace(self.feed, skipped=self.feed.skipped.union(corrupt))
-        self.begin(self.epoch, self.step)
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs."""
-        self._check_open()
+        self.check_open()
         return {
             "identity": identity(self.feed, self.settings),
             "seed": self.feed.order.seed,
@@ -101,7 +109,7 @@ class Stepper:
             "step": self.step,
             "start": [self.feed.epoch, self.feed.step],
             "skipped": sorted(self.feed.skipped),
-            "pipeline": self._batches.checkpoints()[0],
+            "pipeline": self._checkpoint if self._batches is None else self._batches.checkpoints()[0],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -116,7 +124,8 @@ class Stepper:
         """Take down the pipeline, and its threads with it."""
         self._batches, self._closed = None, True
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises RuntimeError after `close`."""
         if self._closed:
             raise RuntimeError("the loader is closed")
 

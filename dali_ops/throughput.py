@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dali_ops.device import default_id
 from dali_ops.feed import Feed
 from dali_ops.guides import Guide, StoreGuide
-from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.loader_settings import dali_type
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, dali_type
 from dali_ops.order import Order
 from dali_ops.pipelines import NO_HEATMAPS, training_pipeline
 from dali_ops.sources import Source

@@ -24,7 +24,7 @@ class Learner:
         self.recipe, self.place = recipe, place
         torch.manual_seed(options.seed)  # the same weights in every process
         model = make_model(options.model, classes, recipe)
-        if options.first_epochs and not any_size(model):
+        if options.first_epochs[0] and not any_size(model):
             raise ValueError(f"--first-epochs is for CNNs, but {options.model} takes images of one size only")
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self.model = model.to(place.device, memory_format=layout)

@@ -4,7 +4,7 @@ import torch
 from imagenet_models import is_transformer, last_attention, token_classifier, token_grid
 from torch.nn.functional import cross_entropy
 
-from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.teacher import SIZE as TEACHER_SIZE
 from dali_ops.teacher import teacher
 from dalimix import METHODS
@@ -118,6 +118,8 @@ def make_mixing(options, recipe, model, classes, place):
     store = None if options.heatmaps is None else HeatmapStore.open(options.heatmaps)
     if store is not None and not (method and method.reads_heatmaps):
         raise ValueError(f"--heatmaps is for methods that read them, but not for --method {options.method}")
+    if options.snapshot_every and (store is not None or method is None or method.heatmap_grid is None):
+        raise ValueError("--snapshot-every is for smmix, where the model in training looks; it has no --heatmaps")
     if method is None or method.heatmap_grid is None:
         needed = method is not None and method.needs_heatmaps and store is None
         return InLoader(method, _teacher(recipe.size, place) if needed else store, recipe.smoothing)

@@ -11,10 +11,14 @@ SMALL = {"small_vit": SmallViT, "small_resnet": lambda classes, size: SmallResNe
 
 
 def choose_model(given, recipe):
-    """Its name, and why: `given`, else the recipe's, or where timm is missing, what stands in for that."""
-    if given or recipe.model in SMALL or find_spec("timm"):
-        return given or recipe.model, ""
-    return recipe.stand_in, f"timm is not installed: {recipe.stand_in} stands in for {recipe.model}"
+    """Its name, and what there is to say of it: `given`, else the recipe's, or without timm what stands in for that."""
+    name, notes = given or recipe.model, []
+    if not given and name not in SMALL and find_spec("timm") is None:
+        name = recipe.stand_in
+        notes.append(f"timm is not installed: {name} stands in for {recipe.model}")
+    if name in SMALL and recipe.drop_path:
+        notes.append(f"{name} has no paths to drop: --drop-path {recipe.drop_path} does nothing")
+    return name, notes
 
 
 def make_model(name, classes, recipe):

@@ -41,8 +41,8 @@ def _parser(description):
     look = "a copy of the model, as old as that, looks while the loader works ahead; default: the model, in the step"
     add("--snapshot-every", type=int, default=0, metavar="STEPS", help=f"smmix: {look}")
     add("--mixing-off-epochs", type=int, default=0, metavar="N", help="the last ones, without mixing")
-    add("--first-epochs", type=int, default=0, metavar="N", help="the first ones, with smaller images")
-    add("--first-size", type=int, default=128, metavar="N", help="their side in pixels; default: 128")
+    smaller = "the first ones, with smaller images of so many pixels"
+    add("--first-epochs", type=int, nargs=2, default=(0, 0), metavar=("N", "SIZE"), help=smaller)
     add("--amp", choices=PRECISIONS, default="off", help="automatic mixed precision; default: off")
     add("--channels-last", action="store_true", help="faster for CNNs on a GPU")
     add("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")

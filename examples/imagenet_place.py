@@ -72,6 +72,7 @@ def joined(device, amp):
     if here.type == "cuda":
         here = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(here)
+        torch.backends.cudnn.benchmark = True
     if launched:
         distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
     try:

@@ -25,6 +25,7 @@ from imagenet_log import draw_curve, line, watched, write_csv
 from imagenet_models import choose_model
 from imagenet_options import parse, settings
 from imagenet_place import joined
+from imagenet_recipes import augmentation
 
 from dali_ops import Loader
 from dali_ops.photos import make_photo_folder
@@ -37,7 +38,10 @@ def folders(root):
     """To train on and to measure on."""
     root = root or make_photo_folder(Path("demo/photos"))
     if not (root / "val").is_dir():
-        return (ImageFolder.scan(root),) * 2
+        both = ImageFolder.scan(root)
+        if both.classes == ["train"]:
+            raise ValueError(f"{root} has a folder train, but no val")
+        return both, both
     train, val = ImageFolder.scan(root / "train"), ImageFolder.scan(root / "val")
     if train.classes != val.classes:
         other = sorted(set(train.classes) ^ set(val.classes))
@@ -59,18 +63,19 @@ class Training:
         self.totals = torch.zeros(3, dtype=torch.float64, device=place.device)  # of loss, accuracy, images
 
     def make_loaders(self):
-        options, size = self.options, self.recipe.size
+        options, recipe, mixing = self.options, self.recipe, self.learner.mixing.loader_options
         shared = {
-            "batch_size": self.recipe.batch_size, "device": self.place.dali, "seed": options.seed,
+            "batch_size": recipe.batch_size, "device": self.place.dali, "seed": options.seed,
             "channels_last": options.channels_last,
         }  # fmt: skip
-        self.size, self.mixed = options.first_size if options.first_epochs else size, True
-        loader = Loader(self.data, size=self.size, **self.learner.mixing.loader_options, **shared)
-        return loader, Loader(self.val_data, size=size, training=False, **shared)
+        epochs, first_size = options.first_epochs
+        self.size, self.mixed = first_size if epochs else recipe.size, True
+        loader = Loader(self.data, size=self.size, augment=augmentation(recipe), **mixing, **shared)
+        return loader, Loader(self.val_data, size=recipe.size, training=False, **shared)
 
     def enter(self, epoch):
         """Let the loader be as this epoch wants it."""
-        if self.size != self.recipe.size and epoch >= self.options.first_epochs:
+        if self.size != self.recipe.size and epoch >= self.options.first_epochs[0]:
             self.size = self.recipe.size
             self.loader.switch(size=self.size)
         if self.mixed and epoch >= self.recipe.epochs - self.options.mixing_off_epochs:
@@ -142,7 +147,7 @@ class Training:
             self.drawn = time.monotonic()
 
     def save(self):
-        own = {"loader": self.loader.state_dict(), "totals": self.totals, **self.learner.local_state()}
+        own = {"loader": self.loader.state_dict(), "totals": self.totals.cpu(), **self.learner.local_state()}
         everywhere = self.place.gathered(own)
         if self.place.first:
             whole = {"settings": self.settings, "epoch": self.loader.epoch, "rows": self.rows, "seconds": self.seconds}
@@ -159,7 +164,7 @@ class Training:
         self.saved = self.learner.steps
 
 
-def told(training, note):
+def told(training, notes):
     """What is going to be trained on what, in words."""
     options, recipe, place, data = training.options, training.recipe, training.place, training.data
     steps = f"{recipe.epochs} epochs of {len(training.loader)} steps"
@@ -167,20 +172,21 @@ def told(training, note):
     same = "the accuracy is measured on them, too, not mixed: there is no val folder"
     measured = same if training.val_data is data else f"the accuracy is measured on {len(training.val_data)} others"
     lines = [
+        *notes,
         f"{options.model} by recipe {options.recipe}, method {options.method}: {steps} of {batch}",
         f"{len(data)} images of {len(data.classes)} classes; {measured}",
     ]
-    return "\n".join([note, *lines] if note else lines)
+    return "\n".join(lines)
 
 
 def main(arguments=None):
     options, recipe = parse(__doc__, arguments)
-    options.model, note = choose_model(options.model, recipe)
+    options.model, notes = choose_model(options.model, recipe)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     with joined(options.device, options.amp) as place:
         training = Training(options, recipe, place)
-        place.say(told(training, note))
+        place.say(told(training, notes))
         try:
             training.begin()
             training.run()

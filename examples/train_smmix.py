@@ -15,7 +15,7 @@ from small_vit import SmallViT, accuracy, optimizer_and_schedule
 
 from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
-from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.photos import make_photo_folder
 from dalimix import Mixup, RandomChoice, SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap

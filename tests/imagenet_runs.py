@@ -14,7 +14,7 @@ from tests.test_examples import load
 STEPS = 3  # of an epoch
 SHARED = ("--recipe", "small", "--device", "cpu", "--epochs", "3", "--checkpoint-steps", "2")
 # Two epochs at 32 pixels, then one at 64, which is not mixed.
-PHASES = "--method cutmix --model small_resnet --first-epochs 2 --first-size 32 --mixing-off-epochs 1"
+PHASES = "--method cutmix --model small_resnet --first-epochs 2 32 --mixing-off-epochs 1"
 
 
 @pytest.fixture(scope="module")

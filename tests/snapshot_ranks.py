@@ -7,7 +7,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from dali_ops import ImageFolderLoader
-from dali_ops.loader import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
 from dalimix import SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier

@@ -171,11 +171,11 @@ LIKE = [("Only the mixing, from timm", "mixup", 0.1), ("Only the mixing, from to
 @pytest.mark.parametrize(("heading", "name", "smoothing"), LIKE, ids=["timm", "torchvision"])
 def test_mixing_is_alike(heading, name, smoothing, names):
     """Over many batches: as often CutMix as Mixup, the same distribution of λ for each, the same partners."""
-    ks_2samp = pytest.importorskip("scipy.stats").ks_2samp
     size = 4  # image n is filled with n, and its class is n
     images = torch.arange(float(size))[:, None, None, None].expand(size, 1, 112, 112)
     names |= {"classes": size, "images": images.clone(), "labels": torch.arange(size)}
     before, after = (shares_of(getattr(run(heading, side, names), name), images, smoothing) for side in SIDES)
+    ks_2samp = pytest.importorskip("scipy.stats").ks_2samp
     assert before["partners"] == after["partners"]
     assert len(after["partners"]) == 1
     assert abs(len(before[True]) - len(after[True])) < 0.1 * BATCHES
@@ -241,10 +241,8 @@ def go_on(rank, root, folder):
     """What each of two processes does: an epoch with a state in the middle, and from there once more."""
     store = torch.distributed.FileStore(f"{folder}/store", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(minutes=1))
-    wrapper, left = BLOCKS[SEVERAL, "only"].split("class Photographs")[0], {}
-    exec(wrapper.replace("from pytorch_lightning import LightningDataModule", ""), left)
     options = {"size": 32, "device": "cpu", "num_threads": 1, "seed": 1}
-    loaders = [left["EveryRank"](ImageFolderLoader(root, CutMix(), 3, **options)) for _ in range(2)]
+    loaders = [ImageFolderLoader(root, CutMix(), 3, **options).as_dataset(gather=True) for _ in range(2)]
     batches = iter(loaders[0])
     next(batches)
     state = loaders[0].state_dict()

@@ -1,7 +1,9 @@
 """Lists of files with class numbers."""
 
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
@@ -73,9 +75,41 @@ def test_what_does_not_fit():
         FileList(["a", "b"], [0, 2], ["one", "two"])
     with pytest.raises(ValueError, match="a has label -1, but"):
         FileList(["a", "b"], [-1, 2])
+    with pytest.raises(ValueError, match="names has 1 entries but files has 2"):
+        FileList(["a", "b"], [0, 1], names=["a"])
+    with pytest.raises(TypeError, match="float"):
+        FileList(["a"], [0.0])
+
+
+def test_a_slip_of_the_pen_makes_no_list_of_twenty_million_classes(tmp_path):
+    with pytest.raises(ValueError, match="b has label 20000000, but the 1048576 classes have the numbers from 0 on"):
+        FileList(["a", "b"], [0, 20_000_000])
+    with pytest.raises(ValueError, match=r"list\.txt is empty: expected a line PATH LABEL for each image"):
+        FileList.open(written(tmp_path / "list.txt", [""]))
+
+
+def test_paths_and_arrays_will_do():
+    source = FileList([Path("x/a"), Path("b")], np.array([1, 0]), names=np.array(["a", "b"]))
+    assert (source.files, source.labels, source.names) == (["x/a", "b"], [1, 0], ["a", "b"])
+    assert source.class_numbers.dtype == np.int64
+    assert len(source.fingerprint) == 64
+
+
+def test_names_that_are_not_in_utf_8(root, tmp_path):  # noqa: F811
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / name).write_bytes((root / "red" / "0.jpg").read_bytes())
+    source = FileList([tmp_path / name, root / "blue" / "0.jpg"], [2, 0])
+    loader = Loader(source, None, 2, training=False, **OPTIONS)
+    ((images, labels),) = loader
+    assert torch.equal(class_of(images), labels)
+    assert loader.state_dict()
+
+
+def test_a_list_with_tabs(tmp_path):
+    assert FileList.open(written(tmp_path / "list.txt", ["a b.jpg\t1"])).names == ["a b.jpg"]
 
 
 def test_a_missing_file_is_named(root, tmp_path):  # noqa: F811
     path = written(tmp_path / "list.txt", [f"{root}/red/0.jpg 0", "gone.jpg 1", f"{root}/red/1.jpg 0"])
-    with pytest.raises(ValueError, match=r"gone\.jpg cannot be decoded as an image"):
+    with pytest.raises(ValueError, match=r"gone\.jpg is missing"):
         list(Loader(FileList.open(path), None, 3, training=False, **OPTIONS))

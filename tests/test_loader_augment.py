@@ -76,6 +76,11 @@ def test_beside_a_store(root, tmp_path):  # noqa: F811
         assert torch.equal(targets, targets_too)
 
 
+def test_what_returns_no_images(root):  # noqa: F811
+    with pytest.raises(TypeError, match="augment must return a node of images, got NoneType"):
+        load(root, CutMix(), augment=lambda images: None)
+
+
 @pytest.mark.parametrize(("options", "method"), [({"training": False}, None), ({"augment": "strong"}, CutMix())])
 def test_what_is_no_augmentation_for_training(root, options, method):  # noqa: F811
     with pytest.raises(ValueError, match="augment must be a function from images to images, for training"):

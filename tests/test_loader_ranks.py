@@ -6,7 +6,7 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
-from dalimix import CutMix
+from dalimix import CutMix, Mixup
 from tests.test_loader import load
 
 COUNT, STEP = 25, 10
@@ -62,10 +62,10 @@ def test_training_shares_are_disjoint_and_change_with_the_epoch(root, drop_last)
 
 
 def test_processes_draw_their_own_random_numbers(root):
-    """Both get the same images, and mix them otherwise."""
-    one, other = (load(root, CutMix(), 24, rank=rank, world_size=2, drop_last=False, **EXACT) for rank in range(2))
-    weights = [next(iter(loader))[1] for loader in (one, other)]
-    assert not torch.equal(*(torch.sort(weight.max(1).values).values[:12] for weight in weights))
+    loaders = [load(root, Mixup(), 12, rank=rank, world_size=2, form="pair", **EXACT) for rank in range(2)]
+    weights = [next(iter(loader))[1][2] for loader in loaders]
+    assert weights[0].shape == weights[1].shape
+    assert not torch.equal(*weights)
 
 
 def test_a_process_may_make_its_loader_again(root):
@@ -77,6 +77,12 @@ def test_several_processes_need_a_seed(root):
     with pytest.raises(ValueError, match="2 processes must shuffle alike: give all the same seed=, from 0"):
         load(root, None, rank=0, world_size=2, seed=-1)
     assert len(load(root, None, rank=0, world_size=1, seed=-1)) == 6
+    assert len(load(root, None, rank=0, world_size=2, seed=-1, training=False)) == 4  # nothing is random there
+
+
+def test_without_a_seed_every_run_is_another(root):
+    one, other = (numbers(load(root, None, seed=-1)) for _ in range(2))
+    assert one != other
 
 
 def test_a_batch_larger_than_a_share(root):
@@ -96,11 +102,16 @@ def test_threads_are_shared_by_the_processes_of_a_machine(monkeypatch):
 def test_which_gpu(monkeypatch):
     from dali_ops.device import local_id
 
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr("dali_ops.device._device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     assert [local_id(None), local_id(1), local_id(0)] == [2, 1, 0]
-    for local_rank, expected in [(0, 0), (3, 3), (5, 1)]:
+    for local_rank in (0, 3):
         monkeypatch.setenv("LOCAL_RANK", str(local_rank))
-        assert local_id(None) == expected
+        assert local_id(None) == local_rank
+    monkeypatch.setenv("LOCAL_RANK", "5")
     assert local_id(0) == 0
+    with pytest.raises(ValueError, match="LOCAL_RANK is 5, but there are 4 GPUs here: start one process for each"):
+        local_id(None)
+    monkeypatch.setattr("dali_ops.device._device_count", lambda: 1)  # the launcher shows each process its own
+    assert local_id(None) == 0

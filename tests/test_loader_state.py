@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -10,13 +11,19 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 import nvidia.dali
+from nvidia.dali import fn
 
 import dalimix
 from dali_ops import Loader
+from dali_ops.feed import Feed
+from dali_ops.order import Order
+from dali_ops.shard import Shard
 from dali_ops.sources import ImageFolder
+from dali_ops.stepper import _seed_of
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from dalimix.heatmaps import HeatmapStore
 from tests.coloured import coloured_folder
+from tests.test_batch_info import by_attention
 from tests.test_loader import load
 from tests.test_loader_heatmaps import brightness
 
@@ -179,6 +186,12 @@ OTHER = [
     ({"mean": 3.0}, "of another mean"),
     ({"form": "pair"}, "of another form"),
     ({"keep_info": True}, "of another keep_info"),
+    ({"smoothing": 0.1}, "of another smoothing"),
+    ({"std": [1.0, 2.0, 3.0]}, "of another std"),
+    ({"dtype": "float32"}, "of another dtype"),
+    ({"output_layout": "HWC"}, "of another output_layout"),
+    ({"channels_last": True}, "of another channels_last"),
+    ({"augment": lambda images: images}, r"of another augment.*\(augment was None, here it is .*<lambda>\)"),
 ]
 
 
@@ -220,7 +233,59 @@ def test_a_state_of_another_version_is_refused(root, monkeypatch, module, reason
         load(root, None, **OPTIONS).load_state_dict(state)
 
 
-@pytest.mark.parametrize("wrong", [None, {}, {"epoch": 1}, b""], ids=str)
+@pytest.mark.parametrize("wrong", [None, {}, {"identity": {}}, {"epoch": 1}, b""], ids=str)
 def test_what_is_no_state(root, wrong):
-    with pytest.raises(TypeError, match="expected what state_dict"):
+    with pytest.raises(
+        TypeError, match=r"expected what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
+    ):
         load(root, None, **OPTIONS).load_state_dict(wrong)
+
+
+def test_a_state_without_some_fact_is_refused(root):
+    state = load(root, None, **OPTIONS).state_dict()
+    del state["identity"]["rank"]
+    with pytest.raises(ValueError, match="of another process"):
+        load(root, None, **OPTIONS).load_state_dict(state)
+
+
+def negative(images, *, of):
+    return fn.cast_like(of - images, images)
+
+
+@pytest.mark.parametrize("heatmaps", ["store", "snapshot", "function"])
+def test_what_goes_by_its_name_does_so_in_every_process(root, store, heatmaps):
+    """Nothing in a state depends on addresses: another process has others."""
+    for _ in range(2):
+        made = {"store": store, "snapshot": by_attention(), "function": partial(brightness)}[heatmaps]
+        method = AttentiveCutMix(3, grid=4)
+        loader = load(root, method, **OPTIONS, heatmaps=made, augment=partial(negative, of=255), mean=(1, 2, 3))
+        assert " at 0x" not in str(loader.state_dict()["identity"])
+    other = load(root, method, **OPTIONS, heatmaps=made, augment=partial(negative, of=255), mean=[1.0, 2.0, 3.0])
+    other.load_state_dict(loader.state_dict())
+    another = load(root, method, **OPTIONS, heatmaps=made, augment=partial(negative, of=250), mean=(1, 2, 3))
+    with pytest.raises(ValueError, match="of another augment"):
+        another.load_state_dict(loader.state_dict())
+
+
+def test_crops_follow_the_seed_and_the_place_where_a_pipeline_begins(root):
+    """Of validation-like order: the same images, other crops."""
+    folder = ImageFolder.scan(root)
+    seeds = {_seed_of(Feed(folder, Order(24, 4, seed=seed, shard=Shard(rank, 3)), epoch, step))
+             for seed in range(3) for rank in range(3) for epoch in range(3) for step in range(3)}  # fmt: skip
+    assert len(seeds) == 81
+
+
+def test_a_loop_that_is_left_after_resuming_is_followed_by_the_next_epoch(root):
+    loader = load(root, CutMix(), **OPTIONS)
+    next(iter(loader))
+    loader.load_state_dict(loader.state_dict())
+    next(iter(loader))
+    assert sum(1 for _ in loader) == len(loader)
+
+
+def test_skipped_images_are_those_of_the_state(root):
+    loader = load(root, CutMix(), **OPTIONS)
+    state = loader.state_dict()
+    loader.load_state_dict({**state, "skipped": [1, 2]})
+    loader.load_state_dict({**state, "skipped": [3]})
+    assert loader.state_dict()["skipped"] == [3]

@@ -54,6 +54,30 @@ def test_another_size(root):  # noqa: F811
             assert loader.batch_info.plan.size == (size, size)
 
 
+def test_plain_batches_stay_plain(root):  # noqa: F811
+    for training in (True, False):
+        loader = load(root, None, training=training)
+        loader.switch(method=None, size=16)
+        assert next(iter(loader))[1].dtype == torch.int64
+
+
+def test_a_switch_forgets_the_info_of_the_last_batch(root):  # noqa: F811
+    loader = load(root, CutMix(), keep_info=True)
+    next(iter(loader))
+    loader.switch(size=16)
+    with pytest.raises(RuntimeError, match="batch_info is there from the first batch on"):
+        _ = loader.batch_info
+
+
+def test_a_switch_after_a_state_ends_the_epoch_of_the_state(root):  # noqa: F811
+    loader = load(root, CutMix())
+    next(iter(loader))
+    state = loader.state_dict()
+    loader.load_state_dict(state)
+    loader.switch(size=16)
+    assert loader.epoch == 1
+
+
 def test_another_size_in_validation(root):  # noqa: F811
     loader = load(root, None, training=False)
     loader.switch(size=40)

@@ -1,12 +1,18 @@
 """What training loops in PyTorch expect of a loader."""
 
+import copy
+import pickle
+import time
+
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+image = pytest.importorskip("PIL.Image")
 
-from dalimix import CutMix
+from dali_ops import ImageFolderLoader, Loader
+from dalimix import AttentiveCutMix, CutMix
 from tests.conftest import need_gpu
 from tests.test_loader import load, root  # noqa: F401  (a fixture)
 
@@ -94,9 +100,63 @@ def test_set_epoch_gives_any_epoch(root):  # noqa: F811
         assert labels(jumping) == epochs[epoch]
     assert labels(jumping) == epochs[3]
     jumping.set_epoch(1)
-    next(iter(jumping))
+    running = iter(jumping)
+    next(running)
     jumping.set_epoch(1)  # from its start
+    with pytest.raises(RuntimeError, match="this loop is over"):
+        next(running)
     assert labels(jumping) == epochs[1]
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.0, "1"])
+def test_what_is_no_epoch(root, epoch):  # noqa: F811
+    with pytest.raises(ValueError, match=f"epoch must be a whole number from 0, got {epoch!r}"):
+        load(root, None).set_epoch(epoch)
+
+
+def test_what_is_no_source():
+    with pytest.raises(
+        TypeError, match="source must be one of dali_ops.sources; a folder is for ImageFolderLoader, got s"
+    ):
+        Loader("photos", CutMix(), 8)
+
+
+def test_uint8_is_not_for_normalised_images(root):  # noqa: F811
+    with pytest.raises(ValueError, match="normalised images have no place in uint8: give mean=0 and std=1"):
+        ImageFolderLoader(root, dtype="uint8", batch_size=4)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])
+def test_a_loader_cannot_be_copied(root, copied):  # noqa: F811
+    with pytest.raises(TypeError, match="a loader cannot be copied or sent to another process"):
+        copied(load(root))
+
+
+def test_what_it_is_called(root):  # noqa: F811
+    assert repr(load(root)) == "<ImageFolderLoader: 3 batches of 4 of 15 images>"
+
+
+@pytest.mark.parametrize("options", [{"num_threads": 0}, {"num_threads": 2.0}, {"prefetch": None}], ids=str)
+def test_what_is_no_number(root, options):  # noqa: F811
+    with pytest.raises(ValueError, match="must be a whole number from"):
+        load(root, None, **options)
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, "1"])
+def test_what_is_no_seed(root, seed):  # noqa: F811
+    with pytest.raises(TypeError, match=f"seed must be a whole number, got {seed!r}"):
+        load(root, None, seed=seed)
+
+
+def test_plain_training_batches_are_flipped_half_of_the_time(tmp_path):
+    (tmp_path / "a").mkdir()
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, :16] = 255
+    for k in range(40):
+        image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
+    images = torch.cat([images for images, _ in load(tmp_path, None, 20)])
+    left_is_brighter = images[..., :8].mean((1, 2, 3)) > images[..., -8:].mean((1, 2, 3))
+    assert 8 <= left_is_brighter.sum() <= 32
 
 
 def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):  # noqa: F811
@@ -109,7 +169,18 @@ def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):  # noqa: F811
 
 
 def test_prefetch(root):  # noqa: F811
+    """How far ahead of the loop the provider is."""
     for prefetch in (1, 4):
-        assert len(list(load(root, CutMix(), prefetch=prefetch))) == 3
+        seen = []
+        loader = load(
+            root, AttentiveCutMix(), heatmaps=lambda x, seen=seen: seen.append(1) or x[:, 0].float(), prefetch=prefetch
+        )
+        next(iter(loader))
+        deadline = time.monotonic() + 20
+        while len(seen) < prefetch and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert prefetch <= len(seen) <= prefetch + 1
+        loader.close()
     with pytest.raises(ValueError, match="prefetch must be a whole number from 1, got 0"):
         load(root, None, prefetch=0)

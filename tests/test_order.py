@@ -7,11 +7,12 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 
-from dali_ops.order import Order
+from dali_ops.order import Order, _shuffled
 from dali_ops.shard import Shard
 
 COUNTS = [(1, 1, 1), (10, 4, 1), (12, 4, 1), (10, 3, 3), (25, 4, 2), (24, 4, 3), (7, 2, 8), (1000, 64, 8)]
 EPOCHS = range(3)
+PINNED = [2, 4, 1, 3, 6, 5, 0, 7]
 
 
 def epoch_of(count, batch, ranks, epoch=0, **options):
@@ -72,6 +73,23 @@ def test_the_shuffle_goes_across_shares_and_follows_seed_and_epoch():
     assert shares(0, 1) == shares(0, 1)
     for other in (shares(1, 1), shares(0, 2)):
         assert all(165 < len(mine - theirs) < 210 for mine, theirs in zip(shares(0, 1), other, strict=True))  # 3 of 4
+
+
+def test_seeds_and_epochs_do_not_run_into_each_other():
+    orders = [Order(100, 100, training=True, seed=seed).numbers(epoch, 0) for seed in range(4) for epoch in range(4)]
+    assert len({tuple(numbers) for numbers in orders}) == 16
+
+
+def test_memory_of_past_epochs_is_given_back():
+    order = Order(64, 64, training=True)
+    for epoch in range(100):
+        order.numbers(epoch, 0)
+    assert _shuffled.cache_info().currsize < 10
+
+
+def test_the_order_is_that_of_every_version():
+    """States of today are resumed with the NumPy of tomorrow."""
+    assert Order(8, 8, training=True, seed=3).numbers(2, 0).tolist() == PINNED
 
 
 def test_the_order_within_a_share_is_shuffled_too():

@@ -10,14 +10,13 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("torch")
-pytest.importorskip("skimage")
 image = pytest.importorskip("PIL.Image")
 
-from dali_ops.photos import make_photo_folder
+from tests.coloured import coloured_folder
 from tests.test_examples import EXAMPLES, load
 
 COLOURS = np.array(list(itertools.product((30, 130, 230), repeat=3)))[:13]
-ENOUGH = 120  # seconds; what hangs does so for good
+ENOUGH = 300  # seconds; what hangs does so for good
 
 
 def run_all(*commands):
@@ -44,8 +43,8 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory):
-    """What `tests.proxy_batches` writes: without a seed, and with one by one and by two workers."""
-    options = {"unseeded": ["2"], "one worker": ["1", "5"], "two workers": ["2", "5"]}
+    """What `tests.proxy_batches` writes: without a seed, with one by one and by two workers, and with another."""
+    options = {"unseeded": ["2"], "one worker": ["1", "5"], "two workers": ["2", "5"], "another seed": ["1", "6"]}
     files = {name: tmp_path_factory.mktemp("made") / "batches.npz" for name in options}
     done = run_all(*(["-m", "tests.proxy_batches", root, files[name], *options[name]] for name in options))
     assert all(status == 0 for status, _, _ in done), done
@@ -82,20 +81,20 @@ def test_every_image_comes_once_an_epoch_also_after_one_that_was_left_early(made
 
 
 def test_a_seed_decides_the_batches_whichever_worker_is_faster(made):
-    one, two, unseeded = (made[name] for name in ("one worker", "two workers", "unseeded"))
+    one, two, other = (made[name] for name in ("one worker", "two workers", "another seed"))
     assert all(np.array_equal(one[key], two[key]) for key in ("images", "targets"))
-    assert not np.allclose(one["targets"], unseeded["targets"])
+    assert not np.allclose(one["targets"], other["targets"])
 
 
 def test_the_whole_example(tmp_path):
-    photos = make_photo_folder(tmp_path / "photos")
-    command = [EXAMPLES / "proxy.py", photos, "--seed", "0", "--epochs", "5", "--device", "cpu", "--workers"]
+    images = coloured_folder(tmp_path / "images")
+    command = [EXAMPLES / "proxy.py", images, "--seed", "0", "--epochs", "5", "--device", "cpu", "--workers"]
     (status, out, errors), again = run_all([*command, "1"], [*command, "2"])
     assert status == 0, errors
-    assert again[1] == out
+    assert again[1] == out, again
     epochs, losses = zip(*re.findall(r"epoch (\d): loss (\d\.\d{3})\n", out), strict=True)
     assert epochs == tuple("12345")
-    assert float(losses[-1]) < float(losses[0]) - 0.3
+    assert float(losses[-1]) < float(losses[0]) - 0.2
 
 
 def test_an_image_that_cannot_be_decoded_ends_the_program(tmp_path):

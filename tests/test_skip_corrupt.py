@@ -1,12 +1,15 @@
 """Images that cannot be read or decoded are left out and counted, where a user asks for that."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+image = pytest.importorskip("PIL.Image")
 
 from dali_ops import Loader
+from dali_ops.loader_settings import LoaderSettings
+from dali_ops.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, Mixup, SMMix
 from tests.coloured import coloured_folder
@@ -33,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def loader(folder, method=None, **options):
-    options = {"size": 16, "num_threads": 2, "device": "cpu", "seed": 1, "dtype": "uint8", **options}
+    options = {"size": 16, "num_threads": 2, "device": "cpu", "seed": 1, **options}
     return Loader(folder, method, BATCH, **{"skip_corrupt": True, **options})
 
 
@@ -53,7 +56,7 @@ def test_all_others_are_there_and_the_count_is_right(folder, method, drop_last):
     assert ours.skipped == []
     for _ in range(2):
         assert sum(len(images) for images, _ in ours) == COUNT - len(DAMAGE)
-        places = sorted(f"{folder.root}/{name} cannot be decoded as an image" for name in DAMAGE)
+        places = sorted(f"{folder.root}/{name} cannot be read or decoded" for name in DAMAGE)
         assert sorted(ours.skipped) == places
     assert len(ours) == COUNT // BATCH
 
@@ -64,8 +67,63 @@ def test_validation_sees_the_others_once_in_order(folder):
 
 
 def test_a_batch_without_one_good_image_is_empty(folder):
+    """Also where the one that stands in for it, as DALI must get one, is bad itself."""
     only = folder.picked([*bad(folder), 2, 3, 4, 5])
     assert [len(images) for images, _ in loader(only, training=False)] == [0, 4]
+    ours = Loader(only, None, 2, size=16, device="cpu", training=False, skip_corrupt=True)
+    assert [len(images) for images, _ in ours] == [0, 0, 2, 2]
+    assert len(ours.skipped) == len(DAMAGE)
+
+
+def test_a_bad_image_that_stands_in_for_an_empty_share(folder):
+    """Ten images in three shares of 3, 3 and 4: the second process has none in its last step."""
+    only = folder.picked([bad(folder)[0], *range(2, 8), 10, 12, 13])
+    ours = Loader(only, None, 3, size=16, device="cpu", training=False, skip_corrupt=True, rank=1, world_size=3)
+    assert [len(images) for images, _ in ours] == [3, 0]
+
+
+def test_not_one_good_image(folder):
+    with pytest.raises(ValueError, match=r"none of the 4 images can be decoded, such as .*blue/1\.png"):
+        list(loader(folder.picked(bad(folder))))
+
+
+def test_the_order_of_the_others_stays(folder):
+    ours, all_of_them = loader(folder, CutMix(), keep_info=True), Order(COUNT, BATCH, training=True, seed=1)
+    labels = [ours.batch_info.labels.tolist() for _ in ours]
+    order = [[k for k in all_of_them.numbers(0, step) if k not in bad(folder)] for step in range(len(ours))]
+    assert labels == [[folder.labels[k] for k in numbers] for numbers in order]
+
+
+def test_two_bad_ones_in_a_batch_are_found_at_once_and_the_first_is_named(folder, monkeypatch):
+    only, made = folder.picked([2, *bad(folder)[:2], 3]), []
+    with pytest.raises(ValueError, match=r"blue/1\.png cannot be decoded as an image"):
+        list(loader(only, training=False, skip_corrupt=False))
+    pipeline = LoaderSettings.pipeline
+    monkeypatch.setattr(
+        LoaderSettings, "pipeline", lambda *args, **options: made.append(1) or pipeline(*args, **options)
+    )
+    assert [len(images) for images, _ in loader(only, training=False)] == [2]
+    assert len(made) == 2
+
+
+def test_half_a_jpeg_has_a_good_header(tmp_path):
+    (tmp_path / "a").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for k in range(2):
+        image.fromarray(pixels).save(tmp_path / "a" / f"{k}.jpg")
+    (tmp_path / "a" / "0.jpg").write_bytes((tmp_path / "a" / "1.jpg").read_bytes()[:3000])
+    assert [len(images) for images, _ in loader(ImageFolder.scan(tmp_path), training=False)] == [1]
+
+
+def test_a_file_that_cannot_be_read_for_now_is_no_damage(folder, monkeypatch):
+    """Nobody wants to lose it for the rest of a run."""
+
+    def refused(self, number):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(ImageFolder, "read", refused)
+    with pytest.raises(PermissionError):
+        list(loader(folder))
 
 
 def test_a_batch_is_mixed_within_its_good_images(folder):

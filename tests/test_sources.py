@@ -168,7 +168,8 @@ def test_damage_to_a_tar(tmp_path, kind, lines):
     loader = load(with_damage(tmp_path, kind), skip_corrupt=True, training=False)
     assert sum(len(images) for images, _ in loader) == COUNT - 1
     assert len(loader.skipped) == len(lines)
-    assert all(re.match(line, said) for line, said in zip(lines, loader.skipped, strict=True))
+    for line, said in zip(lines, loader.skipped, strict=True):
+        assert re.match(line.replace("cannot be decoded as an image", "cannot be read or decoded"), said)
 
 
 def test_a_record_that_is_cut(tmp_path):

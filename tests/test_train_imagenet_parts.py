@@ -1,5 +1,6 @@
 """examples/train_imagenet.py: its recipes, its ways of mixing, one step, and models of timm."""
 
+import io
 import sys
 
 import pytest
@@ -192,6 +193,17 @@ def test_the_average_follows_the_model(example, root, tmp_path):
                 assert torch.allclose(average[name], 0.95 * first[name] + 0.05 * now, atol=1e-6), name
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_where_somebody_watches(example, monkeypatch, terminal):
+    log, file = sys.modules["imagenet_log"], io.StringIO()
+    console = log.Console(file=file, force_terminal=terminal, width=80)
+    monkeypatch.setattr(log, "Console", lambda: console)
+    assert list(log.watched([1, 2, 3, 4], "epoch 2/9", 1, shown=False)) == [1, 2, 3, 4]
+    assert not file.getvalue()
+    assert list(log.watched([1, 2, 3, 4], "epoch 2/9", 1, shown=True)) == [1, 2, 3, 4]
+    assert ("epoch 2/9" in file.getvalue() and "/4 steps" in file.getvalue()) == terminal
+
+
 class FakeTimm:
     """Knows one model, for images of one size."""
 
@@ -214,7 +226,10 @@ def test_models_of_timm(example, monkeypatch):
     with pytest.raises(ValueError, match="--model other: timm: RuntimeError: Unknown model"):
         models.make_model("other", 10, recipe)
     monkeypatch.setattr(models, "find_spec", lambda name: True)
-    assert models.choose_model(None, recipe) == ("deit_small_patch16_224", "")
+    assert models.choose_model(None, recipe) == ("deit_small_patch16_224", [])
+    assert models.choose_model("small_vit", recipe)[1] == [
+        "small_vit has no paths to drop: --drop-path 0.1 does nothing"
+    ]
 
 
 def test_without_timm_small_models_stand_in_and_that_is_said(example, monkeypatch, capsys, root, tmp_path):

@@ -22,8 +22,8 @@ example, root = imagenet_runs.example, imagenet_runs.root
 
 
 RUNS = [
-    ("", 5), ("--method smmix", 4), ("--method smmix --mixing-off-epochs 1", 8), ("--method none --ema 0", 4),
-    (PHASES, 4), (PHASES, 6), (PHASES, 8), ("--method mixup --amp bfloat16 --clip-grad 0", 4),
+    ("", 5), ("--method smmix --mixing-off-epochs 1", 4), ("--method none --ema 0", 4), (PHASES, 6), (PHASES, 8),
+    ("--method mixup --amp bfloat16 --clip-grad 0 --rand-augment 27", 4),
     ("--recipe resnet --model small_resnet --size 32 --batch-size 8 --channels-last --threads 1", 4),
 ]  # fmt: skip
 

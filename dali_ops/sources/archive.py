@@ -12,9 +12,7 @@ from dali_ops.sources.archive_index import kept_listing
 from dali_ops.sources.listing import Listing
 from dali_ops.sources.mapped_file import map_shard
 from dali_ops.sources.shard_files import Paths, ShardFile, find_shards
-from dali_ops.sources.source import Source
-
-MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else make a list of any length
+from dali_ops.sources.source import MOST_CLASSES, Source
 
 
 class Member(NamedTuple):

@@ -48,7 +48,9 @@ def find_shards(paths: Paths) -> list[ShardFile]:
         raise ValueError("shards must be one path at least, got none")
     missing = [path for path in found if not os.path.isfile(path)]
     if missing:
-        raise ValueError(f"{len(missing)} of {len(found)} shards are no files, such as {missing[0]}")
+        raise ValueError(
+            f"no file is, or fits, {missing[0]}; {len(missing)} of {len(found)} shards are missing on disk"
+        )
     twice = [path for path, count in Counter(found).items() if count > 1]
     if twice:
         raise ValueError(f"{twice[0]} comes twice among the shards")

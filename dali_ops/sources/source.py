@@ -10,6 +10,8 @@ from hashlib import sha256
 import numpy as np
 from nvidia.dali.data_node import DataNode
 
+MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else make a list of any length
+
 
 class Source(ABC):
     """N images with a class number and a name each, in a fixed order.
@@ -33,8 +35,13 @@ class Source(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def class_numbers(self) -> np.ndarray:
+        """int64 [N]: the labels as an array."""
+        return np.asarray(self.labels, np.int64)
+
     @abstractmethod
-    def fetch(self, numbers: np.ndarray) -> list[np.ndarray]:
+    def fetch(self, numbers: np.ndarray) -> Sequence[np.ndarray] | np.ndarray:
         """For each of some images uint8 [n]: what `encoded` needs of it. Called in the training loop's thread."""
 
     def encoded(self, fetched: DataNode) -> DataNode:
@@ -57,5 +64,5 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """A digest of names, labels and classes: two sources that share it have the same images in the same order."""
         digest = sha256("\0".join([*self.names, "", *self.classes]).encode("utf-8", "surrogateescape"))
-        digest.update(np.asarray(self.labels, np.int64).tobytes())
+        digest.update(self.class_numbers.tobytes())
         return digest.hexdigest()

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from nvidia.dali import fn, pipeline_def, types
+import numpy as np
+from nvidia.dali import fn, pipeline_def
+from nvidia.dali.data_node import DataNode
 
+from dali_ops.reading import whole_image
 from dali_ops.sources.source import Source
 
+OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
 
-def unreadable(error: RuntimeError, source: Source, numbers: Iterable[int]) -> list[int]:
-    """Those of some images that cannot be decoded, if a pipeline's `error` comes from reading or decoding.
 
-    Each is decoded by itself, in the way of the training pipeline, so `numbers` should be few.
+def find_unreadable(error: RuntimeError, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
+    """Those of some images that are missing or cannot be decoded, if a pipeline's `error` comes from that.
+
+    Each is read and decoded by itself, as the pipeline does it, on the same device; so `numbers` should be few.
+
+    Raises:
+        OSError: one cannot be read for another reason than that it is missing: it may be there again later.
     """
-    if not any(operator in str(error) for operator in ("decoders", "peek_image_shape", "io.file.read")):
-        return []
-    pipeline = _decode(batch_size=1, num_threads=1, device_id=None, prefetch_queue_depth=1)
-    return [number for number in numbers if not _decodes(pipeline, source, number)]
+    return [number for number, _ in _unreadable(error, source, numbers, device_id)]
 
 
-def refuse_unreadable(error: RuntimeError, source: Source, numbers: Iterable[int]) -> None:
-    """Raise a ValueError that names the first image that cannot be decoded, if the `error` comes from one."""
-    for number in unreadable(error, source, numbers):
-        raise ValueError(f"{source.place(number)} cannot be decoded as an image") from error
+def refuse_unreadable(error: RuntimeError, source: Source, numbers: Iterable[int], device_id: int | None) -> None:
+    """Raise a ValueError that names the first image that cannot be read or decoded, if the `error` comes from one."""
+    for number, reason in _unreadable(error, source, numbers, device_id):
+        raise ValueError(f"{source.place(number)} {reason}") from error
 
 
-def _decodes(pipeline: object, source: Source, number: int) -> bool:
-    try:
-        pipeline.feed_input("encoded", [source.read(number)])  # type: ignore[attr-defined]
-        pipeline.run()  # type: ignore[attr-defined]
-    except (RuntimeError, OSError):
-        return False
-    return True
+def _unreadable(
+    error: RuntimeError, source: Source, numbers: Iterable[int], device_id: int | None
+) -> Iterator[tuple[int, str]]:
+    if not any(operator in str(error) for operator in OPERATORS):
+        return
+    device = "cpu" if device_id is None else "gpu"
+    for number in numbers:
+        try:
+            _decoder(source.read(number), device, batch_size=1, num_threads=1, device_id=device_id).run()
+        except FileNotFoundError:
+            yield number, "is missing"
+        except RuntimeError:
+            yield number, "cannot be decoded as an image"
 
 
-@pipeline_def
-def _decode() -> object:
-    encoded = fn.external_source(name="encoded")
-    return fn.decoders.image(encoded, output_type=types.RGB)
+@pipeline_def(prefetch_queue_depth=1)
+def _decoder(content: np.ndarray, device: str) -> Any:
+    encoded: DataNode = fn.external_source(lambda: [content], batch=True)
+    return whole_image(encoded, device)

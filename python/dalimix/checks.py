@@ -27,9 +27,17 @@ PLAN_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
 
 
 def counts(**values: Any) -> None:
+    _whole(values, 1)
+
+
+def numbers(**values: Any) -> None:
+    _whole(values, 0)
+
+
+def _whole(values: dict[str, Any], lowest: int) -> None:
     for name, value in values.items():
-        if not is_whole(value) or value < 1:
-            raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
+        if not is_whole(value) or value < lowest:
+            raise ValueError(f"{name} must be a whole number from {lowest}, got {value!r}")
 
 
 def batch(name: str, array: Array, size: int) -> None:
