@@ -20,7 +20,7 @@ import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 
 from dali_ops.bridge import Exported
-from dali_ops.device import check_device
+from dali_ops.device import check_device, usable_device
 from dali_ops.draws import Operators, draw_by
 from dali_ops.mix import Mixer, PerChannel, numpy_dtype
 from dalimix import Draws, Method, checks
@@ -168,8 +168,7 @@ def _target(batch: ndd.Batch, device: Any) -> ndd.Device:
     if isinstance(device, ndd.Device):
         check_device(device.device_type)
         return device
-    check_device(device)
-    return ndd.Device(device)
+    return ndd.Device(usable_device(device))
 
 
 @contextmanager
