@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix, RandomChoice
+from tests.conftest import need_gpu
 from tests.test_batch_info import used
 from tests.test_loader import load, root  # noqa: F401  (a fixture)
 
@@ -82,6 +83,20 @@ def test_a_thousand_batches_take_no_memory(root):  # noqa: F811
             for _ in loader:
                 loader.state_dict()
     assert used() - before < 3 << 20  # a batch that stayed would be 200 KB, of each of 1020
+
+
+@pytest.mark.cuda
+def test_a_thousand_batches_take_no_memory_of_the_gpu(root, request):  # noqa: F811
+    need_gpu(request)
+    loader = load(root, RandomChoice(), size=64, keep_info=True, device="gpu")
+    for epochs in (60, 340):
+        torch.cuda.synchronize()
+        before, _ = torch.cuda.mem_get_info()
+        for _ in range(epochs):
+            for _ in loader:
+                pass
+    torch.cuda.synchronize()
+    assert before - torch.cuda.mem_get_info()[0] < 32 << 20
 
 
 LEFT = """
