@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dali_ops import Loader
+from dali_ops.loader_settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, Mixup
 from tests.coloured import coloured_folder
@@ -89,6 +90,18 @@ def test_a_provider_that_fails_once(folder):
     state = ours.state_dict()
     ours.load_state_dict(state)
     assert same(seen + list(ours), list(loader(lambda images: images[:, 0].float())))
+
+
+def test_without_a_failure_one_pipeline_does_for_all_epochs(folder, monkeypatch):
+    pipeline, made = LoaderSettings.pipeline, []
+    monkeypatch.setattr(
+        LoaderSettings, "pipeline", lambda *args, **options: made.append(1) or pipeline(*args, **options)
+    )
+    loader = Loader(folder, Mixup(), **OPTIONS)
+    for _ in range(3):
+        for _ in loader:
+            loader.state_dict()
+    assert len(made) == 1
 
 
 def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
