@@ -109,7 +109,7 @@ class LoaderSettings:
         unknown = sorted(changes.keys() - set(SWITCHES))
         if unknown:
             raise TypeError(f"switch changes {', '.join(SWITCHES)}, got {unknown[0]}")
-        if "method" in changes and self.training:
+        if "method" in changes:
             if changes["method"] is None and self.method is not None:
                 changes["method"] = NO_MIXING
             if not getattr(changes["method"], "reads_heatmaps", False):
