@@ -30,10 +30,10 @@ def make_model(name, classes, recipe):
     except ImportError as error:
         remedy = f"pip install timm, or give --model {' or '.join(SMALL)}"
         raise ModuleNotFoundError(f"--model {name} is looked for in timm, but: {error}; {remedy}") from error
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    options = {"img_size": recipe.size} if config and config.fixed_input_size else {}
-    options |= {"drop_path_rate": recipe.drop_path} if recipe.drop_path else {}
     try:
+        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+        options = {"img_size": recipe.size} if config and config.fixed_input_size else {}
+        options |= {"drop_path_rate": recipe.drop_path} if recipe.drop_path else {}
         return timm.create_model(name, num_classes=classes, **options)
     except Exception as error:  # no such model, it takes no such option, …
         raise ValueError(f"--model {name}: timm: {type(error).__name__}: {error}") from error

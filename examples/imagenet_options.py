@@ -19,7 +19,19 @@ def parse(description, arguments):
     options.out = options.out or Path("runs", f"{options.recipe}-{options.method}")
     given = {field.name: getattr(options, field.name) for field in NUMBERS}
     recipe = replace(RECIPES[options.recipe], **{name: value for name, value in given.items() if value is not None})
+    check(recipe)
     return options, recipe
+
+
+def check(recipe):
+    for name in ("epochs", "batch_size", "size", "lr_batch"):
+        if getattr(recipe, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be from 1, got {getattr(recipe, name)}")
+    for field in NUMBERS:
+        if getattr(recipe, field.name) < 0:
+            raise ValueError(f"--{field.name.replace('_', '-')} must not be below 0, got {getattr(recipe, field.name)}")
+    if recipe.ema >= 1:
+        raise ValueError(f"--ema must be below 1, got {recipe.ema}")
 
 
 def settings(options, recipe, place):

@@ -38,12 +38,28 @@ def log_batches(path, death):
     Stepper.next = logged
 
 
+def check_models(learner):
+    """When they are measured, they are the same in every process, with all that they keep."""
+    original = learner.accuracies
+
+    def checked(self, loader):
+        accuracies = original(self, loader)
+        digests = self.place.gathered(
+            digest(*(value for model in self.models for value in model.state_dict().values()))
+        )
+        assert len(set(digests)) == 1, digests
+        return accuracies
+
+    learner.accuracies = checked
+
+
 def main(log, death, *arguments):
     path = Path(f"{log}-{os.environ['RANK']}")
     log_batches(path, None if death == "never" else tuple(map(int, death.split(":"))))
     sys.path.insert(0, str(EXAMPLES))
     import train_imagenet
 
+    check_models(train_imagenet.Learner)
     train_imagenet.main(arguments)
 
 

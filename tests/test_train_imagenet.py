@@ -63,6 +63,9 @@ REFUSED = [
     ("--method none --heatmaps store", "--heatmaps is for methods that read them, but not for --method none"),
     ("--method mixup --snapshot-every 2", "--snapshot-every is for smmix"),
     ("--method smmix --snapshot-every 2 --heatmaps store", "--snapshot-every is for smmix"),
+    ("--epochs 0", "--epochs must be from 1, got 0"),
+    ("--threads -1", "--threads must not be below 0, got -1"),
+    ("--ema 3", "--ema must be below 1, got 3.0"),
     ("--batch-size 25", "batch_size 25 is more than the 24 images"),
 ]
 

@@ -1,5 +1,6 @@
 """examples/train_imagenet.py: its recipes, its ways of mixing, one step, and models of timm."""
 
+import dataclasses
 import io
 import sys
 
@@ -82,6 +83,7 @@ def test_by_a_store(example, monkeypatch, root, tmp_path, method, model):
         assert isinstance(training.learner.mixing.loader_options["heatmaps"], HeatmapStore)
         in_groups = (method, model) == ("smmix", "small_vit")
         assert hasattr(training.learner.mixing, "criterion") == in_groups
+        assert not in_groups or training.learner.mixing.criterion.smoothing == 0.1
         training.begin()
         training.run()
     assert len(checkpoint(tmp_path)["rows"]) == 3
@@ -170,6 +172,64 @@ def test_gradients_are_clipped_and_the_precision_is_that_of_the_command(example,
     assert set(told) == {torch.bfloat16}
 
 
+def test_rand_augment_changes_the_crops(example, root, tmp_path):
+    batches = []
+    for strength in ("0", "27"):
+        more = ["--method", "none", "--rand-augment", strength]
+        with a_run(example, root, tmp_path, *more) as training:
+            batches.append(next(iter(training.loader)))
+    (plain, labels), (changed, labels_too) = batches
+    assert not torch.equal(plain, changed)
+    assert torch.equal(labels, labels_too)
+
+
+def test_the_accuracy_is_that_of_the_model_and_of_its_average(example, root, tmp_path):
+    """The one has learned two epochs, the other is made to say the same of all images."""
+    with a_run(example, root, tmp_path) as training:
+        training.begin()
+        training.train(0)
+        training.train(1)
+        with torch.no_grad():
+            training.learner.ema.module.head.weight.zero_()
+        model, average = training.learner.accuracies(training.val_loader)
+    assert model > 0.8
+    assert average == pytest.approx(1 / 3)
+
+
+def test_class_numbers_are_smoothed_and_soft_targets_are_smoothed_already(example):
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    soft = 0.9 * torch.nn.functional.one_hot(labels, 3) + 0.1 / 3
+    mixing = sys.modules["imagenet_mixing"].InLoader(None, None, smoothing=0.1)
+    losses = [mixing.loss(lambda images: images, logits, targets, None)[0].item() for targets in (labels, soft)]
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_every_process_mixes_its_own_way(example, root, tmp_path):
+    """SMMix in the step; that the loader's mixes differ is tested with it."""
+    mixing, seeds = sys.modules["imagenet_mixing"], set()
+    with a_run(example, root, tmp_path, "--method", "smmix", "--seed", "1") as training:
+        for rank in range(2):
+            place = dataclasses.replace(training.place, rank=rank, processes=2)
+            made = mixing.make_mixing(training.options, training.recipe, training.learner.model, 3, place)
+            seeds.add(made.generator.initial_seed())
+            targets = made.mix(torch.rand(2, 3, 64, 64), torch.tensor([0, 1])).targets
+            assert targets[:, 2].tolist() == pytest.approx([made.criterion.smoothing / 3] * 2)
+            assert made.criterion.smoothing == 0.1
+    assert len(seeds) == 2
+
+
+def test_half_precision_scales_the_loss(example, root, tmp_path):
+    """As on a GPU; after a step whose gradients are finite, the scale is what it was, and counts it."""
+    with a_run(example, root, tmp_path, "--amp", "float16", "--batch-size", "4", "--ema", "0") as training:
+        training.begin()
+        learner, before = training.learner, training.learner.model.head.weight.clone()
+        learner.step(*next(iter(training.loader)), training.loader)
+        assert learner.state()["scaler"]["_growth_tracker"] == 1
+        assert not torch.equal(learner.model.head.weight, before)
+        norm = torch.stack([parameter.grad.norm() for parameter in learner.model.parameters()]).norm()
+        assert norm <= 1 + 1e-3  # they were unscaled before they were clipped
+
+
 def test_random_numbers_are_restored(example, root, tmp_path):
     with a_run(example, root, tmp_path) as training:
         state, local = training.learner.state(), training.learner.local_state()
@@ -227,9 +287,8 @@ def test_models_of_timm(example, monkeypatch):
         models.make_model("other", 10, recipe)
     monkeypatch.setattr(models, "find_spec", lambda name: True)
     assert models.choose_model(None, recipe) == ("deit_small_patch16_224", [])
-    assert models.choose_model("small_vit", recipe)[1] == [
-        "small_vit has no paths to drop: --drop-path 0.1 does nothing"
-    ]
+    note = "small_vit has no paths to drop: --drop-path 0.1 does nothing"
+    assert models.choose_model("small_vit", recipe) == ("small_vit", [note])
 
 
 def test_without_timm_small_models_stand_in_and_that_is_said(example, monkeypatch, capsys, root, tmp_path):

@@ -23,7 +23,7 @@ example, root = imagenet_runs.example, imagenet_runs.root
 
 RUNS = [
     ("", 5), ("--method smmix --mixing-off-epochs 1", 4), ("--method none --ema 0", 4), (PHASES, 6), (PHASES, 8),
-    ("--method mixup --amp bfloat16 --clip-grad 0 --rand-augment 27", 4),
+    ("--method mixup --amp bfloat16 --clip-grad 0", 4),
     ("--recipe resnet --model small_resnet --size 32 --batch-size 8 --channels-last --threads 1", 4),
 ]  # fmt: skip
 
@@ -44,9 +44,12 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(example, capsys, root, 
     assert len((tmp_path / "parts" / "log.csv").read_text().splitlines()) == 1 + 3
 
 
+OF_TWO = ("--batch-size", "4", "--model", "small_resnet")  # with statistics of BatchNorm, which differ at first
+
+
 def torchrun(log, death, root, out, *more):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    call = [*launch, "-m", "tests.imagenet_ranks", str(log), death, *command(root, out, "--batch-size", "4", *more)]
+    call = [*launch, "-m", "tests.imagenet_ranks", str(log), death, *command(root, out, *OF_TWO, *more)]
     return subprocess.run(call, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=100)
 
 
@@ -111,7 +114,7 @@ def test_two_processes_measure_every_image_once(example, two_processes, split):
     loader = ImageFolderLoader(split / "val", batch_size=9, size=64, training=False, device="cpu")
     ((images, labels),) = loader
     for name, part in (("val_accuracy", "model"), ("ema_accuracy", "ema")):
-        model = sys.modules["small_vit"].SmallViT(3, 64)
+        model = sys.modules["small_resnet"].SmallResNet(3)
         weights = saved["learner"][part]
         model.load_state_dict({key.removeprefix("module."): weights[key] for key in weights if key != "n_averaged"})
         with torch.no_grad():
@@ -124,7 +127,7 @@ def test_two_processes_measure_every_image_once(example, two_processes, split):
 def test_another_number_of_processes_cannot_go_on(example, two_processes, split):
     here, _ = two_processes
     with pytest.raises(ValueError, match=r"checkpoint\.pt was made with processes 2, here it is 1: resume with the"):
-        example.main(command(split, here / "out-parts", "--batch-size", "4", "--resume"))
+        example.main(command(split, here / "out-parts", *OF_TWO, "--resume"))
 
 
 def test_other_arguments_cannot_go_on_and_nothing_is_overwritten(example, root, tmp_path):
@@ -149,6 +152,23 @@ def test_before_anything_is_saved_the_same_command_begins(example, capsys, root,
     assert "checkpoint.pt is not there yet: beginning" in capsys.readouterr().out
     example.main(command(root, tmp_path, "--resume"))  # it has all its epochs
     assert "epoch" not in capsys.readouterr().out.split("going on after 9 steps")[1]
+
+
+def test_an_epoch_that_was_not_measured_yet_is_not_left_out(example, monkeypatch, root, tmp_path):
+    """Its last step is one of those after which a checkpoint is written."""
+    original = example.Learner.accuracies
+
+    def accuracies(self, loader):
+        if self.steps == 6:
+            raise KeyboardInterrupt
+        return original(self, loader)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(example.Learner, "accuracies", accuracies)
+        with pytest.raises(SystemExit):
+            example.main(command(root, tmp_path))
+    example.main(command(root, tmp_path, "--resume"))
+    assert [row["epoch"] for row in checkpoint(tmp_path)["rows"]] == [1, 2, 3]
 
 
 def test_a_checkpoint_is_whole_or_the_one_before(example, monkeypatch, tmp_path):
