@@ -9,6 +9,7 @@ import torch
 from dali_ops.sources import ImageFolder
 from dalimix.heatmaps import HeatmapStore
 from tests.coloured import coloured_folder
+from tests.same import same
 from tests.test_examples import load
 
 STEPS = 3  # of an epoch
@@ -69,17 +70,6 @@ def interrupted(example, arguments, steps):
 
 def checkpoint(out):
     return torch.load(out / "checkpoint.pt", weights_only=True)
-
-
-def same(one, other):
-    """Bit for bit, whatever is inside."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def same_run(one, other):

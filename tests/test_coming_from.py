@@ -20,7 +20,8 @@ from dali_ops.device import usable_device
 from dalimix import CutMix, Mixup
 from dalimix.torch import BatchMixer
 from tests.coloured import COLOURS, coloured_folder
-from tests.test_frameworks import a_module, a_trainer, forget_accelerate, same
+from tests.same import same
+from tests.test_frameworks import a_module, a_trainer, forget_accelerate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "coming_from.md").read_text(encoding="utf-8")

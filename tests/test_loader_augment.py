@@ -11,6 +11,7 @@ from nvidia.dali.auto_aug import rand_augment
 
 from dalimix import AttentiveCutMix, CutMix, TokenMix
 from dalimix.heatmaps import HeatmapStore
+from tests.same import same
 from tests.test_loader import COUNT, load, root  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is now deprecated:DeprecationWarning")  # names that DALI itself uses
@@ -22,10 +23,6 @@ def strong(images):
 
 def inverted(images):
     return fn.cast_like(255 - images, images)
-
-
-def same(first, second):
-    return all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)

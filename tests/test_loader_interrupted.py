@@ -13,6 +13,7 @@ from dali_ops.loader_settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, Mixup
 from tests.coloured import coloured_folder
+from tests.same import same
 
 OPTIONS = {"batch_size": 4, "size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
 STEPS = 6
@@ -38,10 +39,6 @@ def failing(folder, at, error):
     source = Failing(folder.files, folder.labels, folder.classes, folder.root)
     source.__dict__.update(at=at, error=error)
     return source
-
-
-def same(first, second):
-    return all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
 
 
 def loop(loader, batches):

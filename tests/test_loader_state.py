@@ -23,6 +23,7 @@ from dali_ops.stepper import _seed_of
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from dalimix.heatmaps import HeatmapStore
 from tests.coloured import coloured_folder
+from tests.same import same
 from tests.test_batch_info import by_attention
 from tests.test_loader import load
 from tests.test_loader_heatmaps import brightness
@@ -42,16 +43,6 @@ def store(root):
     with HeatmapStore.create(root.parent / "store", names, 8, model="random numbers") as writer:
         writer.append(torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy())
         return writer.finish()
-
-
-def flat(batch):
-    return [batch[0], *(batch[1] if isinstance(batch[1], tuple) else (batch[1],))]
-
-
-def same(first, second):
-    assert len(first) == len(second)
-    pairs = [pair for x, y in zip(first, second, strict=True) for pair in zip(flat(x), flat(y), strict=True)]
-    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def following(loader, count):

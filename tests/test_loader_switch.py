@@ -10,16 +10,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
+from tests.same import same
 from tests.test_batch_info import used
 from tests.test_loader import class_of, load, redness, root  # noqa: F401  (a fixture)
 
 
 def epoch(loader):
     return list(loader)
-
-
-def same(first, second):
-    return all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
 
 
 def test_mixing_stops_and_targets_keep_their_form(root):  # noqa: F811

@@ -220,14 +220,15 @@ def test_every_process_mixes_its_own_way(example, root, tmp_path):
 
 def test_half_precision_scales_the_loss(example, root, tmp_path):
     """As on a GPU; after a step whose gradients are finite, the scale is what it was, and counts it."""
-    with a_run(example, root, tmp_path, "--amp", "float16", "--batch-size", "4", "--ema", "0") as training:
+    more = "--amp float16 --batch-size 4 --ema 0 --clip-grad 0.01"
+    with a_run(example, root, tmp_path, *more.split()) as training:
         training.begin()
         learner, before = training.learner, training.learner.model.head.weight.clone()
         learner.step(*next(iter(training.loader)), training.loader)
         assert learner.state()["scaler"]["_growth_tracker"] == 1
         assert not torch.equal(learner.model.head.weight, before)
         norm = torch.stack([parameter.grad.norm() for parameter in learner.model.parameters()]).norm()
-        assert norm <= 1 + 1e-3  # they were unscaled before they were clipped
+        assert norm == pytest.approx(0.01, rel=0.01)  # they were unscaled before they were clipped
 
 
 def test_random_numbers_are_restored(example, root, tmp_path):
