@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 from nvidia.dali import fn, pipeline_def
-from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.reading import whole_image
 from dali_ops.sources.source import Source
@@ -37,17 +36,20 @@ def _unreadable(
 ) -> Iterator[tuple[int, str]]:
     if not any(operator in str(error) for operator in OPERATORS):
         return
-    device = "cpu" if device_id is None else "gpu"
+    decoder = None
     for number in numbers:
+        decoder = decoder or _decoder(batch_size=1, num_threads=1, device_id=device_id, prefetch_queue_depth=1)
         try:
-            _decoder(source.read(number), device, batch_size=1, num_threads=1, device_id=device_id).run()
+            decoder.feed_input("encoded", [source.read(number)])
+            decoder.run()
         except FileNotFoundError:
             yield number, "is missing"
         except RuntimeError:
+            decoder = None  # it has failed for good
             yield number, "cannot be decoded as an image"
 
 
-@pipeline_def(prefetch_queue_depth=1)
-def _decoder(content: np.ndarray, device: str) -> Any:
-    encoded: DataNode = fn.external_source(lambda: [content], batch=True)
-    return whole_image(encoded, device)
+@pipeline_def
+def _decoder() -> Any:
+    device = "cpu" if Pipeline.current().device_id is None else "gpu"
+    return whole_image(fn.external_source(name="encoded"), device)
