@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -111,6 +112,14 @@ def use_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dalimix.cuda.loader, "load_kernel", host.load_kernel)
     monkeypatch.setattr(dalimix.functional, "backend_of", lambda *arrays: dalimix.cuda)
     monkeypatch.setattr(dalimix.heatmap_crop, "backend_of", lambda *arrays: dalimix.cuda)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the tests of the loader, unless they have one of their own."""
+    from tests.coloured import one_coloured_folder
+
+    return one_coloured_folder(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(autouse=True)

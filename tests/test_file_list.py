@@ -13,7 +13,7 @@ pytest.importorskip("PIL.Image")
 from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
-from tests.test_loader import CLASSES, class_of, root  # noqa: F401  (a fixture)
+from tests.test_loader import CLASSES, class_of
 
 OPTIONS = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
 
@@ -24,14 +24,14 @@ def written(path, lines):
 
 
 @pytest.fixture
-def listed(root):  # noqa: F811
+def listed(root):
     """The lines of a list of the folder, in another order, and labels as they are there."""
     folder = ImageFolder.scan(root)
     return [f"{name} {label}" for name, label in reversed(list(zip(folder.names, folder.labels, strict=True)))]
 
 
 @pytest.mark.parametrize("where", ["root", "beside"])
-def test_images_and_labels_of_a_list(root, listed, tmp_path, where):  # noqa: F811
+def test_images_and_labels_of_a_list(root, listed, tmp_path, where):
     if where == "root":
         source = FileList.open(written(tmp_path / "list.txt", listed), root, list(CLASSES))
     else:
@@ -43,7 +43,7 @@ def test_images_and_labels_of_a_list(root, listed, tmp_path, where):  # noqa: F8
     assert labels.tolist() == [int(line.rpartition(" ")[2]) for line in listed]
 
 
-def test_absolute_paths_and_names_with_spaces(root, tmp_path):  # noqa: F811
+def test_absolute_paths_and_names_with_spaces(root, tmp_path):
     (tmp_path / "two words.jpg").write_bytes((root / "red" / "0.jpg").read_bytes())
     lines = ["two words.jpg 2", f"{root}/blue/1.jpg  0"]
     source = FileList.open(written(tmp_path / "list.txt", lines))
@@ -52,7 +52,7 @@ def test_absolute_paths_and_names_with_spaces(root, tmp_path):  # noqa: F811
     assert [Path(file).name for file in source.files] == ["two words.jpg", "1.jpg"]
 
 
-def test_a_list_in_python(root):  # noqa: F811
+def test_a_list_in_python(root):
     source = FileList([str(root / "red" / "1.jpg")] * 3, [4, 0, 4])
     assert (len(source), source.classes, source.names) == (3, ["0", "1", "2", "3", "4"], source.files)
     (batch,) = Loader(source, None, 3, training=False, **OPTIONS)
@@ -95,7 +95,7 @@ def test_paths_and_arrays_will_do():
     assert len(source.fingerprint) == 64
 
 
-def test_names_that_are_not_in_utf_8(root, tmp_path):  # noqa: F811
+def test_names_that_are_not_in_utf_8(root, tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / name).write_bytes((root / "red" / "0.jpg").read_bytes())
     source = FileList([tmp_path / name, root / "blue" / "0.jpg"], [2, 0])
@@ -109,7 +109,7 @@ def test_a_list_with_tabs(tmp_path):
     assert FileList.open(written(tmp_path / "list.txt", ["a b.jpg\t1"])).names == ["a b.jpg"]
 
 
-def test_a_missing_file_is_named(root, tmp_path):  # noqa: F811
+def test_a_missing_file_is_named(root, tmp_path):
     path = written(tmp_path / "list.txt", [f"{root}/red/0.jpg 0", "gone.jpg 1", f"{root}/red/1.jpg 0"])
     with pytest.raises(ValueError, match=r"gone\.jpg is missing"):
         list(Loader(FileList.open(path), None, 3, training=False, **OPTIONS))

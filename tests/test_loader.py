@@ -17,22 +17,10 @@ from dali_ops.order import Order
 from dali_ops.pipelines import training_pipeline
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
+from tests.coloured import CLASSES, PER_CLASS
 from tests.pipelines import run, same
 
-CLASSES = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
-PER_CLASS = 5
 COUNT = len(CLASSES) * PER_CLASS
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """Fifteen JPEGs of one colour each, of different sizes; the colour names the class."""
-    folder = tmp_path_factory.mktemp("images")
-    for name, colour in CLASSES.items():
-        (folder / name).mkdir()
-        for k in range(PER_CLASS):
-            image.new("RGB", (60 + k, 50 + 2 * k), colour).save(folder / name / f"{k}.jpg", quality=95)
-    return folder
 
 
 def load(root, method=None, batch_size=4, **options):

@@ -12,7 +12,7 @@ from nvidia.dali.auto_aug import rand_augment
 from dalimix import AttentiveCutMix, CutMix, TokenMix
 from dalimix.heatmaps import HeatmapStore
 from tests.same import same
-from tests.test_loader import COUNT, load, root  # noqa: F401  (a fixture)
+from tests.test_loader import COUNT, load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is now deprecated:DeprecationWarning")  # names that DALI itself uses
 
@@ -26,14 +26,14 @@ def inverted(images):
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)
-def test_images_are_changed_after_the_crop_and_before_the_normalising(root, method):  # noqa: F811
+def test_images_are_changed_after_the_crop_and_before_the_normalising(root, method):
     plain, negative = (load(root, method, augment=augment, mean=10.0, std=2.0) for augment in (None, inverted))
     for (images, targets), (images_too, targets_too) in zip(plain, negative, strict=True):
         assert torch.equal((images * 2 + 10), 255 - (images_too * 2 + 10))
         assert torch.equal(targets, targets_too)
 
 
-def test_rand_augment_and_resuming(root):  # noqa: F811
+def test_rand_augment_and_resuming(root):
     loader, plain = load(root, CutMix(), augment=strong), load(root, CutMix())
     assert not same(list(loader), list(plain))
     next(iter(loader))
@@ -47,7 +47,7 @@ def test_rand_augment_and_resuming(root):  # noqa: F811
         plain.load_state_dict(state)
 
 
-def test_a_provider_sees_augmented_images(root):  # noqa: F811
+def test_a_provider_sees_augmented_images(root):
     seen = []
 
     def provider(images):
@@ -62,7 +62,7 @@ def test_a_provider_sees_augmented_images(root):  # noqa: F811
     assert torch.allclose(means[0], 255 - means[1], atol=1e-3)
 
 
-def test_beside_a_store(root, tmp_path):  # noqa: F811
+def test_beside_a_store(root, tmp_path):
     names = [f"{name}/{k}.jpg" for name in ("blue", "green", "red") for k in range(5)]
     with HeatmapStore.create(tmp_path / "store", names, 4, model="random numbers") as writer:
         writer.append(torch.rand(COUNT, 4, 4).numpy())
@@ -73,12 +73,12 @@ def test_beside_a_store(root, tmp_path):  # noqa: F811
         assert torch.equal(targets, targets_too)
 
 
-def test_what_returns_no_images(root):  # noqa: F811
+def test_what_returns_no_images(root):
     with pytest.raises(TypeError, match="augment must return a node of images, got NoneType"):
         load(root, CutMix(), augment=lambda images: None)
 
 
 @pytest.mark.parametrize(("options", "method"), [({"training": False}, None), ({"augment": "strong"}, CutMix())])
-def test_what_is_no_augmentation_for_training(root, options, method):  # noqa: F811
+def test_what_is_no_augmentation_for_training(root, options, method):
     with pytest.raises(ValueError, match="augment must be a function from images to images, for training"):
         load(root, method, **{"augment": inverted, **options})

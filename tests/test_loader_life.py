@@ -16,7 +16,7 @@ pytest.importorskip("PIL.Image")
 from dalimix import CutMix, RandomChoice
 from tests.conftest import need_gpu
 from tests.test_batch_info import used
-from tests.test_loader import load, root  # noqa: F401  (a fixture)
+from tests.test_loader import load
 
 ROOT = Path(__file__).parents[1]
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -28,7 +28,7 @@ def held():
     return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
 
 
-def test_nothing_is_left_after_close(root):  # noqa: F811
+def test_nothing_is_left_after_close(root):
     with load(root, CutMix()) as loader:
         list(loader)
     before = held()
@@ -40,7 +40,7 @@ def test_nothing_is_left_after_close(root):  # noqa: F811
         assert held() == before
 
 
-def test_nothing_is_left_of_a_loader_that_is_forgotten(root):  # noqa: F811
+def test_nothing_is_left_of_a_loader_that_is_forgotten(root):
     list(load(root, CutMix()))
     before = held()
     loader = load(root, CutMix())
@@ -50,7 +50,7 @@ def test_nothing_is_left_of_a_loader_that_is_forgotten(root):  # noqa: F811
     assert held() == before
 
 
-def test_batches_outlive_their_loader(root):  # noqa: F811
+def test_batches_outlive_their_loader(root):
     with load(root, CutMix()) as loader:
         batches = list(loader)
         copies = [images.clone() for images, _ in batches]
@@ -60,7 +60,7 @@ def test_batches_outlive_their_loader(root):  # noqa: F811
     assert all(torch.equal(images, copy) for (images, _), copy in zip(batches, copies, strict=True))
 
 
-def test_a_closed_loader(root):  # noqa: F811
+def test_a_closed_loader(root):
     loader = load(root, CutMix(), keep_info=True)
     running = iter(loader)
     next(running)
@@ -75,7 +75,7 @@ def test_a_closed_loader(root):  # noqa: F811
             use()
 
 
-def test_a_thousand_batches_take_no_memory(root):  # noqa: F811
+def test_a_thousand_batches_take_no_memory(root):
     loader = load(root, RandomChoice(), size=64, keep_info=True)
     for epochs in (60, 340):  # of three batches; the first ones to warm up
         before = used()
@@ -86,7 +86,7 @@ def test_a_thousand_batches_take_no_memory(root):  # noqa: F811
 
 
 @pytest.mark.cuda
-def test_a_thousand_batches_take_no_memory_of_the_gpu(root, request):  # noqa: F811
+def test_a_thousand_batches_take_no_memory_of_the_gpu(root, request):
     need_gpu(request)
     loader = load(root, RandomChoice(), size=64, keep_info=True, device="gpu")
     for epochs in (60, 340):
@@ -113,7 +113,7 @@ print("left")
 """
 
 
-def test_loops_that_are_left_do_not_hang_the_interpreter(root):  # noqa: F811
+def test_loops_that_are_left_do_not_hang_the_interpreter(root):
     done = subprocess.run([sys.executable, "-c", LEFT, root], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")
 
@@ -135,7 +135,7 @@ def seconds_of_cpu(process):
     return (int(words[11]) + int(words[12])) * TICK
 
 
-def test_ctrl_c_ends_within_a_second(root):  # noqa: F811
+def test_ctrl_c_ends_within_a_second(root):
     started = subprocess.Popen(
         [sys.executable, "-c", FOREVER, root], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -12,14 +12,14 @@ pytest.importorskip("PIL.Image")
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.same import same
 from tests.test_batch_info import used
-from tests.test_loader import class_of, load, redness, root  # noqa: F401  (a fixture)
+from tests.test_loader import class_of, load, redness
 
 
 def epoch(loader):
     return list(loader)
 
 
-def test_mixing_stops_and_targets_keep_their_form(root):  # noqa: F811
+def test_mixing_stops_and_targets_keep_their_form(root):
     for form in ("dense", "pair"):
         loader = load(root, CutMix(), form=form, smoothing=0.3 if form == "dense" else 0.0)
         epoch(loader)
@@ -35,14 +35,14 @@ def test_mixing_stops_and_targets_keep_their_form(root):  # noqa: F811
             assert torch.equal(class_of(images), own)
 
 
-def test_class_numbers_become_targets_with_the_first_method(root):  # noqa: F811
+def test_class_numbers_become_targets_with_the_first_method(root):
     loader = load(root, None)
     assert next(iter(loader))[1].dtype == torch.int64
     loader.switch(method=CutMix())
     assert next(iter(loader))[1].shape == (4, 3)
 
 
-def test_another_size(root):  # noqa: F811
+def test_another_size(root):
     loader = load(root, CutMix(), keep_info=True)
     for size in (32, 48, 24):
         loader.switch(size=size)
@@ -51,14 +51,14 @@ def test_another_size(root):  # noqa: F811
             assert loader.batch_info.plan.size == (size, size)
 
 
-def test_plain_batches_stay_plain(root):  # noqa: F811
+def test_plain_batches_stay_plain(root):
     for training in (True, False):
         loader = load(root, None, training=training)
         loader.switch(method=None, size=16)
         assert next(iter(loader))[1].dtype == torch.int64
 
 
-def test_a_switch_forgets_the_info_of_the_last_batch(root):  # noqa: F811
+def test_a_switch_forgets_the_info_of_the_last_batch(root):
     loader = load(root, CutMix(), keep_info=True)
     next(iter(loader))
     loader.switch(size=16)
@@ -66,7 +66,7 @@ def test_a_switch_forgets_the_info_of_the_last_batch(root):  # noqa: F811
         _ = loader.batch_info
 
 
-def test_a_switch_after_a_state_ends_the_epoch_of_the_state(root):  # noqa: F811
+def test_a_switch_after_a_state_ends_the_epoch_of_the_state(root):
     loader = load(root, CutMix())
     next(iter(loader))
     state = loader.state_dict()
@@ -75,7 +75,7 @@ def test_a_switch_after_a_state_ends_the_epoch_of_the_state(root):  # noqa: F811
     assert loader.epoch == 1
 
 
-def test_another_size_in_validation(root):  # noqa: F811
+def test_another_size_in_validation(root):
     loader = load(root, None, training=False)
     loader.switch(size=40)
     assert next(iter(loader))[0].shape == (4, 3, 40, 40)
@@ -83,7 +83,7 @@ def test_another_size_in_validation(root):  # noqa: F811
         loader.switch(method=CutMix())
 
 
-def test_a_method_that_reads_heatmaps_and_back(root):  # noqa: F811
+def test_a_method_that_reads_heatmaps_and_back(root):
     loader = load(root, CutMix())
     with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
         loader.switch(method=AttentiveCutMix(1, grid=2))
@@ -98,14 +98,14 @@ def labels_of(loader):
     return [loader.batch_info.labels.tolist() for _ in loader]
 
 
-def test_the_order_of_images_does_not_depend_on_switches(root):  # noqa: F811
+def test_the_order_of_images_does_not_depend_on_switches(root):
     plain, switched = (load(root, CutMix(), keep_info=True) for _ in range(2))
     for change in ({}, {"method": Mixup()}, {"size": 40}, {"method": None}, {"method": RandomChoice()}):
         switched.switch(**change)
         assert labels_of(switched) == labels_of(plain)
 
 
-def test_the_same_switches_give_the_same_batches(root):  # noqa: F811
+def test_the_same_switches_give_the_same_batches(root):
     def run(method):
         loader = load(root, CutMix())
         first = epoch(loader)
@@ -116,7 +116,7 @@ def test_the_same_switches_give_the_same_batches(root):  # noqa: F811
     assert not same(run(Mixup()), run(Mixup(0.1)))
 
 
-def test_random_numbers_do_not_start_again_with_every_switch(root):  # noqa: F811
+def test_random_numbers_do_not_start_again_with_every_switch(root):
     """Every pipeline has other ones: the same crops in every epoch would be a loss."""
     loader, weights = load(root, Mixup(), form="pair"), []
     for _ in range(3):
@@ -125,7 +125,7 @@ def test_random_numbers_do_not_start_again_with_every_switch(root):  # noqa: F81
     assert not any(torch.equal(weights[a], weights[b]) for a, b in [(0, 1), (1, 2), (0, 2)])
 
 
-def test_a_switch_ends_the_epoch_that_is_under_way(root):  # noqa: F811
+def test_a_switch_ends_the_epoch_that_is_under_way(root):
     loader = load(root, CutMix())
     assert loader.epoch == 0
     loader.switch(size=24)  # nothing was read yet
@@ -140,7 +140,7 @@ def test_a_switch_ends_the_epoch_that_is_under_way(root):  # noqa: F811
     assert loader.epoch == 2
 
 
-def test_what_cannot_be_switched(root):  # noqa: F811
+def test_what_cannot_be_switched(root):
     loader = load(root, CutMix())
     with pytest.raises(TypeError, match="switch changes method, heatmaps, heatmap_labels, size, smoothing, got dtype"):
         loader.switch(dtype="uint8")
@@ -149,7 +149,7 @@ def test_what_cannot_be_switched(root):  # noqa: F811
     assert len(epoch(loader)) == 3  # as it was
 
 
-def test_a_refused_switch_changes_nothing(root):  # noqa: F811
+def test_a_refused_switch_changes_nothing(root):
     loader, plain = (load(root, CutMix()) for _ in range(2))
     running = iter(loader)
     first = next(running)
@@ -158,7 +158,7 @@ def test_a_refused_switch_changes_nothing(root):  # noqa: F811
     assert same([first, *running], epoch(plain))
 
 
-def test_switches_leave_nothing_behind(root):  # noqa: F811
+def test_switches_leave_nothing_behind(root):
     loader = load(root, CutMix())
 
     def switch(times):

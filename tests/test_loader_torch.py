@@ -14,12 +14,12 @@ image = pytest.importorskip("PIL.Image")
 from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
 from tests.conftest import need_gpu
-from tests.test_loader import load, root  # noqa: F401  (a fixture)
+from tests.test_loader import load
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
-def test_channels_last_is_the_same_batch_in_another_order_of_memory(root, method, dtype):  # noqa: F811
+def test_channels_last_is_the_same_batch_in_another_order_of_memory(root, method, dtype):
     plain, last = (load(root, method, dtype=dtype, channels_last=value) for value in (False, True))
     for (images, targets), (images_too, targets_too) in zip(plain, last, strict=True):
         assert images_too.is_contiguous(memory_format=torch.channels_last)
@@ -28,34 +28,34 @@ def test_channels_last_is_the_same_batch_in_another_order_of_memory(root, method
         assert torch.equal(targets, targets_too)
 
 
-def test_channels_last_in_validation(root):  # noqa: F811
+def test_channels_last_in_validation(root):
     images, _ = next(iter(load(root, None, training=False, channels_last=True)))
     assert images.shape == (4, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_channels_last_is_no_layout(root):  # noqa: F811
+def test_channels_last_is_no_layout(root):
     with pytest.raises(ValueError, match="channels_last is for output_layout 'CHW', got 'HWC'"):
         load(root, None, channels_last=True, output_layout="HWC")
 
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("form", ["dense", "pair"])
-def test_pinned(root, request, form):  # noqa: F811
+def test_pinned(root, request, form):
     need_gpu(request)
     images, targets = next(iter(load(root, CutMix(), pin_memory=True, form=form)))
     assert images.is_pinned()
     assert all(tensor.is_pinned() for tensor in (targets if form == "pair" else [targets]))
 
 
-def test_pinning_needs_a_gpu_to_which_batches_go(root, monkeypatch):  # noqa: F811
+def test_pinning_needs_a_gpu_to_which_batches_go(root, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="pin_memory is for device='cpu' on a machine with a GPU"):
         load(root, CutMix(), pin_memory=True)
 
 
 @pytest.mark.parametrize("form", ["dense", "pair"])
-def test_all_of_a_batch_is_pinned(root, monkeypatch, form):  # noqa: F811
+def test_all_of_a_batch_is_pinned(root, monkeypatch, form):
     """Where there is no GPU, by what is called."""
     pinned = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -65,7 +65,7 @@ def test_all_of_a_batch_is_pinned(root, monkeypatch, form):  # noqa: F811
 
 
 @pytest.mark.parametrize(("method", "training"), [(CutMix(), True), (None, False)])
-def test_a_loop_that_is_left_early_is_followed_by_a_whole_epoch(root, method, training):  # noqa: F811
+def test_a_loop_that_is_left_early_is_followed_by_a_whole_epoch(root, method, training):
     """As with torch's DataLoader: validation would begin in the middle otherwise."""
     loader, plain = (load(root, method, training=training) for _ in range(2))
     next(iter(loader))
@@ -77,7 +77,7 @@ def test_a_loop_that_is_left_early_is_followed_by_a_whole_epoch(root, method, tr
         assert torch.equal(next(iter(loader))[0], first)
 
 
-def test_one_loop_at_a_time(root):  # noqa: F811
+def test_one_loop_at_a_time(root):
     loader = load(root, None)
     first = iter(loader)
     next(first)
@@ -88,7 +88,7 @@ def test_one_loop_at_a_time(root):  # noqa: F811
     assert sum(1 for _ in second) == len(loader) - 1
 
 
-def test_set_epoch_gives_any_epoch(root):  # noqa: F811
+def test_set_epoch_gives_any_epoch(root):
     def labels(loader):
         return [labels.tolist() for _, labels in loader]
 
@@ -109,7 +109,7 @@ def test_set_epoch_gives_any_epoch(root):  # noqa: F811
 
 
 @pytest.mark.parametrize("epoch", [-1, 1.0, "1"])
-def test_what_is_no_epoch(root, epoch):  # noqa: F811
+def test_what_is_no_epoch(root, epoch):
     with pytest.raises(ValueError, match=f"epoch must be a whole number from 0, got {epoch!r}"):
         load(root, None).set_epoch(epoch)
 
@@ -121,29 +121,29 @@ def test_what_is_no_source():
         Loader("photos", CutMix(), 8)
 
 
-def test_uint8_is_not_for_normalised_images(root):  # noqa: F811
+def test_uint8_is_not_for_normalised_images(root):
     with pytest.raises(ValueError, match="normalised images have no place in uint8: give mean=0 and std=1"):
         ImageFolderLoader(root, dtype="uint8", batch_size=4)
 
 
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])
-def test_a_loader_cannot_be_copied(root, copied):  # noqa: F811
+def test_a_loader_cannot_be_copied(root, copied):
     with pytest.raises(TypeError, match="a loader cannot be copied or sent to another process"):
         copied(load(root))
 
 
-def test_what_it_is_called(root):  # noqa: F811
+def test_what_it_is_called(root):
     assert repr(load(root)) == "<ImageFolderLoader: 3 batches of 4 of 15 images>"
 
 
 @pytest.mark.parametrize("options", [{"num_threads": 0}, {"num_threads": 2.0}, {"prefetch": None}], ids=str)
-def test_what_is_no_number(root, options):  # noqa: F811
+def test_what_is_no_number(root, options):
     with pytest.raises(ValueError, match="must be a whole number from"):
         load(root, None, **options)
 
 
 @pytest.mark.parametrize("seed", [None, 1.5, "1"])
-def test_what_is_no_seed(root, seed):  # noqa: F811
+def test_what_is_no_seed(root, seed):
     with pytest.raises(TypeError, match=f"seed must be a whole number, got {seed!r}"):
         load(root, None, seed=seed)
 
@@ -159,7 +159,7 @@ def test_plain_training_batches_are_flipped_half_of_the_time(tmp_path):
     assert 8 <= left_is_brighter.sum() <= 32
 
 
-def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):  # noqa: F811
+def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):
     loader, plain = (load(root, CutMix()) for _ in range(2))
     for epoch in range(3):
         loader.set_epoch(epoch)
@@ -168,7 +168,7 @@ def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):  # noqa: F811
             assert torch.equal(targets, targets_too)
 
 
-def test_prefetch(root):  # noqa: F811
+def test_prefetch(root):
     """How far ahead of the loop the provider is."""
     for prefetch in (1, 4):
         seen = []
