@@ -84,7 +84,7 @@ def _photographs(folder: ImageFolder) -> list[np.ndarray]:
     try:
         (images,) = pipeline.run()
     except RuntimeError as error:
-        refuse_unreadable(error, folder, range(len(folder)), None)
+        refuse_unreadable(error, folder, range(len(folder)), pipeline.device_id)
         raise
     return [np.array(images.at(k)) for k in range(len(images))]
 

@@ -57,7 +57,7 @@ def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed:
     try:
         outputs = pipeline.run()
     except RuntimeError as error:
-        refuse_unreadable(error, folder, feed.numbers(0, 0), default_id(device))
+        refuse_unreadable(error, folder, feed.numbers(0, 0), pipeline.device_id)
         raise
     return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
 
