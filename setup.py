@@ -58,8 +58,8 @@ setup(
         **CUDA,
         "torch": ["torch>=2.4"],
         "demo": DEMO,
-        "test": ["build", "clang-format", "mypy", "pytest", "ruff", "setuptools>=77", "torch>=2.4", *FRAMEWORKS, *DEMO],
-        "bench": ["torch>=2.4"],
+        "test": ["build", "clang-format", "kornia", "mypy", "pytest", "ruff", "setuptools>=77", "torch>=2.4", *FRAMEWORKS, *DEMO],
+        "bench": ["kornia", "matplotlib", "torch>=2.4"],
     },
     entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},
 )

@@ -21,14 +21,13 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from attention_way import EachImage, WholeBatch, heatmaps_each, on_host, one_thread, tensor
 from bench_compose import MEAN, STD, each, normalised, pictures
-from harness import OnGpu, Rows, Run, compare, drawn, image_rows, on_cpu, row, save, shown, take_turns
+from harness import OnGpu, Rows, Run, compare, drawn, finish, image_rows, on_cpu, parser, row, shown, take_turns
 from nvidia.dali import fn, pipeline_def, types
 
 import dalimix
@@ -58,25 +57,20 @@ def main() -> None:
         rows += shown(bench_teacher(guide, device, whole, options.rounds))
     epoch = options.epoch or EPOCHS[device]
     rows += shown(bench_pipelines(guide, device, whole, epoch, options.rounds))
-    if guide is None:
-        print("left out: the teacher and the pipelines with it (--no-teacher)")
-    if device == "cpu":
-        print("left out: the CUDA kernels, and everything else on a GPU (no GPU used)")
-    save(options.json, device, rows)
+    left_out = [] if guide else ["the teacher and the pipelines with it (--no-teacher)"]
+    left_out += ["the CUDA kernels, and everything else on a GPU (no GPU used)"] if device == "cpu" else []
+    finish(options.json, device, rows, left_out)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "gpu"])
-    parser.add_argument("--batch", type=int, help="of the cut; default: 64 on the CPU, 256 on a GPU")
-    parser.add_argument(
+    options = parser(__doc__)
+    options.add_argument("--batch", type=int, help="of the cut; default: 64 on the CPU, 256 on a GPU")
+    options.add_argument(
         "--whole-batch", type=int, help="of teacher and pipelines; default: 16 on the CPU, 256 on a GPU"
     )
-    parser.add_argument("--epoch", type=int, help="batches of the pipelines at a time; default: 8, on a GPU 50")
-    parser.add_argument("--teacher", action=argparse.BooleanOptionalAction, default=True, help="slow on the CPU")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--json", type=Path, help="write the results here, too")
-    return parser.parse_args()
+    options.add_argument("--epoch", type=int, help="batches of the pipelines at a time; default: 8, on a GPU 50")
+    options.add_argument("--teacher", action=argparse.BooleanOptionalAction, default=True, help="slow on the CPU")
+    return options.parse_args()
 
 
 # ---- the cut alone

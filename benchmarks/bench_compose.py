@@ -10,14 +10,12 @@ caches hold. GB/s count every byte of input and output once.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import OnGpu, compare, on_cpu, print_table, save
+from harness import OnGpu, compare, each, finish, on_cpu, parser, pictures, shown
 
 import dalimix
 from dali_ops.device import usable_device
@@ -30,7 +28,6 @@ METHODS: dict[str, Method] = {
     "Mixup, per batch": Mixup(per="batch", pairing="flip"),
     "Mixup, per sample": Mixup(),
 }
-CACHES = 256 << 20  # bytes; more than the last cache of any device here
 
 
 def main() -> None:
@@ -40,28 +37,15 @@ def main() -> None:
     methods = {name: method for name, method in METHODS.items() if name.startswith(options.only)}
     rows = [row for batch in options.batch or {"cpu": [64], "gpu": [64, 256, 1024]}[device]
             for row in bench(methods, batch, options.size, options.rounds)]  # fmt: skip
-    print_table(rows)
-    if device == "cpu":
-        print("left out: the CUDA kernel (no GPU used)")
-    save(options.json, device, rows)
+    finish(options.json, device, shown(rows), ["the CUDA kernel (no GPU used)"] if device == "cpu" else [])
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "gpu"])
-    parser.add_argument("--batch", type=int, nargs="+")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--only", default="", help="methods whose name begins with this")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--json", type=Path, help="write the results here, too")
-    return parser.parse_args()
-
-
-def pictures(batch: int, size: int) -> list[np.ndarray]:
-    """Enough different batches to outlast the caches, three at least."""
-    rng = np.random.default_rng(0)
-    count = max(3, CACHES // (batch * size * size * 9) + 1)
-    return [rng.integers(0, 256, (batch, size, size, 3), np.uint8) for _ in range(min(count, 8))]
+    options = parser(__doc__)
+    options.add_argument("--batch", type=int, nargs="+")
+    options.add_argument("--size", type=int, default=224)
+    options.add_argument("--only", default="", help="methods whose name begins with this")
+    return options.parse_args()
 
 
 def row(name: str, images: Any, itemsize: int, other: str, times: tuple[float, float, float]) -> dict[str, Any]:
@@ -90,12 +74,6 @@ def bench_cpu(methods: dict[str, Method], batch: int, size: int, rounds: int) ->
         times = compare(ours, theirs, rounds, on_cpu)
         rows.append(row(f"{name}, {dtype}", images[0], np.dtype(dtype).itemsize, "timm's way", times))
     return rows
-
-
-def each(images: list[Any], function: Callable[..., Any], *rest: Any) -> Any:
-    """`function` of the images whose turn it is; the round comes last."""
-    *arguments, index = rest
-    return function(images[index % len(images)], *arguments)
 
 
 def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CHW") -> Any:

@@ -39,7 +39,7 @@ from attention_way import on_host, one_thread, tensor
 from bench_attention import settled
 from bench_compose import each
 from bench_tokenmix import random_store
-from harness import OnGpu, Rows, Run, compare, drawn, image_rows, on_cpu, row, save, shown, take_turns
+from harness import OnGpu, Rows, Run, compare, drawn, finish, image_rows, on_cpu, parser, row, shown, take_turns
 from smmix_training import LOADING, PIPELINE, PLAIN, SIZE, STEP, STORE, Setting, photo_folder, ways
 from smmix_way import BySide, ImageByImage, OneSide, Regions
 from torch import Tensor
@@ -63,23 +63,19 @@ def main() -> None:
     device = usable_device(options.device)
     rows = shown(bench_mixing(device, options.samples, options.images, options.rounds))
     rows += shown(bench_training(options, device))
-    if device == "cpu":
-        print("left out: the CUDA kernels, and the training on a GPU (no GPU used)")
-    save(options.json, device, rows)
+    left_out = "the CUDA kernels, and the training on a GPU (no GPU used)"
+    finish(options.json, device, rows, [left_out] if device == "cpu" else [])
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "gpu"])
-    parser.add_argument("--samples", type=even, default=256, help="heatmaps at a time")
-    parser.add_argument("--images", type=even, default=64, help="at a time, where the pixels are mixed, too")
-    parser.add_argument("--batch-size", type=int, help="of the training; default: 16 on the CPU, 64 on a GPU")
-    parser.add_argument("--every", type=int, default=10, help="steps between two refreshes of the model's copy")
-    parser.add_argument("--steps", type=int, help="of a training at a time; default: 6, on a GPU 50")
-    parser.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--json", type=Path, help="write the results here, too")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--samples", type=even, default=256, help="heatmaps at a time")
+    options.add_argument("--images", type=even, default=64, help="at a time, where the pixels are mixed, too")
+    options.add_argument("--batch-size", type=int, help="of the training; default: 16 on the CPU, 64 on a GPU")
+    options.add_argument("--every", type=int, default=10, help="steps between two refreshes of the model's copy")
+    options.add_argument("--steps", type=int, help="of a training at a time; default: 6, on a GPU 50")
+    options.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
+    return options.parse_args()
 
 
 def even(text: str) -> int:

@@ -27,8 +27,22 @@ from typing import Any
 
 import numpy as np
 from bench_attention import SIZE
-from bench_compose import each
-from harness import OnGpu, Rows, Run, Times, compare, drawn, image_rows, on_cpu, row, save, shown, take_turns
+from harness import (
+    OnGpu,
+    Rows,
+    Run,
+    Times,
+    compare,
+    drawn,
+    each,
+    finish,
+    image_rows,
+    on_cpu,
+    parser,
+    row,
+    shown,
+    take_turns,
+)
 from tokenmix_way import Loop
 
 import dalimix
@@ -61,21 +75,17 @@ def main() -> None:
     rows += shown(bench_crop(xp, timer, options.samples, options.rounds))
     batches = options.batches or BATCHES[device]
     rows += shown(bench_pipelines(options.data, device, options.batch_size, batches, options.rounds))
-    if device == "cpu":
-        print("left out: the CUDA kernels of TokenMix and heatmap_crop, and the pipelines on a GPU (no GPU used)")
-    save(options.json, device, rows)
+    kernels = "the CUDA kernels of TokenMix and heatmap_crop, and the pipelines on a GPU (no GPU used)"
+    finish(options.json, device, rows, [kernels] if device == "cpu" else [])
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=["cpu", "gpu"])
-    parser.add_argument("--samples", type=int, default=256, help="masks and heatmaps at a time")
-    parser.add_argument("--batch-size", type=int, default=64, help="of the pipelines")
-    parser.add_argument("--batches", type=int, help="of a pipeline at a time; default: 6, on a GPU 100")
-    parser.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--json", type=Path, help="write the results here, too")
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--samples", type=int, default=256, help="masks and heatmaps at a time")
+    options.add_argument("--batch-size", type=int, default=64, help="of the pipelines")
+    options.add_argument("--batches", type=int, help="of a pipeline at a time; default: 6, on a GPU 100")
+    options.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
+    return options.parse_args()
 
 
 # ---- the masks alone

@@ -1,10 +1,13 @@
-"""What the benchmarks share: interleaved timing, the surroundings, tables and JSON."""
+"""What the benchmarks share: their options, interleaved timing, the surroundings, tables and JSON."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
 import statistics
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -15,14 +18,27 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import dalimix
 from dali_ops.device import device_name
 
 Rows = list[dict[str, Any]]
 Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
+CACHES = 256 << 20  # bytes; more than the last cache of any device here
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
 CUDAS = ("nvidia-dali-cuda130", "nvidia-dali-cuda120", "cupy-cuda13x", "cupy-cuda12x")
-PACKAGES = ("dalimix", "numpy", "torch", *CUDAS)  # whose versions are noted, where they are installed
+PEERS = ("kornia", "timm", "torchvision")
+PACKAGES = ("dalimix", "numpy", "torch", *PEERS, *CUDAS)  # whose versions are noted, where they are installed
+
+
+def parser(description: str | None, rounds: int = 21) -> argparse.ArgumentParser:
+    """With the options that every script has."""
+    shared = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
+    shared.add_argument("--rounds", type=int, default=rounds, help="medians are of so many (default: %(default)s)")
+    shared.add_argument("--json", type=Path, help="write the results here, too")
+    return shared
 
 
 def on_cpu(run: Run, index: int) -> float:
@@ -78,6 +94,19 @@ def between(spans: list[list[float]], mine: int, other: int) -> Times:
     return first, second, statistics.median(span[other] / span[mine] for span in spans)
 
 
+def pictures(batch: int, size: int) -> list[np.ndarray]:
+    """Uint8 [B, size, size, 3], enough different batches to outlast the caches, three at least."""
+    rng = np.random.default_rng(0)
+    count = max(3, CACHES // (batch * size * size * 9) + 1)
+    return [rng.integers(0, 256, (batch, size, size, 3), np.uint8) for _ in range(min(count, 8))]
+
+
+def each(inputs: Sequence[Any], function: Callable[..., Any], *rest: Any) -> Any:
+    """`function` of the inputs whose turn it is; the round comes last."""
+    *arguments, index = rest
+    return function(inputs[index % len(inputs)], *arguments)
+
+
 def drawn(method: dalimix.Method, batch: int, seed: int, xp: Any) -> dalimix.Draws:
     """The random numbers of a batch, as arrays of `xp`."""
     draws = dalimix.draw(method, batch, seed)
@@ -89,12 +118,17 @@ def surroundings(device: str) -> dict[str, Any]:
     """Date, versions, and the processor or GPU."""
     packages = {name: _version(name) for name in PACKAGES}
     found = {"date": date.today().isoformat(), "python": platform.python_version(), "device": _name(device)}
+    found |= {"cores": len(os.sched_getaffinity(0))} | (_driver() if device == "gpu" else {})
     return found | {name: number for name, number in packages.items() if number}
 
 
-def save(path: Path | None, device: str, rows: list[dict[str, Any]]) -> None:
+def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) -> None:
+    """Say what was left out, and write all to `path`, if there is one."""
+    for what in left_out:
+        print(f"left out: {what}")
     if path:
-        path.write_text(json.dumps({"surroundings": surroundings(device), "rows": rows}, indent=1) + "\n")
+        found = {"surroundings": surroundings(device), "rows": rows, "left out": list(left_out)}
+        path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def shown(rows: Rows) -> Rows:
@@ -134,6 +168,15 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _driver() -> dict[str, Any]:
+    """Its version, and the CUDA that runs: 13000 is 13.0."""
+    import cupy
+
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+    return {"driver": driver, "CUDA at run time": cupy.cuda.runtime.runtimeGetVersion()}
 
 
 def _name(device: str) -> str:
