@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
+import dalimix
 from tests import by_hand
 from tests.by_hand import Row
 from tests.cases import MEAN, ODD, STD, UNTOUCHED, WIDE
@@ -70,3 +72,28 @@ def test_normalising_subtracts_the_mean_and_divides_by_the_std(backend: Any) -> 
     np.testing.assert_allclose(got, (x - np.array(MEAN[:3])) / np.array(STD[:3]), atol=1e-6)
     np.testing.assert_allclose(backend.compose(x, plan, mean=127.5), x - 127.5, atol=1e-6)
     np.testing.assert_allclose(backend.compose(x, plan, std=255), x / 255, atol=1e-6)
+
+
+def test_float16_is_the_same_with_and_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin casts by torch where that is loaded. Ties, what is subnormal in float16, what overflows."""
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    spread = rng.normal(size=4000) * 2.0 ** rng.integers(-30, 18, 4000)
+    ties = np.float32(1) + (2 * np.arange(48) + 1) * np.float32(2) ** -11
+    images = pixels([*spread, *ties, 65519.99, 65520, -65536, 2.0**-24, 2.0**-25, 3 * 2.0**-26, -0.0, np.inf])
+    by_torch = dalimix.compose(images, UNTOUCHED, dtype="float16")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    by_numpy = dalimix.compose(images, UNTOUCHED, dtype="float16")
+    np.testing.assert_array_equal(by_torch.view(np.uint16), by_numpy.view(np.uint16))
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(by_numpy[0, 0, :, 0], images[0, 0, :, 0].astype(np.float16))
+
+
+def test_the_one_image_that_is_not_blended_keeps_its_bits(backend: Any) -> None:
+    """Beside many that are; 1 · x + 0 · y would lose the sign of a zero, and take an infinity for a NaN."""
+    images = np.concatenate([pixels([-0.0, 0.0, 1.5]), pixels([np.inf, -0.0, np.nan])])
+    plan = by_hand.stack([Row(1, blend=0.5), Row(0, blend=0.25), Row(2), Row(0, blend=0.5)])
+    kept = backend.compose(images, plan)[2]
+    np.testing.assert_array_equal(kept.view(np.uint32), images[2].view(np.uint32))
+    bytes_ = random_images(4, 4, 32)
+    np.testing.assert_array_equal(backend.compose(bytes_, plan, dtype="float32")[2], bytes_[2])

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from dalimix.mix_plan import MixPlan
+from dalimix.reference.blend import Blend
 from dalimix.reference.finish import Finish, Scaling
 from dalimix.reference.paste import Paste
+from dalimix.reference.scratch import Scratch
 
 BAND_PIXELS = 1 << 17  # per band, all samples together
 
@@ -30,13 +32,10 @@ def compose(
     images = channels_last(_mirrored(images, mirror, layout), layout)
     output = np.empty(_shape(images.shape, output_layout), dtype)
     target = channels_last(output, output_layout)
-    paste, finish = Paste(plan, images), Finish(scaling)
-    blended = np.flatnonzero(plan.blend != 1)
+    scratch, paste = Scratch(), Paste(plan, images)
+    blend, finish = Blend(plan, images, paste, scratch), Finish(scaling, scratch)
     for rows in _bands(images.shape):
-        mixed = paste(rows)
-        if len(blended):
-            mixed = _blend(mixed, images, plan, rows, blended, paste)
-        finish(mixed, target[:, rows])
+        finish(blend(paste(rows), rows), target[:, rows])
     return output
 
 
@@ -62,21 +61,3 @@ def _mirrored(images: np.ndarray, mirror: np.ndarray | None, layout: str) -> np.
     images, chosen = images.copy(), np.flatnonzero(mirror)
     images[chosen] = np.flip(images[chosen], axis=layout.index("W") + 1)
     return images
-
-
-def _blend(
-    pasted: np.ndarray, images: np.ndarray, plan: MixPlan, rows: slice, blended: np.ndarray, paste: Paste
-) -> np.ndarray:
-    """Float32 [B, rows, W, C]: λ xᵢ + (1 − λ) xⱼ in the blended images, but for what is pasted."""
-    every = len(blended) == len(images)
-    chosen = slice(None) if every else blended  # a slice saves a copy
-    keep = plan.blend[chosen, None, None, None]
-    band = images[:, rows]
-    mixed = np.multiply(band[chosen], keep, dtype=np.float32)
-    mixed += np.multiply(band[plan.partner[chosen]], np.float32(1) - keep, dtype=np.float32)
-    paste.paste_into(mixed, pasted[chosen], rows, blended)
-    if every:
-        return mixed
-    output = pasted.astype(np.float32)
-    output[chosen] = mixed
-    return output

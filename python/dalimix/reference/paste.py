@@ -79,7 +79,7 @@ class Paste:
         mask = mask | self._token_mask(rows) if with_tokens else mask
         return mask.reshape(*mask.shape[:2], -1, self.images.shape[3])
 
-    def paste_into(self, mixed: np.ndarray, pasted: np.ndarray, rows: slice, samples: np.ndarray) -> None:
+    def paste_into(self, mixed: np.ndarray, pasted: np.ndarray, rows: slice, samples: slice | np.ndarray) -> None:
         """Copy what shows of the partners in some samples from `pasted`, [samples, rows, W, C], into `mixed`, alike."""
         mask = self.mask(rows)
         if mask is not None:
