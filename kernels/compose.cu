@@ -5,6 +5,7 @@
 //   IN_CHW, OUT_CHW  1 for planes (CHW), 0 for interleaved channels (HWC)
 //   CHANNELS         C
 //   GROUP            pixels per thread: 16 where rows are whole 16-byte chunks, else 1
+//   THREADS          per block
 //   NORMALISE        1 to apply scale and bias
 //   MIRROR, TOKENS   1 if the argument of that name is given; otherwise it is not read
 #include "dtype.cuh"
@@ -16,6 +17,10 @@ using In = IN::Store;
 using Out = OUT::Store;
 
 constexpr unsigned ALL = (1u << GROUP) - 1;
+constexpr int WARP = 32;
+constexpr int RUN = OUT_CHW ? GROUP : GROUP * CHANNELS;  // elements of a group that lie in a row
+using Pack = Chunk<Out, lanes<Out, RUN>()>;
+constexpr int PACKS = RUN / Pack::SIZE;  // of a run
 
 __device__ int clamp(int v, int low, int high) { return min(max(v, low), high); }
 
@@ -53,25 +58,44 @@ __device__ void load(Source& group, const In* image, bool flip, int y, int x, in
 
 // `first`, or where BOTH, `second` at the pixels shown and keep * first + (1 - keep) * second at the others.
 template <bool BOTH>
+__device__ Out finished(const Source& first, const Source& second, unsigned shown, float keep, const float* scale,
+                        const float* bias, int p, int c) {
+  float value = first.get(p, c);
+  if (BOTH) {
+    const float other = second.get(p, c);
+    const float mixed = keep == 1.0f ? value : keep * value + (1.0f - keep) * other;
+    value = shown >> p & 1 ? other : mixed;
+  }
+  if (NORMALISE) value = value * scale[c] + bias[c];
+  return OUT::from_float(value);
+}
+
+// Stores the groups of a warp: all its lanes must come here together. `count` of them have a group, the first at pixel
+// `start`, and the groups lie one after another in memory. Each lane holds several chunks that are neighbours: written
+// by itself, a store of the warp would fill every other 16 bytes, or fewer. Through `tile` they change lanes, so that
+// each store of the warp fills 512 bytes in a row.
+template <bool BOTH>
 __device__ void store(Out* image, const Source& first, const Source& second, unsigned shown, float keep,
-                      const float* scale, const float* bias, int y, int x, int H, int W) {
-  constexpr int LANES = lanes<Out, OUT_CHW ? GROUP : GROUP * CHANNELS>();
+                      const float* scale, const float* bias, int start, int count, int H, int W, Pack::Raw* tile) {
+  const int lane = threadIdx.x % WARP;
 #pragma unroll
-  for (int k = 0; k < Target::size; k += LANES) {
-    Chunk<Out, LANES> pack;
+  for (int run = 0; run < Target::size; run += RUN) {
+    Out* to = image + Target::offset(run, 0, 0, H, W) + static_cast<long long>(start) * (RUN / GROUP);
 #pragma unroll
-    for (int lane = 0; lane < LANES; ++lane) {
-      const int p = Target::pixel(k + lane), c = Target::channel(k + lane);
-      float value = first.get(p, c);
-      if (BOTH) {
-        const float other = second.get(p, c);
-        const float mixed = keep == 1.0f ? value : keep * value + (1.0f - keep) * other;
-        value = shown >> p & 1 ? other : mixed;
+    for (int k = 0; k < PACKS; ++k) {
+      Pack pack;
+#pragma unroll
+      for (int n = 0; n < Pack::SIZE; ++n) {
+        const int item = run + k * Pack::SIZE + n, p = Target::pixel(item), c = Target::channel(item);
+        pack.set(n, finished<BOTH>(first, second, shown, keep, scale, bias, p, c));
       }
-      if (NORMALISE) value = value * scale[c] + bias[c];
-      pack.set(lane, OUT::from_float(value));
+      tile[lane * PACKS + k] = pack.raw();
     }
-    pack.store(image + Target::offset(k, y, x, H, W));
+    __syncwarp();
+#pragma unroll
+    for (int k = lane; k < WARP * PACKS; k += WARP)
+      if (k < count * PACKS) Pack::store(to + k * Pack::SIZE, tile[k]);
+    __syncwarp();
   }
 }
 
@@ -88,9 +112,9 @@ extern "C" __global__ void compose(const In* __restrict__ images,             //
                                    int H, int W, int grid_h, int grid_w,
                                    Out* __restrict__ output) {  // [B, H, W, C] or [B, C, H, W]
   const int i = blockIdx.y, j = partner[i];
-  const int group = blockIdx.x * blockDim.x + threadIdx.x;
-  const int per_row = W / GROUP;
-  if (group >= H * per_row) return;
+  const int per_row = W / GROUP, groups = H * per_row;
+  const int start = blockIdx.x * THREADS + threadIdx.x / WARP * WARP;  // of the warp
+  const int group = min(start + static_cast<int>(threadIdx.x) % WARP, groups - 1);
   const int y = group / per_row, x = group % per_row * GROUP;
 
   unsigned shown = 0;  // bit p: pixel x + p comes from the partner
@@ -111,10 +135,15 @@ extern "C" __global__ void compose(const In* __restrict__ images,             //
   Source first = {}, second = {};
   load(first, images + (covered ? j : i) * pixels, covered ? flip_j : flip_i, covered ? y + dy : y,
        covered ? x + dx : x, H, W, ALL);
-  if (both) {
-    load(second, images + j * pixels, flip_j, y + dy, x + dx, H, W, shown);
-    store<true>(output + i * pixels, first, second, shown, keep, scale, bias, y, x, H, W);
-  } else {
-    store<false>(output + i * pixels, first, second, shown, keep, scale, bias, y, x, H, W);
-  }
+  if (both) load(second, images + j * pixels, flip_j, y + dy, x + dx, H, W, shown);
+
+  __shared__ Pack::Raw tiles[THREADS / WARP][WARP * PACKS];
+  Pack::Raw* tile = tiles[threadIdx.x / WARP];
+  Out* image = output + i * pixels;
+  const int count = min(groups - start, WARP);
+  if (__any_sync(~0u, both))  // one way for the whole warp, since its lanes store together
+    store<true>(image, first, second, covered ? 0u : shown, covered ? 1.0f : keep, scale, bias, start * GROUP, count, H,
+                W, tile);
+  else
+    store<false>(image, first, second, 0u, 1.0f, scale, bias, start * GROUP, count, H, W, tile);
 }

@@ -22,8 +22,9 @@ struct Layout {
 // T is an unsigned integer.
 template <class T, int LANES>
 struct Chunk {
-  static constexpr int BITS = 8 * sizeof(T), PER_WORD = 4 / sizeof(T);
+  static constexpr int SIZE = LANES, BITS = 8 * sizeof(T), PER_WORD = 4 / sizeof(T);
   static constexpr unsigned MASK = ~0u >> (32 - BITS);
+  using Raw = uint4;
   unsigned word[4] = {};
 
   __device__ T get(int lane) const { return word[lane / PER_WORD] >> lane % PER_WORD * BITS & MASK; }
@@ -36,19 +37,22 @@ struct Chunk {
     const uint4 quad = *reinterpret_cast<const uint4*>(from);
     word[0] = quad.x, word[1] = quad.y, word[2] = quad.z, word[3] = quad.w;
   }
-  __device__ void store(T* to) const {
-    const uint4 quad = {word[0], word[1], word[2], word[3]};
-    __stcs(reinterpret_cast<uint4*>(to), quad);  // one access; evicted first, for nobody here reads it again
+  __device__ Raw raw() const { return {word[0], word[1], word[2], word[3]}; }
+  static __device__ void store(T* to, Raw raw) {
+    __stcs(reinterpret_cast<uint4*>(to), raw);  // one access; evicted first, for nobody here reads it again
   }
 };
 
 template <class T>
 struct Chunk<T, 1> {
+  static constexpr int SIZE = 1;
+  using Raw = T;
   T item = {};
   __device__ T get(int) const { return item; }
   __device__ void set(int, T value) { item = value; }
   __device__ void load(const T* from) { item = *from; }
-  __device__ void store(T* to) const { *to = item; }
+  __device__ Raw raw() const { return item; }
+  static __device__ void store(T* to, Raw raw) { *to = raw; }
 };
 
 // How many elements travel together: 16 bytes of them, or one where a run is no multiple of 16 bytes.

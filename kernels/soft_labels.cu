@@ -3,18 +3,20 @@
 // Set by the launcher:
 //   LABEL    int, long long: class numbers [B]; float: labels that are soft already [B, classes]
 //   DENSE    1 for float labels
+//
+// Grid: x over the samples, y over the classes.
 extern "C" __global__ void soft_labels(
     const LABEL* __restrict__ labels,  // [B] or [B, classes]
     const int* __restrict__ partner,   // [B]
     const float* __restrict__ weight,  // [B, 2]
-    int B, int classes,
+    int classes,
     float kept,                         // 1 - smoothing
     float spread,                       // smoothing / classes
     long long* __restrict__ bad_label,  // [3] (1 + sample, its label, classes) once a label is not in 0 .. classes - 1
     float* __restrict__ output) {       // [B, classes]
-  const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (at >= static_cast<long long>(B) * classes) return;
-  const int i = static_cast<int>(at / classes), c = static_cast<int>(at % classes), j = partner[i];
+  const int i = blockIdx.x, c = blockIdx.y * blockDim.x + threadIdx.x, j = partner[i];
+  if (c >= classes) return;
+  const long long at = static_cast<long long>(i) * classes + c;
   const float own = weight[2 * i], other = weight[2 * i + 1];
 #if DENSE
   const float first = labels[at], second = labels[static_cast<long long>(j) * classes + c];

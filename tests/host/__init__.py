@@ -32,12 +32,19 @@ class HostKernel:
     order = "forward"  # of the threads and blocks, for all kernels; see ORDERS
 
     def __init__(self, path: Path, **defines: str | int) -> None:
-        self._run = ctypes.CDLL(str(_library(path, tuple(sorted(defines.items()))))).run
+        library = ctypes.CDLL(str(_library(path, tuple(sorted(defines.items())))))
+        self._run, self._written = library.run, library.written
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         values = [_value(argument) for argument in arguments]
         pointers = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         self._run(_three(grid), _three(block), ORDERS[self.order], pointers)
+
+    def written(self) -> np.ndarray:
+        """int64 [n, 2]: thread and address of the 16-byte stores of the last call, in order for each thread."""
+        found = np.empty((self._written(None), 2), np.int64)
+        self._written(ctypes.c_void_p(found.ctypes.data))
+        return found
 
 
 def load_kernel(name: str, **defines: str | int) -> HostKernel:
@@ -72,6 +79,10 @@ def _library(path: Path, defines: tuple[tuple[str, str | int], ...]) -> Path:
         extern "C" void run(const unsigned* grid, const unsigned* block, unsigned order, void** arguments) {{
           host::arguments = arguments;
           host::run(grid, block, order, [] {{ host::call({path.stem}); }});
+        }}
+        extern "C" int written(void* found) {{
+          if (found) std::memcpy(found, host::written.data(), host::written.size() * sizeof host::written[0]);
+          return static_cast<int>(host::written.size());
         }}"""
     headers = [*sorted(kernel_folder().glob("*.cuh")), *sorted(HERE.glob("*.h"))]
     texts = [p.read_text() for p in (path, *headers)]

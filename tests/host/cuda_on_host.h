@@ -7,6 +7,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -54,8 +55,6 @@ inline int __popc(unsigned v) { return __builtin_popcount(v); }
 using std::rint;
 using std::sqrt;
 
-inline void __stcs(uint4* to, uint4 value) { *to = value; }
-
 namespace host {
 
 constexpr int WARP = 32;
@@ -69,8 +68,9 @@ struct Fiber {
 inline std::vector<Fiber> fibers;
 inline char* stacks;  // STACK bytes for each, not cleared: that would take longer than most kernels
 inline ucontext_t scheduler;
-inline unsigned current;          // linear index of the running thread
-inline uint64_t exchanged[1024];  // one slot per thread, for shuffles
+inline unsigned current;                             // linear index of the running thread
+inline uint64_t exchanged[1024];                     // one slot per thread, for shuffles
+inline std::vector<std::array<uint64_t, 2>> written;  // of 16 bytes, by __stcs: number of the thread, address
 inline void (*body)();
 
 inline void pass_on() { swapcontext(&fibers[current].context, &scheduler); }
@@ -116,6 +116,7 @@ inline void run_block(const std::vector<unsigned>& turn) {
 
 inline void run(const unsigned* grid, const unsigned* block, unsigned order, void (*kernel)()) {
   body = kernel;
+  written.clear();
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
   const unsigned count = block[0] * block[1] * block[2];
@@ -151,6 +152,12 @@ T exchange(T value, unsigned from) {
 }
 
 }  // namespace host
+
+inline void __stcs(uint4* to, uint4 value) {
+  const uint64_t block = blockIdx.x + gridDim.x * (blockIdx.y + static_cast<uint64_t>(gridDim.y) * blockIdx.z);
+  host::written.push_back({block * host::fibers.size() + host::current, reinterpret_cast<uint64_t>(to)});
+  *to = value;
+}
 
 template <class T>
 T atomicAdd(T* at, T value) {  // threads take turns
@@ -194,7 +201,13 @@ T __shfl_up_sync(unsigned, T value, unsigned delta) {
   return host::exchange(value, lane >= delta ? lane - delta : lane);
 }
 inline unsigned __ballot_sync(unsigned, int predicate) {
+  host::exchanged[host::current] = predicate != 0;
+  host::pass_on();
+  const unsigned warp = host::current / host::WARP * host::WARP;
   unsigned votes = 0;
-  for (int lane = 0; lane < host::WARP; ++lane) votes |= (host::exchange(predicate, lane) != 0 ? 1u : 0u) << lane;
+  for (unsigned lane = 0; lane < host::WARP; ++lane)
+    votes |= static_cast<unsigned>(host::exchanged[warp + lane]) << lane;
+  host::pass_on();
   return votes;
 }
+inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }

@@ -41,6 +41,7 @@ def compose(
         OUT_CHW=int(output_layout == "CHW"),
         CHANNELS=channels,
         GROUP=group,
+        THREADS=THREADS,
         NORMALISE=int(scaling is not None),
         MIRROR=int(mirror is not None),
         TOKENS=int(plan.tokens is not None),

@@ -23,9 +23,9 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     _raise_if_set(flag)
     output = xp.empty((size, num_classes), "float32")
     kernel = loader.load_kernel("soft_labels", LABEL=LABEL_TYPES[labels.dtype.name], DENSE=int(labels.ndim == 2))
-    numbers = (np.int32(size), np.int32(num_classes), np.float32(1 - smoothing), np.float32(smoothing / num_classes))
-    blocks = (size * num_classes + THREADS - 1) // THREADS
-    kernel((blocks,), (THREADS,), (labels, plan.partner, plan.weight, *numbers, _address(flag), output))
+    numbers = (np.int32(num_classes), np.float32(1 - smoothing), np.float32(smoothing / num_classes))
+    grid = size, (num_classes + THREADS - 1) // THREADS
+    kernel(grid, (THREADS,), (labels, plan.partner, plan.weight, *numbers, _address(flag), output))
     return output
 
 
