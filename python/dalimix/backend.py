@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -15,10 +16,15 @@ def array_module(array: Array) -> ModuleType:
     Raises:
         TypeError: the array is of neither.
     """
-    name = type(array).__module__.partition(".")[0]
+    return _module_of(type(array))  # type: ignore[arg-type]  # mypy doubts that a type is hashable
+
+
+@cache  # asked some forty times for a batch
+def _module_of(kind: type) -> ModuleType:
+    name = kind.__module__.partition(".")[0]
     if name not in ("numpy", "cupy"):
-        kind = f"{type(array).__module__}.{type(array).__qualname__}"
-        raise TypeError(f"expected a NumPy or CuPy array, got {kind} (for torch tensors: dalimix.torch.BatchMixer)")
+        got = f"{kind.__module__}.{kind.__qualname__}"
+        raise TypeError(f"expected a NumPy or CuPy array, got {got} (for torch tensors: dalimix.torch.BatchMixer)")
     return sys.modules[name]
 
 

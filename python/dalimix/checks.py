@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
     from dalimix.draws import Draws
     from dalimix.mix_plan import MixPlan
 
-DTYPES = ("uint8", "float16", "float32")
+UINT8, INT32, UINT32, FLOAT32 = (np.dtype(name) for name in ("uint8", "int32", "uint32", "float32"))
+DTYPES = (UINT8, np.dtype("float16"), FLOAT32)  # of images
+NAMES = tuple(map(str, DTYPES))
 LAYOUTS = ("HWC", "CHW")
-PLAN_FIELDS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
-    ("partner", "int32", ()),
-    ("weight", "float32", (2,)),
-    ("blend", "float32", ()),
-    ("box", "int32", (4,)),
-    ("shift", "int32", (2,)),
+PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
+    ("partner", INT32, ()),
+    ("weight", FLOAT32, (2,)),
+    ("blend", FLOAT32, ()),
+    ("box", INT32, (4,)),
+    ("shift", INT32, (2,)),
 )
 
 
@@ -101,7 +104,7 @@ def _bound_to_a_grid(method: Method) -> str:
 
 
 def size(hw: tuple[int, int]) -> None:
-    whole = isinstance(hw, Sequence) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
+    whole = isinstance(hw, (tuple, list)) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
     if not whole or min(hw) < 1:
         raise ValueError(f"size must be (H, W) in pixels, whole numbers from 1, got {hw!r}")
 
@@ -109,8 +112,8 @@ def size(hw: tuple[int, int]) -> None:
 def images(array: Array, layout_name: str) -> None:
     layout(layout_name)
     array_module(array)
-    if array.dtype.name not in DTYPES:
-        raise TypeError(f"images must have dtype {', '.join(DTYPES)}, got {array.dtype}")
+    if array.dtype not in DTYPES:
+        raise TypeError(f"images must have dtype {', '.join(NAMES)}, got {array.dtype}")
     if array.ndim != 4 or 0 in array.shape:
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}")
     proper_layout(array.shape, layout_name)
@@ -136,11 +139,10 @@ def plan_size(planned: tuple[int, int] | None, array: Array, layout_name: str) -
 
 def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
     if dtype is None:
-        dtype = np.float32 if normalised and of_images == np.uint8 else of_images
-    name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-    if name not in DTYPES:
-        raise TypeError(f"dtype must be {', '.join(DTYPES)}, got {name}")
-    return np.dtype(name)
+        return FLOAT32 if normalised and of_images == UINT8 else of_images
+    if dtype not in DTYPES:  # a name or type equals its np.dtype
+        raise TypeError(f"dtype must be {', '.join(NAMES)}, got {dtype if isinstance(dtype, str) else np.dtype(dtype)}")
+    return np.dtype(dtype)
 
 
 def mirror(array: Array | None, size: int) -> Array | None:
@@ -157,16 +159,16 @@ def mirror(array: Array | None, size: int) -> Array | None:
 def draws(method: Method, drawn: Draws) -> None:
     """Every array as the kernels read it."""
     size, name = len(drawn.partner), type(method).__name__
-    _exact(f"{name} needs draws.partner", drawn.partner, "int32", (size,))
-    _exact(f"{name} needs draws.uniform", drawn.uniform, "float32", (size, method.uniforms + 1))
+    _exact(f"{name} needs draws.partner", drawn.partner, INT32, (size,))
+    _exact(f"{name} needs draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1))
     if method.beta is not None:
         if drawn.lam is None:
             raise ValueError(f"{name} needs draws.lam of [{size}], got None")
-        _exact(f"{name} needs draws.lam", drawn.lam, "float32", (size,))
+        _exact(f"{name} needs draws.lam", drawn.lam, FLOAT32, (size,))
     if method.keyed:
         if drawn.key is None:
             raise ValueError(f"{name} needs draws.key of [{size}, 2], got None")
-        _exact(f"{name} needs draws.key", drawn.key, "uint32", (size, 2))
+        _exact(f"{name} needs draws.key", drawn.key, UINT32, (size, 2))
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):
@@ -179,10 +181,10 @@ def plan(mix_plan: MixPlan) -> None:
     for field, dtype, rest in PLAN_FIELDS:
         _exact(f"plan.{field} must be", getattr(mix_plan, field), dtype, (size, *rest))
     if mix_plan.tokens is not None:
-        _exact("plan.tokens must be", mix_plan.tokens, "uint8", (size, *mix_plan.tokens.shape[1:3]))
+        _exact("plan.tokens must be", mix_plan.tokens, UINT8, (size, *mix_plan.tokens.shape[1:3]))
 
 
-def _exact(what: str, array: Array, dtype: str, shape: tuple[int, ...]) -> None:
+def _exact(what: str, array: Array, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     """The kernels take the memory as it is: another type or stride would be read as something else."""
     array_module(array)
     if array.shape != shape:
@@ -199,6 +201,11 @@ def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tupl
         return None
     means = _per_channel("mean", 0.0 if mean is None else mean, channels)
     stds = _per_channel("std", 1.0 if std is None else std, channels)
+    return _scale_and_bias(means, stds)
+
+
+@lru_cache(maxsize=64)
+def _scale_and_bias(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if not np.isfinite(means).all():
         raise ValueError(f"mean must be finite, got {means}")
     if not (np.isfinite(stds).all() and min(stds) > 0):
@@ -208,7 +215,7 @@ def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tupl
 
 def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:
     try:
-        values = tuple(float(v) for v in np.atleast_1d(value))
+        values = tuple(map(float, value if isinstance(value, (tuple, list)) else np.atleast_1d(value)))
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be one number, or one per channel, got {value!r}") from None
     if len(values) not in (1, channels):

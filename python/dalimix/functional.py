@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 from dalimix import checks
@@ -47,7 +46,7 @@ def plan(
     batch = len(draws.partner)
     scene = Scene((size[0], size[1]), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
     backend = backend_of(*draws.arrays(), scene.heatmaps, scene.mirror)
-    return replace(getattr(backend, method.name)(method, draws, scene), size=scene.size)
+    return MixPlan(*getattr(backend, method.name)(method, draws, scene).arrays(), size=scene.size)
 
 
 def compose(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dalimix.backend import Array, array_module, backend_of
-from dalimix.checks import DTYPES
+from dalimix.checks import NAMES
 from dalimix.methods.base import is_whole
 
 MAX_GRID = 64
@@ -33,7 +33,7 @@ def heatmap_crop(maps: Array, index: Array, boxes: Array, grid: int) -> Array:
             an index outside 0 .. N − 1 or a box that is not finite, has no area or anything beyond 10 images. On the
             GPU such a sample is all NaN, so that the host never waits for the device.
     """
-    _check("maps", maps, DTYPES, ("N", "gh", "gw"))
+    _check("maps", maps, NAMES, ("N", "gh", "gw"))
     _check("index", index, ("int32", "int64"), ("B",))
     _check("boxes", boxes, ("float64",), ("B", 4))
     if len(boxes) != len(index):

@@ -12,7 +12,7 @@ from dalimix.mix_plan import MixPlan
 
 THREADS = 128
 GROUP = 16  # pixels per thread on the fast way
-TYPES = {"uint8": "U8", "float16": "F16", "float32": "F32"}
+TYPES = {np.dtype("uint8"): "U8", np.dtype("float16"): "F16", np.dtype("float32"): "F32"}
 MAX_BATCH = 65535  # of a CUDA grid's second axis
 MAX_CHANNELS = 32  # which a thread holds in its registers
 
@@ -35,8 +35,8 @@ def compose(
     group = _group(images, output, width, channels)
     kernel = loader.load_kernel(
         "compose",
-        IN=TYPES[images.dtype.name],
-        OUT=TYPES[dtype.name],
+        IN=TYPES[images.dtype],
+        OUT=TYPES[dtype],
         IN_CHW=int(layout == "CHW"),
         OUT_CHW=int(output_layout == "CHW"),
         CHANNELS=channels,

@@ -12,7 +12,7 @@ from dalimix.cuda import loader
 from dalimix.mix_plan import MixPlan
 
 THREADS = 256
-LABEL_TYPES = {"int32": "int", "int64": "long long", "float32": "float"}
+LABEL_TYPES = {np.dtype("int32"): "int", np.dtype("int64"): "long long", np.dtype("float32"): "float"}
 
 
 def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float) -> Array:
@@ -22,10 +22,10 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     flag = _bad_label(xp)
     _raise_if_set(flag)
     output = xp.empty((size, num_classes), "float32")
-    kernel = loader.load_kernel("soft_labels", LABEL=LABEL_TYPES[labels.dtype.name], DENSE=int(labels.ndim == 2))
+    kernel = loader.load_kernel("soft_labels", LABEL=LABEL_TYPES[labels.dtype], DENSE=int(labels.ndim == 2))
     numbers = (np.int32(num_classes), np.float32(1 - smoothing), np.float32(smoothing / num_classes))
     grid = size, (num_classes + THREADS - 1) // THREADS
-    kernel(grid, (THREADS,), (labels, plan.partner, plan.weight, *numbers, _address(flag), output))
+    kernel(grid, (THREADS,), (labels, plan.partner, plan.weight, *numbers, _address_of_flag(xp), output))
     return output
 
 
@@ -50,8 +50,9 @@ def _bad_label(xp: ModuleType) -> np.ndarray:
     return np.zeros(3, np.int64)
 
 
-def _address(flag: np.ndarray) -> np.uintp:
-    return np.uintp(flag.ctypes.data)
+@cache
+def _address_of_flag(xp: ModuleType) -> np.uintp:
+    return np.uintp(_bad_label(xp).ctypes.data)
 
 
 def _raise_if_set(flag: np.ndarray) -> None:

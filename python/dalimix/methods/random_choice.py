@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, chain
 from math import isclose, lcm
 from typing import ClassVar
@@ -66,7 +67,7 @@ class RandomChoice(Method):
     def uniforms(self) -> int:
         return 1
 
-    @property
+    @cached_property
     def token_grid(self) -> tuple[int, int] | None:
         """That of all methods inside; if they differ, the coarsest square one of which all can be made."""
         grids = set(self._token_grids)
@@ -77,7 +78,7 @@ class RandomChoice(Method):
     def _token_grids(self) -> list[tuple[int, int]]:
         return [member.token_grid for member in self.members if member.token_grid is not None]
 
-    @property
+    @cached_property
     def heatmap_grid(self) -> tuple[int, int] | None:
         """That of the methods inside that take no other."""
         return self._heatmap_grids[0] if self._heatmap_grids else None
@@ -86,11 +87,11 @@ class RandomChoice(Method):
     def _heatmap_grids(self) -> list[tuple[int, int]]:
         return sorted({member.heatmap_grid for member in self.members if member.heatmap_grid is not None})
 
-    @property
+    @cached_property
     def reads_heatmaps(self) -> bool:
         return any(member.reads_heatmaps for member in self.members)
 
-    @property
+    @cached_property
     def needs_heatmaps(self) -> bool:
         return any(member.needs_heatmaps for member in self.members)
 
