@@ -29,7 +29,7 @@ format: $(VENV)/.test
 	$(BIN)/clang-format -i $(SOURCES)
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info python/*.egg-info tests/host/.cache
+	rm -rf $(VENV) build demo bench *.egg-info python/*.egg-info tests/host/.cache
 
 $(VENV)/.demo: $(PINNED)
 	$(call need_python)

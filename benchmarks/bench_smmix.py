@@ -37,15 +37,14 @@ from typing import Any
 import numpy as np
 from attention_way import on_host, one_thread, tensor
 from bench_attention import settled
-from bench_compose import each
-from bench_tokenmix import random_store
-from harness import OnGpu, Rows, Run, compare, drawn, finish, image_rows, on_cpu, parser, row, shown, take_turns
+from harness import OnGpu, Rows, Run, compare, drawn, each, finish, image_rows, on_cpu, parser, row, shown, take_turns
 from smmix_training import LOADING, PIPELINE, PLAIN, SIZE, STEP, STORE, Setting, photo_folder, ways
 from smmix_way import BySide, ImageByImage, OneSide, Regions
 from torch import Tensor
 
 import dalimix
 from dali_ops.device import usable_device
+from dali_ops.random_heatmaps import random_store
 from dali_ops.sources import ImageFolder
 from dalimix import SMMix
 

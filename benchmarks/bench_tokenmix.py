@@ -7,7 +7,7 @@
   has them, and once with one for the batch. Its masks are moved to the device. Before it is timed, both are checked to
   make masks of the same kind.
 * The pipelines: from files to finished batches, as `dalimix demo` times them; the photographs are the demo's, if there
-  is no --data, and the heatmaps random: what they show costs nothing. Each is built anew in every round.
+  is no --data, and the heatmaps random: what they show costs nothing.
 * The cut: `heatmap_crop` with random crops as in training, of as many maps as ImageNet has, more than the caches hold.
 """
 
@@ -47,15 +47,15 @@ from tokenmix_way import Loop
 
 import dalimix
 from dali_ops.device import usable_device
-from dali_ops.guides import Guide, StoreGuide
+from dali_ops.guides import StoreGuide
 from dali_ops.photos import make_photo_folder
 from dali_ops.pipelines import NO_HEATMAPS
+from dali_ops.random_heatmaps import random_store
 from dali_ops.reading import SMALLEST
 from dali_ops.sources import ImageFolder
-from dali_ops.throughput import images_per_second
-from dalimix import Method, TokenMix
+from dali_ops.throughput import Contender, Setting
+from dalimix import TokenMix
 from dalimix.heatmap_crop import heatmap_crop
-from dalimix.heatmaps import HeatmapStore
 
 GRID = 14
 BATCHES = {"cpu": 6, "gpu": 100}  # of the pipelines, in a round
@@ -183,19 +183,17 @@ def check_whole(maps: np.ndarray, index: np.ndarray, xp: Any) -> None:
 def bench_pipelines(data: Path | None, device: str, batch: int, batches: int, rounds: int) -> Rows:
     with TemporaryDirectory() as place:
         folder = ImageFolder.scan(data) if data else photographs(Path(place) / "photos", batch)
-        guide = StoreGuide(random_store(Path(place) / "store", folder), TokenMix())
+        guide = StoreGuide(random_store(Path(place) / "store", folder, GRID), TokenMix())
         kinds = {PLAIN: (None, NO_HEATMAPS), MIXED: (TokenMix(), NO_HEATMAPS), GUIDED: (TokenMix(), guide)}
-        runs = [partial(milliseconds, folder, *kind, device, batch, batches) for kind in kinds.values()]
+        setting = Setting(folder, device, batch, os.cpu_count() or 1, SIZE)
+        runs = [partial(milliseconds, Contender(setting, *kind), batches) for kind in kinds.values()]
         spans = take_turns(runs, rounds, lambda run, index: run())
     return image_rows(kinds, PAIRS, batch, spans)
 
 
-def milliseconds(
-    folder: ImageFolder, method: Method | None, guide: Guide | StoreGuide, device: str, batch: int, batches: int
-) -> float:
+def milliseconds(contender: Contender, batches: int) -> float:
     """Of one batch."""
-    sizes = {"batch_size": batch, "batches": batches, "num_threads": os.cpu_count() or 1, "size": SIZE}
-    return batch / images_per_second(folder, method, device, guide=guide, **sizes) * 1e3
+    return contender.turn(batches).seconds / batches * 1e3
 
 
 def photographs(place: Path, batch: int) -> ImageFolder:
@@ -203,15 +201,6 @@ def photographs(place: Path, batch: int) -> ImageFolder:
     folder = ImageFolder.scan(make_photo_folder(place))
     times = batch // math.gcd(batch, len(folder.files))
     return replace(folder, files=folder.files * times, labels=folder.labels * times)
-
-
-def random_store(place: Path, folder: ImageFolder) -> HeatmapStore:
-    rng, names = np.random.default_rng(0), sorted(set(folder.names))
-    with HeatmapStore.create(place, names, GRID, model="random numbers") as writer:
-        while writer.done < len(writer):
-            count = min(4096, len(writer) - writer.done)
-            writer.append(rng.random((count, GRID, GRID), np.float32))
-        return writer.finish()
 
 
 if __name__ == "__main__":

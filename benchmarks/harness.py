@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,15 +15,12 @@ from typing import Any
 import numpy as np
 
 import dalimix
-from dali_ops.device import device_name
+from dali_ops.surroundings import surroundings, write_results
 
 Rows = list[dict[str, Any]]
 Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
 CACHES = 256 << 20  # bytes; more than the last cache of any device here
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
-CUDAS = ("nvidia-dali-cuda130", "nvidia-dali-cuda120", "cupy-cuda13x", "cupy-cuda12x")
-PEERS = ("kornia", "timm", "torchvision")
-PACKAGES = ("dalimix", "numpy", "torch", *PEERS, *CUDAS)  # whose versions are noted, where they are installed
 
 
 def parser(description: str | None, rounds: int = 21) -> argparse.ArgumentParser:
@@ -114,21 +105,12 @@ def drawn(method: dalimix.Method, batch: int, seed: int, xp: Any) -> dalimix.Dra
     return replace(draws, **{name: xp.asarray(array) for name, array in there.items() if array is not None})
 
 
-def surroundings(device: str) -> dict[str, Any]:
-    """Date, versions, and the processor or GPU."""
-    packages = {name: _version(name) for name in PACKAGES}
-    found = {"date": date.today().isoformat(), "python": platform.python_version(), "device": _name(device)}
-    found |= {"cores": len(os.sched_getaffinity(0))} | (_driver() if device == "gpu" else {})
-    return found | {name: number for name, number in packages.items() if number}
-
-
 def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) -> None:
     """Say what was left out, and write all to `path`, if there is one."""
     for what in left_out:
         print(f"left out: {what}")
     if path:
-        found = {"surroundings": surroundings(device), "rows": rows, "left out": list(left_out)}
-        path.write_text(json.dumps(found, indent=1) + "\n")
+        write_results(path, surroundings(device), rows, left_out)
 
 
 def shown(rows: Rows) -> Rows:
@@ -161,26 +143,3 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
     for line in table:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _driver() -> dict[str, Any]:
-    """Its version, and the CUDA that runs: 13000 is 13.0."""
-    import cupy
-
-    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
-    return {"driver": driver, "CUDA at run time": cupy.cuda.runtime.runtimeGetVersion()}
-
-
-def _name(device: str) -> str:
-    if device == "gpu":
-        return device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())

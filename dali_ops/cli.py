@@ -1,4 +1,4 @@
-"""The command line: ``dalimix demo``, ``dalimix preview`` and ``dalimix heatmaps``."""
+"""The command line: ``dalimix demo``, ``dalimix preview``, ``dalimix bench`` and ``dalimix heatmaps``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dali_ops.cli_arguments import positive
+from dali_ops.cli_bench import add_bench
 from dali_ops.cli_heatmaps import add_heatmaps
 from dali_ops.device import device_name, usable_device
 from dalimix import METHODS, __version__
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("--size", type=positive, default=224, help="side of the images, pixels (default: %(default)s)")
     preview.add_argument("--seed", type=positive, default=1, help="of crops and mixes (default: %(default)s)")
     preview.set_defaults(run=_preview)
+    add_bench(commands, shared)
     add_heatmaps(commands, shared)
     return parser
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from dali_ops.device import device_name
@@ -17,7 +16,7 @@ from dali_ops.preview import preview
 from dali_ops.sheet import draw_sheet
 from dali_ops.sources import ImageFolder
 from dali_ops.teacher import teacher_for
-from dali_ops.throughput import images_per_second
+from dali_ops.throughput import Contender, Setting
 from dalimix import METHODS, Method
 
 ROWS_PER_METHOD = 2
@@ -44,16 +43,18 @@ def demo(out: Path, device: str, console: Console) -> None:
 
 
 def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device: str, console: Console) -> None:
-    threads = os.cpu_count() or 1
+    setting = Setting(folder, device, BATCH_SIZE, os.cpu_count() or 1)
+    threads = setting.num_threads
     console.print(f"roughly, from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
     table = Table("method", "images/s")
-    columns = TextColumn("{task.description:>14}"), BarColumn(), TextColumn("{task.completed}/{task.total} batches")
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    columns = TextColumn("{task.description:>16}"), BarColumn(), TextColumn("{task.completed}/{task.total} pipelines")
+    # not drawn by a thread of its own, which would want the GIL while the clock runs
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("", total=len(methods))
         for name, method in methods.items():
-            task = progress.add_task(name, total=BATCHES)
-            rate = images_per_second(
-                folder, method, device, batch_size=BATCH_SIZE, batches=BATCHES, num_threads=threads,
-                advance=partial(progress.advance, task), guide=Guide(teacher_for(method, device)),
-            )  # fmt: skip
-            table.add_row(name + (" and its teacher" if method and method.reads_heatmaps else ""), f"{rate:,.0f}")
+            progress.update(task, description=name, refresh=True)
+            span = Contender(setting, method, Guide(teacher_for(method, device))).turn(BATCHES)
+            guided = " and its teacher" if method and method.reads_heatmaps else ""
+            table.add_row(name + guided, f"{span.images_per_second:,.0f}")
+            progress.advance(task)
     console.print(table)

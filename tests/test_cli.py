@@ -24,6 +24,7 @@ def photos(tmp_path_factory):
 
 def test_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "BATCHES", 1)
+    monkeypatch.setattr(demo, "BATCH_SIZE", 4)
     report = io.StringIO()
     demo.demo(tmp_path, "cpu", rich.Console(file=report, width=100))
     text = report.getvalue()

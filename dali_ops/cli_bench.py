@@ -1,0 +1,187 @@
+"""The command line of the benchmark: ``dalimix bench``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from dali_ops.cli_arguments import positive
+from dali_ops.device import default_threads, usable_device
+from dalimix import METHODS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dali_ops.pipeline_benchmark import Row
+    from dali_ops.sources import ImageFolder
+    from dalimix.heatmaps import HeatmapStore
+
+BATCH_SIZE, BATCHES = {"cpu": 32, "gpu": 256}, {"cpu": 10, "gpu": 50}  # two minutes on two idle cores
+
+
+def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
+    """Add ``bench`` to the sub-commands; `device` has the option for it."""
+    bench = commands.add_parser("bench", parents=[device], help="measure images per second with and without mixing")
+    bench.description = (
+        "Time the training pipeline from JPEG files to finished batches, without mixing and with every method, which "
+        "take turns with it. Heatmaps are random ones of a store if there are no others: what they show costs nothing."
+    )
+    root = "folder with one sub-folder of images per class; default: photographs of ImageNet's usual size and weight"
+    bench.add_argument("root", type=Path, nargs="?", metavar="ROOT", help=root)
+    bench.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
+    bench.add_argument("--batch-size", type=positive, nargs="+", metavar="N", help="default: 32, on a GPU 256")
+    threads = "that decode; default: as many as cores, 8 at most"
+    bench.add_argument("--threads", type=positive, nargs="+", metavar="N", help=threads)
+    bench.add_argument("--size", type=positive, default=224, help="side of the images, pixels (default: %(default)s)")
+    bench.add_argument("--heatmaps", type=Path, metavar="STORE", help="of ROOT's images, instead of random ones")
+    bench.add_argument("--teacher", action="store_true", help="measure with a model in the pipeline, too")
+    bench.add_argument("--busy-gil", action="store_true", help="and while a Python thread keeps the GIL busy")
+    _add_effort(bench)
+    out = "folder for bench.json and bench.png (default: %(default)s)"
+    bench.add_argument("--out", type=Path, default=Path("bench"), help=out)
+    bench.set_defaults(run=_bench)
+
+
+def _add_effort(bench: argparse.ArgumentParser) -> None:
+    rounds = "how often each method and no mixing take turns (default: %(default)s)"
+    bench.add_argument("--rounds", type=positive, default=5, metavar="N", help=rounds)
+    batches = "how many are timed in a turn; default: 10, on a GPU 50"
+    bench.add_argument("--batches", type=positive, metavar="N", help=batches)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from dali_ops.benchmark_plot import draw_bars
+    from dali_ops.surroundings import hardware, surroundings, write_results
+
+    _complete(options)
+    images = _images(options)
+    with TemporaryDirectory() as place:
+        store = _store(options, Path(place) / "store", images)
+        rows = _measured(options, images, store)
+    facts = {"images": _described(images, options.root), "heatmaps": store.model}
+    facts |= {name: vars(options)[name] for name in ("size", "rounds", "batches")}
+    found, left_out = surroundings(options.device) | facts, _left_out(options)
+    write_results(options.out / "bench.json", found, rows, left_out)
+    draw_bars(rows, options.out / "bench.png", hardware(options.device))
+    _tell(options.out, rows, found, left_out)
+
+
+def _complete(options: argparse.Namespace) -> None:
+    """Fill in the defaults that depend on the device."""
+    if options.heatmaps and not options.root:
+        raise ValueError(f"--heatmaps {options.heatmaps} needs ROOT: a store has heatmaps of certain images")
+    options.device = usable_device(options.device)
+    options.batch_size = options.batch_size or [BATCH_SIZE[options.device]]
+    options.batches = options.batches or BATCHES[options.device]
+    options.threads = options.threads or [default_threads()]
+
+
+def _images(options: argparse.Namespace) -> ImageFolder:
+    from dali_ops.photos import make_imagenet_like_folder
+    from dali_ops.pipeline_benchmark import some_images
+    from dali_ops.sources import ImageFolder
+
+    root = options.root or make_imagenet_like_folder(options.out / "photos")
+    return some_images(ImageFolder.scan(root), max(options.batch_size))
+
+
+def _store(options: argparse.Namespace, place: Path, images: ImageFolder) -> HeatmapStore:
+    """The one that was given, or a random one in `place`."""
+    from dali_ops.guides import places
+    from dali_ops.random_heatmaps import random_store
+    from dalimix.heatmaps import HeatmapStore
+
+    if options.heatmaps is None:
+        return random_store(place, images)
+    store = HeatmapStore.open(options.heatmaps)
+    places(images, store)  # refuses a store of other images
+    return store
+
+
+def _measured(options: argparse.Namespace, images: ImageFolder, store: HeatmapStore) -> list[Row]:
+    from dali_ops.pipeline_benchmark import Effort, entries, measure
+    from dali_ops.throughput import Setting
+
+    methods = {name: METHODS[name]() for name in options.method}
+    found = entries(methods, store, teacher=options.teacher, device=options.device)
+    sizes = product(options.batch_size, options.threads)
+    settings = [Setting(images, options.device, batch, threads, options.size) for batch, threads in sizes]
+    effort = Effort(options.rounds, options.batches, options.busy_gil)
+    with _progress(effort.turns(len(settings) * len(found))) as advance:
+        return list(measure(settings, found, replace(effort, advance=advance)))
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar that is drawn after every turn, and not by a thread of its own, which would want the GIL meanwhile."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    console = Console()
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_interactive)
+
+    def advance(name: str) -> None:
+        bar.update(task, advance=1, description=name, refresh=True)
+
+    with bar:
+        task = bar.add_task("building pipelines", total=total)
+        bar.refresh()
+        yield advance
+
+
+def _described(images: ImageFolder, root: Path | None) -> str:
+    different = set(images.files)
+    weight = sum(map(os.path.getsize, different)) / len(different) / 1000
+    where = f"of {root}" if root else "made of the demo's photographs, 500 × 375"
+    return f"{len(different):,} {where}, {weight:,.0f} kB on average, read from memory"
+
+
+def _left_out(options: argparse.Namespace) -> list[str]:
+    others = [name for name in METHODS if name not in options.method]
+    reading = any(METHODS[name]().reads_heatmaps for name in options.method)
+    said = {
+        "mixing on a GPU (no GPU used)": options.device == "cpu",
+        f"{', '.join(others)} (--method)": bool(others),
+        "heatmaps of a teacher in the pipeline (--teacher)": reading and not options.teacher,
+        "a busy GIL (--busy-gil)": not options.busy_gil,
+    }
+    return [what for what, missing in said.items() if missing]
+
+
+def _tell(out: Path, rows: list[Row], found: dict[str, Any], left_out: list[str]) -> None:
+    from rich.console import Console
+
+    from dali_ops.pipeline_benchmark import by_setting
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(f"device: {found['device']}, {found['cores']} cores")
+    console.print(f"images: {found['images']}; heatmaps: {found['heatmaps']}")
+    for setting, group in by_setting(rows).items():
+        console.print(_table(setting, group))
+    for what in left_out:
+        console.print(f"left out: {what}")
+    console.print(f"{out / 'bench.json'}\n{out / 'bench.png'}")
+
+
+def _table(setting: str, rows: list[Row]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from dali_ops.pipeline_benchmark import RATIO
+
+    table = Table(title=setting, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("method", no_wrap=True)
+    for heading in ("images/s", "÷ no\nmixing", "range", "CPU\ncores", "CPU ms\n/image"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        speeds = f"{row['images/s']:,.0f}", f"{row[RATIO]:.2f}", f"{row['lowest']:.2f} … {row['highest']:.2f}"
+        table.add_row(row["what"], *speeds, f"{row['CPU cores']:.2f}", f"{row['CPU ms/image']:.2f}")
+    return table
