@@ -7,7 +7,6 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -100,9 +99,7 @@ def each(inputs: Sequence[Any], function: Callable[..., Any], *rest: Any) -> Any
 
 def drawn(method: dalimix.Method, batch: int, seed: int, xp: Any) -> dalimix.Draws:
     """The random numbers of a batch, as arrays of `xp`."""
-    draws = dalimix.draw(method, batch, seed)
-    there = {name: getattr(draws, name) for name in ("partner", "lam", "uniform", "key")}
-    return replace(draws, **{name: xp.asarray(array) for name, array in there.items() if array is not None})
+    return dalimix.draw(method, batch, seed).mapped(xp.asarray)
 
 
 def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from dali_ops.device import device_name
 
-CUDAS = ("nvidia-dali-cuda130", "nvidia-dali-cuda120", "cupy-cuda13x", "cupy-cuda12x")
+CUDA13 = ("nvidia-dali-cuda130", "cupy-cuda13x", "nvidia-cuda-nvrtc")
+CUDA12 = ("nvidia-dali-cuda120", "cupy-cuda12x", "nvidia-cuda-nvrtc-cu12")
 PEERS = ("kornia", "timm", "torchvision")
-PACKAGES = ("dalimix", "numpy", "torch", *PEERS, *CUDAS)  # whose versions are noted, where they are installed
+PACKAGES = ("dalimix", "numpy", "torch", *PEERS, *CUDA13, *CUDA12)  # whose versions are noted, where they are installed
 
 
 def surroundings(device: str) -> dict[str, Any]:
