@@ -272,7 +272,7 @@ def test_slow_consumer_never_sees_a_batch_change(request):
     pipeline, stream, sums = build(body, batch=batch, device="gpu"), torch.cuda.Stream(), []
     for _ in range(200):
         with torch.cuda.stream(stream):
-            images = torch.from_dlpack(pipeline.run(cuda_stream=stream.cuda_stream)[0].as_tensor())
+            images = torch.from_dlpack(pipeline.run(stream)[0].as_tensor())
             torch.cuda._sleep(10_000_000)
             sums.append((images.amin(), images.amax()))
             del images
