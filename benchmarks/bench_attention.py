@@ -26,9 +26,24 @@ from typing import Any
 import numpy as np
 import torch
 from attention_way import EachImage, WholeBatch, heatmaps_each, on_host, one_thread, tensor
-from bench_compose import MEAN, STD, each, normalised, pictures
-from harness import OnGpu, Rows, Run, compare, drawn, finish, image_rows, on_cpu, parser, row, shown, take_turns
+from harness import (
+    OnGpu,
+    Rows,
+    Run,
+    compare,
+    drawn,
+    each,
+    finish,
+    image_rows,
+    on_cpu,
+    parser,
+    pictures,
+    row,
+    shown,
+    take_turns,
+)
 from nvidia.dali import fn, pipeline_def, types
+from pixels import MEAN, STD, normalised
 
 import dalimix
 from dali_ops import mix, model_heatmaps

@@ -1,53 +1,96 @@
-"""The peers of `bench_compose.py`: what timm's Mixup does, written with torch on one thread.
+"""Peers of `bench_peers.py`: timm's Mixup; where timm is not installed, what it does, written anew in torch.
 
-Flip the batch, paste in place or blend, and normalise as timm's prefetching loader does: cast to the wanted type, then
-subtract and divide in it.
+Random numbers are those of a batch, of a pair (image i and image B − 1 − i) or of an element: timm's modes "batch",
+"pair" and "elem". What is blended is normalised first, as timm's loader does it. A box for the whole batch is pasted
+before, since bytes are the cheaper ones to move; with several boxes timm makes its shares in the type of the images, so
+they must be floats by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
+from peer import Peer, Way, normalise
+from pixels import CLASSES, SMOOTHING
+from torch import Tensor
 
-from dalimix import MixPlan
+from dalimix import CutMix, Method, MixPlan
 
-torch.set_num_threads(1)
+MODES = {"batch": "batch", "pair": "pair", "sample": "elem"}
 
 
-def compose(images: np.ndarray, plan: MixPlan, mean: Sequence[float], std: Sequence[float], dtype: str) -> np.ndarray:
-    """One box or one λ for the whole batch (timm's mode "batch"). uint8 [B, H, W, C] to `dtype` [B, C, H, W]."""
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+def installed() -> bool:
+    try:
+        import timm.data  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def peers(method: Method, dtype: torch.dtype) -> list[Peer]:
+    if installed():
+        return [Peer("timm's Mixup", timms_own(method, dtype), told=False)]
+    return [Peer("timm's way", written_anew(method, dtype), told=True)]
+
+
+def pastes_bytes(method: Method) -> bool:
+    return isinstance(method, CutMix) and method.per == "batch"
+
+
+def timms_own(method: Method, dtype: torch.dtype) -> Way:
+    from timm.data import Mixup
+
+    pastes = isinstance(method, CutMix)
+    alphas = {"mixup_alpha": 0.0 if pastes else method.beta, "cutmix_alpha": method.beta if pastes else 0.0}
+    mixup = Mixup(**alphas, mode=MODES[method.per], label_smoothing=SMOOTHING, num_classes=CLASSES)
+
+    def mix(images: Tensor, labels: Tensor, _: MixPlan) -> tuple[Tensor, Tensor]:
+        planes = images.permute(0, 3, 1, 2)
+        if not pastes_bytes(method):
+            return mixup(normalise(planes, dtype), labels)
+        pasted, targets = mixup(planes.clone(), labels)
+        return normalise(pasted, dtype), targets
+
+    return mix
+
+
+def written_anew(method: Method, dtype: torch.dtype) -> Way:
+    mixed = mixed_at_once if method.per == "batch" else mixed_in_a_loop
+
+    def mix(images: Tensor, labels: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:
+        planes = images.permute(0, 3, 1, 2)
+        if pastes_bytes(method):
+            return normalise(mixed(planes.clone(), plan), dtype), soft(labels, plan)
+        return mixed(normalise(planes, dtype), plan), soft(labels, plan)
+
+    return mix
+
+
+def mixed_at_once(batch: Tensor, plan: MixPlan) -> Tensor:
+    """One box or one λ for all, in place; image i is mixed with image B − 1 − i."""
     lam = float(plan.blend[0])
     if lam != 1:
-        batch = _normalise(batch, mean, std, dtype)
         flipped = batch.flip(0).mul_(1 - lam)
-        return batch.mul_(lam).add_(flipped).numpy()
-    top, left, bottom, right = plan.box[0]
-    flipped, batch = batch.flip(0), batch.clone()
-    batch[:, :, top:bottom, left:right] = flipped[:, :, top:bottom, left:right]
-    return _normalise(batch, mean, std, dtype).numpy()
+        return batch.mul_(lam).add_(flipped)
+    top, left, bottom, right = plan.box[0].tolist()
+    batch[:, :, top:bottom, left:right] = batch.flip(0)[:, :, top:bottom, left:right]
+    return batch
 
 
-def compose_each(
-    images: np.ndarray, plan: MixPlan, mean: Sequence[float], std: Sequence[float], dtype: str
-) -> np.ndarray:
-    """A box or λ of its own for every image (timm's mode "elem"): a loop over the samples."""
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2)
-    original, batch = batch, _normalise(batch, mean, std, dtype)
-    source = batch.clone()
-    for i in range(len(original)):
-        lam, j = float(plan.blend[i]), int(plan.partner[i])
+def mixed_in_a_loop(batch: Tensor, plan: MixPlan) -> Tensor:
+    """A box or λ for every image, in place."""
+    source, partners = batch.clone(), plan.partner.tolist()
+    for i, (j, lam, box) in enumerate(zip(partners, plan.blend.tolist(), plan.box.tolist(), strict=True)):
         if lam != 1:
             batch[i] = source[i] * lam + source[j] * (1 - lam)
         else:
-            top, left, bottom, right = plan.box[i]
+            top, left, bottom, right = box
             batch[i, :, top:bottom, left:right] = source[j, :, top:bottom, left:right]
-    return batch.numpy()
+    return batch
 
 
-def _normalise(batch: torch.Tensor, mean: Sequence[float], std: Sequence[float], dtype: str) -> torch.Tensor:
-    kind = getattr(torch, dtype)
-    means, stds = (torch.tensor(values, dtype=kind).view(1, -1, 1, 1) for values in (mean, std))
-    return batch.to(kind, memory_format=torch.contiguous_format).sub_(means).div_(stds)
+def soft(labels: Tensor, plan: MixPlan) -> Tensor:
+    """Smoothed one-hot labels of the batch and of the partners, by their shares."""
+    off = SMOOTHING / CLASSES
+    own = torch.full((len(labels), CLASSES), off, device=labels.device)
+    own.scatter_(1, labels[:, None], 1 - SMOOTHING + off)
+    return own * plan.weight[:, :1] + own[plan.partner] * plan.weight[:, 1:]

@@ -1,0 +1,52 @@
+"""Peers of `bench_peers.py`: Kornia's RandomCutMixV2 and RandomMixUpV2, as its documentation uses them.
+
+Images are floats in [0, 1] there, and normalised after they are mixed. Partners are random; a box or λ is drawn for
+every image, or with `same_on_batch` for the batch. Labels are (label, label of the partner, share): they are compared
+with ours in pairs. The share is that of the image in a CutMix, but that of the partner in a MixUp.
+"""
+
+from __future__ import annotations
+
+import torch
+from peer import Peer, row
+from pixels import CLASSES, MEAN, SMOOTHING, STD
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from dalimix import CutMix, Method, MixPlan
+
+
+def peers(method: Method, dtype: torch.dtype) -> list[Peer]:
+    from kornia.augmentation import RandomCutMixV2, RandomMixUpV2
+    from kornia.enhance import normalize
+
+    if method.per == "pair":
+        return []
+    pastes = isinstance(method, CutMix)
+    kind, own = (RandomCutMixV2, {"use_correct_lambda": True}) if pastes else (RandomMixUpV2, {})
+    scaling = [tuple(value / 255 for value in values) for values in (MEAN, STD)]
+    mixed = kind(data_keys=["input", "class"], same_on_batch=method.per == "batch", **own)
+
+    def mix(images: Tensor, labels: Tensor, _: MixPlan) -> tuple[Tensor, Tensor]:
+        planes = images.permute(0, 3, 1, 2).to(dtype, memory_format=torch.contiguous_format).div_(255)
+        pixels, targets = mixed(planes, labels)
+        return normalize(pixels, *(row(values, dtype, images.device).flatten() for values in scaling)), targets
+
+    return [Peer("Kornia", mix, told=False, dense=cutmix_labels if pastes else mixup_labels)]
+
+
+def cutmix_labels(targets: Tensor) -> Tensor:
+    """Of [1, B, 3]; the first axis counts how often a batch is mixed."""
+    own, other, share = targets[0].double().unbind(1)
+    return soft(own, other, share)
+
+
+def mixup_labels(targets: Tensor) -> Tensor:
+    own, other, share = targets.double().unbind(1)
+    return soft(own, other, 1 - share)
+
+
+def soft(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    first, second = (one_hot(labels.long(), CLASSES) for labels in (own, other))
+    mixed = share[:, None] * first + (1 - share)[:, None] * second
+    return (1 - SMOOTHING) * mixed + SMOOTHING / CLASSES
