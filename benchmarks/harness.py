@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,16 @@ def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], floa
 def take_turns(runs: Sequence[Run], rounds: int, timer: Callable[[Run, int], float]) -> list[list[float]]:
     """Milliseconds of all, round by round, after some rounds that do not count.
 
-    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios are the steadier ones.
+    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios are the steadier ones. In
+    every round in another order, for one may leave the caches and the memory worse to its successor than another.
     """
-    return [[timer(run, index) for run in runs] for index in range(-max(2, rounds // 5), rounds)][-rounds:]
+    order, spans = Random(0), []
+    for index in range(-max(2, rounds // 5), rounds):
+        span = dict.fromkeys(range(len(runs)), 0.0)
+        for place in order.sample(range(len(runs)), len(runs)):
+            span[place] = timer(runs[place], index)
+        spans.append(list(span.values()))
+    return spans[-rounds:]
 
 
 def between(spans: list[list[float]], mine: int, other: int) -> Times:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ Scaling = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every
 class Finish:
     """``finish(mixed, target)`` normalises mixed pixels and casts them into their place in the output.
 
-    Bytes become float16 by a table. All else is computed in float32, where the pixels lie together, and brought to its
-    layout last.
+    On the way to float16, bytes are taken apart into planes first, when they are quickest to move. All else is computed
+    where the pixels lie together, and brought to its layout last.
     """
 
     def __init__(self, scaling: Scaling | None, scratch: Scratch) -> None:
@@ -27,54 +28,73 @@ class Finish:
         if mixed.dtype == target.dtype and self.scaling is None:
             target[:] = mixed
         elif mixed.dtype == np.uint8 and target.dtype == np.float16:
-            self._look_up(mixed, target)
+            self._by_planes(mixed, target)
         else:
-            self._compute(mixed, target)
+            self._together(mixed, target)
 
-    def _compute(self, mixed: np.ndarray, target: np.ndarray) -> None:
+    def _by_planes(self, mixed: np.ndarray, target: np.ndarray) -> None:
+        channels = mixed.shape[-1]
+        scales, biases = self.scaling or ((1.0,) * channels, (0.0,) * channels)
+        plane = self.scratch("plane", mixed.shape[:-1], np.uint8)
+        by_table = loaded_torch() is None
+        for c, (scale, bias) in enumerate(zip(scales, biases, strict=True)):
+            plane[:] = mixed[..., c]
+            if by_table:
+                self._look_up(plane, scale, bias, target[..., c])
+                continue
+            floats = self.scratch("plane of floats", plane.shape, np.float32)
+            floats[:] = plane
+            floats *= np.float32(scale)
+            floats += np.float32(bias)
+            _cast(floats, target[..., c])
+
+    def _look_up(self, plane: np.ndarray, scale: float, bias: float, target: np.ndarray) -> None:
+        """uint8 to float16, two pixels at a time."""
+        if plane.shape[-1] % 2:
+            target[:] = _half_table(scale, bias)[plane]
+            return
+        pairs = plane.view(np.uint16)
+        indices = self.scratch("indices", pairs.shape, np.intp)
+        words = self.scratch("words", pairs.shape, np.uint32)
+        indices[:] = pairs
+        np.take(_pair_table(scale, bias), indices, out=words, mode="wrap")  # in range anyway; the fastest mode
+        target[:] = words.view(np.float16)
+
+    def _together(self, mixed: np.ndarray, target: np.ndarray) -> None:
         floats = self.scratch("floats", mixed.shape, np.float32)
-        if mixed is not floats:
+        if mixed is not floats:  # where `Blend` made it, it is this very array
             floats[:] = mixed
         if self.scaling is not None:  # adding a bias of 0 would turn −0 into 0
             rows = floats.reshape(len(floats), -1)
             scale, bias = (_tiled(values, rows.shape[1]) for values in self.scaling)
             rows *= scale
             rows += bias
-        if target.dtype == np.float16:
-            halves = self.scratch("halves", floats.shape, np.float16)
-            _to_float16(floats, halves)
-            target[:] = halves
-        elif target.dtype == np.uint8:  # nearest, ties to even, saturated; NaN becomes 0
-            np.fmin(np.fmax(floats, 0, out=floats), 255, out=floats)
-            np.copyto(target, np.rint(floats, out=floats), casting="unsafe")
-        else:
-            target[:] = floats
-
-    def _look_up(self, mixed: np.ndarray, target: np.ndarray) -> None:
-        """Plane by plane, two pixels at a time."""
-        channels = mixed.shape[-1]
-        plane = self.scratch("plane", mixed.shape[:-1], np.uint8)
-        for c, (scale, bias) in enumerate(zip(*(self.scaling or ((1.0,) * channels, (0.0,) * channels)), strict=True)):
-            plane[:] = mixed[..., c]
-            if plane.shape[-1] % 2:
-                target[..., c] = _half_table(scale, bias)[plane]
-                continue
-            pairs = plane.view(np.uint16)
-            indices = self.scratch("indices", pairs.shape, np.intp)
-            words = self.scratch("words", pairs.shape, np.uint32)
-            indices[:] = pairs
-            np.take(_pair_table(scale, bias), indices, out=words, mode="wrap")  # in range anyway; the fastest mode
-            target[..., c] = words.view(np.float16)
+        if target.dtype != np.float32:
+            floats, of_floats = self.scratch("cast", floats.shape, target.dtype), floats
+            _cast(of_floats, floats)
+        target[:] = floats
 
 
-def _to_float16(values: np.ndarray, halves: np.ndarray) -> None:
-    """By torch where it is loaded already: NumPy takes some twenty times as long for the same numbers."""
-    from_numpy = getattr(sys.modules.get("torch"), "from_numpy", None)
-    if from_numpy:
-        from_numpy(halves).copy_(from_numpy(values))
+def loaded_torch() -> Any:
+    """torch, where it is loaded: NumPy takes some twenty times as long to cast to float16, for the same numbers.
+
+    While another thread is still importing it, it must not be called.
+    """
+    torch = sys.modules.get("torch")
+    return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
+
+
+def _cast(floats: np.ndarray, target: np.ndarray) -> None:
+    """`floats` may be changed."""
+    torch = loaded_torch() if target.dtype == np.float16 else None
+    if torch is not None:
+        torch.from_numpy(target).copy_(torch.from_numpy(floats))
         return
+    if target.dtype == np.uint8:  # nearest, ties to even, saturated; NaN becomes 0
+        np.fmin(np.fmax(floats, 0, out=floats), 255, out=floats)
+        np.rint(floats, out=floats)
     with np.errstate(over="ignore"):  # too large for float16 is infinity, as on the GPU
-        np.copyto(halves, values, casting="unsafe")
+        np.copyto(target, floats, casting="unsafe")
 
 
 @lru_cache(maxsize=8)

@@ -29,6 +29,8 @@ class Paste:
         self.ones = -np.ones(1, f"i{images.itemsize}")  # all bits set
         top, left, bottom, right = plan.box.T[:, :, None]
         rows, columns = _between(np.arange(height), top, bottom), _between(np.arange(width), left, right)
+        self.boxed = rows & (left < right)
+        self.giver = np.where(self.boxed, plan.partner[:, None], np.arange(len(images))[:, None])
         self.in_rows = np.where(rows, self.ones, 0)[:, :, None]
         self.columns = _reach(columns) if plan.tokens is None else slice(0, width)
         in_columns = np.where(columns[:, self.columns], self.ones, 0)
@@ -42,19 +44,44 @@ class Paste:
     def __call__(self, rows: slice) -> np.ndarray:
         """May be a view of the images where nothing is pasted."""
         tokens = [token for token in self.tokens if token.rows.start < rows.stop and token.rows.stop > rows.start]
-        mask = None if self.runs is not None else self.mask(rows, with_tokens=not self.by_cell)
-        if mask is None and self.runs is None and not tokens:
-            return self.images[:, rows]
-        mixed = self.images[:, rows].copy(order="C")
-        if self.runs is not None:
-            self.runs(mixed, rows)
-        elif mask is not None:
-            self._paste_masked(mixed, mask, rows)
+        mixed = self._without_cells(rows, copied=bool(tokens))
         for token in tokens:
             self._paste_token(mixed, token, rows)
         return mixed
 
-    def _paste_masked(self, mixed: np.ndarray, mask: np.ndarray, rows: slice) -> None:
+    def _without_cells(self, rows: slice, copied: bool) -> np.ndarray:
+        """All but the tokens that are pasted cell by cell."""
+        mixed = self.images[:, rows]
+        if self.runs is not None:
+            mixed = mixed.copy(order="C")
+            self.runs(mixed, rows)
+        elif self.moved or (self.plan.tokens is not None and not self.by_cell):
+            mixed = mixed.copy(order="C")
+            self._paste_masked(mixed, self.mask(rows), rows)
+        elif self.boxed[:, rows].any():
+            mixed = self._with_boxes(rows)
+        elif copied:
+            mixed = mixed.copy(order="C")
+        return mixed
+
+    def _with_boxes(self, rows: slice) -> np.ndarray:
+        """Every row comes from its giver, which is the image itself where no box is; of that, the columns of the box."""
+        own, bits = self.images[:, rows, self.columns], f"i{self.images.itemsize}"
+        givers = self.giver[:, rows], np.arange(rows.start, rows.stop), self.columns
+        mixed = np.ascontiguousarray(self.images[givers])
+        own, other = own.view(bits), mixed.view(bits)
+        other ^= own
+        other &= self.in_columns.reshape(len(own), 1, *own.shape[2:])
+        other ^= own  # own ^ ((own ^ other) & mask)
+        if mixed.shape[2] == self.images.shape[2]:
+            return mixed
+        whole = self.images[:, rows].copy(order="C")
+        whole[:, :, self.columns] = mixed
+        return whole
+
+    def _paste_masked(self, mixed: np.ndarray, mask: Mask, rows: slice) -> None:
+        if mask is None:
+            return
         bits = f"i{mixed.itemsize}"
         own = mixed.view(bits)[:, :, self.columns]
         change = self._partners(rows).view(bits)
