@@ -70,7 +70,7 @@ setup(
             *FRAMEWORKS,
             *DEMO,
         ],
-        "bench": ["kornia", "matplotlib", "torch>=2.4"],
+        "bench": ["kornia", *DEMO],
     },
     entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},
 )

@@ -19,7 +19,7 @@ using Out = OUT::Store;
 constexpr unsigned ALL = (1u << GROUP) - 1;
 constexpr int WARP = 32;
 constexpr int RUN = OUT_CHW ? GROUP : GROUP * CHANNELS;  // elements of a group that lie in a row
-using Pack = Chunk<Out, lanes<Out, RUN>()>;
+using Pack = Chunk<Out, lanes<Out, GROUP, RUN>()>;
 constexpr int PACKS = RUN / Pack::SIZE;  // of a run
 
 __device__ int clamp(int v, int low, int high) { return min(max(v, low), high); }
@@ -70,6 +70,10 @@ __device__ Out finished(const Source& first, const Source& second, unsigned show
   return OUT::from_float(value);
 }
 
+// Where a chunk waits in the tile: moved within 8 neighbours, so that the 8 lanes that access shared memory together
+// find their chunks in different banks, though each lane's own lie side by side.
+__device__ int slot(int chunk) { return chunk ^ (chunk >> 3 & 7); }
+
 // Stores the groups of a warp: all its lanes must come here together. `count` of them have a group, the first at pixel
 // `start`, and the groups lie one after another in memory. Each lane holds several chunks that are neighbours: written
 // by itself, a store of the warp would fill every other 16 bytes, or fewer. Through `tile` they change lanes, so that
@@ -89,12 +93,12 @@ __device__ void store(Out* image, const Source& first, const Source& second, uns
         const int item = run + k * Pack::SIZE + n, p = Target::pixel(item), c = Target::channel(item);
         pack.set(n, finished<BOTH>(first, second, shown, keep, scale, bias, p, c));
       }
-      tile[lane * PACKS + k] = pack.raw();
+      tile[slot(lane * PACKS + k)] = pack.raw();
     }
     __syncwarp();
 #pragma unroll
     for (int k = lane; k < WARP * PACKS; k += WARP)
-      if (k < count * PACKS) Pack::store(to + k * Pack::SIZE, tile[k]);
+      if (k < count * PACKS) Pack::store(to + k * Pack::SIZE, tile[slot(k)]);
     __syncwarp();
   }
 }

@@ -55,17 +55,18 @@ struct Chunk<T, 1> {
   static __device__ void store(T* to, Raw raw) { *to = raw; }
 };
 
-// How many elements travel together: 16 bytes of them, or one where a run is no multiple of 16 bytes.
-template <class T, int RUN>
+// How many elements of a run travel together: 16 bytes of them, or one where a run is no multiple of 16 bytes. Single
+// pixels are what images that do not start at a multiple of 16 bytes are read by.
+template <class T, int N, int RUN>
 __host__ __device__ constexpr int lanes() {
-  return RUN * sizeof(T) % 16 == 0 ? 16 / sizeof(T) : 1;
+  return N > 1 && RUN * sizeof(T) % 16 == 0 ? 16 / sizeof(T) : 1;
 }
 
 template <class Type, bool CHW, int N, int C>
 struct Group {
   using T = typename Type::Store;
   using L = Layout<CHW, N, C>;
-  static constexpr int LANES = lanes<T, CHW ? N : N * C>();
+  static constexpr int LANES = lanes<T, N, CHW ? N : N * C>();
   Chunk<T, LANES> chunk[L::size / LANES];
 
   __device__ float get(int pixel, int channel) const { return Type::to_float(item(L::item(pixel, channel))); }

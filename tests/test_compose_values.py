@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,28 @@ def test_float16_is_the_same_with_and_without_torch(monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(by_torch.view(np.uint16), by_numpy.view(np.uint16))
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(by_numpy[0, 0, :, 0], images[0, 0, :, 0].astype(np.float16))
+
+
+def test_torch_is_left_alone_while_it_is_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may import it; to call it then ends the process."""
+    half_loaded = ModuleType("torch")
+    half_loaded.__spec__ = ModuleSpec("torch", None)
+    half_loaded.__spec__._initializing = True
+    monkeypatch.setitem(sys.modules, "torch", half_loaded)
+    images = random_images(2, 4, 32)
+    assert np.array_equal(dalimix.compose(images, UNTOUCHED, dtype="float16"), images.astype(np.float16))
+
+
+def test_bytes_are_the_same_in_float16_with_and_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By arithmetic and torch's cast, or by a table; also of an odd number of pixels."""
+    pytest.importorskip("torch")
+    every = np.arange(256, dtype=np.uint8).reshape(2, 1, 128, 1)
+    for images in (every, every[:, :, :127].copy()):
+        by_torch = dalimix.compose(images, UNTOUCHED, mean=MEAN[0], std=STD[0], dtype="float16")
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "torch", None)
+            by_table = dalimix.compose(images, UNTOUCHED, mean=MEAN[0], std=STD[0], dtype="float16")
+        np.testing.assert_array_equal(by_torch.view(np.uint16), by_table.view(np.uint16))
 
 
 def test_the_one_image_that_is_not_blended_keeps_its_bits(backend: Any) -> None:

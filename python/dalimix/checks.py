@@ -104,7 +104,7 @@ def _bound_to_a_grid(method: Method) -> str:
 
 
 def size(hw: tuple[int, int]) -> None:
-    whole = isinstance(hw, (tuple, list)) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
+    whole = isinstance(hw, (tuple, Sequence)) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
     if not whole or min(hw) < 1:
         raise ValueError(f"size must be (H, W) in pixels, whole numbers from 1, got {hw!r}")
 
@@ -215,7 +215,8 @@ def _scale_and_bias(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[
 
 def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:
     try:
-        values = tuple(map(float, value if isinstance(value, (tuple, list)) else np.atleast_1d(value)))
+        given = value if isinstance(value, (tuple, list)) else np.atleast_1d(value)
+        values = tuple(float(number) + 0.0 for number in given)  # no −0: it is another number, but the same key
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be one number, or one per channel, got {value!r}") from None
     if len(values) not in (1, channels):

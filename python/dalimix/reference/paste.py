@@ -65,7 +65,7 @@ class Paste:
         return mixed
 
     def _with_boxes(self, rows: slice) -> np.ndarray:
-        """Every row comes from its giver, which is the image itself where no box is; of that, the columns of the box."""
+        """Of every row's giver, which is the image itself where no box is, the columns of the box."""
         own, bits = self.images[:, rows, self.columns], f"i{self.images.itemsize}"
         givers = self.giver[:, rows], np.arange(rows.start, rows.stop), self.columns
         mixed = np.ascontiguousarray(self.images[givers])
