@@ -3,7 +3,7 @@
     python benchmarks/bench_attention.py [--device cpu|gpu] [--batch 64] [--no-teacher] [--json FILE]
 
 * The cut: uint8 HWC images of 224 × 224 and ready heatmaps to normalised float16 CHW, against the two ways of
-  `attention_way.py`; on the CPU all have one thread, on a GPU a device copy of the same bytes is timed, too.
+  `peers/attention_way.py`; on the CPU all have one thread, on a GPU a device copy of the same bytes is timed, too.
 * The teacher: the demo's model on a batch, against the same model image by image.
 * The pipelines: ready images from memory, so that decoding does not hide the rest. They are timed in epochs of a few
   batches; DALI has nothing prepared when one begins or ends, so none works ahead while another is timed.
@@ -19,18 +19,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from attention_way import EachImage, WholeBatch, heatmaps_each, on_host, one_thread, tensor
 from harness import (
     OnGpu,
     Rows,
     Run,
+    array_module_of,
     compare,
+    copy,
     drawn,
     each,
     finish,
@@ -43,7 +43,9 @@ from harness import (
     take_turns,
 )
 from nvidia.dali import fn, pipeline_def, types
-from pixels import MEAN, STD, normalised
+from peers.attention_way import EachImage, WholeBatch, heatmaps_each
+from pixels import CLASSES, MEAN, STD, normalised
+from tensors import on_host, one_thread, tensor
 
 import dalimix
 from dali_ops import mix, model_heatmaps
@@ -51,7 +53,7 @@ from dali_ops.device import default_id, usable_device
 from dali_ops.teacher import DEVICES, teacher
 from dalimix import AttentiveCutMix, CutMix
 
-SIZE, CLASSES = 224, 1000  # of the images in pixels; of the labels
+SIZE = 224  # of the images in pixels
 GRIDS = (7, 14, 28)
 BATCHES = {"cpu": (64, 16), "gpu": (256, 256)}  # of the cut; of the teacher and the pipelines
 EPOCHS = {"cpu": 8, "gpu": 50}  # batches; where they take less time, more, so that begin and end do not count
@@ -108,7 +110,7 @@ class Ours:
 
 
 def bench_cut(device: str, batch: int, rounds: int) -> Rows:
-    xp = import_module({"cpu": "numpy", "gpu": "cupy"}[device])
+    xp = array_module_of(device)
     timer, unit = (on_cpu, "ms") if device == "cpu" else (OnGpu(), "µs")
     images = [xp.asarray(picture) for picture in pictures(batch, SIZE)]
     rows = []
@@ -137,7 +139,7 @@ def pixel_jobs(xp: Any, images: list[Any], device: str) -> Iterator[Job]:
     compose, both = runs(ours, images, maps)
     moved = images[0].nbytes * 3  # uint8 in, float16 out
     if device == "gpu":
-        yield "compose", moved, "device copy", compose, device_copy(moved, len(images))
+        yield "compose", moved, "device copy", compose, copy(xp, moved, len(images))
     for peer in peers:
         its_compose, its_both = runs(peer, list(map(tensor, images)), list(map(tensor, maps)))
         assert np.allclose(on_host(both(0)), on_host(its_both(0)), atol=0.02), f"{peer.name}: the results differ"
@@ -172,14 +174,6 @@ def check_cells(ours: Ours, peer: EachImage | WholeBatch, seen: Any) -> None:
     assert np.array_equal(ours.tokens(plan)[given], its[given]), f"{peer.name}: other cells are chosen"
 
 
-def device_copy(moved: int, count: int) -> Run:
-    """Reads and writes `moved` bytes together."""
-    import cupy
-
-    sources = [cupy.random.randint(0, 256, moved // 2, dtype=cupy.uint8) for _ in range(count)]
-    return partial(each, sources, partial(cupy.copyto, cupy.empty_like(sources[0])))
-
-
 def heatmaps(xp: Any, images: list[Any], grid: int) -> list[Any]:
     """Float32 [B, g, g] in [0, 1) for every batch; no value comes twice, so that there is one order of the cells."""
     count = len(images[0]) * grid**2
@@ -211,7 +205,7 @@ def bench_pipelines(guide: Any, device: str, batch: int, epoch: int, rounds: int
 
 def batches_for_dali(device: str, batch: int, epoch: int) -> list[Any]:
     """The images of an epoch of so many batches, on the device."""
-    xp = import_module({"cpu": "numpy", "gpu": "cupy"}[device])
+    xp = array_module_of(device)
     different = [xp.asarray(picture) for picture in pictures(batch, SIZE)]
     return [different[k % len(different)] for k in range(epoch)]
 

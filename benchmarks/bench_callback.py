@@ -23,14 +23,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
-from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from callback_cases import CASES, Case
-from harness import Rows, Run, between, finish, parser, shown, take_turns
-from launches import launchers_on_numpy, launches_of
+from counting.callback_cases import CASES, Case
+from counting.launches import launchers_on_numpy, launches_of
+from harness import Rows, Run, array_module_of, between, finish, parser, shown, take_turns
 
 from dali_ops import bridge
 from dali_ops.device import usable_device
@@ -61,7 +60,7 @@ def arguments() -> argparse.Namespace:
 
 def bench(name: str, case: Case, batches: list[int], rounds: int, device: str) -> Rows:
     """A row for every batch size."""
-    xp = import_module("cupy" if device == "gpu" else "numpy")
+    xp = array_module_of(device)
     launches = check(name, case, xp)
     inputs = [case.inputs(batch, xp, zeros=True) for batch in batches]
     with nullcontext() if device == "gpu" else stubs():
@@ -112,23 +111,29 @@ def unwaited(wait: Callable[[], object], run: Run, index: int) -> float:
 
 def counted(run: Run) -> dict[str, int]:
     """How many functions one run calls, in Python and in C, and how many bytecodes it executes."""
-    events: Counter[str] = Counter()
+    return {"calls": calls_of(run), "bytecodes": bytecodes_of(run)}
 
-    def profile(frame: Any, event: str, _: Any) -> None:
-        events[event] += 1
+
+def calls_of(run: Run) -> int:
+    events: Counter[str] = Counter()
+    sys.setprofile(lambda frame, event, _: events.update([event]))
+    run(0)
+    sys.setprofile(None)
+    return events["call"] + events["c_call"]
+
+
+def bytecodes_of(run: Run) -> int:
+    events: Counter[str] = Counter()
 
     def trace(frame: Any, event: str, _: Any) -> Any:
         frame.f_trace_opcodes = True
-        events[event] += event == "opcode"
+        events[event] += 1
         return trace
 
-    sys.setprofile(profile)
-    run(0)
-    sys.setprofile(None)
     sys.settrace(trace)
     run(0)
     sys.settrace(None)
-    return {"calls": events["call"] + events["c_call"], "bytecodes": events["opcode"]}
+    return events["opcode"]
 
 
 class Pooled(np.ndarray):

@@ -1,40 +1,40 @@
 """How fast every kernel is, against a copy of as many bytes.
 
-    python benchmarks/bench_kernels.py [--device cpu|gpu] [--batch 32 …] [--only compose] [--json FILE]
+    python benchmarks/bench_kernels.py [--device cpu|gpu] [--batch 32 …] [--only compose] [--once] [--json FILE]
 
 Images are 224 × 224 unless told. On a GPU the kernels are timed by events, next to a device copy; "host" is how long
-the host is busy with a call, the GPU not waited for. On a CPU the NumPy twins are timed next to `numpy.copyto`, in the
+the host is busy with a call, the GPU not waited for. On a CPU the NumPy twins are timed next to `numpy.copy`, in the
 same table, with one thread; torch, by which they cast to float16 where it is loaded, is loaded. Both take turns.
 
 GB/s count what must move: every input and output once. The copy reads half of as many bytes and writes the other half,
 so "its time ÷ ours" is the share of its bandwidth that a kernel reaches. Images are rotated through more memory than
 the caches hold; the planners' small inputs stay in them. With `random_choice` the planners of its methods run, too.
 
-Every twin is checked against its formula, and every kernel against its twin, before it is timed.
+Every twin is checked against its formula, and every kernel against its twin, before it is timed. With --once they are
+checked only: every kernel is launched once in every form, in the order of their names on the screen, for a profiler.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from statistics import median
 from typing import Any
 
 import numpy as np
-from attention_way import one_thread
-from harness import OnGpu, Rows, Run, compare, each, finish, on_cpu, parser, shown
+from harness import OnGpu, Rows, Run, array_module_of, compare, copy, each, finish, on_cpu, parser, shown
 from kernel_jobs import Job, arrays, bytes_of, jobs
+from tensors import one_thread
 
 from dali_ops.device import usable_device
 from dalimix import Draws, MixPlan
 
 BATCHES = {"cpu": [64], "gpu": [32, 64, 256, 1024, 4096]}
 CHECKED = 8  # images, of the twins
-COPY = {"cpu": "numpy.copyto", "gpu": "device copy"}
+COPY = {"cpu": "numpy.copy", "gpu": "device copy"}
 CALLS = 100  # of which the host's time is taken
 LAUNCHES = 8  # between two events: so few that the host, slower than small kernels, stays ahead
 
@@ -46,8 +46,13 @@ def main() -> None:
     rows: Rows = []
     with one_thread():
         for batch in options.batch or BATCHES[device]:
-            rows += shown(bench(device, batch, options.size, options.only, options.rounds))
-    finish(options.json, device, rows, ["the CUDA kernels (no GPU used)"] if device == "cpu" else [])
+            chosen = some_jobs(device, batch, options.size, options.only)
+            if options.once:
+                run_once(device, batch, chosen)
+            else:
+                rows += shown(bench(device, batch, chosen, options.rounds))
+    left_out = ["the CUDA kernels (no GPU used)"] if device == "cpu" else []
+    finish(options.json, device, rows, left_out + ["all times (--once)"] * options.once)
 
 
 def arguments() -> argparse.Namespace:
@@ -55,34 +60,43 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--batch", type=int, nargs="+", help="default: 64, on a GPU 32, 64, 256, 1024 and 4096")
     options.add_argument("--size", type=int, default=224, help="of the images in pixels")
     options.add_argument("--only", default="", help="kernels whose name begins with this")
+    options.add_argument("--once", action="store_true", help="nothing is timed: every kernel is launched once")
     return options.parse_args()
 
 
-def bench(device: str, batch: int, size: int, only: str, rounds: int) -> Rows:
-    xp, timer = (np, on_cpu) if device == "cpu" else (import_module("cupy"), OnGpu(LAUNCHES))
-    chosen = (job for job in jobs(xp, batch, size) if job.kernel.startswith(only))
+def some_jobs(device: str, batch: int, size: int, only: str) -> Iterator[Job]:
+    return (job for job in jobs(array_module_of(device), batch, size) if job.kernel.startswith(only))
+
+
+def run_once(device: str, batch: int, chosen: Iterable[Job]) -> None:
+    for job in chosen:
+        first_run(device, job)
+        print(f"{job.kernel}: {job.what}, {batch}")
+
+
+def bench(device: str, batch: int, chosen: Iterable[Job], rounds: int) -> Rows:
+    xp, timer = array_module_of(device), on_cpu if device == "cpu" else OnGpu(LAUNCHES)
     return [bench_job(device, xp, timer, job, batch, rounds) for job in chosen]
+
+
+def first_run(device: str, job: Job) -> Any:
+    """What comes out; a kernel's is checked."""
+    first = job.run(job.inputs[0])
+    if device == "gpu":
+        check_kernel(job, first)
+    return first
 
 
 def bench_job(
     device: str, xp: Any, timer: Callable[[Run, int], float], job: Job, batch: int, rounds: int
 ) -> dict[str, Any]:
-    first = job.run(job.inputs[0])
-    if device == "gpu":
-        check_kernel(job, first)
+    first = first_run(device, job)
     moved = job.reads + bytes_of(first)
     ours = partial(each, job.inputs, job.run)
     ms, its, ratio = compare(ours, copy(xp, moved, len(job.inputs)), rounds, timer)
     told = {"kernel": job.kernel, "what": job.what, "batch": batch, "MB": moved / 1e6, "median µs": ms * 1e3}
     told |= {"GB/s": moved / ms / 1e6} | ({"host µs": host_time(xp, ours)} if device == "gpu" else {})
     return told | {"compared with": COPY[device], "its median µs": its * 1e3, "its time ÷ ours": ratio}
-
-
-def copy(xp: Any, moved: int, count: int) -> Run:
-    """Reads and writes `moved` bytes together."""
-    block = xp.asarray(np.random.default_rng(0).integers(0, 256, min(moved // 2, 1 << 24), np.uint8))
-    sources = [xp.resize(block, moved // 2) for _ in range(count)]
-    return partial(each, sources, partial(xp.copyto, xp.empty_like(sources[0])))
 
 
 def host_time(xp: Any, run: Run) -> float:
@@ -100,9 +114,8 @@ def host_time(xp: Any, run: Run) -> float:
 
 
 def check_twins(size: int, only: str) -> None:
-    for job in jobs(np, CHECKED, size):
-        if job.kernel.startswith(only):
-            job.check(job.inputs[0], job.run(job.inputs[0]))
+    for job in some_jobs("cpu", CHECKED, size, only):
+        job.check(job.inputs[0], job.run(job.inputs[0]))
 
 
 def check_kernel(job: Job, output: Any) -> None:

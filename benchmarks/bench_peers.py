@@ -3,7 +3,7 @@
     python benchmarks/bench_peers.py [--device cpu|gpu] [--batch 64 …] [--dtype float16 …] [--peers timm kornia …]
                                      [--only "CutMix, per batch"] [--json FILE]
 
-Images are uint8 [B, 224, 224, 3], labels one of 1000 classes, smoothed by 0.1. The peers are in *_way.py: timm,
+Images are uint8 [B, 224, 224, 3], labels one of 1000 classes, smoothed by 0.1. The peers are in peers/: timm,
 torchvision, Kornia, torch in a few lines and compiled, and DALI's own operators. "ours" is plan, compose and
 soft_labels with random numbers that are ready, as DALI draws them ahead. timm, torchvision and Kornia draw within; the
 others are even told the plan. BatchMixer, which is ours with the drawing, is listed to show what that costs.
@@ -13,7 +13,7 @@ Kornia makes pairs of labels instead of soft ones, and is compared with ours in 
 one thread. DALI's pipelines are timed by the host's clock, in epochs of a few batches; there ours draws, while DALI's
 own operators are told boxes and λ.
 
-Every peer is checked before it is timed, as peer_checks.py says. GB/s count every byte of input and output once.
+Every peer is checked before it is timed, as peers/peer_checks.py says. GB/s count every byte of input and output once.
 """
 
 from __future__ import annotations
@@ -23,24 +23,17 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib import import_module
 from itertools import product
 from typing import Any
 
-import dali_way
-import kornia_way
 import numpy as np
-import peer_checks
-import timm_way
 import torch
-import torch_way
-import torchvision_way
-from attention_way import on_host, one_thread, tensor
 from bench_attention import settled, whole_epoch
 from harness import (
     OnGpu,
     Rows,
     Run,
+    array_module_of,
     between,
     compare,
     drawn,
@@ -53,8 +46,10 @@ from harness import (
     shown,
     take_turns,
 )
-from peer import Peer
+from peers import dali_way, kornia_way, peer_checks, timm_way, torch_way, torchvision_way
+from peers.peer import Peer, Told
 from pixels import CLASSES, SMOOTHING, normalised
+from tensors import on_host, one_thread, tensor
 from torch import Tensor
 
 import dalimix
@@ -66,6 +61,7 @@ STEPS = {"cpu": 4, "gpu": 50}  # batches of an epoch of DALI's pipelines
 DIFFERENT = 8  # random numbers
 LAUNCHES = 8  # between two events: so few that the host, slower than a GPU with small batches, stays ahead
 DALI = "dali"
+LABEL_BYTES = {"dense": 8 + 4 * CLASSES, "pair": 8 + 2 * 8 + 2 * 4}  # in, out
 PEERS: dict[str, Callable[[Method, torch.dtype], list[Peer]]] = {
     "BatchMixer": torch_way.batch_mixer,
     "timm": timm_way.peers,
@@ -74,6 +70,7 @@ PEERS: dict[str, Callable[[Method, torch.dtype], list[Peer]]] = {
     "torch": torch_way.whole_batch,
     "compiled": torch_way.compiled,
 }
+FORMS = list(LABEL_BYTES)
 PAIRINGS = {"batch": "flip", "pair": "flip", "sample": "random"}
 STAND_IN = "timm itself (not installed): what it does, written anew in torch, stands in as timm's way"
 
@@ -92,9 +89,9 @@ class Setting:
     def unit(self) -> str:
         return {"cpu": "ms", "gpu": "µs"}[self.device]
 
-    def rate(self, dtype: str, ms: float) -> dict[str, float]:
-        pixels = self.batch * self.size**2 * 3
-        return {"GB/s": (pixels * (1 + np.dtype(dtype).itemsize) + 4 * self.batch * CLASSES) / ms / 1e6}
+    def rate(self, dtype: str, ms: float, form: str = "dense") -> dict[str, float]:
+        moved = self.size**2 * 3 * (1 + np.dtype(dtype).itemsize) + LABEL_BYTES[form]
+        return {"GB/s": self.batch * moved / ms / 1e6}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +108,9 @@ class Batch:
         return dalimix.plan(self.method, self.draws, self.images.shape[1:3])
 
     @cached_property
-    def told(self) -> tuple[Tensor, Tensor, MixPlan]:
-        """What peers get: tensors."""
-        partner, *others = map(tensor, self.plan.arrays())
-        return tensor(self.images), tensor(self.labels), MixPlan(partner.long(), *others)
+    def told(self) -> tuple[Tensor, Tensor, Told]:
+        """What peers get."""
+        return tensor(self.images), tensor(self.labels), Told.of(self.plan)
 
 
 def main() -> None:
@@ -163,18 +159,18 @@ def bench_case(
     """Ours with soft labels, ours with pairs of labels, and the peers."""
     ready = batches(method, setting)
     peers = [peer for peer in peers_of(method, dtype, chosen, left_out) if works(peer, ready[0], left_out)]
-    ours = [partial(each, ready, mixed, dtype, form) for form in ("dense", "pair")]
+    ours = [partial(each, ready, mixed, dtype, form) for form in FORMS]
     its = [partial(each, [batch.told for batch in ready], partial(call, peer)) for peer in peers]
     spans = take_turns([*ours, *its], setting.rounds, setting.timer)
     for place, peer in enumerate(peers):
-        pairs = peer.dense is not None
-        times = between(spans, int(pairs), len(ours) + place)
-        what = f"{name}, labels in pairs" if pairs else name
-        yield row(what, setting.batch, peer.name, times, setting.unit, setting.rate(dtype, times[0]))
+        form = "dense" if peer.dense is None else "pair"
+        times = between(spans, FORMS.index(form), len(ours) + place)
+        what = f"{name}, labels in pairs" if form == "pair" else name
+        yield row(what, setting.batch, peer.name, times, setting.unit, setting.rate(dtype, times[0], form))
 
 
 def batches(method: Method, setting: Setting) -> list[Batch]:
-    xp, rng = import_module({"cpu": "numpy", "gpu": "cupy"}[setting.device]), np.random.default_rng(0)
+    xp, rng = array_module_of(setting.device), np.random.default_rng(0)
     images = [xp.asarray(picture) for picture in pictures(setting.batch, setting.size)]
     labels = xp.asarray(rng.integers(0, CLASSES, setting.batch))
     draws = [drawn(method, setting.batch, seed, xp) for seed in range(DIFFERENT)]
@@ -209,7 +205,7 @@ def mixed(batch: Batch, dtype: str, form: str) -> tuple[Any, Any]:
     return pixels, dalimix.soft_labels(batch.labels, plan, CLASSES, smoothing, form)
 
 
-def call(peer: Peer, told: tuple[Tensor, Tensor, MixPlan]) -> tuple[Tensor, Any]:
+def call(peer: Peer, told: tuple[Tensor, Tensor, Told]) -> tuple[Tensor, Any]:
     return peer.mix(*told)
 
 

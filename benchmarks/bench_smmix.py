@@ -3,9 +3,9 @@
     python benchmarks/bench_smmix.py [--device cpu|gpu] [--data FOLDER] [--json FILE]
 
 * The regions: `plan` with ready heatmaps, a side for every sample or one for the batch, against the authors' way of
-  `smmix_way.py`, which has one side for the batch. To give every image a side of its own, that is run image by image,
-  and once for each side on the images that have it; of the two, the faster one is the one to compare with. Ours also
-  makes boxes, shifts and the shares of the labels. On the CPU all have one thread.
+  `peers/smmix_way.py`, which has one side for the batch. To give every image a side of its own, that is run image by
+  image, and once for each side on the images that have it; of the two, the faster one is the one to compare with. Ours
+  also makes boxes, shifts and the shares of the labels. On the CPU all have one thread.
 * The pixels: `plan` and `compose` of float32 CHW images, against the same ways, which unfold the images and fold them
   again.
 * The training: steps of the examples' small vision transformer on the images of a folder, the demo's photographs if
@@ -28,22 +28,38 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from attention_way import on_host, one_thread, tensor
 from bench_attention import settled
-from harness import OnGpu, Rows, Run, compare, drawn, each, finish, image_rows, on_cpu, parser, row, shown, take_turns
-from smmix_training import LOADING, PIPELINE, PLAIN, SIZE, STEP, STORE, Setting, photo_folder, ways
-from smmix_way import BySide, ImageByImage, OneSide, Regions
+from harness import (
+    OnGpu,
+    Rows,
+    Run,
+    array_module_of,
+    compare,
+    drawn,
+    each,
+    finish,
+    image_rows,
+    on_cpu,
+    parser,
+    photographs,
+    row,
+    shown,
+    take_turns,
+)
+from peers.smmix_way import BySide, ImageByImage, OneSide, Regions
+from tensors import on_host, one_thread, tensor
 from torch import Tensor
+from training.smmix_training import LOADING, PIPELINE, PLAIN, SIZE, STEP, STORE, Setting, ways
 
 import dalimix
 from dali_ops.device import usable_device
+from dali_ops.photos import make_photo_folder
 from dali_ops.random_heatmaps import random_store
 from dali_ops.sources import ImageFolder
 from dalimix import SMMix
@@ -112,7 +128,7 @@ def batches(per: str, count: int, xp: Any) -> list[Batch]:
 
 
 def bench_mixing(device: str, samples: int, images: int, rounds: int) -> Rows:
-    xp = import_module({"cpu": "numpy", "gpu": "cupy"}[device])
+    xp = array_module_of(device)
     timer, unit = (on_cpu, "ms") if device == "cpu" else (OnGpu(), "µs")
     rows = []
     with one_thread():  # the twin has one, too
@@ -163,7 +179,7 @@ def check_cells(plan: dalimix.MixPlan, its: Regions, name: str) -> None:
 def bench_training(options: argparse.Namespace, device: str) -> Rows:
     batch, steps = options.batch_size or BATCHES[device], options.steps or STEPS[device]
     with TemporaryDirectory() as place:
-        folder = ImageFolder.scan(options.data or photo_folder(Path(place) / "photos", batch))
+        folder = ImageFolder.scan(options.data) if options.data else photographs(make_photo_folder, place, batch)
         store = random_store(Path(place) / "store", folder)
         made = ways(Setting(folder, store, options.every, batch, device))
         spans = take_turns(list(made.values()), options.rounds, partial(one_step, device, steps))

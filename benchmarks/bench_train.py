@@ -23,13 +23,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from attention_way import one_thread
 from bench_smmix import one_step
-from harness import Rows, Run, finish, image_rows, parser, shown, take_turns
-from smmix_training import endless
+from harness import Rows, Run, finish, image_rows, parser, photographs, shown, take_turns
+from pixels import CLASSES
+from tensors import one_thread
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from train_models import DEFAULT, MODELS
+from training.smmix_training import endless
+from training.train_models import DEFAULT, MODELS
 
 from dali_ops import Loader
 from dali_ops.device import usable_device
@@ -41,7 +42,6 @@ from dalimix import METHODS, Method
 from dalimix.heatmaps import HeatmapStore
 
 BATCHES, SIZES, STEPS = {"cpu": 8, "gpu": 256}, {"cpu": 112, "gpu": 224}, {"cpu": 2, "gpu": 20}  # steps in a round
-CLASSES = 1000
 DTYPES = {"cpu": "float32", "gpu": "float16"}  # of the images
 ALONE, PLAIN = "the step alone", "no mixing"
 Batch = tuple[Tensor, Tensor]
@@ -91,16 +91,16 @@ class Setting:
 
 def make_setting(options: argparse.Namespace, device: str, place: Path) -> Setting:
     batch, size = options.batch_size or BATCHES[device], options.size or SIZES[device]
-    folder = ImageFolder.scan(options.data) if options.data else photographs(place / "photos", batch)
+    folder = ImageFolder.scan(options.data) if options.data else imagenet_like(place, batch)
     store = random_store(place / "store", folder)
     return Setting(folder, store, batch, options.steps or STEPS[device], size, device)
 
 
-def photographs(place: Path, batch: int) -> ImageFolder:
-    """As large as ImageNet's, so often that they make whole batches, and as many of those as there are files."""
-    folder = ImageFolder.scan(make_imagenet_like_folder(place))
-    labels = [number % CLASSES for number in range(len(folder.files) * batch)]
-    return replace(folder, files=folder.files * batch, labels=labels, classes=[str(k) for k in range(CLASSES)])
+def imagenet_like(place: Path, batch: int) -> ImageFolder:
+    """Photographs as large as ImageNet's, and as many classes."""
+    folder = photographs(make_imagenet_like_folder, place, batch)
+    labels = [number % CLASSES for number in range(len(folder.files))]
+    return replace(folder, labels=labels, classes=[str(k) for k in range(CLASSES)])
 
 
 class Training:

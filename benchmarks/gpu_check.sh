@@ -87,12 +87,13 @@ benchmark() {
   check "$2" "$PYTHON" "benchmarks/$1.py" --device gpu --json "$out/$2-gpu.json" "${@:3}"
 }
 
-# The bytes that compose moves, by the counters of the memory, to be compared with those that it must move.
+# The bytes that compose moves, by the counters of the memory, to be compared with those that it must move: one launch
+# for every line of traffic.log, in its order.
 check_traffic() {
   command -v ncu >/dev/null || { printf '%-20s left out: there is no ncu\n' traffic; return; }
-  check traffic ncu --kernel-name compose --launch-count 40 --csv --log-file "$out/traffic.csv" \
+  check traffic ncu --kernel-name compose --csv --log-file "$out/traffic.csv" \
     --metrics dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum \
-    "$PYTHON" benchmarks/bench_kernels.py --device gpu --only compose --batch 256 --rounds 1
+    "$PYTHON" benchmarks/bench_kernels.py --device gpu --only compose --batch 256 --once
 }
 
 check_page() {

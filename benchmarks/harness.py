@@ -7,6 +7,9 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -15,19 +18,23 @@ from typing import Any
 import numpy as np
 
 import dalimix
+from dali_ops.sources import ImageFolder
 from dali_ops.surroundings import surroundings, write_results
 
 Rows = list[dict[str, Any]]
 Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
 CACHES = 256 << 20  # bytes; more than the last cache of any device here
+MOST_FILLS = 64  # some tens of milliseconds
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
 
 
-def parser(description: str | None, rounds: int = 21) -> argparse.ArgumentParser:
-    """With the options that every script has."""
+def parser(description: str | None, rounds: int | None = 21, device: bool = True) -> argparse.ArgumentParser:
+    """With the options that scripts share: --rounds where something is timed, --device where there is a choice."""
     shared = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
-    shared.add_argument("--rounds", type=int, default=rounds, help="medians are of so many (default: %(default)s)")
+    if device:
+        shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
+    if rounds is not None:
+        shared.add_argument("--rounds", type=int, default=rounds, help="medians are of so many (default: %(default)s)")
     shared.add_argument("--json", type=Path, help="write the results here, too")
     return shared
 
@@ -43,7 +50,10 @@ class OnGpu:
     """Milliseconds of one run, from CUDA events around many.
 
     Before the first event the device is given about a millisecond of other work, so that the host, which launches
-    slower than small kernels run, is ahead. The last outputs are kept, so that not all are written to the same memory.
+    slower than small kernels run, is ahead. Where the device is through with that before the host is, it gets twice as
+    much, and all is timed again. What has more launches than a queue holds keeps the host waiting whatever the device
+    has to do: that is timed with the most of other work. The last outputs are kept, so that not all are written to the
+    same memory.
     """
 
     def __init__(self, launches: int = 20, outputs: int = 8) -> None:
@@ -51,19 +61,26 @@ class OnGpu:
 
         self.launches, self.kept = launches, deque(maxlen=outputs)
         self.start, self.end = cupy.cuda.Event(), cupy.cuda.Event()
-        self.work = cupy.empty(1 << 31, cupy.uint8)
+        self.work, self.fills = cupy.empty(1 << 31, cupy.uint8), 4
 
     def __call__(self, run: Run, index: int) -> float:
+        while not self.ahead(run, index) and self.fills < MOST_FILLS:
+            self.fills *= 2
         import cupy
 
-        for _ in range(4):
+        return cupy.cuda.get_elapsed_time(self.start, self.end) / self.launches
+
+    def ahead(self, run: Run, index: int) -> bool:
+        """Whether the host had launched all before the device began."""
+        for _ in range(self.fills):
             self.work.fill(0)
         self.start.record()
         for launch in range(self.launches):
             self.kept.append(run(index * self.launches + launch))
         self.end.record()
+        ahead = not self.start.done
         self.end.synchronize()
-        return cupy.cuda.get_elapsed_time(self.start, self.end) / self.launches
+        return ahead
 
 
 def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], float]) -> Times:
@@ -97,6 +114,32 @@ def pictures(batch: int, size: int) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     count = max(3, CACHES // (batch * size * size * 9) + 1)
     return [rng.integers(0, 256, (batch, size, size, 3), np.uint8) for _ in range(min(count, 8))]
+
+
+def photographs(make: Callable[[Path], Path], place: str | Path, batch: int) -> ImageFolder:
+    """Those of `make`, each so often that they make whole batches: the last would be filled up with one of them.
+
+    Args:
+        make: such as `dali_ops.photos.make_photo_folder`.
+        place: in which the folder of photographs is made.
+        batch: images.
+    """
+    folder = ImageFolder.scan(make(Path(place) / "photos"))
+    return replace(folder, files=folder.files * batch, labels=folder.labels * batch)
+
+
+def copy(xp: Any, moved: int, count: int) -> Run:
+    """Reads and writes `moved` bytes together, of `count` sources in turn, to new memory, as what it is compared with.
+
+    A single destination would stay in a cache.
+    """
+    block = xp.asarray(np.random.default_rng(0).integers(0, 256, min(moved // 2, 1 << 24), np.uint8))
+    return partial(each, [xp.resize(block, moved // 2) for _ in range(count)], xp.copy)
+
+
+def array_module_of(device: str) -> Any:
+    """NumPy or CuPy."""
+    return import_module({"cpu": "numpy", "gpu": "cupy"}[device])
 
 
 def each(inputs: Sequence[Any], function: Callable[..., Any], *rest: Any) -> Any:

@@ -22,6 +22,7 @@ GRID = 14  # of heatmaps
 MAPS = 1 << 20  # of a store; ImageNet has 1.28 million
 BLOCK = (1 << 24) + 43  # bytes that are drawn; odd, so that no two images are the same
 COMPOSED: dict[str, Method] = {"CutMix": CutMix(), "TokenMix": TokenMix(), "Mixup": Mixup()}
+COMPOSED["Mixup, paired"] = Mixup(per="pair", pairing="flip")  # both of a pair are read at once
 PLANNED: dict[str, Method] = {
     "CutMix": CutMix(),
     "Mixup": Mixup(),

@@ -22,18 +22,20 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from callback_cases import CASES, MEAN, SIZE, STD, Case
-from compiled import Compiled, Symbols, compiled, missing
+from counting.callback_cases import CASES, SIZE, Case
+from counting.compiled import Compiled, Symbols, compiled, missing
+from counting.launches import launches_of
+from counting.occupancy import MULTIPROCESSORS, occupancy
 from harness import Rows, finish, parser, shown
-from launches import launches_of
-from occupancy import MULTIPROCESSORS, occupancy
+from pixels import MEAN, STD
 
 import dalimix
 from dalimix import SMMix
 from dalimix.heatmap_crop import heatmap_crop
 
+# What runs kernels on the CPU is test equipment first, and stays with the tests.
 sys.path.append(str(Path(__file__).parent.parent))
-from tests import counted
+from tests.host import counted
 
 BATCH, EXECUTED = 256, 8  # images, of what is launched and of what is executed
 EXECUTED_CASES = CASES | {"SMMix, 16 × 16 tokens": Case(SMMix(grid=16), 16)}
@@ -58,7 +60,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    options = parser(__doc__)
+    options = parser(__doc__, rounds=None, device=False)
     known = sorted(MULTIPROCESSORS)
     options.add_argument("--arch", type=int, nargs="+", choices=known, default=[80, 90, 100], help=f"of {known}")
     return options.parse_args()

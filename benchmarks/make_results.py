@@ -15,8 +15,8 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from results_goals import goals_table, shown
-from results_plots import PLOTS, draw
+from page.results_goals import goals_table, shown
+from page.results_plots import PLOTS, draw
 
 HERE = Path(__file__).parent
 Results = dict[str, dict[str, Any]]  # by the name of the file, without .json
@@ -29,7 +29,7 @@ ABOUT = {
     "pipeline": "`bench_pipeline.py`: from JPEG files to finished batches, with mixing against without.\n",
     "slow-consumer": "`slow_consumer.py`: whether a batch stays as it is until a slow consumer is done with it.\n",
     "smmix": "`bench_smmix.py`: the regions of SMMix, and the training of a transformer with it.\n",
-    "tokenmix": "`bench_tokenmix.py`: the masks of TokenMix, pipelines with it, and the cut of stored heatmaps.\n",
+    "tokenmix": "`bench_tokenmix.py`: the masks of TokenMix, and pipelines with it.\n",
     "train": "`bench_train.py`: steps of a training, with mixing against without.\n",
 }
 HEAD = """# Results

@@ -21,19 +21,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from harness import Rows, finish, parser, pictures, shown
+from harness import Rows, finish, parser, photographs, pictures, shown
 from nvidia.dali import fn, pipeline_def
-from smmix_training import endless, photo_folder
 from torch import Tensor
+from training.smmix_training import endless
 
 import dali_ops
 from dali_ops.device import default_id, default_threads, usable_device
+from dali_ops.photos import make_photo_folder
+from dali_ops.sources import ImageFolder
 from dalimix import CutMix
 
 SIZE = 224
@@ -51,7 +52,7 @@ def main() -> None:
     slow = partial({"cpu": keeping, "gpu": lagging}[device], milliseconds=options.milliseconds)
     with TemporaryDirectory() as place:
         batches, batch = options.batches or BATCHES[device], options.batch_size or BATCH[device]
-        setting = Setting(photo_folder(Path(place) / "photos", batch), batches, batch, device)
+        setting = Setting(photographs(make_photo_folder, place, batch), batches, batch, device)
         sources = {"Loader": of_loader, "dali_ops.mix": of_pipeline}
         rows = [look(name, partial(make, setting), slow, batch) for name, make in sources.items()]
     finish(options.json, device, shown(rows), [NEVER_SLOW] if device == "cpu" else [])
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    options = parser(__doc__)
+    options = parser(__doc__, rounds=None)
     options.add_argument("--batches", type=int, help="default: 20 on the CPU, 500 on a GPU")
     options.add_argument("--batch-size", type=int, help="default: 8 on the CPU, 32 on a GPU")
     options.add_argument("--milliseconds", type=float, default=10.0, help="of sleep for every batch")
@@ -72,9 +73,9 @@ def arguments() -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Setting:
-    """What both sources have in common: a folder of photographs, how many batches, and of how many images."""
+    """What both sources have in common: photographs, how many batches, and of how many images."""
 
-    photos: Path
+    photos: ImageFolder
     batches: int
     batch: int
     device: str
@@ -82,9 +83,7 @@ class Setting:
 
 def of_loader(setting: Setting) -> Iterator[Batch]:
     """Of photographs."""
-    with dali_ops.ImageFolderLoader(
-        setting.photos, CutMix(), setting.batch, size=SIZE, device=setting.device, seed=0
-    ) as loader:
+    with dali_ops.Loader(setting.photos, CutMix(), setting.batch, size=SIZE, device=setting.device, seed=0) as loader:
         yield from islice(endless(loader), setting.batches)
 
 

@@ -1,8 +1,8 @@
 """bench_kernels.py times every kernel there is, counts its bytes, and notices when one makes something else."""
 
-import sys
 import time
 from dataclasses import fields, replace
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,23 +13,36 @@ pytest.importorskip("nvidia.dali")
 
 from dalimix import MixPlan
 from dalimix.cuda.loader import kernel_folder
-from tests.test_benchmarks import BENCHMARKS, run
+from tests.test_benchmarks import imported, run
 
-sys.path.append(str(BENCHMARKS))
-
-import bench_kernels
-import kernel_jobs
-
+bench_kernels = imported("bench_kernels")
+kernel_jobs = imported("kernel_jobs")
 IMAGES, SIDE = 6, 32
-JOBS = {f"{job.kernel}: {job.what}": job for job in kernel_jobs.jobs(np, IMAGES, SIDE)}
-RESULTS = {name: job.run(job.inputs[0]) for name, job in JOBS.items()}
-FIELDS = [
-    (name, field.name)
-    for name, plan in RESULTS.items()
-    if isinstance(plan, MixPlan)
-    for field in fields(MixPlan)
-    if field.name != "size" and getattr(plan, field.name) is not None
+COMPOSED = ["CutMix", "TokenMix", "Mixup", "Mixup, paired"]
+COMPOSES = [
+    f"compose: {name}, {dtype} to {layout} {output}"
+    for dtype, name, output, layout in product(("uint8", "float16"), COMPOSED, ("float16", "uint8"), ("CHW", "HWC"))
 ]
+PLANS = [
+    "cutmix: CutMix",
+    "mixup: Mixup",
+    "attentive_cutmix: AttentiveCutMix",
+    "token_mix: TokenMix, blocks",
+    "token_mix: TokenMix, lone tokens",
+    "smmix: SMMix",
+    "random_choice: RandomChoice of Mixup and CutMix",
+]
+LABELS = ["soft_labels: from class numbers", "soft_labels: from soft labels"]
+HEATMAPS = ["heatmap_crop: 14 × 14 uint8 to 14 × 14", "resample_heatmaps: 28 × 28 to 14 × 14"]
+NAMES = [*COMPOSES, *LABELS, *PLANS, *HEATMAPS]
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    """By their names; of a small store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel_jobs, "MAPS", 64)
+        return {f"{job.kernel}: {job.what}": job for job in kernel_jobs.jobs(np, IMAGES, SIDE)}
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +57,11 @@ def test_every_kernel_is_timed(ran):
     for batch in (3, 5):
         rows = [row for row in result["rows"] if row["batch"] == batch]
         assert {row["kernel"] for row in rows} == names
-        assert [f"{row['kernel']}: {row['what']}" for row in rows] == list(JOBS)
+        assert [f"{row['kernel']}: {row['what']}" for row in rows] == NAMES
     assert all(row["median µs"] > 0 and row["its median µs"] > 0 and row["GB/s"] > 0 for row in result["rows"])
     assert result["left out"] == ["the CUDA kernels (no GPU used)"]
     assert "left out: the CUDA kernels" in text
-    assert all(heading in text for heading in ("median µs", "GB/s", "its time ÷ ours", "numpy.copyto"))
+    assert all(heading in text for heading in ("median µs", "GB/s", "its time ÷ ours", "numpy.copy"))
     assert {"date", "numpy", "device"} <= result["surroundings"].keys()
 
 
@@ -70,10 +83,10 @@ def test_bytes_are_counted_once(ran):
         assert row["GB/s"] == pytest.approx(row["MB"] / row["median µs"] * 1e3)
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_the_twins_are_checked(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_twins_are_checked(name, jobs):
     """Each result passes; shifted to the next image, it does not."""
-    job = JOBS[name]
+    job = jobs[name]
     for given in job.inputs[:3]:
         result = job.run(given)
         job.check(given, result)
@@ -82,19 +95,23 @@ def test_the_twins_are_checked(name):
                 job.check(given, np.roll(result, 1, axis=0))
 
 
-@pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_every_field_of_a_plan_is_checked(name, field):
-    job, plan = JOBS[name], RESULTS[name]
-    spoilt = getattr(plan, field).copy()
-    spoilt[-1] = 1 - spoilt[-1] if field == "tokens" else spoilt[-1] + 1
-    with pytest.raises(AssertionError, match=r"other|tokens than wanted"):
-        job.check(job.inputs[0], replace(plan, **{field: spoilt}))
+@pytest.mark.parametrize("name", PLANS)
+def test_every_field_of_a_plan_is_checked(name, jobs):
+    job = jobs[name]
+    plan = job.run(job.inputs[0])
+    names = [field.name for field in fields(MixPlan) if field.name != "size" and getattr(plan, field.name) is not None]
+    assert len(names) >= 5
+    for field in names:
+        spoilt = getattr(plan, field).copy()
+        spoilt[-1] = 1 - spoilt[-1] if field == "tokens" else spoilt[-1] + 1
+        with pytest.raises(AssertionError, match=r"other|tokens than wanted"):
+            job.check(job.inputs[0], replace(plan, **{field: spoilt}))
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_kernels_are_checked(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_are_checked(name, jobs):
     """One number that differs is noticed, also where only a part of a batch is looked at."""
-    job = JOBS[name]
+    job = jobs[name]
     result = job.run(job.inputs[0])
     bench_kernels.check_kernel(job, result)
     for array in kernel_jobs.arrays(result):
@@ -104,8 +121,8 @@ def test_kernels_are_checked(name):
         array.reshape(-1)[-1] -= 1
 
 
-def test_a_part_of_a_large_batch_is_enough_to_check_it():
-    job = next(job for job in JOBS.values() if job.part)
+def test_a_part_of_a_large_batch_is_enough_to_check_it(jobs):
+    job = next(job for job in jobs.values() if job.part)
     images, plan = job.inputs[0]
     pixels = job.run((images, plan))
     (few, few_plan), shown = kernel_jobs.some_images((images, plan), pixels, count=3)
@@ -122,19 +139,43 @@ def test_images_are_different_and_outlast_the_caches():
     assert len({image.tobytes() for batch in batches for image in batch}) == 40
 
 
-def test_the_host_is_timed_apart_from_the_gpu(monkeypatch):
+def test_the_host_is_timed_apart_from_the_gpu(jobs, monkeypatch):
     """With NumPy in CuPy's place: between two calls a slow device is waited for, but not within one."""
     monkeypatch.setattr(bench_kernels, "CALLS", 20)
     calls = []
     device = SimpleNamespace(synchronize=lambda: (calls.append("wait"), time.sleep(0.005)))
     xp = SimpleNamespace(cuda=SimpleNamespace(Device=lambda: device), **vars(np))
-    row = bench_kernels.bench_job("gpu", xp, lambda *_: 2.0, JOBS["mixup: Mixup"], IMAGES, 1)
+    row = bench_kernels.bench_job("gpu", xp, lambda *_: 2.0, jobs["mixup: Mixup"], IMAGES, 1)
     assert (row["compared with"], row["median µs"], row["its time ÷ ours"]) == ("device copy", 2000, 1)
     assert calls == ["wait"] * 20
     assert 0 < bench_kernels.host_time(xp, calls.append) < 2500
     assert calls[-4:] == [18, "wait", 19, "wait"]
 
 
+@pytest.fixture
+def _small_store(monkeypatch):
+    monkeypatch.setattr(kernel_jobs, "MAPS", 64)
+
+
+@pytest.mark.usefixtures("_small_store")
 def test_only_some_kernels():
-    rows = bench_kernels.bench("cpu", 2, SIDE, "heatmap", 1)
-    assert [row["kernel"] for row in rows] == ["heatmap_crop"]
+    chosen = bench_kernels.some_jobs("cpu", 2, SIDE, "heatmap")
+    assert [row["kernel"] for row in bench_kernels.bench("cpu", 2, chosen, 1)] == ["heatmap_crop"]
+
+
+@pytest.mark.usefixtures("_small_store")
+def test_every_kernel_once(monkeypatch, capsys):
+    """For a profiler: one launch for each line."""
+    launched = []
+    compose = kernel_jobs.dalimix.compose
+    monkeypatch.setattr(kernel_jobs.dalimix, "compose", lambda *_, **__: launched.append(1) or compose(*_, **__))
+    bench_kernels.run_once("cpu", 2, bench_kernels.some_jobs("cpu", 2, SIDE, "compose"))
+    assert capsys.readouterr().out.splitlines() == [f"{name}, 2" for name in COMPOSES]
+    assert len(launched) == len(COMPOSES)
+
+
+def test_with_once_nothing_is_timed(tmp_path):
+    text, result = run(tmp_path, "--batch", "3", "--size", "32", "--only", "mixup", "--once", script="bench_kernels.py")
+    assert text.startswith("mixup: Mixup, 3\n")
+    assert result["rows"] == []
+    assert result["left out"][-1] == "all times (--once)"

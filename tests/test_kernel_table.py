@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.compiled import Compiled, compiled, missing
-from benchmarks.occupancy import MULTIPROCESSORS, occupancy
+from benchmarks.counting.compiled import Compiled, compiled, missing
+from benchmarks.counting.occupancy import MULTIPROCESSORS, occupancy
 from dalimix import MixPlan
 from dalimix.cuda.loader import kernel_folder
-from tests import counted, host
+from tests import host
+from tests.host import counted
 
 pytest.importorskip("nvidia.dali")
 
@@ -21,13 +22,14 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 ARCHITECTURE = 90
 WIDTHS = 16, 8, 4, 2, 1
 
-# As good as they are today; of the variants of a kernel, the one that needs most. Registers are given to warps in
-# portions of 8 for each thread, so bounds are multiples of 8; loads and stores are instructions that move data from
-# and to global memory; shared memory is in bytes.
+# As good as they are today, compiled by this NVRTC; of the variants of a kernel, the one that needs most. Registers are
+# given to warps in portions of 8 for each thread, so bounds are multiples of 8; loads and stores are instructions that
+# move data from and to global memory; shared memory is in bytes.
+NVRTC = 13, 0
 #                     registers  shared  loads  stores
 BOUNDS = {
     "attentive_cutmix": (32, 16392, 7, 17),
-    "compose": (80, 4096, 188, 12),
+    "compose": (72, 4096, 188, 12),
     "cutmix": (32, 0, 12, 10),
     "heatmap_crop": (64, 0, 21, 1),
     "mixup": (32, 0, 4, 10),
@@ -114,18 +116,33 @@ def total(row, kind):
     return sum(row[f"{kind}{width}"] for width in WIDTHS)
 
 
+def test_no_kernel_spills(table):
+    for row in table[0]:
+        assert row["stack"] == row["stored"] == row["loaded"] == 0, row
+        assert row["occupancy"] == occupancy(ARCHITECTURE, row["registers"], row["shared"], row["threads"])
+
+
+@pytest.fixture
+def _nvrtc_of_the_bounds():
+    """Another one may need more registers, or unroll other loops."""
+    from cupy.cuda import nvrtc
+
+    if nvrtc.getVersion() != NVRTC:
+        pytest.skip(f"the bounds are for NVRTC {NVRTC}, here is {nvrtc.getVersion()}")
+
+
 @pytest.mark.parametrize("kernel", BOUNDS)
+@pytest.mark.usefixtures("table", "_nvrtc_of_the_bounds")
 def test_a_kernel_needs_no_more_than_it_does_today(kernel, table):
     registers, shared, loads, stores = BOUNDS[kernel]
     for row in (row for row in table[0] if row["kernel"] == kernel):
-        assert row["stack"] == row["stored"] == row["loaded"] == 0, row
         assert row["registers"] <= registers, row
         assert row["shared"] <= shared, row
         assert total(row, "ld") <= loads, row
         assert total(row, "st") <= stores, row
-        assert row["occupancy"] == occupancy(ARCHITECTURE, row["registers"], row["shared"], row["threads"])
 
 
+@pytest.mark.usefixtures("table", "_nvrtc_of_the_bounds")
 def test_instructions_that_move_images_are_wide(table):
     """Those of the way pixel by pixel apart; how seldom it is taken, the next test tells."""
     images, outputs = ([row for row in table[1] if row["argument"] == argument] for argument in ("images", "output"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.compiled import Symbols, compiled, missing
+from benchmarks.counting.compiled import Symbols, compiled, missing
 from dalimix import METHODS
 from dalimix.cuda.loader import kernel_folder
 from tests.cases import pairwise

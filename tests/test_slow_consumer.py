@@ -104,7 +104,8 @@ def test_every_bit_counts(script, dtype):
 @pytest.mark.parametrize("source", ["of_loader", "of_pipeline"])
 def test_batches_are_different_ones(script, source, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "SIZE", 32)
-    setting = script.Setting(script.photo_folder(tmp_path / "photos", 16), 9, 16, "cpu")
+    photos = script.photographs(script.make_photo_folder, tmp_path, 16)
+    setting = script.Setting(photos, 9, 16, "cpu")
     sums = [tuple(one.tolist()) for one in script.patient(getattr(script, source)(setting))]
     assert len(sums) == 9
     assert len({images for images, _ in sums}) == len({targets for _, targets in sums}) == 9

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-sys.path.append(str(Path(__file__).parent.parent / "examples"))
+sys.path.append(str(Path(__file__).parents[2] / "examples"))
 from small_resnet import SmallResNet
 from small_vit import SmallViT
 

@@ -6,8 +6,6 @@ tensors are; what it does with NumPy goes by way of the host.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Peer:
+class AttentiveCut:
     """What both ways are told: whose `top` cells every image gets, and how the pixels come out."""
 
     partner: Tensor  # int64 [B]
@@ -33,7 +31,7 @@ class Peer:
         return pixels.sub_(self.mean).div_(self.std)
 
 
-class EachImage(Peer):
+class EachImage(AttentiveCut):
     """As in the authors' repository, github.com/xden2331/attentive_cutmix, where it is a transform of a data loader.
 
     For every image NumPy chooses the cells, in no order, and copies them one after another.
@@ -62,7 +60,7 @@ class EachImage(Peer):
         return tokens
 
 
-class WholeBatch(Peer):
+class WholeBatch(AttentiveCut):
     """As in OpenMixup, github.com/Westlake-AI/openmixup, `attentivemix`.
 
     One top-k for the batch, a loop over the images that fills a mask, the mask enlarged to the images, and two products
@@ -101,23 +99,3 @@ def heatmaps_each(images: Tensor, model: Any, mean: float, std: float) -> Tensor
         features = (model.extract_features(image) for image in pixels)
         maps = [feature[0].mean(0).cpu().numpy() for feature in features]
     return torch.from_numpy(np.stack(maps)).to(images.device)
-
-
-def tensor(array: Any) -> Tensor:
-    """The same memory, of an array of NumPy's, CuPy's or torch's."""
-    return torch.from_dlpack(array)
-
-
-def on_host(array: Any) -> np.ndarray:
-    return tensor(array).cpu().numpy()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """For torch on the CPU; afterwards it has as many as before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

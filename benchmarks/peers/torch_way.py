@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from peer import Peer, Way, row
 from pixels import CLASSES, MEAN, SMOOTHING, STD
 from torch import Tensor
 
-from dalimix import CutMix, Method, MixPlan
+from dalimix import CutMix, Method
+from peers.peer import Peer, Told, Way, row
 
 
 def whole_batch(method: Method, dtype: torch.dtype) -> list[Peer]:
@@ -39,7 +39,7 @@ def batch_mixer(method: Method, dtype: torch.dtype) -> list[Peer]:
 def followed(method: Method, dtype: torch.dtype, function: Callable[..., Any]) -> Way:
     pastes = isinstance(method, CutMix)
 
-    def mix(images: Tensor, labels: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:
+    def mix(images: Tensor, labels: Tensor, plan: Told) -> tuple[Tensor, Tensor]:
         where = plan.box if pastes else plan.blend
         scaling = (row(values, torch.float32, images.device) for values in (MEAN, STD))
         return function(images, labels, plan.partner, plan.weight, where, *scaling, dtype)

@@ -1,19 +1,19 @@
 """Peers of `bench_peers.py`: timm's Mixup; where timm is not installed, what it does, written anew in torch.
 
 Random numbers are those of a batch, of a pair (image i and image B − 1 − i) or of an element: timm's modes "batch",
-"pair" and "elem". What is blended is normalised first, as timm's loader does it. A box for the whole batch is pasted
-before, since bytes are the cheaper ones to move; with several boxes timm makes its shares in the type of the images, so
-they must be floats by then.
+"pair" and "elem". timm draws boxes and λ on the host, where its way is told them. What is blended is normalised first,
+as timm's loader does it. A box for the whole batch is pasted before, since bytes are the cheaper ones to move; with
+several boxes timm makes its shares in the type of the images, so they must be floats by then.
 """
 
 from __future__ import annotations
 
 import torch
-from peer import Peer, Way, normalise
 from pixels import CLASSES, SMOOTHING
 from torch import Tensor
 
-from dalimix import CutMix, Method, MixPlan
+from dalimix import CutMix, Method
+from peers.peer import Peer, Told, Way, normalise
 
 MODES = {"batch": "batch", "pair": "pair", "sample": "elem"}
 
@@ -43,7 +43,7 @@ def timms_own(method: Method, dtype: torch.dtype) -> Way:
     alphas = {"mixup_alpha": 0.0 if pastes else method.beta, "cutmix_alpha": method.beta if pastes else 0.0}
     mixup = Mixup(**alphas, mode=MODES[method.per], label_smoothing=SMOOTHING, num_classes=CLASSES)
 
-    def mix(images: Tensor, labels: Tensor, _: MixPlan) -> tuple[Tensor, Tensor]:
+    def mix(images: Tensor, labels: Tensor, _: Told) -> tuple[Tensor, Tensor]:
         planes = images.permute(0, 3, 1, 2)
         if not pastes_bytes(method):
             return mixup(normalise(planes, dtype), labels)
@@ -56,7 +56,7 @@ def timms_own(method: Method, dtype: torch.dtype) -> Way:
 def written_anew(method: Method, dtype: torch.dtype) -> Way:
     mixed = mixed_at_once if method.per == "batch" else mixed_in_a_loop
 
-    def mix(images: Tensor, labels: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:
+    def mix(images: Tensor, labels: Tensor, plan: Told) -> tuple[Tensor, Tensor]:
         planes = images.permute(0, 3, 1, 2)
         if pastes_bytes(method):
             return normalise(mixed(planes.clone(), plan), dtype), soft(labels, plan)
@@ -65,21 +65,21 @@ def written_anew(method: Method, dtype: torch.dtype) -> Way:
     return mix
 
 
-def mixed_at_once(batch: Tensor, plan: MixPlan) -> Tensor:
+def mixed_at_once(batch: Tensor, plan: Told) -> Tensor:
     """One box or one λ for all, in place; image i is mixed with image B − 1 − i."""
-    lam = float(plan.blend[0])
+    _, (lam, *_), (box, *_) = plan.lists
     if lam != 1:
         flipped = batch.flip(0).mul_(1 - lam)
         return batch.mul_(lam).add_(flipped)
-    top, left, bottom, right = plan.box[0].tolist()
+    top, left, bottom, right = box
     batch[:, :, top:bottom, left:right] = batch.flip(0)[:, :, top:bottom, left:right]
     return batch
 
 
-def mixed_in_a_loop(batch: Tensor, plan: MixPlan) -> Tensor:
+def mixed_in_a_loop(batch: Tensor, plan: Told) -> Tensor:
     """A box or λ for every image, in place."""
-    source, partners = batch.clone(), plan.partner.tolist()
-    for i, (j, lam, box) in enumerate(zip(partners, plan.blend.tolist(), plan.box.tolist(), strict=True)):
+    source = batch.clone()
+    for i, (j, lam, box) in enumerate(zip(*plan.lists, strict=True)):
         if lam != 1:
             batch[i] = source[i] * lam + source[j] * (1 - lam)
         else:
@@ -88,7 +88,7 @@ def mixed_in_a_loop(batch: Tensor, plan: MixPlan) -> Tensor:
     return batch
 
 
-def soft(labels: Tensor, plan: MixPlan) -> Tensor:
+def soft(labels: Tensor, plan: Told) -> Tensor:
     """Smoothed one-hot labels of the batch and of the partners, by their shares."""
     off = SMOOTHING / CLASSES
     own = torch.full((len(labels), CLASSES), off, device=labels.device)

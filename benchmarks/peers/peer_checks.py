@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from attention_way import on_host
-from peer import Peer
 from pixels import CLASSES, MEAN, SMOOTHING, STD
+from tensors import on_host
 from torch import Tensor
 
 import dalimix
 from dalimix import CutMix, Method, MixPlan
+from peers.peer import Peer, Told
 
 MOST = 256  # images for peers that are not told: as many as there are numbers of one byte
 TOLERANCE = 0.03  # of normalised pixels; float16 has steps of 0.002, and peers calculate in it
 
 
-def check(peer: Peer, method: Method, images: Tensor, labels: Tensor, told: MixPlan) -> None:
+def check(peer: Peer, method: Method, images: Tensor, labels: Tensor, told: Told) -> None:
     """Of uint8 images [B, H, W, C], labels, and the plan that peers are told, of tensors."""
     if peer.told:
         pixels, targets = peer.mix(images, labels, told)

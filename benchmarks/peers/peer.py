@@ -6,17 +6,32 @@ All start from decoded images, uint8 [B, H, W, C], and end with normalised ones 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import torch
 from pixels import MEAN, STD
+from tensors import tensor
 from torch import Tensor
 
 from dalimix import MixPlan
 
-Way = Callable[[Tensor, Tensor, MixPlan], tuple[Tensor, Any]]  # of images, labels and a plan of tensors
+Way = Callable[[Tensor, Tensor, "Told"], tuple[Tensor, Any]]  # of images, labels and a plan of tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Told(MixPlan):
+    """A plan of tensors; and on the host, where some draw them, partners, λ and boxes: to fetch them makes it wait."""
+
+    lists: tuple[list[int], list[float], list[list[int]]] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, plan: MixPlan) -> Told:
+        """Of one of NumPy or CuPy arrays."""
+        partner, *others = map(tensor, plan.arrays())
+        lists = tuple(array.tolist() for array in (plan.partner, plan.blend, plan.box))
+        return cls(partner.long(), *others, lists=lists)
 
 
 @dataclass(frozen=True)

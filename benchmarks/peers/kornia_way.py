@@ -7,32 +7,42 @@ with ours in pairs. The share is that of the image in a CutMix, but that of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from peer import Peer, row
 from pixels import CLASSES, MEAN, SMOOTHING, STD
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from dalimix import CutMix, Method, MixPlan
+from dalimix import CutMix, Method
+from peers.peer import Peer, Told, Way, row
 
 
 def peers(method: Method, dtype: torch.dtype) -> list[Peer]:
     from kornia.augmentation import RandomCutMixV2, RandomMixUpV2
-    from kornia.enhance import normalize
 
     if method.per == "pair":
         return []
-    pastes = isinstance(method, CutMix)
-    kind, own = (RandomCutMixV2, {"use_correct_lambda": True}) if pastes else (RandomMixUpV2, {})
-    scaling = [tuple(value / 255 for value in values) for values in (MEAN, STD)]
-    mixed = kind(data_keys=["input", "class"], same_on_batch=method.per == "batch", **own)
+    shared = {"data_keys": ["input", "class"], "same_on_batch": method.per == "batch"}
+    if isinstance(method, CutMix):
+        mixed, dense = RandomCutMixV2(use_correct_lambda=True, **shared), cutmix_labels
+    else:
+        mixed, dense = RandomMixUpV2(**shared), mixup_labels
+    return [Peer("Kornia", normalised(mixed, dtype), told=False, dense=dense)]
 
-    def mix(images: Tensor, labels: Tensor, _: MixPlan) -> tuple[Tensor, Tensor]:
+
+def normalised(mixed: Callable[..., Any], dtype: torch.dtype) -> Way:
+    from kornia.enhance import normalize
+
+    scaling = [tuple(value / 255 for value in values) for values in (MEAN, STD)]
+
+    def mix(images: Tensor, labels: Tensor, _: Told) -> tuple[Tensor, Tensor]:
         planes = images.permute(0, 3, 1, 2).to(dtype, memory_format=torch.contiguous_format).div_(255)
         pixels, targets = mixed(planes, labels)
         return normalize(pixels, *(row(values, dtype, images.device).flatten() for values in scaling)), targets
 
-    return [Peer("Kornia", mix, told=False, dense=cutmix_labels if pastes else mixup_labels)]
+    return mix
 
 
 def cutmix_labels(targets: Tensor) -> Tensor:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from pixels import CLASSES, MEAN, SMOOTHING, STD
 
 import dalimix
 from dali_ops.draws import flatten
 from dali_ops.mix import Mixer
 from dalimix import AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 
-SIZE, CLASSES = 224, 1000
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+SIZE = 224  # pixels
 GUIDED = RandomChoice([Mixup(), CutMix(), AttentiveCutMix(), TokenMix(), SMMix()])
 
 
@@ -30,7 +30,7 @@ class Case:
         """The callback: bytes as a decoder gives them become normalised float16 planes as a model takes them."""
         data = {"method": self.method, "guided": self.heatmaps is not None, "mirrored": self.mirrored}
         scaling = {"mean": MEAN, "std": STD, "dtype": np.dtype("float16"), "layout": "HWC", "output_layout": "CHW"}
-        targets = {"num_classes": CLASSES, "smoothing": 0.1, "form": "dense", "return_plan": False}
+        targets = {"num_classes": CLASSES, "smoothing": SMOOTHING, "form": "dense", "return_plan": False}
         return Mixer(**data, **scaling, **targets)
 
     def inputs(self, batch: int, xp: Any, zeros: bool = False) -> list[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,16 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dali_ops import ImageFolderLoader
+from dali_ops import Loader
 from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
 from dali_ops.teacher import DEVICES
 from dalimix import Method, SMMix
 from dalimix.heatmaps import AttentionHeatmap, HeatmapStore, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier
 
-sys.path.append(str(Path(__file__).parent.parent / "examples"))
+sys.path.append(str(Path(__file__).parents[2] / "examples"))
 from small_vit import SmallViT
 
 SIZE = 224  # pixels: 14 × 14 tokens, the grid of SMMix()
@@ -51,9 +48,9 @@ class Setting:
     batch: int
     device: str
 
-    def loader(self, method: Method | None = None, **mixing: Any) -> ImageFolderLoader:
-        options = {"batch_size": self.batch, "size": SIZE, "device": self.device, "seed": 0}
-        return ImageFolderLoader(self.folder.root, method, **mixing, **options)
+    def loader(self, method: Method | None = None, **mixing: Any) -> Loader:
+        options = {"size": SIZE, "device": self.device, "seed": 0}
+        return Loader(self.folder, method, self.batch, **mixing, **options)
 
 
 def ways(setting: Setting) -> dict[str, Callable[[int], object]]:
@@ -116,7 +113,7 @@ def mixed(setting: Setting, heatmaps: SnapshotHeatmap | HeatmapStore) -> Iterato
         yield SMMixBatch(images, targets, **vars(loader.batch_info))
 
 
-def endless(loader: ImageFolderLoader) -> Iterator[tuple[Tensor, Tensor]]:
+def endless(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
         yield from loader
 
@@ -131,12 +128,3 @@ def check(name: str, batch: Any) -> None:
     assert torch.allclose(shares, batch.plan.weight[:, 1]), f"{name}: the labels are worth something else"
     assert torch.allclose(batch.targets.sum(1), torch.ones_like(shares)), f"{name}: targets do not add up to 1"
     assert (batch.predictions is None) == (name == STORE), f"{name}: predictions where there are none, or none"
-
-
-def photo_folder(place: Path, batch: int) -> Path:
-    """The demo's photographs, each so often that they make whole batches."""
-    files = sorted(make_photo_folder(place).glob("*/*"))
-    for file in files:
-        for copy in range(1, batch // math.gcd(batch, len(files))):
-            shutil.copy(file, file.with_stem(f"{file.stem}_{copy}"))
-    return place

@@ -1,0 +1,1 @@
+"""What can be told of kernels and their launches without a GPU."""

@@ -1,0 +1,1 @@
+"""What is trained, and how, where a benchmark times steps of a training."""
