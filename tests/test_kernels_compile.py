@@ -106,6 +106,13 @@ def test_the_hot_way_moves_16_bytes_at_a_time(mirror: int, architecture: int) ->
     assert loads[16] == 6
 
 
+def test_single_pixels_are_read_element_by_element() -> None:
+    """They are what images are read by that start anywhere, though one of these pixels is as large as a wide load."""
+    rgba = HOT | {"IN": "F32", "CHANNELS": 4, "GROUP": 1, "MIRROR": 0}
+    accesses = compiled("compose", 90, tuple(rgba.items())).accesses()
+    assert {width for (argument, _, width) in accesses if argument == "images"} == {4}
+
+
 @pytest.mark.parametrize("architecture", [75, 90])
 def test_no_multiply_add_is_fused(architecture: int) -> None:
     """The twin rounds after the product and after the sum."""
