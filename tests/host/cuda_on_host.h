@@ -68,8 +68,8 @@ struct Fiber {
 inline std::vector<Fiber> fibers;
 inline char* stacks;  // STACK bytes for each, not cleared: that would take longer than most kernels
 inline ucontext_t scheduler;
-inline unsigned current;                             // linear index of the running thread
-inline uint64_t exchanged[1024];                     // one slot per thread, for shuffles
+inline unsigned current;                              // linear index of the running thread
+inline uint64_t exchanged[1024];                      // one slot per thread, for shuffles
 inline std::vector<std::array<uint64_t, 2>> written;  // of 16 bytes, by __stcs: number of the thread, address
 inline void (*body)();
 
