@@ -39,6 +39,7 @@ from harness import (
     parser,
     pictures,
     row,
+    run_script,
     shown,
     take_turns,
 )
@@ -49,6 +50,7 @@ from tensors import on_host, one_thread, tensor
 
 import dalimix
 from dali_ops import mix, model_heatmaps
+from dali_ops.cli_arguments import positive
 from dali_ops.device import default_id, usable_device
 from dali_ops.teacher import DEVICES, teacher
 from dalimix import AttentiveCutMix, CutMix
@@ -81,11 +83,11 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--batch", type=int, help="of the cut; default: 64 on the CPU, 256 on a GPU")
+    options.add_argument("--batch", type=positive, help="of the cut; default: 64 on the CPU, 256 on a GPU")
     options.add_argument(
-        "--whole-batch", type=int, help="of teacher and pipelines; default: 16 on the CPU, 256 on a GPU"
+        "--whole-batch", type=positive, help="of teacher and pipelines; default: 16 on the CPU, 256 on a GPU"
     )
-    options.add_argument("--epoch", type=int, help="batches of the pipelines at a time; default: 8, on a GPU 50")
+    options.add_argument("--epoch", type=positive, help="batches of the pipelines at a time; default: 8, on a GPU 50")
     options.add_argument("--teacher", action=argparse.BooleanOptionalAction, default=True, help="slow on the CPU")
     return options.parse_args()
 
@@ -276,4 +278,4 @@ def check_heatmaps(ours: np.ndarray, its: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,9 +29,22 @@ from unittest.mock import patch
 import numpy as np
 from counting.callback_cases import CASES, Case
 from counting.launches import launchers_on_numpy, launches_of
-from harness import Rows, Run, array_module_of, between, finish, parser, shown, take_turns
+from harness import (
+    Rows,
+    Run,
+    array_module_of,
+    beginning,
+    between,
+    finish,
+    left_by,
+    parser,
+    run_script,
+    shown,
+    take_turns,
+)
 
 from dali_ops import bridge
+from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 
 CHECKED = 4  # images, of which the results are checked
@@ -43,17 +56,22 @@ DALI = "DALI's own part of a call"
 def main() -> None:
     options = arguments()
     device = usable_device(options.device)
-    cases = {name: case for name, case in CASES.items() if name.startswith(options.only)}
+    cases = {name: CASES[name] for name in beginning(options.only, CASES)}
     gc.disable()  # as timeit does
     rows = []
     for name, case in cases.items():
         rows += bench(name, case, options.batch, options.rounds, device)
-    finish(options.json, device, shown(rows), [*([STUBBED] if device == "cpu" else []), PAIRS, DALI])
+    finish(
+        options.json,
+        device,
+        shown(rows),
+        [*([STUBBED] if device == "cpu" else []), PAIRS, DALI, *left_by(options.only)],
+    )
 
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, rounds=201)
-    options.add_argument("--batch", type=int, nargs="+", default=[32, 64, 256, 1024])
+    options.add_argument("--batch", type=positive, nargs="+", default=[32, 64, 256, 1024])
     options.add_argument("--only", default="", help="methods whose name begins with this")
     return options.parse_args()
 
@@ -168,4 +186,4 @@ def stubs() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

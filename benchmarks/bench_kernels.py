@@ -25,10 +25,25 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from harness import OnGpu, Rows, Run, array_module_of, compare, copy, each, finish, on_cpu, parser, shown
+from harness import (
+    OnGpu,
+    Rows,
+    Run,
+    array_module_of,
+    compare,
+    copy,
+    each,
+    finish,
+    left_by,
+    on_cpu,
+    parser,
+    run_script,
+    shown,
+)
 from kernel_jobs import Job, arrays, bytes_of, jobs
 from tensors import one_thread
 
+from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 from dalimix import Draws, MixPlan
 
@@ -51,14 +66,14 @@ def main() -> None:
                 run_once(device, batch, chosen)
             else:
                 rows += shown(bench(device, batch, chosen, options.rounds))
-    left_out = ["the CUDA kernels (no GPU used)"] if device == "cpu" else []
+    left_out = ["the CUDA kernels (no GPU used)"] * (device == "cpu") + left_by(options.only)
     finish(options.json, device, rows, left_out + ["all times (--once)"] * options.once)
 
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--batch", type=int, nargs="+", help="default: 64, on a GPU 32, 64, 256, 1024 and 4096")
-    options.add_argument("--size", type=int, default=224, help="of the images in pixels")
+    options.add_argument("--batch", type=positive, nargs="+", help="default: 64, on a GPU 32, 64, 256, 1024 and 4096")
+    options.add_argument("--size", type=positive, default=224, help="of the images in pixels")
     options.add_argument("--only", default="", help="kernels whose name begins with this")
     options.add_argument("--once", action="store_true", help="nothing is timed: every kernel is launched once")
     return options.parse_args()
@@ -114,8 +129,9 @@ def host_time(xp: Any, run: Run) -> float:
 
 
 def check_twins(size: int, only: str) -> None:
-    for job in some_jobs("cpu", CHECKED, size, only):
-        job.check(job.inputs[0], job.run(job.inputs[0]))
+    checked = [job.check(job.inputs[0], job.run(job.inputs[0])) for job in some_jobs("cpu", CHECKED, size, only)]
+    if not checked:
+        raise ValueError(f"--only {only}: no kernel begins so")
 
 
 def check_kernel(job: Job, output: Any) -> None:
@@ -138,4 +154,4 @@ def on_host(given: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -34,15 +34,18 @@ from harness import (
     Rows,
     Run,
     array_module_of,
+    beginning,
     between,
     compare,
     drawn,
     each,
     finish,
+    left_by,
     on_cpu,
     parser,
     pictures,
     row,
+    run_script,
     shown,
     take_turns,
 )
@@ -53,6 +56,7 @@ from tensors import on_host, one_thread, tensor
 from torch import Tensor
 
 import dalimix
+from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 from dalimix import CutMix, Method, MixPlan, Mixup
 
@@ -116,7 +120,8 @@ class Batch:
 def main() -> None:
     options = arguments()
     device = usable_device(options.device)
-    left_out = [f"{name} (--peers)" for name in (*PEERS, DALI) if name not in options.peers]
+    beginning(options.only, [name_of(*case) for case in product((CutMix, Mixup), PAIRINGS, options.dtype)])
+    left_out = [f"{name} (--peers)" for name in (*PEERS, DALI) if name not in options.peers] + left_by(options.only)
     rows: Rows = []
     with one_thread() if device == "cpu" else nullcontext():
         for batch in options.batch or BATCHES[device]:
@@ -129,24 +134,28 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, rounds=11)
-    options.add_argument("--batch", type=int, nargs="+", help="default: 64, on a GPU 64, 256 and 1024")
-    options.add_argument("--size", type=int, default=224, help="of the images in pixels")
+    options.add_argument("--batch", type=positive, nargs="+", help="default: 64, on a GPU 64, 256 and 1024")
+    options.add_argument("--size", type=positive, default=224, help="of the images in pixels")
     options.add_argument("--dtype", nargs="+", choices=["float16", "float32"], default=["float16", "float32"])
     options.add_argument("--peers", nargs="*", choices=[*PEERS, DALI], default=[*PEERS, DALI], help="default: all")
     options.add_argument("--only", default="", help='cases whose name begins with this, such as "Mixup, per sample"')
     return options.parse_args()
 
 
+def name_of(kind: type[CutMix] | type[Mixup], per: str, dtype: str) -> str:
+    return f"{kind.__name__}, per {per}, {dtype}"
+
+
 def bench(setting: Setting, options: argparse.Namespace, left_out: list[str]) -> Iterator[dict[str, Any]]:
     chosen = [(kind, dtype) for kind, dtype in product((CutMix, Mixup), options.dtype)]
     for (kind, dtype), per in product(chosen, PAIRINGS):
-        name, method = f"{kind.__name__}, per {per}, {dtype}", kind(per=per, pairing=PAIRINGS[per])
+        name, method = name_of(kind, per, dtype), kind(per=per, pairing=PAIRINGS[per])
         if name.startswith(options.only):
             yield from bench_case(name, method, dtype, setting, options.peers, left_out)
             if per == "sample" and DALI in options.peers:
                 yield from bench_dali(name, method, dtype, setting)
     for kind, dtype in chosen:
-        if f"{kind.__name__}, per batch, {dtype}".startswith(options.only):
+        if name_of(kind, "batch", dtype).startswith(options.only):
             yield bench_sharing(kind, dtype, setting)
 
 
@@ -216,8 +225,14 @@ def bench_sharing(kind: type[CutMix] | type[Mixup], dtype: str, setting: Setting
         for per in ("sample", "batch")
     )
     times = compare(shared, own, setting.rounds, setting.timer)
-    name = f"{kind.__name__}, per batch, {dtype}"
-    return row(name, setting.batch, "ours, per sample", times, setting.unit, setting.rate(dtype, times[0]))
+    return row(
+        name_of(kind, "batch", dtype),
+        setting.batch,
+        "ours, per sample",
+        times,
+        setting.unit,
+        setting.rate(dtype, times[0]),
+    )
 
 
 # ---- pipelines
@@ -262,4 +277,4 @@ def check_pipeline(kind: str, pipeline: Any, dtype: str, batch: dali_way.Batch) 
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

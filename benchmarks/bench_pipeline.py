@@ -23,8 +23,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from harness import Rows, finish, parser, shown
+from harness import Rows, finish, parser, run_script, shown
 
+from dali_ops.cli_arguments import positive
 from dali_ops.device import default_threads, usable_device
 from dali_ops.photos import make_imagenet_like_folder
 from dali_ops.pipeline_benchmark import Effort, Entry, entries, measure, some_images
@@ -56,11 +57,11 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, rounds=7)
-    options.add_argument("--batch", type=int, nargs="+", help="default: 16 and 64, on a GPU 64 and 256")
-    options.add_argument("--threads", type=int, nargs="+", help="default: 1, and as many as cores, 8 at most")
-    options.add_argument("--batches", type=int, help="that are timed in a turn; default: 10, on a GPU 50")
+    options.add_argument("--batch", type=positive, nargs="+", help="default: 16 and 64, on a GPU 64 and 256")
+    options.add_argument("--threads", type=positive, nargs="+", help="default: 1, and as many as cores, 8 at most")
+    options.add_argument("--batches", type=positive, help="that are timed in a turn; default: 10, on a GPU 50")
     options.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
-    options.add_argument("--size", type=int, default=224)
+    options.add_argument("--size", type=positive, default=224)
     options.add_argument("--data", type=Path, help="folder with a sub-folder for each class")
     options.add_argument("--no-teacher", action="store_true", help="on a CPU the teacher takes most of the time")
     return options.parse_args()
@@ -111,4 +112,4 @@ def left_out(options: argparse.Namespace, device: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -49,6 +49,7 @@ from harness import (
     parser,
     photographs,
     row,
+    run_script,
     shown,
     take_turns,
 )
@@ -58,6 +59,7 @@ from torch import Tensor
 from training.smmix_training import LOADING, PIPELINE, PLAIN, SIZE, STEP, STORE, Setting, ways
 
 import dalimix
+from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 from dali_ops.photos import make_photo_folder
 from dali_ops.random_heatmaps import random_store
@@ -86,9 +88,9 @@ def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--samples", type=even, default=256, help="heatmaps at a time")
     options.add_argument("--images", type=even, default=64, help="at a time, where the pixels are mixed, too")
-    options.add_argument("--batch-size", type=int, help="of the training; default: 16 on the CPU, 64 on a GPU")
-    options.add_argument("--every", type=int, default=10, help="steps between two refreshes of the model's copy")
-    options.add_argument("--steps", type=int, help="of a training at a time; default: 6, on a GPU 50")
+    options.add_argument("--batch-size", type=positive, help="of the training; default: 16 on the CPU, 64 on a GPU")
+    options.add_argument("--every", type=positive, default=10, help="steps between two refreshes of the model's copy")
+    options.add_argument("--steps", type=positive, help="of a training at a time; default: 6, on a GPU 50")
     options.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
     return options.parse_args()
 
@@ -194,4 +196,4 @@ def one_step(device: str, steps: int, run: Run, index: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -40,6 +40,7 @@ from harness import (
     parser,
     photographs,
     row,
+    run_script,
     shown,
     take_turns,
 )
@@ -47,6 +48,7 @@ from peers.tokenmix_way import Loop
 from tensors import on_host
 
 import dalimix
+from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 from dali_ops.guides import StoreGuide
 from dali_ops.photos import make_photo_folder
@@ -77,9 +79,9 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--samples", type=int, default=256, help="masks at a time")
-    options.add_argument("--batch-size", type=int, default=64, help="of the pipelines")
-    options.add_argument("--batches", type=int, help="of a pipeline at a time; default: 6, on a GPU 100")
+    options.add_argument("--samples", type=positive, default=256, help="masks at a time")
+    options.add_argument("--batch-size", type=positive, default=64, help="of the pipelines")
+    options.add_argument("--batches", type=positive, help="of a pipeline at a time; default: 6, on a GPU 100")
     options.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
     return options.parse_args()
 
@@ -158,4 +160,4 @@ def milliseconds(contender: Contender, batches: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from bench_smmix import one_step
-from harness import Rows, Run, finish, image_rows, parser, photographs, shown, take_turns
+from harness import Rows, Run, finish, image_rows, parser, photographs, run_script, shown, take_turns
 from pixels import CLASSES
 from tensors import one_thread
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from training.smmix_training import endless
 from training.train_models import DEFAULT, MODELS
 
 from dali_ops import Loader
+from dali_ops.cli_arguments import positive
 from dali_ops.device import usable_device
 from dali_ops.photos import make_imagenet_like_folder
 from dali_ops.random_heatmaps import random_store
@@ -65,9 +66,11 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, rounds=5)
     options.add_argument("--model", nargs="+", choices=MODELS, help="default: by the device, see above")
-    options.add_argument("--batch-size", type=int, help="default: 8 on the CPU, 256 on a GPU")
-    options.add_argument("--size", type=int, help="of the images, in pixels; default: 112 on the CPU, 224 on a GPU")
-    options.add_argument("--steps", type=int, help="at a time; default: 2, on a GPU 20")
+    options.add_argument("--batch-size", type=positive, help="default: 8 on the CPU, 256 on a GPU")
+    options.add_argument(
+        "--size", type=positive, help="of the images, in pixels; default: 112 on the CPU, 224 on a GPU"
+    )
+    options.add_argument("--steps", type=positive, help="at a time; default: 2, on a GPU 20")
     options.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: photographs")
     return options.parse_args()
 
@@ -176,4 +179,4 @@ def check_batch(name: str, batch: Batch, setting: Setting) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

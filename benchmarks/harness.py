@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import dalimix
+from dali_ops.cli_arguments import positive
 from dali_ops.sources import ImageFolder
 from dali_ops.surroundings import surroundings, write_results
 
@@ -34,9 +36,30 @@ def parser(description: str | None, rounds: int | None = 21, device: bool = True
     if device:
         shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
     if rounds is not None:
-        shared.add_argument("--rounds", type=int, default=rounds, help="medians are of so many (default: %(default)s)")
+        shared.add_argument(
+            "--rounds", type=positive, default=rounds, help="medians are of so many (default: %(default)s)"
+        )
     shared.add_argument("--json", type=Path, help="write the results here, too")
     return shared
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """A user's mistake ends in one line, as it does with the command line ``dalimix``."""
+    try:
+        main()
+    except (ImportError, ValueError, OSError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+
+
+def beginning(only: str, names: Iterable[str]) -> list[str]:
+    """Those of the names that begin with what was given as --only; an error if none does."""
+    known = list(dict.fromkeys(names))
+    chosen = [name for name in known if name.startswith(only)]
+    if not chosen:
+        raise ValueError(f"--only {only}: no name begins so; there are {'; '.join(known)}")
+    return chosen
 
 
 def on_cpu(run: Run, index: int) -> float:
@@ -151,6 +174,10 @@ def each(inputs: Sequence[Any], function: Callable[..., Any], *rest: Any) -> Any
 def drawn(method: dalimix.Method, batch: int, seed: int, xp: Any) -> dalimix.Draws:
     """The random numbers of a batch, as arrays of `xp`."""
     return dalimix.draw(method, batch, seed).mapped(xp.asarray)
+
+
+def left_by(only: str) -> list[str]:
+    return [f"all that does not begin with {only!r} (--only)"] if only else []
 
 
 def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) -> None:

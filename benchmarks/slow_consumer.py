@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import Rows, finish, parser, photographs, pictures, shown
+from harness import Rows, finish, parser, photographs, pictures, run_script, shown
 from nvidia.dali import fn, pipeline_def
 from torch import Tensor
 from training.smmix_training import endless
 
 import dali_ops
+from dali_ops.cli_arguments import positive
 from dali_ops.device import default_id, default_threads, usable_device
 from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
@@ -62,8 +63,8 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__, rounds=None)
-    options.add_argument("--batches", type=int, help="default: 20 on the CPU, 500 on a GPU")
-    options.add_argument("--batch-size", type=int, help="default: 8 on the CPU, 32 on a GPU")
+    options.add_argument("--batches", type=positive, help="default: 20 on the CPU, 500 on a GPU")
+    options.add_argument("--batch-size", type=positive, help="default: 8 on the CPU, 32 on a GPU")
     options.add_argument("--milliseconds", type=float, default=10.0, help="of sleep for every batch")
     return options.parse_args()
 
@@ -189,4 +190,4 @@ def problems(rows: Rows) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from dali_ops.sources import ImageFolder
     from dalimix.heatmaps import HeatmapStore
 
+READING = (
+    "÷ no mixing: median of the rounds, each against no mixing measured right beside it (1: costs nothing), and their\n"
+    "range. The first row is no mixing against itself: how far it is from 1 tells how much the machine disturbs.\n"
+    "images/s of different rows are of different times. CPU cores: busy ones, on average."
+)
 BATCH_SIZE, BATCHES = {"cpu": 32, "gpu": 256}, {"cpu": 10, "gpu": 50}  # two minutes on two idle cores
 
 
@@ -69,12 +74,14 @@ def _bench(options: argparse.Namespace) -> None:
     facts |= {name: vars(options)[name] for name in ("size", "rounds", "batches")}
     found, left_out = surroundings(options.device) | facts, _left_out(options)
     write_results(options.out / "bench.json", found, rows, left_out)
-    draw_bars(rows, options.out / "bench.png", hardware(options.device))
     _tell(options.out, rows, found, left_out)
+    draw_bars(rows, options.out / "bench.png", hardware(options.device))
 
 
 def _complete(options: argparse.Namespace) -> None:
     """Fill in the defaults that depend on the device."""
+    if options.out.exists() and not options.out.is_dir():  # better now than after the measurement
+        raise ValueError(f"--out {options.out} is not a folder")
     if options.heatmaps and not options.root:
         raise ValueError(f"--heatmaps {options.heatmaps} needs ROOT: a store has heatmaps of certain images")
     options.device = usable_device(options.device)
@@ -166,6 +173,7 @@ def _tell(out: Path, rows: list[Row], found: dict[str, Any], left_out: list[str]
     console.print(f"images: {found['images']}; heatmaps: {found['heatmaps']}")
     for setting, group in by_setting(rows).items():
         console.print(_table(setting, group))
+    console.print(READING)
     for what in left_out:
         console.print(f"left out: {what}")
     console.print(f"{out / 'bench.json'}\n{out / 'bench.png'}")

@@ -190,3 +190,37 @@ def test_scripts_start_from_the_root_too(name):
     command = [sys.executable, f"benchmarks/{name}", "--help"]
     done = subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("error", [ValueError("no such thing"), OSError("no such thing"), ImportError("no such thing")])
+def test_a_mistake_of_the_user_ends_in_one_line(error):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit, match="^no such thing$"):
+        imported("harness").run_script(main)
+
+
+def test_only_what_begins_as_told():
+    harness = imported("harness")
+    assert harness.beginning("Cut", ["CutMix", "Mixup", "CutMix"]) == ["CutMix"]
+    with pytest.raises(ValueError, match="--only cut: no name begins so; there are CutMix; Mixup"):
+        harness.beginning("cut", ["CutMix", "Mixup"])
+    assert harness.left_by("") == []
+    assert harness.left_by("Cut") == ["all that does not begin with 'Cut' (--only)"]
+
+
+def test_all_take_turns_in_changing_order():
+    """Every one once in a round, none always after the same one; and only the rounds that count are returned."""
+    seen = []
+
+    def timer(run, index):
+        seen.append((index, run(index)))
+        return float(run(index))
+
+    spans = imported("harness").take_turns([lambda _, k=k: k for k in range(3)], 20, timer)
+    assert spans == [[0.0, 1.0, 2.0]] * 20
+    orders = [tuple(run for round, run in seen if round == index) for index in range(20)]
+    assert all(sorted(order) == [0, 1, 2] for order in orders)
+    assert len(set(orders)) > 3
+    assert min(index for index, _ in seen) < 0
