@@ -1,6 +1,5 @@
 """benchmarks/bench_train.py: every way to get batches is trained with, and checked before that."""
 
-import importlib
 import sys
 from types import SimpleNamespace
 
@@ -11,21 +10,19 @@ pytest.importorskip("PIL.Image")
 torch = pytest.importorskip("torch")
 
 from dalimix import METHODS
-from tests.test_benchmarks import BENCHMARKS, run
+from tests.test_benchmarks import imported, run
 
 PLACE = SimpleNamespace(batch=2, size=8, device="cpu")
 
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("bench_train")
+def bench():
+    return imported("bench_train")
 
 
 @pytest.fixture
-def models(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("training.train_models")
+def models():
+    return imported("training.train_models")
 
 
 def test_all_ways(tmp_path):

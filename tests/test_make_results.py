@@ -1,6 +1,5 @@
 """benchmarks/make_results.py: the page says what the files say, no more, and is that of the files here."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("matplotlib")
 
-from tests.test_benchmarks import BENCHMARKS
+from tests.test_benchmarks import BENCHMARKS, imported
 
 RESULTS = BENCHMARKS / "results"
 TIMES = "its time ÷ ours"
@@ -19,15 +18,13 @@ SURROUNDINGS = {"date": "2026-01-02", "python": "3.11.7", "device": "a card", "n
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("make_results")
+def script():
+    return imported("make_results")
 
 
 @pytest.fixture
-def goals(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("page.results_goals")
+def goals():
+    return imported("page.results_goals")
 
 
 def file_of(*rows, **more):
@@ -249,7 +246,7 @@ def test_a_folder(tmp_path):
 
 def test_bars_and_lines(script, monkeypatch, tmp_path):
     """What is drawn: peers in the usual batch and type, ratios from 1; a line of all batch sizes."""
-    plots = importlib.import_module("page.results_plots")
+    plots = imported("page.results_plots")
     made, new_figure = [], plots.new_figure
     monkeypatch.setattr(plots, "new_figure", lambda height: made.append(new_figure(height)) or made[-1])
     rows = [

@@ -39,6 +39,7 @@ class Paste:
         self.runs = Runs(plan, images) if moved.any() and _in_runs(plan, moved, (height, width)) else None
         self.moved = bool(moved.any()) and self.runs is None
         self.by_cell = plan.tokens is not None and not self.moved and plan.tokens[0].size <= FEW_CELLS
+        self.masked = self.moved or (plan.tokens is not None and not self.by_cell)
         self.tokens = _by_cell(plan.tokens, (height, width)) if self.by_cell else []
 
     def __call__(self, rows: slice) -> np.ndarray:
@@ -51,17 +52,15 @@ class Paste:
 
     def _without_cells(self, rows: slice, copied: bool) -> np.ndarray:
         """All but the tokens that are pasted cell by cell."""
-        mixed = self.images[:, rows]
+        if self.runs is None and not self.masked and self.boxed[:, rows].any():
+            return self._with_boxes(rows)
+        mixed, mask = self.images[:, rows], self.mask(rows) if self.masked else None
+        if copied or mask is not None or self.runs is not None:
+            mixed = mixed.copy(order="C")
         if self.runs is not None:
-            mixed = mixed.copy(order="C")
             self.runs(mixed, rows)
-        elif self.moved or (self.plan.tokens is not None and not self.by_cell):
-            mixed = mixed.copy(order="C")
-            self._paste_masked(mixed, self.mask(rows), rows)
-        elif self.boxed[:, rows].any():
-            mixed = self._with_boxes(rows)
-        elif copied:
-            mixed = mixed.copy(order="C")
+        elif mask is not None:
+            self._paste_masked(mixed, mask, rows)
         return mixed
 
     def _with_boxes(self, rows: slice) -> np.ndarray:
@@ -79,9 +78,7 @@ class Paste:
         whole[:, :, self.columns] = mixed
         return whole
 
-    def _paste_masked(self, mixed: np.ndarray, mask: Mask, rows: slice) -> None:
-        if mask is None:
-            return
+    def _paste_masked(self, mixed: np.ndarray, mask: np.ndarray, rows: slice) -> None:
         bits = f"i{mixed.itemsize}"
         own = mixed.view(bits)[:, :, self.columns]
         change = self._partners(rows).view(bits)
@@ -97,9 +94,9 @@ class Paste:
             givers, start:stop, token.columns
         ]
 
-    def mask(self, rows: slice, with_tokens: bool = True) -> Mask:
+    def mask(self, rows: slice) -> Mask:
         """Integers [B, rows, columns, C]: all bits set where the partner shows; None if it shows nowhere."""
-        in_rows, with_tokens = self.in_rows[:, rows], with_tokens and self.plan.tokens is not None
+        in_rows, with_tokens = self.in_rows[:, rows], self.plan.tokens is not None
         if not with_tokens and not in_rows.any():
             return None
         mask = self.in_columns & in_rows
