@@ -11,6 +11,7 @@ import numpy as np
 from dalimix.backend import Array, array_module
 from dalimix.methods import Method
 from dalimix.methods.base import is_number, is_whole
+from dalimix.pixels import image_dtype, per_channel
 
 if TYPE_CHECKING:
     from dalimix.draws import Draws
@@ -140,9 +141,7 @@ def plan_size(planned: tuple[int, int] | None, array: Array, layout_name: str) -
 def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
     if dtype is None:
         return FLOAT32 if normalised and of_images == UINT8 else of_images
-    if dtype not in DTYPES:  # a name or type equals its np.dtype
-        raise TypeError(f"dtype must be {', '.join(NAMES)}, got {dtype if isinstance(dtype, str) else np.dtype(dtype)}")
-    return np.dtype(dtype)
+    return image_dtype(dtype)
 
 
 def mirror(array: Array | None, size: int) -> Array | None:
@@ -199,8 +198,8 @@ def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tupl
     """(x − mean) / std as x·scale + bias, per channel; None if neither is given."""
     if mean is None and std is None:
         return None
-    means = _per_channel("mean", 0.0 if mean is None else mean, channels)
-    stds = _per_channel("std", 1.0 if std is None else std, channels)
+    means = per_channel("mean", 0.0 if mean is None else mean, channels)
+    stds = per_channel("std", 1.0 if std is None else std, channels)
     return _scale_and_bias(means, stds)
 
 
@@ -211,17 +210,6 @@ def _scale_and_bias(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[
     if not (np.isfinite(stds).all() and min(stds) > 0):
         raise ValueError(f"std must be finite and above 0, got {stds}")
     return tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
-
-
-def _per_channel(name: str, value: float | Sequence[float], channels: int) -> tuple[float, ...]:
-    try:
-        given = value if isinstance(value, (tuple, list)) else np.atleast_1d(value)
-        values = tuple(float(number) + 0.0 for number in given)  # no −0: it is another number, but the same key
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be one number, or one per channel, got {value!r}") from None
-    if len(values) not in (1, channels):
-        raise ValueError(f"{name} has {len(values)} entries but images has {channels} channels")
-    return values * channels if len(values) == 1 else values
 
 
 def labels(array: Array, size: int) -> Array:

@@ -1,0 +1,89 @@
+"""What the numbers of images are: their dtypes by any library's name, and the units of mean and std."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
+DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
+
+
+def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
+    """The dtype of images that `given` names: a string, or a dtype of NumPy, torch, CuPy or DALI.
+
+    >>> image_dtype("fp16"), image_dtype(np.uint8)
+    (dtype('float16'), dtype('uint8'))
+
+    Args:
+        given: e.g. ``"float16"``, ``"fp16"``, ``np.float16``, ``torch.float16`` or ``types.FLOAT16``.
+        name: of the argument, for the message.
+
+    Raises:
+        TypeError: it is not one that images can have.
+    """
+    called = _called(given)
+    dtype = DTYPES.get(ALIASES.get(called, called))
+    if dtype is None:
+        raise TypeError(f"{name} must be {', '.join(DTYPES)}, got {called or repr(given)}")
+    return dtype
+
+
+def _called(given: Any) -> str:
+    """What its library calls it; nothing if it is no dtype."""
+    given = getattr(given, "type_id", given)  # of DALI's dynamic mode
+    library = type(given).__module__.partition(".")[0]
+    if isinstance(given, str):
+        return given
+    if library in ("torch", "nvidia"):
+        return str(given).rpartition(".")[2].lower()
+    numpy_type = isinstance(given, np.dtype) or (isinstance(given, type) and issubclass(given, np.generic))
+    return np.dtype(given).name if numpy_type else ""
+
+
+def per_channel(name: str, given: Any, channels: int | None = None) -> tuple[float, ...]:
+    """Mean or std as numbers, one or one per channel.
+
+    >>> per_channel("mean", 5, channels=3)
+    (5.0, 5.0, 5.0)
+
+    Args:
+        name: of the argument, for the message.
+        given: a number, or a list, tuple, array or tensor of them: [C], [1] or [C, 1, 1].
+        channels: C; None: as many as are given.
+
+    Raises:
+        TypeError: no numbers.
+        ValueError: another count than one or `channels`, or none.
+    """
+    try:
+        array = np.asarray(given.tolist() if hasattr(given, "tolist") else given)
+        if array.dtype.kind not in "iuf" or max(array.shape, default=1) != array.size or not array.size:
+            raise ValueError
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be one number, or one per channel, got {given!r}") from None
+    values = tuple(float(number) + 0.0 for number in array.reshape(-1))  # no −0: it is another number, but the same key
+    if channels is not None and len(values) not in (1, channels):
+        raise ValueError(f"{name} has {len(values)} entries but images has {channels} channels")
+    return values * channels if channels is not None and len(values) == 1 else values
+
+
+def check_units(dtype: Any, mean: Any, std: Any) -> None:
+    """Refuse mean and std of values 0 … 1 for bytes, which go from 0 to 255: the commonest mistake of all.
+
+    Args:
+        dtype: of the images, as `image_dtype` takes it.
+        mean, std: as `per_channel` takes them, or None.
+
+    Raises:
+        ValueError: they are of other units.
+    """
+    if image_dtype(dtype) != DTYPES["uint8"]:
+        return
+    means, stds = per_channel("mean", 0.0 if mean is None else mean), per_channel("std", 1.0 if std is None else std)
+    if max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1):
+        raise ValueError(
+            f"mean and std must be in the units of the images, uint8 0 … 255, but mean is {mean} and std is {std}: "
+            "multiply both by 255"
+        )
