@@ -25,6 +25,7 @@ from nvidia.dali import fn, ops
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import Pipeline, StreamPolicy, do_not_convert
 
+from dali_ops.lifetime import guard
 from dalimix.backend import Array, array_module
 from dalimix.cuda.stream import borrowed_stream
 
@@ -60,8 +61,11 @@ def whole_batch(
         ValueError: on the GPU, in a pipeline with a stream for every operator: see above.
     """
     current = Pipeline.current()
-    if device == "gpu" and current is not None and current.stream_policy is StreamPolicy.PER_OPERATOR:
+    if current is None:
+        raise RuntimeError(f"{name} is an operator for pipelines: call it where a pipeline is defined")
+    if device == "gpu" and current.stream_policy is StreamPolicy.PER_OPERATOR:
         raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
+    function = guard(current).noted(function)
     if whole_batches_are_shared():
         outputs = _share(function, inputs, num_outputs, device, output_layouts, name, tensors)
     else:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from traceback import clear_frames
 from typing import Any
 
 import numpy as np
 
+from dali_ops import lifetime
 from dali_ops.feed import Feed
 from dali_ops.loader_settings import LoaderSettings
 from dali_ops.loader_state import check_state, identity
 from dali_ops.sources.unreadable import find_unreadable, refuse_unreadable
+
+ELSEWHERE = (
+    "this loader belongs to the process that made it, and nothing of DALI works after a fork: make the loader in the "
+    "process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
+)
 
 
 class Stepper:
@@ -32,8 +40,9 @@ class Stepper:
     """
 
     def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
-        self.feed, self.settings, self._closed = feed, settings, False
+        self.feed, self.settings, self._closed, self._process = feed, settings, False, os.getpid()
         self._runtime, self._skip_corrupt = runtime, skip_corrupt
+        self._pipeline: Any = None
         self._batches: Any = None  # of the pipeline; None while it does not run
         self._checkpoint: bytes | None = None  # with which one goes on then
         self.begin(0)
@@ -48,14 +57,22 @@ class Stepper:
 
         self.check_open()
         pipeline = settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
-        self._halt()  # the old pipeline goes before the new one is built, and its memory with it
+        self._halt()
+        self._shut_down()  # the old pipeline goes before the new one is built, and its memory with it
         # The first batch waits until somebody asks for it: the next call may be a jump.
         self._batches = DALIGenericIterator(pipeline, settings.outputs.names, prepare_first_batch=False)
-        self.feed, self.settings = feed, settings
+        self.feed, self.settings, self._pipeline = feed, settings, pipeline
+        lifetime.guard(pipeline).kept = True
 
     def _halt(self) -> None:
         if self._batches is not None:
             self._checkpoint, self._batches = self._batches.checkpoints()[0], None
+
+    def _shut_down(self) -> None:
+        """Not left to the last reference: an error that somebody keeps refers to the pipeline by its frames."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            lifetime.shut_down(pipeline)
 
     def _resume(self) -> None:
         """Let the pipeline run again if it does not."""
@@ -67,8 +84,10 @@ class Stepper:
 
         Raises:
             ValueError: an image cannot be decoded, by name.
-            RuntimeError: the stepper is closed, or the pipeline failed otherwise.
+            RuntimeError: the stepper is closed or of another process, or the pipeline failed otherwise.
+            Exception: what a function that the pipeline calls has raised, such as a provider of heatmaps.
         """
+        self.check_open()
         outputs, batches = self._outputs()
         if not len(self.feed.numbers(self.epoch, self.step)):  # it is of the image that stands in for none
             outputs = {name: output[:0] for name, output in outputs.items()}
@@ -87,7 +106,16 @@ class Stepper:
             try:
                 return next(batches)[0], batches
             except RuntimeError as error:
+                self._raise_inner(error)
                 self._skip(error)
+
+    def _raise_inner(self, error: RuntimeError) -> None:
+        """Raise what a callback raised in the pipeline, if that is why it failed; DALI's text is the cause."""
+        inner = lifetime.guard(self._pipeline).take()
+        if inner is not None:
+            clear_frames(inner.__traceback__)  # they hold DALI's memory, which goes with the pipeline
+            self._shut_down()
+            raise inner from error
 
     def _skip(self, error: RuntimeError) -> None:
         """Leave out the images that cannot be decoded, or raise."""
@@ -123,9 +151,12 @@ class Stepper:
     def close(self) -> None:
         """Take down the pipeline, and its threads with it."""
         self._batches, self._closed = None, True
+        self._shut_down()
 
     def check_open(self) -> None:
-        """Raises RuntimeError after `close`."""
+        """Raises RuntimeError after `close`, and in another process than that which made the loader."""
+        if self._process != os.getpid():
+            raise RuntimeError(ELSEWHERE)
         if self._closed:
             raise RuntimeError("the loader is closed")
 
