@@ -1,0 +1,189 @@
+"""Pipelines end outside of DALI's threads; a child process is told that it has none; errors of callbacks come out."""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+import weakref
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL.Image")
+
+import dali_ops
+from dali_ops import lifetime
+from dalimix import AttentiveCutMix, CutMix
+from tests.pipeline_ends import Owner, _pipeline
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 300  # seconds, a guard against hanging
+
+
+def script(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+
+def test_pipelines_that_nobody_closes_end():
+    ended = script("-m", "tests.pipeline_ends", "--loaders", "60", "--pipelines", "60", "--errors", "40")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    for early, late in json.loads(ended.stdout).values():
+        assert late["threads"] <= early["threads"] + 1
+        assert late["MiB"] < early["MiB"] + 100
+
+
+EXIT = """
+import time, numpy as np, torch, dali_ops
+from dalimix import CutMix
+from tests.pipeline_ends import Owner, _pipeline
+from nvidia.dali import fn, pipeline_def
+
+def slow(images):
+    for _ in range(100):
+        time.sleep(0.002)
+    return torch.zeros(len(images), 7, 7)
+
+@pipeline_def(batch_size=4, num_threads=1, device_id=None)
+def watched():
+    return dali_ops.model_heatmaps(fn.constant(idata=[0] * 48, shape=[4, 4, 3], dtype=0, layout="HWC"), slow)
+
+kept, dropped = watched(), watched()
+for pipeline in (kept, dropped):
+    pipeline.build()
+    pipeline.schedule_run()
+Owner(dropped)
+del dropped, pipeline
+"""
+
+
+def test_the_interpreter_ends_while_callbacks_work():
+    ended = script("-c", EXIT)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_collector_hands_a_pipeline_over_in_any_thread():
+    """The thread that lets go of it must not be the one that joins DALI's threads."""
+    shut_down_by = []
+
+    class Inner:
+        def Shutdown(self):  # noqa: N802
+            import threading
+
+            shut_down_by.append(threading.current_thread().name)
+
+    pipeline = _pipeline()
+    pipeline._pipe = Inner()
+    owner = Owner(pipeline)
+    gone = weakref.ref(pipeline)
+    del pipeline, owner
+    gc.collect()
+    assert gone() is None
+    assert shut_down_by == ["dalimix-pipelines"]
+
+
+def test_a_guarded_pipeline_is_still_one_of_its_class():
+    pipeline = _pipeline()
+    assert type(pipeline).__name__ == "Pipeline"
+    assert lifetime.guard(pipeline) is lifetime.guard(pipeline)
+
+
+def in_child(call):
+    """What a forked process says of `call`, and how it ended."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            call()
+            said = "nothing"
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writer, said.encode())
+        os._exit(0)
+    os.close(writer)
+    for _ in range(LIMIT * 20):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            with os.fdopen(reader) as answer:
+                return answer.read()
+        time.sleep(0.05)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return "it hangs"
+
+
+@pytest.fixture
+def loader(root):
+    with dali_ops.ImageFolderLoader(root, CutMix(), batch_size=4, size=32, seed=1, device="cpu") as made:
+        next(iter(made))
+        yield made
+
+
+def test_a_loader_in_a_forked_process_says_so(loader):
+    running = iter(loader)
+    calls = [lambda: next(iter(loader)), lambda: next(running), loader.state_dict, lambda: loader.switch(size=16)]
+    for call in calls:
+        assert in_child(call).startswith("RuntimeError: this loader belongs to the process that made it")
+    assert in_child(loader.close) == "nothing"
+    assert len(next(iter(loader))[0]) == 4  # here it goes on
+
+
+def test_a_plain_pipeline_in_a_forked_process_says_so():
+    pipelines = [_pipeline()]
+    pipelines[0].build()
+    pipelines[0].run()
+    assert in_child(lambda: pipelines[0].run()).startswith("RuntimeError: this pipeline belongs to the process")
+    assert in_child(pipelines.clear) == "nothing"
+    assert in_child(lambda: _pipeline().run()) == "nothing"  # a new one is the child's own
+    pipelines[0].run()
+
+
+def test_a_forked_process_ends_in_the_usual_way():
+    """With all that Python does at exit."""
+    body = "from tests.pipeline_ends import _pipeline; import os; p = _pipeline(); p.build(); p.run(); "
+    ended = script("-c", body + "c = os.fork(); raise SystemExit(os.waitpid(c, 0)[1] if c else 0)")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+class MyError(Exception):
+    pass
+
+
+def provider(images):
+    private = images.float()  # a local variable that refers to DALI's memory
+    raise MyError(f"not today: {len(private)}")
+
+
+@pytest.fixture
+def failing(root):
+    options = {"batch_size": 4, "size": 32, "seed": 1, "device": "cpu", "heatmaps": provider}
+    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **options) as made:
+        yield made
+
+
+def test_an_error_of_a_callback_reaches_the_user_of_a_loader(failing):
+    for _ in range(2):  # it may be tried again
+        with pytest.raises(MyError, match="not today: 4") as caught:
+            next(iter(failing))
+        assert "ModelHeatmaps" in str(caught.value.__cause__)
+        assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "provider"
+
+
+def test_an_error_that_is_kept_holds_nothing_of_dali(failing):
+    with pytest.raises(MyError) as caught:
+        next(iter(failing))
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert "private" not in frames[-1].f_locals
+    assert lifetime.guard(_pipeline()).take() is None
+
+
+def test_plain_pipelines_keep_no_errors():
+    pipeline = _pipeline()
+    with pytest.raises(MyError):
+        lifetime.guard(pipeline).noted(provider)(torch.zeros(4))
+    assert lifetime.guard(pipeline).take() is None
