@@ -1,5 +1,7 @@
 """Images that cannot be read or decoded are left out and counted, where a user asks for that."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,9 @@ from dali_ops import Loader
 from dali_ops.loader_settings import LoaderSettings
 from dali_ops.order import Order
 from dali_ops.sources import ImageFolder
+from dali_ops.sources.red_lines import without_red_lines
 from dalimix import CutMix, Mixup, SMMix
-from tests.coloured import coloured_folder
+from tests.coloured import coloured_folder, one_coloured_folder
 from tests.test_batch_info import by_attention
 from tests.test_loader import load
 
@@ -174,3 +177,18 @@ def test_a_good_folder_is_read_as_without_skipping(tmp_path):
     root = coloured_folder(tmp_path / "images")
     plain, skipping = (list(load(root, CutMix(), skip_corrupt=value)) for value in (False, True))
     assert all(torch.equal(a, b) for x, y in zip(plain, skipping, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_red_lines_of_dali_come_once(tmp_path, capfd):
+    """Not again when the images of the batch are decoded one by one to learn which it was."""
+    photo = one_coloured_folder(tmp_path) / "red" / "1.jpg"
+    photo.write_bytes(photo.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"red/1\.jpg cannot be decoded"):
+        list(loader(ImageFolder.scan(tmp_path), training=False, skip_corrupt=False))
+    assert capfd.readouterr().err.count("[ERROR]") == 1
+
+
+def test_other_lines_are_passed_on(capfd):
+    with without_red_lines():
+        os.write(2, b"\x1b[0;31m[ERROR] \x1b[0m[decoder] of DALI\nof others\n")
+    assert capfd.readouterr().err == "of others\n"

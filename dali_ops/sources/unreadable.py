@@ -9,6 +9,7 @@ from nvidia.dali import fn, pipeline_def
 from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.reading import whole_image
+from dali_ops.sources.red_lines import without_red_lines
 from dali_ops.sources.source import Source
 
 OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
@@ -41,7 +42,8 @@ def _unreadable(
         decoder = decoder or _decoder(batch_size=1, num_threads=1, device_id=device_id, prefetch_queue_depth=1)
         try:
             decoder.feed_input("encoded", [source.read(number)])
-            decoder.run()
+            with without_red_lines():
+                decoder.run()
         except FileNotFoundError:
             yield number, "is missing"
         except RuntimeError:
