@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -59,10 +59,10 @@ def mix(
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
         mean: subtracted from each channel, in units of the input; one number or C of them, in any array or tensor.
         std: each channel is divided by it; likewise.
-        dtype: of the output, uint8, float16 or float32, by the name of any library. None: float32 if there is a mean or std
-            and the images are uint8, else that of the images.
+        dtype: of the output, uint8, float16 or float32, by the name of any library. None: float32 if there is a mean or
+            std and the images are uint8, else that of the images.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
-        output_layout: likewise; None: that of the images.
+        output_layout: likewise; None: `layout`, or without it that which the node has, if any.
         smoothing: label smoothing in [0, 1].
         form: ``"dense"`` targets or ``"pair"``.
         return_plan: return the plan, too.
@@ -102,9 +102,9 @@ def mix(
     known = facts(layout, images, labels=labels, heatmaps=heatmaps)
     nodes = [images, labels, *flatten(drawn), heatmaps, _mirror_node(mirror), known]
     inputs = [bridge.moved(node, device) for node in nodes if node is not None]
-    inputs += inputs[-1:] * (mixer.num_outputs - len(inputs))  # as many as DALI needs to pass on the images' layout
-    said = output_layout or layout
-    layouts = None if said is None else [said, *[""] * (mixer.num_outputs - 1)]
+    layouts = mixer.output_layouts
+    if layouts is None:  # DALI passes on that of the images, if there are no more outputs than inputs
+        inputs += inputs[-1:] * (mixer.num_outputs - len(inputs))
     return mixer.packed(bridge.whole_batch(mixer, inputs, mixer.num_outputs, device, layouts, name="Mix"))
 
 
@@ -124,6 +124,7 @@ class Mixer:
     smoothing: float
     form: Literal["dense", "pair"]
     return_plan: bool
+    node_layout: NodeLayout = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be refused."""
@@ -131,11 +132,12 @@ class Mixer:
         checks.heatmaps_wanted(self.method, self.guided, "such as heatmaps=dali_ops.model_heatmaps(images, provider)")
         check_layouts(layout=self.layout, output_layout=self.output_layout)
         self._check_targets()
-        kept = {name: _numbers(name, getattr(self, name)) for name in ("mean", "std")}
-        channels = max(len(values or ()) for values in kept.values())  # how many there are, only the images will tell
-        checks.scaling(*kept.values(), channels)
-        kept["dtype"] = None if self.dtype is None else image_dtype(self.dtype)
-        for name, value in {**kept, "_layout": NodeLayout(self.layout)}.items():
+        mean, std = _numbers("mean", self.mean), _numbers("std", self.std)
+        channels = max(len(mean or ()), len(std or ()))  # how many there are, only the images will tell
+        checks.scaling(mean, std, channels)
+        dtype = None if self.dtype is None else image_dtype(self.dtype)
+        kept = {"mean": mean, "std": std, "dtype": dtype, "node_layout": NodeLayout(self.layout)}
+        for name, value in kept.items():
             object.__setattr__(self, name, value)
 
     def _check_targets(self) -> None:
@@ -147,6 +149,12 @@ class Mixer:
             checks.counts(num_classes=self.num_classes)
             if self.num_classes > MAX_CLASSES:
                 raise ValueError(f"num_classes must be at most {MAX_CLASSES}, got {self.num_classes}")
+
+    @property
+    def output_layouts(self) -> list[str] | None:
+        """As `dali_ops.bridge.whole_batch` takes them."""
+        said = self.output_layout or self.layout
+        return None if said is None else [said, *[""] * (self.num_outputs - 1)]
 
     @property
     def num_outputs(self) -> int:
@@ -165,7 +173,7 @@ class Mixer:
         draws = unflatten(self.method, values)
         heatmaps = next(values) if self.guided else None
         mirror = next(values) if self.mirrored else None
-        layout = self._layout.of(next(values, None), images.shape)
+        layout = self.node_layout.of(next(values, None), images.shape)
         return self.outputs(images, labels, draws, heatmaps, mirror, layout)
 
     def outputs(

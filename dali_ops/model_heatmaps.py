@@ -90,7 +90,6 @@ class _Callback:
             heatmaps, output = self.provider.observe(channels_first, *rest)
             return [_heatmaps(heatmaps, images), _predictions(output, images)]
 
-
     def _channels_first(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         layout = self.layout.of(rows, images.shape)
         if images.ndim != 4:

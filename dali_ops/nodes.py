@@ -13,7 +13,6 @@ place. So the images are the first input and the first output.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, NoReturn
 
 from nvidia.dali import fn, math, types
@@ -33,9 +32,22 @@ def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder")
     Raises:
         TypeError: with what there is for it instead.
     """
-    if not isinstance(given, DataNode):
-        others = "for arrays there are dalimix.plan and compose, for tensors dalimix.torch.BatchMixer"
-        raise TypeError(f"{name} must be a pipeline node, such as {such_as}, got {type(given).__name__} ({others})")
+    if isinstance(given, DataNode):
+        return
+    others = "; for arrays there are dalimix.plan and dalimix.compose, for tensors dalimix.torch.BatchMixer"
+    mend = others if hasattr(given, "__dlpack__") else ""
+    raise TypeError(f"{name} must be a pipeline node, such as {such_as}, got {type(given).__name__}{mend}")
+
+
+def check_cpu_node(name: str, given: Any) -> None:
+    """Refuse what is no node on the CPU.
+
+    Raises:
+        TypeError, ValueError: it is something else, or on the GPU.
+    """
+    check_node(name, given)
+    if given.device != "cpu":
+        raise ValueError(f"{name} must be on the CPU, got a node on the GPU")
 
 
 def device_of(given: Any, node: DataNode) -> str:
@@ -98,12 +110,18 @@ class _Refuse:
             if one != other:
                 mend = "resize before mixing" if name == "images" else f"all {name} of a batch need one shape"
                 raise ValueError(f"{name} must be of one shape to be mixed, got {one} and {other}: {mend}")
-    
+        raise ValueError("images must be of one layout to be mixed")
+
 
 def _parts(row: Sequence[int]) -> list[list[int]]:
     """What stands between the ends: the layout in bytes, then shapes."""
-    ends = [k for k, number in enumerate(row) if number == END] + [len(row)]
-    return [list(row[start:end]) for start, end in zip([0, *[k + 1 for k in ends]], ends)]
+    parts: list[list[int]] = [[]]
+    for number in row:
+        if number == END:
+            parts.append([])
+        else:
+            parts[-1].append(number)
+    return parts
 
 
 class NodeLayout:
