@@ -53,7 +53,7 @@ def whole_batch(
         num_outputs: how many arrays `function` returns.
         device: ``"cpu"`` or ``"gpu"``.
         output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``. None: the first output has that of
-            the first input, of as many dimensions, which only DALI knows; there must be no more outputs than inputs.
+            the first input, of as many dimensions, which only DALI knows.
         name: of the operator, for DALI's error messages.
         tensors: `function` gets and returns torch tensors instead of arrays.
 

@@ -102,10 +102,8 @@ def mix(
     known = facts(layout, images, labels=labels, heatmaps=heatmaps)
     nodes = [images, labels, *flatten(drawn), heatmaps, _mirror_node(mirror), known]
     inputs = [bridge.moved(node, device) for node in nodes if node is not None]
-    layouts = mixer.output_layouts
-    if layouts is None:  # DALI passes on that of the images, if there are no more outputs than inputs
-        inputs += inputs[-1:] * (mixer.num_outputs - len(inputs))
-    return mixer.packed(bridge.whole_batch(mixer, inputs, mixer.num_outputs, device, layouts, name="Mix"))
+    outputs = bridge.whole_batch(mixer, inputs, mixer.num_outputs, device, mixer.output_layouts, name="Mix")
+    return mixer.packed(outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +150,7 @@ class Mixer:
 
     @property
     def output_layouts(self) -> list[str] | None:
-        """As `dali_ops.bridge.whole_batch` takes them."""
+        """As `dali_ops.bridge.whole_batch` takes them: None passes on the layout of the images."""
         said = self.output_layout or self.layout
         return None if said is None else [said, *[""] * (self.num_outputs - 1)]
 

@@ -1,11 +1,13 @@
 """Which device somebody means, by any library's name of it, and what the launcher says."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 
 import dali_ops.device
 from dali_ops.device import check_device, default_threads, device_number, local_id, number_in_environment, usable_device
+from dalimix import CutMix
 from tests.hostile import complaint, values
 
 
@@ -52,6 +54,17 @@ def test_devices_of_torch_and_of_dynamic_mode(gpus):
     assert (usable_device(ndd.Device("cpu")), device_number(ndd.Device("cpu"))) == ("cpu", None)
     with pytest.raises(TypeError, match="device must be 'cpu' or 'gpu', got device.type='mps'"):
         usable_device(torch.device("mps"))
+
+
+def test_a_device_of_another_library_in_dynamic_mode():
+    torch = pytest.importorskip("torch")
+    ndd = pytest.importorskip("nvidia.dali.experimental.dynamic")
+    from dali_ops import dynamic
+
+    batch, labels = ndd.as_batch(np.zeros((6, 8, 8, 3), np.uint8), layout="HWC"), np.arange(6)
+    for device in ("cpu", torch.device("cpu"), ndd.Device("cpu")):
+        images, _ = dynamic.mix(batch, labels, CutMix(), num_classes=6, device=device)
+        assert images.device == ndd.Device("cpu")
 
 
 @pytest.mark.parametrize("device", ["", "tpu", "cuda:", "cuda:-1", "cuda:x", "gpu:1:2", "CPU", " cpu", "cpu:1"])
