@@ -39,7 +39,7 @@ def whole_batch(
     inputs: Sequence[DataNode],
     num_outputs: int,
     device: str,
-    output_layouts: Sequence[str],
+    output_layouts: Sequence[str] | None,
     *,
     name: str,
     tensors: bool = False,
@@ -53,7 +53,8 @@ def whole_batch(
         inputs: batches of uniform shape on `device`.
         num_outputs: how many arrays `function` returns.
         device: ``"cpu"`` or ``"gpu"``.
-        output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``.
+        output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``. None: the first output has that of
+            the first input, of as many dimensions, which only DALI knows.
         name: of the operator, for DALI's error messages.
         tensors: `function` gets and returns torch tensors instead of arrays.
 
@@ -107,13 +108,14 @@ def _share(
     inputs: Sequence[DataNode],
     num_outputs: int,
     device: str,
-    layouts: Sequence[str],
+    layouts: Sequence[str] | None,
     name: str,
     tensors: bool,
 ) -> list[DataNode]:
     callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function, tensors)
     operator = type(name, (_WholeBatch,), {})  # DALI calls it in its messages as its class is called
-    outputs = operator(callback, device=device, num_outputs=num_outputs, output_layouts=list(layouts))(*inputs)
+    said = {} if layouts is None else {"output_layouts": list(layouts)}  # else DALI passes on those of the inputs
+    outputs = operator(callback, device=device, num_outputs=num_outputs, **said)(*inputs)
     return [outputs] if num_outputs == 1 else list(outputs)
 
 
@@ -186,7 +188,12 @@ def _current_stream(device: str, tensors: bool) -> AbstractContextManager[None]:
 
 
 def _by_sample(
-    function: Callback, inputs: Sequence[DataNode], num_outputs: int, device: str, layouts: Sequence[str], tensors: bool
+    function: Callback,
+    inputs: Sequence[DataNode],
+    num_outputs: int,
+    device: str,
+    layouts: Sequence[str] | None,
+    tensors: bool,
 ) -> list[DataNode]:
     into, back = _from_dlpack(device, tensors), _from_dlpack(device, tensors=False)
 
@@ -203,6 +210,12 @@ def _by_sample(
         num_outputs=num_outputs,
         batch_processing=True,
         device=device,
-        output_layouts=list(layouts),
+        output_layouts=list(layouts or [""]),
     )
-    return [outputs] if num_outputs == 1 else list(outputs)
+    outputs = [outputs] if num_outputs == 1 else list(outputs)
+    return outputs if layouts else [_as_laid_out(inputs[0], outputs[0]), *outputs[1:]]
+
+
+def _as_laid_out(like: DataNode, node: DataNode) -> DataNode:
+    """The node with the layout of another one, of which nothing is joined to it."""
+    return fn.cat(fn.cast_like(like[0:0], node), node)

@@ -9,7 +9,9 @@ from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 
 from dalimix import Draws, Method
+from dalimix.methods.base import is_whole
 
+MAX_SEED = 2**62  # DALI's seeds have 64 bits, and some follow after it
 Operator = Callable[..., Any]
 
 
@@ -27,17 +29,23 @@ class Operators(NamedTuple):
 IN_PIPELINES = Operators(fn.batch_permutation, fn.random.beta, fn.random.uniform, math.floor, fn.cast, fn.reinterpret)
 
 
-def draw(method: Method, seed: int = -1) -> Draws:
+def draw(method: Method, seed: int | None = -1) -> Draws:
     """`dalimix.Draws` of DALI nodes on the CPU, as `dalimix.draw` makes them of arrays.
 
     Args:
         method: what is going to be planned.
-        seed: of the first of the random operators, the others follow; -1: the pipeline's seed decides.
+        seed: of the first of the random operators, the others follow; -1 or None: the pipeline's seed decides.
+
+    Raises:
+        ValueError: `seed` is no whole number from -1 to 2⁶² − 1.
     """
+    first = -1 if seed is None else seed
+    if not is_whole(first) or not -1 <= first < MAX_SEED:
+        raise ValueError(f"seed must be a whole number from -1 to {MAX_SEED - 1}, or None, got {seed!r}")
     count = iter(range(1 << 30))
 
     def seeded(operator: Operator, **arguments: Any) -> DataNode:
-        return operator(seed=None if seed < 0 else seed + next(count), **arguments)
+        return operator(seed=None if first < 0 else int(first) + next(count), **arguments)
 
     return draw_by(IN_PIPELINES, method, seeded)
 

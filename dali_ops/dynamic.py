@@ -20,14 +20,16 @@ import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 
 from dali_ops.bridge import Exported
-from dali_ops.device import check_device, usable_device
+from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.draws import Operators, draw_by
-from dali_ops.mix import Mixer, PerChannel, numpy_dtype
+from dali_ops.mix import Mixer, PerChannel, one_mirror
+from dali_ops.nodes import check_layouts, layout_of_images
 from dalimix import Draws, Method, checks
 from dalimix.backend import Array
 from dalimix.cuda.stream import borrowed_stream
 
 HOST = (1, 3)  # DLPack's numbers of memory of the CPU, pageable and pinned
+MAX_BATCH = 2**31 - 1  # DALI counts samples in int32
 SAME_STREAM = -1  # DLPack's number for: nothing to wait for
 OPERATORS = Operators(
     ndd.batch_permutation, ndd.random.beta, ndd.random.uniform, ndd.math.floor, ndd.cast, ndd.reinterpret
@@ -47,14 +49,18 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
         `dalimix.Draws` of batches on the CPU.
 
     Raises:
-        TypeError: `method` is no mixing method.
-        ValueError: `batch_size` is below 1; `rng` is no generator of dynamic mode.
+        TypeError: `method` is no mixing method, or `rng` no generator of dynamic mode.
+        ValueError: `batch_size` is below 1.
     """
     checks.method(method)
     checks.counts(batch_size=batch_size)
+    if batch_size > MAX_BATCH:
+        raise ValueError(f"batch_size must be at most {MAX_BATCH}, got {batch_size}")
+    if rng is not None and not isinstance(rng, ndd.random.RNG):
+        raise TypeError(f"rng must be an ndd.random.RNG, got {type(rng).__name__}")
 
     def random(operator: Callable[..., Any], **arguments: Any) -> Any:
-        return operator(batch_size=batch_size, rng=rng, **arguments)
+        return operator(batch_size=int(batch_size), rng=rng, **arguments)
 
     return draw_by(OPERATORS, method, random)
 
@@ -77,7 +83,7 @@ def mix(
     return_plan: bool = False,
     draws: Draws | None = None,
     rng: ndd.random.RNG | None = None,
-    device: str | ndd.Device | None = None,
+    device: Any = None,
 ) -> tuple[Any, ...]:
     """Mix a batch and its labels; mirror, normalise, cast and change layout in the same pass.
 
@@ -98,8 +104,8 @@ def mix(
         return_plan: return the plan, too.
         draws: the random numbers, as from `draw` or `dalimix.draw`; None: new ones.
         rng: for new ones, as of `draw`.
-        device: ``"cpu"``, ``"gpu"`` or a device of dynamic mode; None: where the images are. On a GPU the work is
-            queued on the stream of the current ``ndd.EvalContext``, whose device it must be.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda:1"``, or a device of torch or of dynamic mode; None: where the images are.
+            On a GPU the work is queued on the stream of the current ``ndd.EvalContext``, whose device it must be.
 
     Returns:
         ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, batches all of them. Images have their
@@ -110,7 +116,8 @@ def mix(
         TypeError, ValueError: arguments out of range, or data that do not fit.
         ModuleNotFoundError: a GPU without CuPy.
     """
-    _check(batch, method, heatmaps)
+    _check(batch, labels, method, heatmaps, layout)
+    own = layout_of_images(layout, batch.layout or "", (batch.batch_size, *batch.shape[0]), "batch")
     mixer = Mixer(
         method=method,
         num_classes=num_classes,
@@ -118,8 +125,8 @@ def mix(
         mirrored=mirror is not None,
         mean=mean,
         std=std,
-        dtype=numpy_dtype(dtype),
-        layout=_layout(batch, layout),
+        dtype=dtype,
+        layout=own,
         output_layout=output_layout,
         smoothing=smoothing,
         form=form,
@@ -130,16 +137,14 @@ def mix(
     with _queue(target):
         put = partial(_array, target=target)
         images, numbers = put(batch, "batch"), drawn.mapped(partial(put, name="draws"))
-        checks.batch("draws", numbers.partner, len(images))
-        mirrors = np.full(len(images), mirror, np.int32) if isinstance(mirror, int) else mirror
-        arrays = mixer.outputs(
-            images, put(labels, "labels"), numbers, put(heatmaps, "heatmaps"), put(mirrors, "mirror")
-        )
-        layouts = [output_layout or mixer.layout, *[""] * (len(arrays) - 1)]
+        checks.batch("draws", numbers.partner.reshape(numbers.partner.shape or 1), len(images))
+        given = [put(labels, "labels"), put(heatmaps, "heatmaps"), put(_mirrors(mirror, len(images)), "mirror")]
+        arrays = mixer.outputs(images, given[0], numbers, given[1], given[2], own)
+        layouts = [output_layout or own, *[""] * (len(arrays) - 1)]
         return mixer.packed([_batch(*output, target) for output in zip(arrays, layouts, strict=True)])
 
 
-def _check(batch: Any, method: Any, heatmaps: Any) -> None:
+def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> None:
     if not isinstance(batch, ndd.Batch):
         kind = type(batch).__name__
         raise TypeError(
@@ -147,20 +152,34 @@ def _check(batch: Any, method: Any, heatmaps: Any) -> None:
         )
     checks.method(method)
     checks.heatmaps_wanted(method, heatmaps is not None, f"heatmaps=[{batch.batch_size}, h, w], one map for each image")
+    check_layouts(layout=layout)
+    if labels is None:
+        raise TypeError("labels must be class numbers or soft labels, got None")
+    if not batch.batch_size:
+        raise ValueError("batch must hold at least one image")
 
 
-def _layout(batch: ndd.Batch, given: str | None) -> str:
-    if given is not None and batch.layout not in (None, given):
-        raise ValueError(f"batch has layout {batch.layout!r}, but layout is {given!r}")
-    return given or batch.layout or "HWC"
+def _mirrors(mirror: Any, count: int) -> Any:
+    """One for each image."""
+    one_for_all = isinstance(mirror, (int, np.integer, np.bool_))
+    return np.full(count, one_mirror(mirror), np.int32) if one_for_all else mirror
 
 
 def _replayed(draws: Any, rng: Any) -> Draws:
-    if not isinstance(draws, Draws):
-        raise TypeError(f"draws must be a dalimix.Draws, as of dali_ops.dynamic.draw, got {type(draws).__name__}")
+    _check_draws(draws)
     if rng is not None:
         raise ValueError("rng is for new random numbers, but draws are given")
     return draws
+
+
+def _check_draws(draws: Any) -> None:
+    """Refuse what does not even have the parts of draws."""
+    if not isinstance(draws, Draws):
+        raise TypeError(f"draws must be a dalimix.Draws, as of dali_ops.dynamic.draw, got {type(draws).__name__}")
+    if draws.partner is None or draws.uniform is None or not isinstance(draws.members, tuple):
+        raise TypeError("draws must have arrays of partner and uniform, and a tuple of members")
+    for member in draws.members:
+        _check_draws(member)
 
 
 def _target(batch: ndd.Batch, device: Any) -> ndd.Device:
@@ -168,7 +187,7 @@ def _target(batch: ndd.Batch, device: Any) -> ndd.Device:
     if isinstance(device, ndd.Device):
         check_device(device.device_type)
         return device
-    return ndd.Device(usable_device(device))
+    return ndd.Device(usable_device(device), device_number(device))
 
 
 @contextmanager
@@ -195,10 +214,20 @@ def _array(value: Any, name: str, target: ndd.Device) -> Array:
         _check_uniform(name, value)
         value = ndd.as_tensor(value)
     elif not hasattr(value, "__dlpack_device__"):
-        value = np.asarray(value)
+        value = _as_numpy(value, name)
     if not _is_on(target, value):
         value = ndd.as_tensor(value).to_device(target)
     return value if isinstance(value, np.ndarray) else _from_dlpack(value, target)
+
+
+def _as_numpy(value: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array, one entry for each image, but: {error}") from error
+    if array.dtype.hasobject:
+        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
+    return array
 
 
 def _from_dlpack(value: Any, target: ndd.Device) -> Array:
@@ -213,7 +242,8 @@ def _check_uniform(name: str, batch: ndd.Batch) -> None:
     shapes = batch.shape
     other = next((shape for shape in shapes if shape != shapes[0]), None)
     if other is not None:
-        raise ValueError(f"{name} must be of one shape to be mixed, got {list(shapes[0])} and {list(other)}")
+        mend = "resize before mixing" if name == "batch" else f"all {name} of a batch need one shape"
+        raise ValueError(f"{name} must be of one shape to be mixed, got {list(shapes[0])} and {list(other)}: {mend}")
 
 
 def _is_on(target: ndd.Device, value: Any) -> bool:

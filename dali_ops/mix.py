@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from nvidia.dali import fn, types
+from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 import dalimix
 from dali_ops import bridge
-from dali_ops.device import check_device
 from dali_ops.draws import draw, flatten, unflatten
+from dali_ops.nodes import NodeLayout, check_layouts, check_node, check_switch, device_of, facts
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
+from dalimix.methods.base import is_whole
+from dalimix.pixels import image_dtype, per_channel
 
 PerChannel = float | Sequence[float]
+MAX_CLASSES = 2**31 - 1  # class numbers are int32 at least
 
 
 @do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
@@ -33,13 +36,13 @@ def mix(
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
     dtype: Any = None,
-    layout: str = "HWC",
+    layout: str | None = None,
     output_layout: str | None = None,
     smoothing: float = 0.0,
     form: Literal["dense", "pair"] = "dense",
     return_plan: bool = False,
     seed: int | None = -1,
-    device: str | None = None,
+    device: Any = None,
 ) -> tuple[Any, ...]:
     """Mix a batch and its labels inside a pipeline; mirror, normalise, cast and change layout in the same pass.
 
@@ -54,17 +57,17 @@ def mix(
         heatmaps: floating [h, w], for methods that read them, as from `dali_ops.model_heatmaps` or
             `dali_ops.stored_heatmaps`: of the images as they come, not mirrored.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
-        mean: subtracted from each channel, in units of the input; one number or C of them.
-        std: each channel is divided by it; one number or C of them.
-        dtype: of the output, DALI's or NumPy's: uint8, float16 or float32. None: float32 if there is a mean or std
-            and the images are uint8, else that of the images.
-        layout: of the images, ``"HWC"``, as decoders give them, or ``"CHW"``.
-        output_layout: likewise; None: that of the images.
+        mean: subtracted from each channel, in units of the input; one number or C of them, in any array or tensor.
+        std: each channel is divided by it; likewise.
+        dtype: of the output, uint8, float16 or float32, by the name of any library. None: float32 if there is a mean or
+            std and the images are uint8, else that of the images.
+        layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
+        output_layout: likewise; None: `layout`, or without it that which the node has, if any.
         smoothing: label smoothing in [0, 1].
         form: ``"dense"`` targets or ``"pair"``.
         return_plan: return the plan, too.
         seed: of the random operators; -1 or None: the pipeline's seed decides.
-        device: ``"cpu"`` or ``"gpu"``; None: where the images are.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: where the images are.
 
     Returns:
         ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``. Dense targets are float32 [C]; pairs
@@ -84,23 +87,23 @@ def mix(
         mirrored=mirror is not None,
         mean=mean,
         std=std,
-        dtype=numpy_dtype(dtype),
+        dtype=dtype,
         layout=layout,
         output_layout=output_layout,
         smoothing=smoothing,
         form=form,
         return_plan=return_plan,
     )
-    if heatmaps is not None and not isinstance(heatmaps, DataNode):
-        kind = type(heatmaps).__name__
-        raise TypeError(f"heatmaps must be a pipeline node, such as of model_heatmaps or stored_heatmaps, got {kind}")
-    device = device or images.device
-    check_device(device)
-    inputs = [images, labels, *flatten(draw(method, -1 if seed is None else seed))]
-    inputs += [node for node in (heatmaps, _mirror_node(mirror)) if node is not None]
-    layouts = [output_layout or layout] + [""] * (mixer.num_outputs - 1)
-    moved = [bridge.moved(node, device) for node in inputs]
-    return mixer.packed(bridge.whole_batch(mixer, moved, mixer.num_outputs, device, layouts, name="Mix"))
+    check_node("images", images)
+    check_node("labels", labels)
+    if heatmaps is not None:
+        check_node("heatmaps", heatmaps, "of model_heatmaps or stored_heatmaps")
+    device, drawn = device_of(device, images), draw(method, seed)
+    known = facts(layout, images, labels=labels, heatmaps=heatmaps)
+    nodes = [images, labels, *flatten(drawn), heatmaps, _mirror_node(mirror), known]
+    inputs = [bridge.moved(node, device) for node in nodes if node is not None]
+    outputs = bridge.whole_batch(mixer, inputs, mixer.num_outputs, device, mixer.output_layouts, name="Mix")
+    return mixer.packed(outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,30 +114,45 @@ class Mixer:
     num_classes: int | None
     guided: bool  # by heatmaps
     mirrored: bool
-    mean: PerChannel | None
-    std: PerChannel | None
-    dtype: np.dtype | None
-    layout: str
+    mean: Any  # as `per_channel` takes it; kept as a tuple, or None
+    std: Any
+    dtype: Any  # as `image_dtype` takes it; kept as NumPy's, or None
+    layout: str | None  # None: the node's own
     output_layout: str | None
     smoothing: float
     form: Literal["dense", "pair"]
     return_plan: bool
+    node_layout: NodeLayout = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse at once what needs no data to be refused."""
         checks.method(self.method)
         checks.heatmaps_wanted(self.method, self.guided, "such as heatmaps=dali_ops.model_heatmaps(images, provider)")
+        check_layouts(layout=self.layout, output_layout=self.output_layout)
+        self._check_targets()
+        mean, std = _numbers("mean", self.mean), _numbers("std", self.std)
+        channels = max(len(mean or ()), len(std or ()))  # how many there are, only the images will tell
+        checks.scaling(mean, std, channels)
+        dtype = None if self.dtype is None else image_dtype(self.dtype)
+        kept = {"mean": mean, "std": std, "dtype": dtype, "node_layout": NodeLayout(self.layout)}
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
+
+    def _check_targets(self) -> None:
+        if not isinstance(self.form, str):
+            raise TypeError(f"form must be 'dense' or 'pair', got {self.form!r}")
         checks.form(self.form, self.smoothing)
-        checks.layout(self.layout)
-        if self.output_layout is not None:
-            checks.layout(self.output_layout)
+        check_switch(return_plan=self.return_plan)
         if self.num_classes is not None:
-            checks.class_count(self.num_classes)
-        if isinstance(self.mean, DataNode) or isinstance(self.std, DataNode):
-            raise TypeError("mean and std must be numbers, got a pipeline node")
-        per_channel: list[Any] = [self.mean, self.std]
-        channels = max(map(np.size, per_channel))  # how many there are, only the images will tell
-        checks.scaling(self.mean, self.std, channels)
+            checks.counts(num_classes=self.num_classes)
+            if self.num_classes > MAX_CLASSES:
+                raise ValueError(f"num_classes must be at most {MAX_CLASSES}, got {self.num_classes}")
+
+    @property
+    def output_layouts(self) -> list[str] | None:
+        """As `dali_ops.bridge.whole_batch` takes them: None passes on the layout of the images."""
+        said = self.output_layout or self.layout
+        return None if said is None else [said, *[""] * (self.num_outputs - 1)]
 
     @property
     def num_outputs(self) -> int:
@@ -153,17 +171,16 @@ class Mixer:
         draws = unflatten(self.method, values)
         heatmaps = next(values) if self.guided else None
         mirror = next(values) if self.mirrored else None
-        return self.outputs(images, labels, draws, heatmaps, mirror)
+        layout = self.node_layout.of(next(values, None), images.shape)
+        return self.outputs(images, labels, draws, heatmaps, mirror, layout)
 
     def outputs(
-        self, images: Array, labels: Array, draws: Draws, heatmaps: Array | None, mirror: Array | None
+        self, images: Array, labels: Array, draws: Draws, heatmaps: Array | None, mirror: Array | None, layout: str
     ) -> list[Array]:
         """Images, targets and, if it is wanted, the plan."""
-        checks.images(images, self.layout)
-        plan = dalimix.plan(self.method, draws, checks.image_size(images, self.layout), heatmaps, mirror)
-        mixed = dalimix.compose(
-            images, plan, mirror, self.mean, self.std, self.dtype, self.layout, self.output_layout
-        )  # fmt: skip
+        checks.images(images, layout)
+        plan = dalimix.plan(self.method, draws, checks.image_size(images, layout), heatmaps, mirror)
+        mixed = dalimix.compose(images, plan, mirror, self.mean, self.std, self.dtype, layout, self.output_layout)
         targets = dalimix.soft_labels(labels, plan, self.num_classes, self.smoothing, self.form)
         outputs = [mixed, *(targets if isinstance(targets, tuple) else (targets,))]
         return outputs + list(plan.arrays()) if self.return_plan else outputs
@@ -175,21 +192,26 @@ class Mixer:
         return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)
 
 
-def _mirror_node(mirror: DataNode | int | None) -> DataNode | None:
+def _mirror_node(mirror: Any) -> DataNode | None:
     if mirror is None or isinstance(mirror, DataNode):
         return mirror
-    if not isinstance(mirror, int):
-        raise TypeError(f"mirror must be a pipeline node or an integer, got {mirror!r}")
-    return fn.constant(idata=int(mirror), shape=[1])
+    return fn.constant(idata=one_mirror(mirror), shape=[1])
 
 
-def numpy_dtype(dtype: Any) -> np.dtype | None:
-    """From DALI's of either mode, NumPy's or torch's, if there is one."""
-    if dtype is None:
-        return None
-    dtype = getattr(dtype, "type_id", dtype)
-    if isinstance(dtype, types.DALIDataType):
-        dtype = types.to_numpy_type(dtype)
-    if type(dtype).__module__ == "torch":
-        dtype = str(dtype).removeprefix("torch.")
-    return checks.output_dtype(dtype, np.dtype("uint8"), normalised=False)
+def one_mirror(mirror: Any) -> int:
+    """0 or 1, for all images.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    if not isinstance(mirror, (bool, np.bool_)) and not is_whole(mirror):
+        raise TypeError(f"mirror must be one for each image, or 0 or 1 for all, got {mirror!r}")
+    if mirror not in (0, 1):
+        raise ValueError(f"mirror must be 0 or 1, got {mirror}")
+    return int(mirror)
+
+
+def _numbers(name: str, given: Any) -> tuple[float, ...] | None:
+    if isinstance(given, DataNode):
+        raise TypeError(f"{name} must be numbers, got a pipeline node")
+    return None if given is None else per_channel(name, given)

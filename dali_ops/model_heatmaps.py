@@ -10,7 +10,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops import bridge
-from dali_ops.device import check_device
+from dali_ops.nodes import NodeLayout, check_layouts, check_node, check_switch, device_of, facts
 from dalimix import checks
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def model_heatmaps(
     labels: DataNode | None = None,
     *,
     predictions: bool = False,
-    layout: str = "HWC",
-    device: str | None = None,
+    layout: str | None = None,
+    device: Any = None,
 ) -> DataNode | tuple[DataNode, DataNode]:
     """Run a provider of heatmaps on every batch, for methods that read them: ``mix(…, heatmaps=model_heatmaps(…))``.
 
@@ -45,8 +45,8 @@ def model_heatmaps(
         labels: integer class numbers, scalars or [1], for providers that read them.
         predictions: return, too, what the model says of the images in the same run, as ``provider.observe`` gives it;
             of several tensors the first.
-        layout: of the images, ``"HWC"``, as decoders give them, or ``"CHW"``.
-        device: ``"cpu"`` or ``"gpu"``; None: where the images are.
+        layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: where the images are.
 
     Returns:
         float32 samples [h, w]; with `predictions` ``(heatmaps, predictions)``, the second float32 samples [C].
@@ -56,18 +56,15 @@ def model_heatmaps(
             provider raises or returns wrongly, when the pipeline runs, as DALI's RuntimeError with the message inside.
         ModuleNotFoundError: ``device="gpu"`` without CuPy; torch is missing.
     """
-    if not callable(provider):
-        kind = type(provider).__name__
-        raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")
-    if predictions and not callable(getattr(provider, "observe", None)):
-        kind = type(provider).__name__
-        raise TypeError(f"predictions=True needs a provider with observe, as those of dalimix.heatmaps, got {kind}")
-    checks.layout(layout)
-    device = device or images.device
-    check_device(device)
-    inputs = [images] if labels is None else [images, labels]
-    moved = [bridge.moved(node, device) for node in inputs]
-    callback = _Callback(provider, layout, predictions)
+    _check_provider(provider, predictions)
+    check_layouts(layout=layout)
+    check_node("images", images)
+    if labels is not None:
+        check_node("labels", labels)
+    device = device_of(device, images)
+    nodes = [images, labels, facts(layout, images, labels=labels)]
+    moved = [bridge.moved(node, device) for node in nodes if node is not None]
+    callback = _Callback(provider, NodeLayout(layout), predictions, labels is not None)
     count = 2 if predictions else 1
     outputs = bridge.whole_batch(callback, moved, count, device, [""] * count, name="ModelHeatmaps", tensors=True)
     return (outputs[0], outputs[1]) if predictions else outputs[0]
@@ -78,20 +75,42 @@ class _Callback:
     """Whole batches in, heatmaps out, and predictions where they are asked for."""
 
     provider: Any
-    layout: str
+    layout: NodeLayout
     predictions: bool
+    labelled: bool
 
-    def __call__(self, images: Tensor, *labels: Tensor) -> Sequence[Tensor]:
+    def __call__(self, images: Tensor, *others: Tensor) -> Sequence[Tensor]:
         import torch
 
-        checks.proper_layout(images.shape, self.layout)
-        channels_first = images if self.layout == "CHW" else images.permute(0, 3, 1, 2)
-        rest = [numbers.reshape(len(images)) for numbers in labels]
+        rest = [_class_numbers(labels, images) for labels in others[: self.labelled]]
+        channels_first = self._channels_first(images, *others[self.labelled :])
         with torch.no_grad():
             if not self.predictions:
                 return [_heatmaps(self.provider(channels_first, *rest), images)]
             heatmaps, output = self.provider.observe(channels_first, *rest)
             return [_heatmaps(heatmaps, images), _predictions(output, images)]
+
+    def _channels_first(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+        layout = self.layout.of(rows, images.shape)
+        if images.ndim != 4:
+            raise ValueError(f"images must be a batch [B, {', '.join(layout)}], got shape {list(images.shape)}")
+        checks.proper_layout(images.shape, layout)
+        return images if layout == "CHW" else images.permute(0, 3, 1, 2)
+
+
+def _check_provider(provider: Any, predictions: Any) -> None:
+    check_switch(predictions=predictions)
+    kind = type(provider).__name__
+    if not callable(provider) or isinstance(provider, type):
+        raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")
+    if predictions and not callable(getattr(provider, "observe", None)):
+        raise TypeError(f"predictions=True needs a provider with observe, as those of dalimix.heatmaps, got {kind}")
+
+
+def _class_numbers(labels: Tensor, images: Tensor) -> Tensor:
+    if labels.numel() != len(images):
+        raise ValueError(f"labels must be one class number for each image, got {list(labels.shape)}")
+    return labels.reshape(len(images))
 
 
 def _heatmaps(returned: Any, images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nvidia.dali import fn, types
@@ -10,7 +11,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops import bridge
-from dali_ops.device import check_device
+from dali_ops.nodes import check_cpu_node, device_of
 from dalimix.backend import Array, array_module
 from dalimix.heatmap_crop import check_grid, heatmap_crop
 from dalimix.heatmaps import HeatmapStore
@@ -27,7 +28,7 @@ def stored_heatmaps(
     *,
     image_shape: DataNode | None = None,
     grid: int | None = None,
-    device: str = "cpu",
+    device: Any = "cpu",
 ) -> DataNode:
     """Read the heatmaps of a batch from a store, each cut to the crop of its image: ``mix(…, heatmaps=…)`` takes them.
 
@@ -52,7 +53,7 @@ def stored_heatmaps(
         shape: [2] on the CPU, height and width of the crop, likewise. Without both: the whole image.
         image_shape: [2] or [3] on the CPU, height and width of the whole image in pixels.
         grid: cells along each side of the heatmaps, up to 64; None: as many as in the store.
-        device: ``"cpu"`` or ``"gpu"``, where the heatmaps are wanted.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device, where the heatmaps are wanted.
 
     Returns:
         float32 samples [grid, grid] from -1 to 1.
@@ -65,9 +66,12 @@ def stored_heatmaps(
     """
     if not isinstance(store, HeatmapStore):
         raise TypeError(f"store must be a HeatmapStore, as from HeatmapStore.open(path), got {type(store).__name__}")
+    crop = {"anchor": anchor, "shape": shape, "image_shape": image_shape}
+    for name, node in {"index": index, **{name: node for name, node in crop.items() if node is not None}}.items():
+        check_cpu_node(name, node)
     if (anchor is None) != (shape is None):
         raise ValueError("anchor and shape come together: one of them is None")
-    check_device(device)
+    device = device_of(device, index)
     grid = store.grid if grid is None else grid
     check_grid(grid)
     index, boxes = fn.cast(index, dtype=types.INT64), _boxes(anchor, shape, image_shape)
@@ -76,8 +80,8 @@ def stored_heatmaps(
         inputs = [maps.gpu(), boxes.gpu()]
     else:
         maps, inputs = store, [bridge.moved(index, device), bridge.moved(boxes, device)]
-    crop = _CropOfStore(store, grid) if maps is store else _CropOfBatch(grid)
-    (heatmaps,) = bridge.whole_batch(crop, inputs, 1, device, [""], name="StoredHeatmaps")
+    cut = _CropOfStore(store, grid) if maps is store else _CropOfBatch(grid)
+    (heatmaps,) = bridge.whole_batch(cut, inputs, 1, device, [""], name="StoredHeatmaps")
     return heatmaps
 
 

@@ -216,7 +216,7 @@ def test_a_batch_without_a_layout():
     assert np.array_equal(array(channels_first).transpose(0, 2, 3, 1), array(images))
 
 
-@pytest.mark.parametrize("dtype", [ndd.float16, types.FLOAT16, np.float16, "float16"], ids=str)
+@pytest.mark.parametrize("dtype", [ndd.float16, types.FLOAT16, np.float16, "fp16"], ids=str)
 def test_names_of_the_output_type(dtype):
     assert dynamic.mix(a_batch(), numbers(), CutMix(), num_classes=BATCH, dtype=dtype)[0].dtype == ndd.float16
 

@@ -258,6 +258,22 @@ def test_normalising_equals_dali_where_nothing_is_mixed():
     assert np.abs(ours.view(np.int16).astype(int) - theirs.view(np.int16)).max() <= 1  # float16 ulp
 
 
+def test_values_as_people_give_them():
+    """Numbers in arrays and tensors, dtypes and devices by the names of other libraries: the same batch."""
+    torch = pytest.importorskip("torch")
+    plain = {"mean": MEAN, "std": STD, "dtype": types.FLOAT16, "mirror": 1, "device": "cpu", "seed": -1}
+    others = [
+        {"mean": np.array(MEAN), "std": torch.tensor(STD), "dtype": "fp16", "seed": None},
+        {"mean": torch.tensor(MEAN).reshape(3, 1, 1), "std": tuple(STD), "dtype": torch.float16, "mirror": np.int64(1)},
+        {"dtype": np.float16, "device": torch.device("cpu"), "mirror": True},
+    ]
+
+    def batch(**given):
+        return run(build(lambda: dali_ops.mix(*images_and_labels(), CutMix(), num_classes=BATCH, **{**plain, **given})))
+
+    assert all(same(batch(), batch(**given)) for given in others)
+
+
 @pytest.mark.cuda
 def test_slow_consumer_never_sees_a_batch_change(request):
     """The consumer's stream lags while the pipeline runs ahead and reuses memory."""

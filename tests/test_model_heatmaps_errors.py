@@ -1,9 +1,12 @@
 """What dali_ops.model_heatmaps refuses: when the pipeline is made, or when it runs."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
+
+from nvidia.dali import fn
 
 import dali_ops
 from dali_ops import bridge
@@ -35,7 +38,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "message"), WRONG, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("provider", "message"), WRONG, ids=[case[1] for case in WRONG])
 def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider, message):
     with pytest.raises(RuntimeError, match=message):
         run(build(guided(provider)))
@@ -63,7 +66,7 @@ NO_PREDICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("output", "message"), NO_PREDICTIONS, ids=lambda v: str(v)[-20:])
+@pytest.mark.parametrize(("output", "message"), NO_PREDICTIONS, ids=[case[1] for case in NO_PREDICTIONS])
 def test_what_is_no_prediction(way, output, message):
     provider = FeatureHeatmap(Returns(output), "look")
 
@@ -75,26 +78,29 @@ def test_what_is_no_prediction(way, output, message):
     assert len(run(build(body))) == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        (
-            {"provider": None},
-            TypeError,
-            "a provider of heatmaps must be callable, as those of dalimix.heatmaps, got NoneType",
-        ),
-        (
-            {"provider": lambda images: images[:, 0], "predictions": True},
-            TypeError,
-            "predictions=True needs a provider with observe, as those of dalimix.heatmaps, got function",
-        ),
-        ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
-        ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
-    ],
-)
+NOT_MADE = [
+    ({"provider": None}, TypeError, "provider of heatmaps must be callable, as those of .*, got NoneType"),
+    ({"provider": FeatureHeatmap}, TypeError, "provider of heatmaps must be callable, .*, got ABCMeta"),
+    (
+        {"provider": lambda images: images[:, 0], "predictions": True},
+        TypeError,
+        "predictions=True needs a provider with observe, as those of dalimix.heatmaps, got function",
+    ),
+    ({"predictions": 1}, TypeError, "predictions must be True or False, got 1"),
+    ({"images": torch.zeros(6, 3, 8, 8)}, TypeError, "images must be a pipeline node, .* got Tensor; .*BatchMixer"),
+    ({"labels": [1, 2]}, TypeError, "labels must be a pipeline node, .* got list"),
+    ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
+    ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), NOT_MADE, ids=[case[2] for case in NOT_MADE])
 def test_errors_when_the_pipeline_is_made(options, error, message):
+    def body():
+        return dali_ops.model_heatmaps(**{"images": images_and_labels()[0], "provider": a_provider(), **options})
+
     with pytest.raises(error, match=message):
-        build(lambda: dali_ops.model_heatmaps(images_and_labels()[0], **{"provider": a_provider(), **options}))
+        build(body)
 
 
 def test_a_provider_in_the_place_of_its_heatmaps():
@@ -106,8 +112,17 @@ def test_a_provider_in_the_place_of_its_heatmaps():
 
 
 def test_images_of_another_layout(way):
-    with pytest.raises(RuntimeError, match=r"images \[6, 3, 32, 48\] look like CHW, but layout is 'HWC'"):
-        run(build(lambda: dali_ops.model_heatmaps(images_and_labels(layout="CHW")[0], a_provider())))
+    with pytest.raises(RuntimeError, match=r"images has layout 'CHW', but layout is 'HWC': leave layout out"):
+        run(build(lambda: dali_ops.model_heatmaps(images_and_labels(layout="CHW")[0], a_provider(), layout="HWC")))
+
+
+def test_labels_that_are_none(way):
+    def body():
+        scores = fn.external_source(lambda: [np.zeros(3, np.float32)] * BATCH, batch=True)
+        return dali_ops.model_heatmaps(images_and_labels()[0], lambda images, labels: images[:, 0], scores)
+
+    with pytest.raises(RuntimeError, match=r"labels must be one class number for each image, got \[6, 3\]"):
+        run(build(body))
 
 
 def test_an_error_names_the_operator():

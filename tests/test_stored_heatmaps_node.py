@@ -25,12 +25,14 @@ BAD = [
     ({"store": "a/path"}, TypeError, "store must be a HeatmapStore, as from HeatmapStore.open(path), got str"),
     ({"grid": 0}, ValueError, "grid must be a whole number from 1 to 64, got 0"),
     ({"grid": 65}, ValueError, "grid must be a whole number from 1 to 64, got 65"),
+    ({"index": 3}, TypeError, "index must be a pipeline node, such as of a reader or a decoder, got int"),
+    ({"image_shape": (8, 8)}, TypeError, "image_shape must be a pipeline node"),
     ({"anchor": 1}, ValueError, "anchor and shape come together: one of them is None"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
 ]
 
 
-@pytest.mark.parametrize(("given", "error", "message"), BAD, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("given", "error", "message"), BAD, ids=[case[2] for case in BAD])
 def test_bad_arguments(store, given, error, message):
     def body():
         number = fn.external_source(lambda: [np.int64(0)], batch=True)

@@ -1,0 +1,192 @@
+"""What goes into our operators in a pipeline: nodes of one shape on one device, and the layout that images have.
+
+**Facts.** DALI knows the layout of a node and the shapes of its samples only when the pipeline runs, and its operator
+for whole batches refuses samples of several shapes before it calls us. So all of it goes along as one more node, a row
+of integers for each sample: the layout in bytes, -1, the shape of the images, -1, the shape of the labels, and so on.
+DALI makes the rows of what it knows about the samples, and reads no pixel for them, on a GPU as on the CPU. Rows that
+differ from the first one of the batch come to `_refuse`, in a branch of the graph that is skipped where there are none.
+
+**Layouts of outputs** are given when a graph is made, or left out: then DALI passes on that of the input in the same
+place. So the images are the first input and the first output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from nvidia.dali import fn, types
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import Pipeline
+
+from dali_ops import bridge
+from dali_ops.device import check_device, device_number
+from dalimix import checks
+
+END = -1  # of the layout and of every shape
+
+
+def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder") -> None:
+    """Refuse what is no node.
+
+    Raises:
+        TypeError: with what there is for it instead.
+    """
+    if isinstance(given, DataNode):
+        return
+    others = "; for arrays there are dalimix.plan and dalimix.compose, for tensors dalimix.torch.BatchMixer"
+    mend = others if hasattr(given, "__dlpack__") else ""
+    raise TypeError(f"{name} must be a pipeline node, such as {such_as}, got {type(given).__name__}{mend}")
+
+
+def check_cpu_node(name: str, given: Any) -> None:
+    """Refuse what is no node on the CPU.
+
+    Raises:
+        TypeError, ValueError: it is something else, or on the GPU.
+    """
+    check_node(name, given)
+    if given.device != "cpu":
+        raise ValueError(f"{name} must be on the CPU, got a node on the GPU")
+
+
+def device_of(given: Any, node: DataNode) -> str:
+    """``"cpu"`` or ``"gpu"``: what is given, or where the node is.
+
+    Raises:
+        TypeError, ValueError: no device, or another GPU than that of the pipeline.
+        ModuleNotFoundError: a GPU without CuPy.
+    """
+    device = check_device(node.device if given is None else given)
+    number, pipeline = device_number(given), Pipeline.current()
+    if number is not None and pipeline is not None and pipeline.device_id not in (None, number):
+        raise ValueError(f"device is {str(given)!r}, but the pipeline runs on GPU {pipeline.device_id}")
+    return device
+
+
+def facts(layout: str | None, images: DataNode, **others: DataNode | None) -> DataNode | None:
+    """The node of what is known about a batch; None where DALI's executor cannot tell it of a GPU's nodes.
+
+    Args:
+        layout: what the user says.
+        images: the node whose layout counts.
+        others: further ones, by name, each of one shape.
+
+    Raises:
+        ValueError: the executor cannot tell, and the user does not.
+    """
+    inputs = {"images": images, **{name: node for name, node in others.items() if node is not None}}
+    try:
+        said, shapes = images.property("layout"), [node.shape(dtype=types.INT32) for node in inputs.values()]
+    except RuntimeError:  # from the GPU back to the CPU goes the dynamic executor alone
+        if layout is None:
+            raise ValueError("layout must be said, such as layout='HWC', where exec_dynamic=False") from None
+        return None
+    end = fn.constant(idata=[END], shape=[1], dtype=types.INT32)
+    rows = fn.cat(fn.cast(said, dtype=types.INT32), *[part for shape in shapes for part in (end, shape)])
+    return _alike(rows, tuple(inputs))
+
+
+def _alike(rows: DataNode, names: tuple[str, ...]) -> DataNode:
+    """The same rows, with an error in between if they are not."""
+    first = fn.permute_batch(rows, indices=fn.constant(idata=0, shape=[]))
+    differs = fn.reductions.rms(rows - first) > 0  # every operator here costs some µs per image
+    wrong, right = fn._conditional.split(rows, predicate=differs, _if_stmt=True)
+    expected, _ = fn._conditional.split(first, predicate=differs, _if_stmt=True)
+    (wrong,) = bridge.whole_batch(_Refuse(names), [wrong, expected], 1, "cpu", [""], name="MixInputs")
+    return fn._conditional.merge(wrong, right, predicate=differs)
+
+
+class _Refuse:
+    """The callback for rows that differ from the first one of their batch."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+    def __call__(self, rows: Any, expected: Any) -> NoReturn:
+        _, *got = _parts(rows[0].tolist())
+        _, *first = _parts(expected[0].tolist())
+        for name, one, other in zip(self.names, first, got, strict=True):
+            if one != other:
+                mend = "resize before mixing" if name == "images" else f"all {name} of a batch need one shape"
+                raise ValueError(f"{name} must be of one shape to be mixed, got {one} and {other}: {mend}")
+        raise ValueError("images must be of one layout to be mixed")
+
+
+def _parts(row: Sequence[int]) -> list[list[int]]:
+    """What stands between the ends: the layout in bytes, then shapes."""
+    parts: list[list[int]] = [[]]
+    for number in row:
+        if number == END:
+            parts.append([])
+        else:
+            parts[-1].append(number)
+    return parts
+
+
+class NodeLayout:
+    """Which layout the images of a node have: asked of its first batch, since that of a node never changes.
+
+    On a GPU the host waits for that batch, and for no other.
+
+    Args:
+        given: by the user; None: the node's own.
+    """
+
+    def __init__(self, given: str | None) -> None:
+        self.given, self._known = given, ""
+
+    def of(self, rows: Any | None, shape: Sequence[int]) -> str:
+        """The layout of images [B, …], by the facts of their batch, if there are any.
+
+        Raises:
+            ValueError: as of `layout_of_images`.
+        """
+        if not self._known:
+            own = "" if rows is None else bytes(_parts(rows[0].tolist())[0]).decode()
+            self._known = layout_of_images(self.given, own, shape)
+        return self._known
+
+
+def layout_of_images(given: str | None, own: str, shape: Sequence[int], name: str = "images") -> str:
+    """``"HWC"`` or ``"CHW"``: what the images say of themselves, else what the user says, else HWC, as in all of DALI.
+
+    Args:
+        given: by the user, or None.
+        own: of the images, or nothing.
+        shape: [B, …] of the images.
+        name: of the argument, for the message.
+
+    Raises:
+        ValueError: they contradict each other, or the shape contradicts the assumption; a layout of something else.
+    """
+    if own and own not in checks.LAYOUTS:
+        mend = "give grey images a channel: images[:, :, dali.newaxis('C')]" if own == "HW" else "mix single images"
+        raise ValueError(f"{name} has layout {own!r}, but 'HWC' or 'CHW' is expected: {mend}")
+    if own and given and own != given:
+        raise ValueError(f"{name} has layout {own!r}, but layout is {given!r}: leave layout out")
+    if not own and not given and len(shape) == 4 and shape[3] > 4 >= shape[1]:
+        raise ValueError(f"{name} {list(shape)} look like CHW, but layout is not said: give layout='CHW'")
+    return own or given or "HWC"
+
+
+def check_layouts(**given: Any) -> None:
+    """Each of them a layout of images, or None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    for name, layout in given.items():
+        if layout is not None and not (isinstance(layout, str) and layout in checks.LAYOUTS):
+            raise ValueError(f"{name} must be one of {checks.LAYOUTS}, got {layout!r}")
+
+
+def check_switch(**given: Any) -> None:
+    """Each of them True or False.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
