@@ -4,30 +4,72 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from importlib.util import find_spec
+from typing import Any
+
+from dalimix import checks
+
+DEVICE = re.compile("(?P<cpu>cpu(:0)?)|(gpu|cuda)(:(?P<number>[0-9]{1,9}))?")
 
 
-def usable_device(device: str | None) -> str:
-    """`device` if it can be used; None: ``"gpu"`` if there is one, else ``"cpu"``.
+def usable_device(device: Any = None) -> str:
+    """``"cpu"`` or ``"gpu"``, if it can be used; None: ``"gpu"`` if there is one, else ``"cpu"``.
+
+    >>> usable_device("cpu")
+    'cpu'
+
+    Args:
+        device: ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"cuda:1"``, or a device of torch or of DALI's dynamic mode.
 
     Raises:
-        ValueError: another name, or ``"gpu"`` on a machine without a CUDA device.
-        ModuleNotFoundError: ``"gpu"`` without CuPy.
+        TypeError: no device.
+        ValueError: another name, or a GPU that this machine does not have.
+        ModuleNotFoundError: a GPU without CuPy.
     """
     if device is None:
         return "gpu" if _device_count() else "cpu"
-    check_device(device)
-    if device == "gpu" and not _device_count():
-        raise ValueError("device='gpu', but there is no CUDA device that CuPy can use")
-    return device
+    kind, number = check_device(device), device_number(device)
+    if kind == "gpu" and not _device_count():
+        raise ValueError(f"device={str(device)!r}, but there is no CUDA device that CuPy can use")
+    if number is not None and number >= (count := _device_count()):
+        raise ValueError(f"device={str(device)!r}, but the last of the {count} GPUs here is 'cuda:{count - 1}'")
+    return kind
 
 
-def check_device(device: str) -> None:
-    """As `usable_device`, but without touching the driver."""
-    if device not in ("cpu", "gpu"):
-        raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
-    if device == "gpu" and find_spec("cupy") is None:
-        raise ModuleNotFoundError("device='gpu' needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+def check_device(device: Any) -> str:
+    """As `usable_device`, but without touching the driver, and None is refused."""
+    kind = _parts(device)[0]
+    if kind == "gpu" and find_spec("cupy") is None:
+        raise ModuleNotFoundError(f"device={str(device)!r} needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+    return kind
+
+
+def device_number(device: Any) -> int | None:
+    """Which GPU `device` says, counted from 0; None if it says none.
+
+    >>> device_number("cuda:1"), device_number("cuda")
+    (1, None)
+
+    Args:
+        device: as of `usable_device`.
+
+    Raises:
+        TypeError, ValueError: no device.
+    """
+    return None if device is None else _parts(device)[1]
+
+
+def _parts(device: Any) -> tuple[str, int | None]:
+    """What kind of device, and which GPU."""
+    of_a_library = type(device).__name__.lower() == "device"  # torch's and DALI's are written as their names
+    found = DEVICE.fullmatch(str(device)) if of_a_library or isinstance(device, str) else None
+    if found is None:
+        kind = ValueError if isinstance(device, str) else TypeError
+        raise kind(f"device must be 'cpu' or 'gpu', got {device!r}; 'cuda:1' or a torch.device will do, too")
+    if found["cpu"]:
+        return "cpu", None
+    return "gpu", int(found["number"]) if found["number"] else None
 
 
 def default_id(device: str) -> int | None:
@@ -36,21 +78,46 @@ def default_id(device: str) -> int | None:
 
 
 def default_threads() -> int:
-    """Of DALI on the CPU: as many as there are cores for each process that torchrun started here, 8 at most."""
-    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    """Of DALI on the CPU: as many as there are cores for each process that torchrun started here, 8 at most.
+
+    Raises:
+        ValueError: ``LOCAL_WORLD_SIZE`` is no number.
+    """
+    cores = len(os.sched_getaffinity(0)) // (number_in_environment("LOCAL_WORLD_SIZE", lowest=1) or 1)
     return min(max(cores, 1), 8)
 
 
 def local_id(device_id: int | None) -> int:
-    """`device_id`; None: the GPU of this process among those that torchrun started here, else torch's current one."""
-    import torch
+    """`device_id`; None: the GPU of this process among those that torchrun started here, else torch's current one.
 
+    Raises:
+        ValueError: `device_id` is no whole number from 0; ``LOCAL_RANK`` is no number, or there are fewer GPUs.
+    """
     if device_id is not None:
-        return device_id
-    rank, count = int(os.environ.get("LOCAL_RANK", -1)), _device_count()
+        checks.numbers(device_id=device_id)
+        return int(device_id)
+    rank, count = number_in_environment("LOCAL_RANK", lowest=-1), _device_count()  # -1: not launched, says PyTorch
+    if rank is None or rank < 0:
+        import torch
+
+        return torch.cuda.current_device()
     if rank >= count > 1:
         raise ValueError(f"LOCAL_RANK is {rank}, but there are {count} GPUs here: start one process for each")
-    return torch.cuda.current_device() if rank < 0 else min(rank, count - 1)  # some launchers let each see only its own
+    return min(rank, count - 1)  # some launchers let each see only its own
+
+
+def number_in_environment(name: str, lowest: int = 0) -> int | None:
+    """What a launcher such as torchrun says in the variable `name`; None if it is not set, or empty.
+
+    Raises:
+        ValueError: it is no whole number from `lowest`.
+    """
+    said = os.environ.get(name, "").strip()
+    if not said:
+        return None
+    if not re.fullmatch("-?[0-9]{1,18}", said) or int(said) < lowest:
+        raise ValueError(f"the variable {name} must be a whole number from {lowest}, got {said!r}: unset or correct it")
+    return int(said)
 
 
 def device_name(device: str) -> str:

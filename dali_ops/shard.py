@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 
+from dali_ops.device import number_in_environment
 from dalimix.methods.base import is_whole
 
 
@@ -47,7 +47,7 @@ def _of_torch() -> Shard | None:
 
 
 def _only_one() -> Shard:
-    launched = int(os.environ.get("WORLD_SIZE", 1))
+    launched = number_in_environment("WORLD_SIZE", lowest=1) or 1
     if launched > 1:
         remedy = "call torch.distributed.init_process_group first, or give rank= and world_size="
         raise ValueError(f"{launched} processes were launched, but torch.distributed does not run yet: {remedy}")

@@ -39,8 +39,12 @@ def test_a_launcher_without_a_process_group(monkeypatch):
     with pytest.raises(ValueError, match=r"4 processes were launched, but torch.distributed does not run yet: call"):
         Shard.of(None, None)
     assert Shard.of(1, 4) == Shard(1, 4)
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    assert Shard.of(None, None) == Shard(0, 1)
+    for alone in ("1", ""):
+        monkeypatch.setenv("WORLD_SIZE", alone)
+        assert Shard.of(None, None) == Shard(0, 1)
+    monkeypatch.setenv("WORLD_SIZE", "four")
+    with pytest.raises(ValueError, match="WORLD_SIZE must be a whole number from 1, got 'four'"):
+        Shard.of(None, None)
 
 
 @pytest.mark.parametrize(("rank", "world_size"), [(1, None), (None, 2)])
