@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from dali_ops.agreement import check_agreement
+from dali_ops.arguments import count, flag
 from dali_ops.batch_info import BatchInfo
-from dali_ops.device import default_threads, local_id, usable_device
+from dali_ops.device import default_threads
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment
+from dali_ops.loader_arguments import answering, check_source, pinned, place_of, seed_of, source_of
 from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings
-from dali_ops.order import Order
+from dali_ops.order import Order, check_epoch
 from dali_ops.shard import Shard
 from dali_ops.sources import Source
 from dali_ops.stepper import Stepper
-from dalimix import Method, checks
+from dalimix import Method
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
-from dalimix.methods.base import is_whole
 
 if TYPE_CHECKING:
     from dali_ops.loader_dataset import LoaderDataset
+
+MOST_IMAGES, MOST_THREADS, MOST_BATCHES = (1 << 31) - 1, 1024, 1024  # of a batch, of DALI, ahead
 
 
 class Loader:
@@ -92,6 +95,7 @@ class Loader:
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
 
+    @answering
     def __init__(
         self,
         source: Source,
@@ -122,30 +126,33 @@ class Loader:
         prefetch: int = 2,
         seed: int = -1,
     ) -> None:
-        num_threads = default_threads() if num_threads is None else num_threads
-        checks.counts(batch_size=batch_size, prefetch=prefetch, num_threads=num_threads)
-        if not isinstance(source, Source):
-            expected = "one of dali_ops.sources; a folder is for ImageFolderLoader"
-            raise TypeError(f"source must be {expected}, got {type(source).__name__}")
-        self.source, self.classes, self.device = source, source.classes, usable_device(device)
+        self.source, self.classes = source_of(source), source.classes
+        self.device, device_id = place_of(device, device_id)
         settings = LoaderSettings(
             method=method, heatmaps=heatmaps, heatmap_labels=heatmap_labels, size=size, training=training,
             device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
             augment=augment, channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
         )  # fmt: skip
-        drop_last = training if drop_last is None else drop_last
-        shard = Shard.of(rank, world_size)
-        order = Order(len(source), batch_size, training, drop_last, _seed(seed, shard, training), shard)
-        _check_source(source, order, skip_corrupt)
+        shard, skip_corrupt = Shard.of(rank, world_size), flag("skip_corrupt", skip_corrupt)
+        drop_last = settings.training if drop_last is None else flag("drop_last", drop_last)
+        seed = seed_of(seed, shard, settings.training)
+        order = Order(
+            len(source), count("batch_size", batch_size, MOST_IMAGES), settings.training, drop_last, seed, shard
+        )
+        check_source(source, order, skip_corrupt)
         runtime = {
-            "batch_size": batch_size,
-            "num_threads": num_threads,
-            "device_id": local_id(device_id) if self.device == "gpu" else None,
-            "prefetch_queue_depth": prefetch,
+            "batch_size": min(order.batch_size, len(source)),
+            "num_threads": count(
+                "num_threads", default_threads() if num_threads is None else num_threads, MOST_THREADS
+            ),
+            "device_id": device_id,
+            "prefetch_queue_depth": count("prefetch", prefetch, MOST_BATCHES),
             "enable_checkpointing": True,
         }
-        self._pin_memory = _pinned(pin_memory, self.device)
-        self._stepper = Stepper(Feed(source, order), settings, runtime, skip_corrupt)
+        self._pin_memory = pinned(flag("pin_memory", pin_memory), self.device)
+        feed = Feed(source, order)
+        check_agreement(feed, settings)
+        self._stepper = Stepper(feed, settings, runtime, skip_corrupt)
         self._info: BatchInfo | None = None
         self._loop: object = None
 
@@ -188,7 +195,7 @@ class Loader:
         Raises:
             ValueError: `epoch` is no whole number from 0.
         """
-        checks.numbers(epoch=epoch)
+        check_epoch(epoch)
         stepper, self._loop = self._stepper, None
         if epoch != stepper.epoch or (stepper.step and not stepper.resumed):
             stepper.begin(epoch)
@@ -223,7 +230,8 @@ class Loader:
         """Go on where the state was saved: the next loop begins with the very batch that came next there.
 
         Raises:
-            ValueError: the state is of another data set, number of processes, process, version or other settings.
+            ValueError: the state is of another data set, number of processes, process, version or other settings; or
+                it is damaged. The loader goes on as if nothing had been loaded.
             TypeError: it is not from `state_dict`.
         """
         self._stepper.restore(state)
@@ -240,7 +248,7 @@ class Loader:
         """
         from dali_ops.loader_dataset import LoaderDataset
 
-        return LoaderDataset(self, gather)
+        return LoaderDataset(self, flag("gather", gather))
 
     def close(self) -> None:
         """Take down the pipeline with its threads. The source stays open: another loader may be reading it."""
@@ -251,6 +259,11 @@ class Loader:
         order = self._stepper.feed.order
         return f"<{type(self).__name__}: {len(self)} batches of {order.batch_size} of {len(self.source)} images>"
 
+    def __getitem__(self, index: object) -> NoReturn:
+        """What a DataLoader of the loader itself would ask for."""
+        raise TypeError("a loader has batches, not items: for a DataLoader, "
+                        "DataLoader(loader.as_dataset(), batch_size=None)")  # fmt: skip
+
     def __getstate__(self) -> NoReturn:
         raise TypeError("a loader cannot be copied or sent to another process: make it there, and load its state_dict")
 
@@ -259,31 +272,3 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _seed(seed: int, shard: Shard, training: bool) -> int:
-    if not is_whole(seed):
-        raise TypeError(f"seed must be a whole number, got {seed!r}")
-    if seed < 0 and shard.world_size > 1 and training:
-        raise ValueError(f"{shard.world_size} processes must shuffle alike: give all the same seed=, from 0")
-    return secrets.randbits(31) if seed < 0 else seed
-
-
-def _check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
-    if source.corrupt and not skip_corrupt:
-        more = f"; and {len(source.corrupt) - 1} more" if len(source.corrupt) > 1 else ""
-        raise ValueError(f"{source.corrupt[0]}{more}; skip_corrupt=True leaves them out")
-    if not order.steps:
-        share = f"{len(source)} images" + (f", in {order.shard.world_size} shares" * (order.shard.world_size > 1))
-        raise ValueError(f"batch_size {order.batch_size} is more than the {share}: "
-                         "choose a smaller one, or drop_last=False")  # fmt: skip
-
-
-def _pinned(wanted: bool, device: str) -> bool:
-    if not wanted:
-        return False
-    import torch
-
-    if device == "gpu" or not torch.cuda.is_available():
-        raise ValueError("pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go")
-    return True
