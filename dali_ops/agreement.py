@@ -25,8 +25,8 @@ def check_agreement(feed: Feed, settings: LoaderSettings) -> None:
     Nobody waits: a loader leaves what it was told in the process group's store, where it is the first, and finds what
     the first one left otherwise. The first is the one that agrees in all but the seed (or the source), and that is the
     same in number: the third such loader of a process meets the third of another. So loaders of validation, of one
-    process alone or made again meet none but their likes. Where the process group does not make the shares, or a store
-    cannot tell, nothing is known and nothing is said.
+    process alone, made again or made in another order meet none but their likes. Where the process group does not make
+    the shares, or a store cannot tell, nothing is known and nothing is said.
 
     Raises:
         ValueError: another process was told otherwise.
@@ -43,8 +43,10 @@ def check_agreement(feed: Feed, settings: LoaderSettings) -> None:
 
 def _facts(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
     order, source = feed.order, feed.source
-    own = {"batch_size": order.batch_size, "drop_last": order.drop_last, "classes": list(source.classes)}
-    return {**settings.facts(), **own, "seed": order.seed, "source": source.fingerprint, "kind": type(source).__name__}
+    images = f"{len(source)} images, digest {source.fingerprint[:16]}"
+    first = source.place(0)  # data sets that begin with the same file are meant to be the same
+    own = {"batch_size": order.batch_size, "drop_last": order.drop_last, "first": first}
+    return {**settings.facts(), **own, "seed": order.seed, "source": images}
 
 
 def _key(name: str, facts: dict[str, Any]) -> str:

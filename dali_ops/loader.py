@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dali_ops.agreement import check_agreement
@@ -12,7 +12,7 @@ from dali_ops.device import default_threads
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment
 from dali_ops.loader_arguments import answering, check_source, pinned, place_of, seed_of, source_of
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings, PerChannel
 from dali_ops.order import Order, check_epoch
 from dali_ops.shard import Shard
 from dali_ops.sources import Source
@@ -46,13 +46,14 @@ class Loader:
             ``SnapshotHeatmap(provider, every=k)``, because the loader works ahead in another thread.
         heatmap_labels: call ``provider(images, labels)``, with the class numbers of the source, for a
             `ClassActivationHeatmap` of a model that has the same classes.
-        size: side of the square images, in pixels.
+        size: side of the square images, in pixels, 16,384 at most.
         training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
-        device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
-        device_id: which GPU; None: that of ``LOCAL_RANK``, which torchrun sets, else torch's current one.
-        mean: per channel, in units of pixels 0 … 255.
+        device: ``"gpu"`` or ``"cpu"``, also as torch calls it, such as ``"cuda:1"``; None: the GPU if there is one.
+        device_id: which GPU; None: as `device` says, else that of ``LOCAL_RANK``, which torchrun sets, else torch's
+            current one.
+        mean: per channel, in units of pixels 0 … 255; one number, or a sequence, array or tensor.
         std: likewise.
-        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
+        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``, by any library's name.
         output_layout: ``"CHW"`` or ``"HWC"``.
         augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
             [H, W, C]; returns one of the same size, e.g. of ``rand_augment`` in ``nvidia.dali.auto_aug``, from a
@@ -71,7 +72,10 @@ class Loader:
         world_size: how many processes share the data; None: likewise.
         num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
         prefetch: how many batches the pipeline works ahead.
-        seed: of everything random, the same for all processes; -1: a fresh one, for a single process.
+        seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
+            torch.distributed makes the shares, processes of different seeds or images find that out when the second
+            one makes its loader; with `rank` and `world_size` of your own nobody can know, and batch sizes, which must
+            be the same as well, are not compared.
 
     Yields:
         ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in
@@ -81,16 +85,19 @@ class Loader:
         source: what it reads.
         classes: names of the classes; their places are the class numbers.
         device: where the pipeline runs.
+        shard: which of how many processes this one is.
         epoch: which epoch the next batch belongs to, from 0.
         skipped: with `skip_corrupt`, the images that were left out so far, a line each.
         batch_info: with `keep_info`, a `BatchInfo` of the batch that was yielded last: labels before mixing, the plan,
             and with a `SnapshotHeatmap` the predictions of its model.
 
     Raises:
-        ValueError: a source without images, more images in a batch than there are while the last is dropped, a method
-            with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map of some
-            image; several processes without a seed; corrupt members of an archive; while iterating, an image that
-            cannot be decoded, by name.
+        TypeError: an argument of another type. One that a loader does not have is answered with the one that is meant.
+        ValueError: mean and std of pixels 0 … 1; a device that is not there; a seed or images that are not those of
+            another process; a source without images, more images in a batch than there are while the last is dropped,
+            a method with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map
+            of some image; several processes without a seed; corrupt members of an archive; while iterating, an image
+            that cannot be decoded, by name.
         RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
@@ -106,11 +113,11 @@ class Loader:
         heatmap_labels: bool = False,
         size: int = 224,
         training: bool = True,
-        device: str | None = None,
+        device: Any = None,
         device_id: int | None = None,
-        mean: float | Sequence[float] = IMAGENET_MEAN,
-        std: float | Sequence[float] = IMAGENET_STD,
-        dtype: str = "float32",
+        mean: PerChannel = IMAGENET_MEAN,
+        std: PerChannel = IMAGENET_STD,
+        dtype: Any = "float32",
         output_layout: str = "CHW",
         augment: Augment | None = None,
         channels_last: bool = False,
@@ -124,7 +131,7 @@ class Loader:
         world_size: int | None = None,
         num_threads: int | None = None,
         prefetch: int = 2,
-        seed: int = -1,
+        seed: int | None = -1,
     ) -> None:
         self.source, self.classes = source_of(source), source.classes
         self.device, device_id = place_of(device, device_id)
@@ -175,6 +182,10 @@ class Loader:
     @property
     def epoch(self) -> int:
         return self._stepper.epoch
+
+    @property
+    def shard(self) -> Shard:
+        return self._stepper.feed.order.shard
 
     @property
     def skipped(self) -> list[str]:
