@@ -76,7 +76,8 @@ class LoaderSettings:
     def _check_output(self) -> None:
         checks.scaling(self.mean, self.std, CHANNELS)
         check_units("uint8", self.mean, self.std)
-        checks.layout(self.output_layout)
+        if self.output_layout not in checks.LAYOUTS:
+            raise ValueError(f"output_layout must be one of {checks.LAYOUTS}, got {self.output_layout!r}")
         if self.channels_last and self.output_layout != "CHW":
             raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
         if self.dtype == "uint8" and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
