@@ -140,24 +140,20 @@ class Loader:
             device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
             augment=augment, channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
         )  # fmt: skip
-        shard, skip_corrupt = Shard.of(rank, world_size), flag("skip_corrupt", skip_corrupt)
-        drop_last = settings.training if drop_last is None else flag("drop_last", drop_last)
-        seed = seed_of(seed, shard, settings.training)
-        order = Order(
-            len(source), count("batch_size", batch_size, MOST_IMAGES), settings.training, drop_last, seed, shard
-        )
-        check_source(source, order, skip_corrupt)
+        training, skip_corrupt = settings.training, flag("skip_corrupt", skip_corrupt)
+        drop_last = training if drop_last is None else flag("drop_last", drop_last)
+        batch_size, shard = count("batch_size", batch_size, MOST_IMAGES), Shard.of(rank, world_size)
+        num_threads = default_threads() if num_threads is None else num_threads
+        feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed_of(seed, shard, training), shard))
+        check_source(source, feed.order, skip_corrupt)
         runtime = {
-            "batch_size": min(order.batch_size, len(source)),
-            "num_threads": count(
-                "num_threads", default_threads() if num_threads is None else num_threads, MOST_THREADS
-            ),
+            "batch_size": min(batch_size, len(source)),
+            "num_threads": count("num_threads", num_threads, MOST_THREADS),
             "device_id": device_id,
             "prefetch_queue_depth": count("prefetch", prefetch, MOST_BATCHES),
             "enable_checkpointing": True,
         }
         self._pin_memory = pinned(flag("pin_memory", pin_memory), self.device)
-        feed = Feed(source, order)
         check_agreement(feed, settings)
         self._stepper = Stepper(feed, settings, runtime, skip_corrupt)
         self._info: BatchInfo | None = None

@@ -57,9 +57,8 @@ class LoaderDataset(IterableDataset):
         own = self.loader.state_dict()
         if not self.gather:
             return own
-        states: list[Any] = [own]
-        if distributed.is_initialized():
-            states = [None] * distributed.get_world_size()
+        states: list[Any] = [own] * _group()[1]
+        if _is_running():
             distributed.all_gather_object(states, own)
         return {"ranks": states}
 
@@ -67,9 +66,13 @@ class LoaderDataset(IterableDataset):
         self.loader.load_state_dict(_own_part(state) if self.gather else state)
 
 
+def _is_running() -> bool:
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
 def _group() -> tuple[int, int]:
-    """Rank and number of the processes that run torch.distributed."""
-    return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    """This process and how many there are, as torch.distributed counts them."""
+    return (distributed.get_rank(), distributed.get_world_size()) if _is_running() else (0, 1)
 
 
 def _own_part(state: Any) -> Any:
