@@ -177,6 +177,14 @@ def test_every_field_is_checked_also_where_the_checksum_fits(subjects, name, wro
     assert subjects[0].loader.state_dict() == before
 
 
+@pytest.mark.parametrize("name", ["dali", "size", "rank", "drop_last"])
+def test_facts_of_any_type(subjects, name):
+    state, expected = subjects[0].following[0]
+    for value in values():
+        wrong = {**state, "identity": {**state["identity"], name: value}}
+        assert subjects[0].complaint(wrong, expected) is None, value
+
+
 def test_a_refused_state_in_the_middle_of_a_loop_changes_nothing(root):
     loader, plain = (load(root, CutMix(), **OPTIONS) for _ in range(2))
     state, running = loader.state_dict(), iter(loader)
