@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from dali_ops.agreement import check_agreement
+from dali_ops.arguments import count, flag
 from dali_ops.batch_info import BatchInfo
-from dali_ops.device import default_threads, local_id, usable_device
+from dali_ops.device import default_threads
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings
-from dali_ops.order import Order
+from dali_ops.loader_arguments import answering, check_source, pinned, place_of, seed_of, source_of
+from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings, PerChannel
+from dali_ops.order import Order, check_epoch
 from dali_ops.shard import Shard
 from dali_ops.sources import Source
 from dali_ops.stepper import Stepper
-from dalimix import Method, checks
+from dalimix import Method
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
-from dalimix.methods.base import is_whole
 
 if TYPE_CHECKING:
     from dali_ops.loader_dataset import LoaderDataset
+
+MOST_IMAGES, MOST_THREADS, MOST_BATCHES = (1 << 31) - 1, 1024, 1024  # of a batch, of DALI, ahead
 
 
 class Loader:
@@ -43,13 +46,14 @@ class Loader:
             ``SnapshotHeatmap(provider, every=k)``, because the loader works ahead in another thread.
         heatmap_labels: call ``provider(images, labels)``, with the class numbers of the source, for a
             `ClassActivationHeatmap` of a model that has the same classes.
-        size: side of the square images, in pixels.
+        size: side of the square images, in pixels, 16,384 at most.
         training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
-        device: ``"gpu"`` or ``"cpu"``; None: the GPU if there is one.
-        device_id: which GPU; None: that of ``LOCAL_RANK``, which torchrun sets, else torch's current one.
-        mean: per channel, in units of pixels 0 … 255.
+        device: ``"gpu"`` or ``"cpu"``, also as torch calls it, such as ``"cuda:1"``; None: the GPU if there is one.
+        device_id: which GPU; None: as `device` says, else that of ``LOCAL_RANK``, which torchrun sets, else torch's
+            current one.
+        mean: per channel, in units of pixels 0 … 255; one number, or a sequence, array or tensor.
         std: likewise.
-        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``.
+        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``, by any library's name.
         output_layout: ``"CHW"`` or ``"HWC"``.
         augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
             [H, W, C]; returns one of the same size, e.g. of ``rand_augment`` in ``nvidia.dali.auto_aug``, from a
@@ -68,7 +72,10 @@ class Loader:
         world_size: how many processes share the data; None: likewise.
         num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
         prefetch: how many batches the pipeline works ahead.
-        seed: of everything random, the same for all processes; -1: a fresh one, for a single process.
+        seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
+            torch.distributed makes the shares, processes of different seeds or images find that out when the second
+            one makes its loader; with `rank` and `world_size` of your own nobody can know, and batch sizes, which must
+            be the same as well, are not compared.
 
     Yields:
         ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in
@@ -78,20 +85,24 @@ class Loader:
         source: what it reads.
         classes: names of the classes; their places are the class numbers.
         device: where the pipeline runs.
+        shard: which of how many processes this one is.
         epoch: which epoch the next batch belongs to, from 0.
         skipped: with `skip_corrupt`, the images that were left out so far, a line each.
         batch_info: with `keep_info`, a `BatchInfo` of the batch that was yielded last: labels before mixing, the plan,
             and with a `SnapshotHeatmap` the predictions of its model.
 
     Raises:
-        ValueError: a source without images, more images in a batch than there are while the last is dropped, a method
-            with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map of some
-            image; several processes without a seed; corrupt members of an archive; while iterating, an image that
-            cannot be decoded, by name.
+        TypeError: an argument of another type. One that a loader does not have is answered with the one that is meant.
+        ValueError: mean and std of pixels 0 … 1; a device that is not there; a seed or images that are not those of
+            another process; a source without images, more images in a batch than there are while the last is dropped,
+            a method with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map
+            of some image; several processes without a seed; corrupt members of an archive; while iterating, an image
+            that cannot be decoded, by name.
         RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """
 
+    @answering
     def __init__(
         self,
         source: Source,
@@ -102,11 +113,11 @@ class Loader:
         heatmap_labels: bool = False,
         size: int = 224,
         training: bool = True,
-        device: str | None = None,
+        device: Any = None,
         device_id: int | None = None,
-        mean: float | Sequence[float] = IMAGENET_MEAN,
-        std: float | Sequence[float] = IMAGENET_STD,
-        dtype: str = "float32",
+        mean: PerChannel = IMAGENET_MEAN,
+        std: PerChannel = IMAGENET_STD,
+        dtype: Any = "float32",
         output_layout: str = "CHW",
         augment: Augment | None = None,
         channels_last: bool = False,
@@ -120,32 +131,31 @@ class Loader:
         world_size: int | None = None,
         num_threads: int | None = None,
         prefetch: int = 2,
-        seed: int = -1,
+        seed: int | None = -1,
     ) -> None:
-        num_threads = default_threads() if num_threads is None else num_threads
-        checks.counts(batch_size=batch_size, prefetch=prefetch, num_threads=num_threads)
-        if not isinstance(source, Source):
-            expected = "one of dali_ops.sources; a folder is for ImageFolderLoader"
-            raise TypeError(f"source must be {expected}, got {type(source).__name__}")
-        self.source, self.classes, self.device = source, source.classes, usable_device(device)
+        self.source, self.classes = source_of(source), source.classes
+        self.device, device_id = place_of(device, device_id)
         settings = LoaderSettings(
             method=method, heatmaps=heatmaps, heatmap_labels=heatmap_labels, size=size, training=training,
             device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
             augment=augment, channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
         )  # fmt: skip
-        drop_last = training if drop_last is None else drop_last
-        shard = Shard.of(rank, world_size)
-        order = Order(len(source), batch_size, training, drop_last, _seed(seed, shard, training), shard)
-        _check_source(source, order, skip_corrupt)
+        training, skip_corrupt = settings.training, flag("skip_corrupt", skip_corrupt)
+        drop_last = training if drop_last is None else flag("drop_last", drop_last)
+        batch_size, shard = count("batch_size", batch_size, MOST_IMAGES), Shard.of(rank, world_size)
+        num_threads = default_threads() if num_threads is None else num_threads
+        feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed_of(seed, shard, training), shard))
+        check_source(source, feed.order, skip_corrupt)
         runtime = {
-            "batch_size": batch_size,
-            "num_threads": num_threads,
-            "device_id": local_id(device_id) if self.device == "gpu" else None,
-            "prefetch_queue_depth": prefetch,
+            "batch_size": min(batch_size, len(source)),
+            "num_threads": count("num_threads", num_threads, MOST_THREADS),
+            "device_id": device_id,
+            "prefetch_queue_depth": count("prefetch", prefetch, MOST_BATCHES),
             "enable_checkpointing": True,
         }
-        self._pin_memory = _pinned(pin_memory, self.device)
-        self._stepper = Stepper(Feed(source, order), settings, runtime, skip_corrupt)
+        self._pin_memory = pinned(flag("pin_memory", pin_memory), self.device)
+        check_agreement(feed, settings)
+        self._stepper = Stepper(feed, settings, runtime, skip_corrupt)
         self._info: BatchInfo | None = None
         self._loop: object = None
 
@@ -170,6 +180,10 @@ class Loader:
         return self._stepper.epoch
 
     @property
+    def shard(self) -> Shard:
+        return self._stepper.feed.order.shard
+
+    @property
     def skipped(self) -> list[str]:
         numbers = sorted(self._stepper.feed.skipped)
         return [*self.source.corrupt, *(f"{self.source.place(k)} cannot be read or decoded" for k in numbers)]
@@ -188,7 +202,7 @@ class Loader:
         Raises:
             ValueError: `epoch` is no whole number from 0.
         """
-        checks.numbers(epoch=epoch)
+        check_epoch(epoch)
         stepper, self._loop = self._stepper, None
         if epoch != stepper.epoch or (stepper.step and not stepper.resumed):
             stepper.begin(epoch)
@@ -223,7 +237,8 @@ class Loader:
         """Go on where the state was saved: the next loop begins with the very batch that came next there.
 
         Raises:
-            ValueError: the state is of another data set, number of processes, process, version or other settings.
+            ValueError: the state is of another data set, number of processes, process, version or other settings; or
+                it is damaged. The loader goes on as if nothing had been loaded.
             TypeError: it is not from `state_dict`.
         """
         self._stepper.restore(state)
@@ -240,7 +255,7 @@ class Loader:
         """
         from dali_ops.loader_dataset import LoaderDataset
 
-        return LoaderDataset(self, gather)
+        return LoaderDataset(self, flag("gather", gather))
 
     def close(self) -> None:
         """Take down the pipeline with its threads. The source stays open: another loader may be reading it."""
@@ -251,6 +266,11 @@ class Loader:
         order = self._stepper.feed.order
         return f"<{type(self).__name__}: {len(self)} batches of {order.batch_size} of {len(self.source)} images>"
 
+    def __getitem__(self, index: object) -> NoReturn:
+        """What a DataLoader of the loader itself would ask for."""
+        raise TypeError("a loader has batches, not items: for a DataLoader, "
+                        "DataLoader(loader.as_dataset(), batch_size=None)")  # fmt: skip
+
     def __getstate__(self) -> NoReturn:
         raise TypeError("a loader cannot be copied or sent to another process: make it there, and load its state_dict")
 
@@ -259,31 +279,3 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _seed(seed: int, shard: Shard, training: bool) -> int:
-    if not is_whole(seed):
-        raise TypeError(f"seed must be a whole number, got {seed!r}")
-    if seed < 0 and shard.world_size > 1 and training:
-        raise ValueError(f"{shard.world_size} processes must shuffle alike: give all the same seed=, from 0")
-    return secrets.randbits(31) if seed < 0 else seed
-
-
-def _check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
-    if source.corrupt and not skip_corrupt:
-        more = f"; and {len(source.corrupt) - 1} more" if len(source.corrupt) > 1 else ""
-        raise ValueError(f"{source.corrupt[0]}{more}; skip_corrupt=True leaves them out")
-    if not order.steps:
-        share = f"{len(source)} images" + (f", in {order.shard.world_size} shares" * (order.shard.world_size > 1))
-        raise ValueError(f"batch_size {order.batch_size} is more than the {share}: "
-                         "choose a smaller one, or drop_last=False")  # fmt: skip
-
-
-def _pinned(wanted: bool, device: str) -> bool:
-    if not wanted:
-        return False
-    import torch
-
-    if device == "gpu" or not torch.cuda.is_available():
-        raise ValueError("pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go")
-    return True

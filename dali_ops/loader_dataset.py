@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from dali_ops.loader import Loader
 
 NO_WORKERS = "a loader works in threads of its own: give the DataLoader num_workers=0"
+WHOLE_BATCHES = "a loader yields whole batches: give the DataLoader batch_size=None, or it makes batches of batches"
 
 
 class LoaderDataset(IterableDataset):
@@ -23,15 +25,22 @@ class LoaderDataset(IterableDataset):
 
     Raises:
         RuntimeError: in a worker process of a DataLoader, or on the way there.
+        ValueError: a DataLoader with another batch_size than None, when it begins; `gather` where torch.distributed
+            does not run, for one process of several.
     """
 
     def __init__(self, loader: Loader, gather: bool = False) -> None:
         super().__init__()
+        if gather and _group()[1] == 1 < loader.shard.world_size:
+            raise ValueError(f"gather=True is by torch.distributed, which does not run, but there are "
+                             f"{loader.shard.world_size} processes: call init_process_group first")  # fmt: skip
         self.loader, self.gather = loader, gather
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if get_worker_info() is not None:
             raise RuntimeError(NO_WORKERS)
+        if sys._getframe(1).f_locals.get("auto_collation"):  # the caller, if it is a DataLoader's fetcher
+            raise ValueError(WHOLE_BATCHES)
         return iter(self.loader)
 
     def __len__(self) -> int:
@@ -48,9 +57,30 @@ class LoaderDataset(IterableDataset):
         own = self.loader.state_dict()
         if not self.gather:
             return own
-        states: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(states, own)
+        states: list[Any] = [own] * _group()[1]
+        if _is_running():
+            distributed.all_gather_object(states, own)
         return {"ranks": states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loader.load_state_dict(state["ranks"][distributed.get_rank()] if self.gather else state)
+        self.loader.load_state_dict(_own_part(state) if self.gather else state)
+
+
+def _is_running() -> bool:
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def _group() -> tuple[int, int]:
+    """This process and how many there are, as torch.distributed counts them."""
+    return (distributed.get_rank(), distributed.get_world_size()) if _is_running() else (0, 1)
+
+
+def _own_part(state: Any) -> Any:
+    """Of a state of all processes."""
+    states, (rank, count) = state.get("ranks") if isinstance(state, dict) else None, _group()
+    if not isinstance(states, list):
+        raise TypeError("state must be that of all processes, as state_dict() of as_dataset(gather=True) returned it, "
+                        f"got {type(state).__name__} without a list of ranks")  # fmt: skip
+    if len(states) != count:
+        raise ValueError(f"the state is of {len(states)} processes, here there are {count}")
+    return states[rank]

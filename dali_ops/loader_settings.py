@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from dali_ops.arguments import count, flag, text
 from dali_ops.batch_info import Outputs
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment, guide_for
 from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
+from dalimix.pixels import check_units, image_dtype, per_channel
+
+PerChannel = float | Sequence[float]  # also arrays and tensors
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of pixels 0 … 255
 IMAGENET_STD = (58.395, 57.12, 57.375)
 CHANNELS = 3  # images are decoded to RGB
 NO_MIXING = Mixup(prob=0.0)  # with targets in the form that mixing gives
+FLAGS = ("heatmap_labels", "training", "channels_last", "keep_info")
+MOST_PIXELS = 1 << 14  # on a side
 SWITCHES = ("method", "heatmaps", "heatmap_labels", "size", "smoothing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings:
-    """The arguments of `dali_ops.Loader` of the same names, checked."""
+    """The arguments of `dali_ops.Loader` of the same names, checked and each in one form.
+
+    So two that mean the same are equal: mean and std are numbers, one per channel, and dtype is a name.
+    """
 
     method: Method | None
     heatmaps: HeatmapProvider | HeatmapStore | None
@@ -31,9 +41,9 @@ class LoaderSettings:
     size: int
     training: bool
     device: str
-    mean: float | Sequence[float]
-    std: float | Sequence[float]
-    dtype: str
+    mean: PerChannel
+    std: PerChannel
+    dtype: Any
     output_layout: str
     channels_last: bool
     augment: Augment | None
@@ -42,21 +52,34 @@ class LoaderSettings:
     keep_info: bool
 
     def __post_init__(self) -> None:
-        checks.counts(size=self.size)
+        self._bring_to_one_form()
         if self.method is not None:
             checks.method(self.method)
         if self.method is not None and not self.training:
             raise ValueError("mixing is for training: with training=False, method must be None")
-        if self.augment is not None and not (self.training and callable(self.augment)):
+        if self.augment is not None and not (self.training and _is_function(self.augment)):
             raise ValueError(f"augment must be a function from images to images, for training; got {self.augment!r}")
         self._check_heatmaps()
-        self._check_mixed_only()
         checks.form(self.form, self.smoothing)
+        object.__setattr__(self, "smoothing", float(self.smoothing))
+        self._check_mixed_only()
+        self._check_output()
+
+    def _bring_to_one_form(self) -> None:
+        forms: dict[str, Any] = {name: flag(name, getattr(self, name)) for name in FLAGS}
+        forms |= {name: text(name, getattr(self, name)) for name in ("form", "output_layout")}
+        forms |= {"size": _side(self.size), "dtype": str(image_dtype(self.dtype))}
+        forms |= {name: per_channel(name, getattr(self, name), CHANNELS) for name in ("mean", "std")}
+        for name, value in forms.items():
+            object.__setattr__(self, name, value)
+
+    def _check_output(self) -> None:
         checks.scaling(self.mean, self.std, CHANNELS)
-        checks.layout(self.output_layout)
+        check_units("uint8", self.mean, self.std)
+        if self.output_layout not in checks.LAYOUTS:
+            raise ValueError(f"output_layout must be one of {checks.LAYOUTS}, got {self.output_layout!r}")
         if self.channels_last and self.output_layout != "CHW":
             raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
-        dali_type(self.dtype)
         if self.dtype == "uint8" and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
             raise ValueError("normalised images have no place in uint8: give mean=0 and std=1, or another dtype")
 
@@ -67,9 +90,8 @@ class LoaderSettings:
             checks.heatmaps_wanted(self.method, heatmaps is not None, expected)
         elif heatmaps is not None:
             raise ValueError("heatmaps are for mixed batches, but method is None")
-        if heatmaps is not None and not stored and not callable(heatmaps):
-            expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"
-            raise TypeError(f"heatmaps must be {expected}, got {type(heatmaps).__name__}")
+        if heatmaps is not None and not stored:
+            _check_provider(heatmaps)
         if self.heatmap_labels and (heatmaps is None or stored):
             kind = type(heatmaps).__name__
             raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {kind}")
@@ -121,6 +143,30 @@ class LoaderSettings:
         return {name: _in_words(value) for name, value in vars(self).items()}
 
 
+def _side(size: Any) -> int:
+    if isinstance(size, (tuple, list)):
+        raise TypeError(f"size must be one whole number, the side of square images in pixels, got {size!r}: "
+                        "images that are not square are not made yet")  # fmt: skip
+    return count("size", size, MOST_PIXELS)
+
+
+def _is_function(value: Any) -> bool:
+    """A class is called, too, but makes objects."""
+    return callable(value) and not isinstance(value, type)
+
+
+def _check_provider(heatmaps: Any) -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(heatmaps, torch.nn.Module):
+        remedy = "FeatureHeatmap(model, layer), AttentionHeatmap(model, layer) or ClassActivationHeatmap(model, layer)"
+        raise TypeError(f"heatmaps is a model, {type(heatmaps).__name__}, of which nobody knows where its heatmaps "
+                        f"are: give a provider of dalimix.heatmaps, such as {remedy}")  # fmt: skip
+    if not _is_function(heatmaps):
+        got = f"the class {heatmaps.__name__}" if isinstance(heatmaps, type) else type(heatmaps).__name__
+        expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"
+        raise TypeError(f"heatmaps must be {expected}, got {got}")
+
+
 def _in_words(value: Any) -> str:
     """The same in every process: what is a function or an object of its own goes by its name."""
     if isinstance(value, HeatmapStore):
@@ -135,14 +181,7 @@ def _in_words(value: Any) -> str:
 
 
 def dali_type(name: str) -> Any:
-    """DALI's type of this name.
-
-    Raises:
-        TypeError: not one that images can have.
-    """
+    """DALI's type of this name."""
     from nvidia.dali import types
 
-    known = {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}
-    if name not in known:
-        raise TypeError(f"dtype must be {', '.join(known)}, got {name!r}")
-    return known[name]
+    return {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}[name]

@@ -7,7 +7,12 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from dali_ops.arguments import flag
 from dali_ops.shard import ALONE, Shard
+from dalimix import checks
+from dalimix.methods.base import is_whole
+
+SEEDS, EPOCHS = 1 << 64, 1 << 63  # how many there are
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class Order:
         drop_last: whether batches that are not full are left out.
         seed: of the shuffling, the same for all processes.
         shard: which process.
+
+    Raises:
+        TypeError, ValueError: an argument is not that.
     """
 
     count: int
@@ -38,6 +46,17 @@ class Order:
     drop_last: bool = False
     seed: int = 0
     shard: Shard = ALONE
+
+    def __post_init__(self) -> None:
+        checks.counts(count=self.count, batch_size=self.batch_size)
+        if not is_whole(self.seed) or not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed must be a whole number from 0, below 2**64, got {self.seed!r}")
+        if not isinstance(self.shard, Shard):
+            raise TypeError(f"shard must be a Shard, got {self.shard!r}")
+        for name in ("count", "batch_size", "seed"):
+            object.__setattr__(self, name, int(getattr(self, name)))  # NumPy's would not fit into a state
+        for name in ("training", "drop_last"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
 
     @cached_property
     def steps(self) -> int:
@@ -48,7 +67,14 @@ class Order:
         return -(-(share + (rest > 0)) // self.batch_size)
 
     def numbers(self, epoch: int, step: int) -> np.ndarray:
-        """int64 [n], n ≤ batch_size: the images of a batch."""
+        """int64 [n], n ≤ batch_size: the images of a batch.
+
+        Raises:
+            ValueError: there is no such epoch or step.
+        """
+        check_epoch(epoch)
+        if not is_whole(step) or not 0 <= step < self.steps:
+            raise ValueError(f"step must be one of the {self.steps} of an epoch, from 0, got {step!r}")
         start, end = self._share
         first = start + step * self.batch_size
         at = np.arange(first, min(first + self.batch_size, end)) % self.count
@@ -62,6 +88,13 @@ class Order:
             return self.count * rank // world_size, self.count * (rank + 1) // world_size
         share = self.count // world_size if self.drop_last else -(-self.count // world_size)
         return rank * share, (rank + 1) * share
+
+
+def check_epoch(epoch: int) -> None:
+    """Raises ValueError: no epoch has this number."""
+    checks.numbers(epoch=epoch)
+    if epoch >= EPOCHS:
+        raise ValueError(f"epoch must be below 2**63, got {epoch}")
 
 
 @lru_cache(maxsize=8)  # of some loaders, an epoch and, as pipelines work ahead, the next one

@@ -11,11 +11,10 @@ from dali_ops import bridge
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment, Guide, Samples, StoreGuide
 from dali_ops.mix import mix
-from dali_ops.reading import whole_image
+from dali_ops.reading import centre_crop
 from dalimix import Method, MixPlan
 
 NO_HEATMAPS = Guide()
-RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
 
 
 @pipeline_def
@@ -64,5 +63,5 @@ def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
 def validation_pipeline(feed: Feed, size: int, device: str, normalise: dict[str, Any]) -> tuple[Any, ...]:
     """Centre crop; class numbers."""
     encoded, labels = feed.read(feed.source.class_numbers)
-    images = fn.resize(whole_image(encoded, device), resize_shorter=round(size * RESIZE_FOR_CROP))
-    return fn.crop_mirror_normalize(images, crop=(size, size), **normalise), bridge.moved(labels, device)
+    images = centre_crop(encoded, size, device)
+    return fn.crop_mirror_normalize(images, **normalise), bridge.moved(labels, device)

@@ -19,7 +19,9 @@ class Shard:
     def __post_init__(self) -> None:
         whole = is_whole(self.rank) and is_whole(self.world_size)
         if not whole or not 0 <= self.rank < self.world_size:
-            raise ValueError(f"rank must be in 0 … world_size - 1, got {self.rank} of {self.world_size}")
+            raise ValueError(f"rank must be in 0 … world_size - 1, got {self.rank!r} of {self.world_size!r}")
+        object.__setattr__(self, "rank", int(self.rank))  # NumPy's would not fit into a state
+        object.__setattr__(self, "world_size", int(self.world_size))
 
     @classmethod
     def of(cls, rank: int | None, world_size: int | None) -> Shard:
@@ -30,7 +32,7 @@ class Shard:
                 such as torchrun has started several processes, which would all read everything.
         """
         if (rank is None) != (world_size is None):
-            raise ValueError(f"rank and world_size go together, got {rank} and {world_size}")
+            raise ValueError(f"rank and world_size go together, got {rank!r} and {world_size!r}")
         if rank is not None and world_size is not None:
             return cls(rank, world_size)
         return _of_torch() or _only_one()

@@ -12,7 +12,7 @@ import numpy as np
 from dali_ops import lifetime
 from dali_ops.feed import Feed
 from dali_ops.loader_settings import LoaderSettings
-from dali_ops.loader_state import check_state, identity
+from dali_ops.loader_state import DAMAGED, check_state, identity, sealed
 from dali_ops.sources.unreadable import find_unreadable, refuse_unreadable
 
 ELSEWHERE = (
@@ -130,22 +130,27 @@ class Stepper:
     def state(self) -> dict[str, Any]:
         """All that `restore` needs."""
         self.check_open()
-        return {
+        state = {
             "identity": identity(self.feed, self.settings),
             "seed": self.feed.order.seed,
             "epoch": self.epoch,
             "step": self.step,
             "start": [self.feed.epoch, self.feed.step],
-            "skipped": sorted(self.feed.skipped),
+            "skipped": sorted(map(int, self.feed.skipped)),
             "pipeline": self._checkpoint if self._batches is None else self._batches.checkpoints()[0],
         }
+        return sealed(state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to where a state was saved."""
-        check_state(state, identity(self.feed, self.settings))
+        """Go to where a state was saved; see `check_state`."""
+        self.check_open()
+        check_state(state, self.feed, self.settings)
         order = replace(self.feed.order, seed=state["seed"])
         feed = replace(self.feed, order=order, skipped=frozenset(state["skipped"]))
-        self._start(feed.from_here(*state["start"]), self.settings, state["pipeline"])
+        try:
+            self._start(feed.from_here(*state["start"]), self.settings, state["pipeline"])
+        except RuntimeError as error:
+            raise ValueError(f"{DAMAGED}: DALI cannot restore its pipeline") from error
         self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
 
     def close(self) -> None:

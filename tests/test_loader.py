@@ -185,7 +185,7 @@ BAD = [
     ({"std": 0}, ValueError, "std must be finite and above 0"),
     ({"training": False}, ValueError, "mixing is for training"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
-    ({"dtype": "bfloat16"}, TypeError, "dtype must be float32, float16, uint8, got 'bfloat16'"),
+    ({"dtype": "bfloat16"}, TypeError, "dtype must be uint8, float16, float32, got bfloat16"),
     ({"form": "sparse"}, ValueError, "form must be 'dense' or 'pair', got 'sparse'"),
 ]
 

@@ -10,6 +10,7 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops import Loader
 from dali_ops.loader_settings import LoaderSettings
+from dali_ops.loader_state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, Mixup
 from tests.coloured import coloured_folder
@@ -105,8 +106,10 @@ def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
     loader, plain = Loader(folder, Mixup(), **OPTIONS), Loader(folder, Mixup(), **OPTIONS)
     first = next(iter(loader))
     state = loader.state_dict()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="the state is damaged: its checksum is of other contents"):
         loader.load_state_dict({**state, "pipeline": b"some bytes"})
+    with pytest.raises(ValueError, match="the state is damaged: DALI cannot restore its pipeline"):
+        loader.load_state_dict(sealed({**state, "pipeline": b"some bytes"}))
     loader.load_state_dict(loader.state_dict())
     assert same([first, *loader], list(plain))
 

@@ -16,6 +16,7 @@ from nvidia.dali import fn
 import dalimix
 from dali_ops import Loader
 from dali_ops.feed import Feed
+from dali_ops.loader_state import sealed
 from dali_ops.order import Order
 from dali_ops.shard import Shard
 from dali_ops.sources import ImageFolder
@@ -227,7 +228,7 @@ def test_a_state_of_another_version_is_refused(root, monkeypatch, module, reason
 @pytest.mark.parametrize("wrong", [None, {}, {"identity": {}}, {"epoch": 1}, b""], ids=str)
 def test_what_is_no_state(root, wrong):
     with pytest.raises(
-        TypeError, match=r"expected what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
+        TypeError, match=r"state must be what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
     ):
         load(root, None, **OPTIONS).load_state_dict(wrong)
 
@@ -277,6 +278,6 @@ def test_a_loop_that_is_left_after_resuming_is_followed_by_the_next_epoch(root):
 def test_skipped_images_are_those_of_the_state(root):
     loader = load(root, CutMix(), **OPTIONS)
     state = loader.state_dict()
-    loader.load_state_dict({**state, "skipped": [1, 2]})
-    loader.load_state_dict({**state, "skipped": [3]})
+    loader.load_state_dict(sealed({**state, "skipped": [1, 2]}))
+    loader.load_state_dict(sealed({**state, "skipped": [3]}))
     assert loader.state_dict()["skipped"] == [3]

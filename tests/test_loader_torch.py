@@ -116,7 +116,8 @@ def test_what_is_no_epoch(root, epoch):
 
 def test_what_is_no_source():
     with pytest.raises(
-        TypeError, match="source must be one of dali_ops.sources; a folder is for ImageFolderLoader, got s"
+        TypeError,
+        match="source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'",
     ):
         Loader("photos", CutMix(), 8)
 
@@ -142,7 +143,7 @@ def test_what_is_no_number(root, options):
         load(root, None, **options)
 
 
-@pytest.mark.parametrize("seed", [None, 1.5, "1"])
+@pytest.mark.parametrize("seed", [1.5, "1"])
 def test_what_is_no_seed(root, seed):
     with pytest.raises(TypeError, match=f"seed must be a whole number, got {seed!r}"):
         load(root, None, seed=seed)

@@ -13,7 +13,7 @@ from nvidia.dali import fn
 
 from dali_ops.feed import Feed
 from dali_ops.order import Order
-from dali_ops.reading import random_crop, whole_image
+from dali_ops.reading import centre_crop, random_crop, whole_image
 from dali_ops.sources import ImageFolder
 from tests.pipelines import build, run
 
@@ -69,6 +69,64 @@ def test_the_whole_image_is_what_the_decoder_gives(folder):
     for ours, theirs in crops(folder, lambda e: (whole_image(e, "cpu"), fn.decoders.image(e)))[:1]:
         assert ours.shape == (64, 128, 96, 3)
         assert np.array_equal(ours, theirs)
+
+
+SHAPES = [(480, 640), (500, 375), (333, 500), (64, 64), (73, 73), (40, 51), (1, 1), (900, 7), (7, 900), (600, 601)]
+
+
+def by_two_steps(encoded):
+    """As torchvision's Resize and CenterCrop do it: all of the resized image, and then its middle."""
+    return fn.crop(fn.resize(whole_image(encoded, "cpu"), resize_shorter=73), crop=(64, 64))
+
+
+def noise(folder, shapes):
+    (folder / "a").mkdir()
+    rng = np.random.default_rng(0)
+    for k, (height, width) in enumerate(shapes):
+        image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / "a" / f"{k}.png")
+    return ImageFolder.scan(folder)
+
+
+def test_the_centre_crop_is_the_middle_of_the_resized_image(tmp_path):
+    def body():
+        encoded, *_ = Feed(noise(tmp_path, SHAPES), Order(len(SHAPES), len(SHAPES))).read()
+        return centre_crop(encoded, 64, "cpu"), by_two_steps(encoded)
+
+    ((ours, expected),) = run(build(body, batch=len(SHAPES)))
+    difference = np.abs(ours.astype(int) - expected)
+    assert ours.shape == (len(SHAPES), 64, 64, 3)
+    assert difference.max() <= 1  # of rounding
+    assert difference.mean() < 1e-3
+
+
+MEMORY = """
+import resource
+import sys
+
+from dali_ops import ImageFolderLoader
+
+options = {"size": 224, "device": "cpu", "num_threads": 2, "seed": 1, "prefetch": 1, "training": sys.argv[3] == "True"}
+used = []
+for folder in sys.argv[1:3]:
+    batch = next(iter(ImageFolderLoader(folder, None, 4, **options)))
+    used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(used[1] - used[0])
+"""
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "validation"])
+def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, training):
+    """A line of 16,000 pixels, resized as a whole, would take 3 GB."""
+    folders = [tmp_path / "square", tmp_path / "banners"]
+    for folder, shapes in zip(
+        folders, ([(300, 300)] * 4, [(1, 16000), (16000, 1), (2, 16000), (16000, 3)]), strict=True
+    ):
+        folder.mkdir()
+        noise(folder, shapes)
+    command = [sys.executable, "-c", MEMORY, *folders, str(training)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 100  # MB
 
 
 CRASH = """

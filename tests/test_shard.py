@@ -55,5 +55,5 @@ def test_half_of_it(rank, world_size):
 
 @pytest.mark.parametrize(("rank", "world_size"), [(-1, 2), (2, 2), (0, 0), (0.0, 2), (0, "2")])
 def test_out_of_range(rank, world_size):
-    with pytest.raises(ValueError, match=rf"rank must be in 0 … world_size - 1, got {rank} of {world_size}"):
+    with pytest.raises(ValueError, match=rf"rank must be in 0 … world_size - 1, got {rank!r} of {world_size!r}"):
         Shard.of(rank, world_size)

@@ -1,0 +1,78 @@
+"""Whether processes that train together were told the same: they would read some images twice and some never."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from hashlib import sha256
+from typing import Any
+
+from dali_ops.feed import Feed
+from dali_ops.loader_settings import LoaderSettings
+from dali_ops.shard import Shard
+
+MUST_AGREE = {  # by the argument, what a process calls its own
+    "seed": "give all processes the same seed=",
+    "source": "all processes must read the same images, in the same order",
+}
+_MADE: Counter[str] = Counter()  # loaders of this process by all that they agree in
+
+
+def check_agreement(feed: Feed, settings: LoaderSettings) -> None:
+    """Compare the seed and the source of a loader with those of the other processes of torch.distributed.
+
+    Nobody waits: a loader leaves what it was told in the process group's store, where it is the first, and finds what
+    the first one left otherwise. The first is the one that agrees in all but the seed (or the source), and that is the
+    same in number: the third such loader of a process meets the third of another. So loaders of validation, of one
+    process alone, made again or made in another order meet none but their likes. Where the process group does not make
+    the shares, or a store cannot tell, nothing is known and nothing is said.
+
+    Raises:
+        ValueError: another process was told otherwise.
+    """
+    store = _store_of(feed.order.shard) if settings.training else None
+    if store is None:
+        return
+    facts = _facts(feed, settings)
+    keys = {name: _key(name, facts) for name in MUST_AGREE}
+    for name, key in keys.items():
+        _compare(store, name, f"{key}/{_MADE[key]}", [facts[name], feed.order.shard.rank])
+    _MADE.update(keys.values())  # one that was refused does not count
+
+
+def _facts(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
+    order, source = feed.order, feed.source
+    images = f"{len(source)} images, digest {source.fingerprint[:16]}"
+    first = source.place(0)  # data sets that begin with the same file are meant to be the same
+    own = {"batch_size": order.batch_size, "drop_last": order.drop_last, "first": first}
+    return {**settings.facts(), **own, "seed": order.seed, "source": images}
+
+
+def _key(name: str, facts: dict[str, Any]) -> str:
+    others = {other: value for other, value in facts.items() if other != name}
+    return f"dalimix/{name}/{sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}"
+
+
+def _compare(store: Any, name: str, key: str, told: list[Any]) -> None:
+    try:
+        first, rank = json.loads(store.compare_set(key, "", json.dumps(told)))
+    except (NotImplementedError, RuntimeError):  # a store that cannot do this, or is gone
+        return
+    if first != told[0]:
+        alone = "A loader for one process alone takes rank=0, world_size=1."
+        raise ValueError(f"{name} is {told[0]} in process {told[1]}, but {first} in process {rank}, so that some "
+                         f"images would be read twice and some never: {MUST_AGREE[name]}. {alone}")  # fmt: skip
+
+
+def _store_of(shard: Shard) -> Any:
+    """That of the process group of torch.distributed, if it is the one that shares the data."""
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if shard.world_size == 1 or distributed is None or not distributed.is_available():
+        return None
+    if not distributed.is_initialized() or Shard.of(None, None) != shard:
+        return None
+    try:
+        return distributed.distributed_c10d._get_default_store()
+    except (AttributeError, ValueError, RuntimeError):  # it is no public name
+        return None
