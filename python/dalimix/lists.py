@@ -9,7 +9,7 @@ from dalimix.methods.base import is_whole
 
 
 def listed(name: str, given: Any, of: str) -> list[Any]:
-    """A list of what is given one after the other.
+    """A new list of what is given one after the other.
 
     Args:
         name: of the argument, for the message.
@@ -22,7 +22,7 @@ def listed(name: str, given: Any, of: str) -> list[Any]:
     found = given.tolist() if callable(getattr(given, "tolist", None)) else given
     if isinstance(found, (str, bytes, Mapping, Set)) or not isinstance(found, Iterable):
         raise TypeError(f"{name} must be a list of {of}, got {given!r:.100}")
-    return found if isinstance(found, list) else list(found)
+    return list(found)
 
 
 def class_numbers(name: str, given: Any) -> list[int]:

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dalimix.lists import listed
+
 URL = re.compile(r"\s*(pipe:|[A-Za-z][A-Za-z0-9+.-]+:/)")  # one slash: pathlib makes one of two
+DOUBTFUL = re.compile(r"^~|^$|[$\0\ud800-\udfff]|" + URL.pattern)
 
 
 def local_path(given: Any, name: str = "path") -> Path:
@@ -40,6 +43,12 @@ def local_text(given: Any, name: str = "path") -> str:
     if (path.startswith("~") or "$" in path) and not os.path.lexists(path):
         return os.path.expanduser(os.path.expandvars(path))
     return path
+
+
+def local_texts(name: str, given: Any) -> list[str]:
+    """As `local_text`, of each of many: a list, an array, a generator."""
+    return [path if type(path) is str and not DOUBTFUL.search(path) else local_text(path, f"{name}[{k}]")
+            for k, path in enumerate(listed(name, given, "paths"))]  # fmt: skip
 
 
 def _can_be_written(path: str) -> bool:
