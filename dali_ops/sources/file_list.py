@@ -63,11 +63,12 @@ class FileList(Files):
         entries = ListReader(path, frozenset(names), lambda told: os.path.lexists(_placed(start, told))).entries()
         numbers = {name: number for number, name in reversed(list(enumerate(names)))}
         labels = [_label(entry, numbers) for entry in entries]
-        return cls([_placed(start, entry.path) for entry in entries], labels, names, [entry.path for entry in entries])
+        files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
+        return cls(files, labels, names, [entry.path for entry in entries])
 
 
-def _placed(start: Path, told: str) -> str:
-    return str(start / local_text(told))
+def _placed(start: Path, told: str, name: str = "path") -> str:
+    return str(start / local_text(told, name))
 
 
 def _label(entry: Entry, classes: dict[str, int]) -> int:

@@ -37,9 +37,8 @@ def local_text(given: Any, name: str = "path") -> str:
     if not path or "\0" in path or not _can_be_written(path):
         raise ValueError(f"{name} must be a path, got {path!r:.100}")
     if URL.match(path) and not os.path.lexists(path):
-        raise ValueError(
-            f"{name} must be of local files, got the URL {path!r:.200}: download them, or mount what has them"
-        )
+        remedy = "download it, or mount what has it"
+        raise ValueError(f"{name} must be local files, got the URL {path!r:.200}: {remedy}")
     if (path.startswith("~") or "$" in path) and not os.path.lexists(path):
         return os.path.expanduser(os.path.expandvars(path))
     return path
