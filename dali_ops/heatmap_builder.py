@@ -25,6 +25,7 @@ from dalimix.heatmaps.store_writer import check_finite
 from dalimix.paths import local_path
 from dalimix.reference import resample_heatmaps
 
+MOST = {"size": 1 << 14, "batch_size": 1 << 16, "num_threads": 1 << 10}  # beyond it DALI fails without a word
 SHARD = 1024  # maps, about: what a killed run loses at most
 
 
@@ -76,7 +77,7 @@ def build_store(
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
     threads = default_threads() if num_threads is None else num_threads
-    checks.counts(size=size, batch_size=batch_size, num_threads=threads)
+    size, batch_size, threads = _counts(size=size, batch_size=batch_size, num_threads=threads)
     _check_kinds(folder, provider, labelled, advance)
     check_outside(path, folder.root)
     device = usable_device(device)
@@ -91,6 +92,15 @@ def build_store(
             batches = _batches(pipeline, folder, start, batch_size)
             _append(writer, batches, grid, max(1, SHARD // batch_size), advance)
         return writer.finish()
+
+
+def _counts(**counts: int) -> list[int]:
+    """As Python's own numbers, which NumPy's small ones are not in sums."""
+    checks.counts(**counts)
+    for name, value in counts.items():
+        if value > MOST[name]:
+            raise ValueError(f"{name} must be {MOST[name]} at most, got {value}")
+    return [int(value) for value in counts.values()]
 
 
 def _check_kinds(folder: object, provider: object, labelled: object, advance: object) -> None:

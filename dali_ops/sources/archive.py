@@ -48,6 +48,7 @@ class Archive(Source):
     """
 
     lasting = True
+    chosen_by = ""  # the arguments that say what is an image and a label, for the message where there is none
 
     def __init__(
         self,
@@ -59,11 +60,14 @@ class Archive(Source):
         name: str = "shards",
     ) -> None:
         names = None if classes is None else texts("classes", classes)
+        if names is not None and not names:
+            raise ValueError("classes must be one name at least, or None for numbers, got none")
         self.shards = find_shards(paths, name)
         listing = kept_listing(index, self.shards, options, lambda: _list(self.shards, lister))
         listing = _with_class_numbers_below(len(names) if names is not None else MOST_CLASSES, listing)
         if not listing.names:
-            raise ValueError(f"no usable image in {self.shards[0].path}: {', '.join(listing.corrupt[:1])}")
+            first = ", ".join(listing.corrupt[:1])
+            raise ValueError(f"no usable image in {self.shards[0].path}: {first}; {self.chosen_by}")
         self.shard, self.offset, self.length = listing.shard, listing.offset, listing.length
         self.names, self.corrupt = listing.names, listing.corrupt
         self.labels = cast("Sequence[int]", listing.labels)  # an array does all that is asked of it

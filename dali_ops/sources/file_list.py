@@ -54,7 +54,7 @@ class FileList(Files):
 
         Raises:
             TypeError, ValueError: the arguments; a line is not like that, by its number; or as of the class.
-            OSError: the list cannot be read.
+            OSError: the list is there, but cannot be read.
         """
         path, names = local_path(path), texts("classes", classes)
         start = path.parent if root is None else local_path(root, "root")

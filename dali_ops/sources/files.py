@@ -39,7 +39,7 @@ class Files(Source):
         classes = classes or [str(k) for k in range(min(max(labels) + 1, MOST_CLASSES))]
         wrong = next((k for k, label in enumerate(labels) if not 0 <= label < len(classes)), None)
         if wrong is not None:
-            told = f"{files[wrong]} has label {labels[wrong]}"
+            told = f"labels must be of classes: {files[wrong]} has label {labels[wrong]}"
             raise ValueError(f"{told}, but the {len(classes)} classes have the numbers from 0 on")
         for name, value in {"files": files, "labels": labels, "classes": classes}.items():
             object.__setattr__(self, name, value)

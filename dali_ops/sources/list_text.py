@@ -137,8 +137,9 @@ def _lines(text: str) -> list[str]:
 
 def _text(file: Path) -> str:
     """Of UTF-8 or UTF-16. Bytes that are not UTF-8 stay as they are: names of files may have such."""
-    if file.exists() and not file.is_file():
-        raise ValueError(f"{file} is a folder or no file, expected a list with a line PATH LABEL for each image")
+    if not file.is_file():
+        what = "no file" if file.exists() else "missing"
+        raise ValueError(f"path must be a list with a line PATH LABEL for each image, but {file} is {what}")
     with file.open("rb") as opened:
         start = opened.read(1024)
         wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))

@@ -63,6 +63,8 @@ class TFRecord(Archive):
         OSError: a file or the index cannot be opened.
     """
 
+    chosen_by = "the arguments image and label choose the features, and first_label is subtracted"
+
     def __init__(
         self,
         files: Paths,

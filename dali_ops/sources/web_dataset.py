@@ -60,6 +60,8 @@ class WebDataset(Archive):
         OSError: a shard or the index cannot be opened.
     """
 
+    chosen_by = "the arguments images and label choose the extensions"
+
     def __init__(
         self,
         shards: Paths,

@@ -57,6 +57,11 @@ class HeatmapStore:
     def __init__(self, path: Path, facts: Facts, maps: np.memmap, gpu_limit: int) -> None:
         if not isinstance(facts, Facts):
             raise TypeError(f"facts must be those of a store, got {facts!r:.100}: HeatmapStore.open reads them")
+        if not isinstance(maps, np.ndarray) or maps.shape != facts.shape:
+            raise TypeError(f"maps must be an array {list(facts.shape)}, got {maps!r:.100}")
+        _check_limit(gpu_limit)
+        path = local_path(path)
+        _check_there(path)
         self.path, self.maps, self.gpu_limit = path, maps, gpu_limit
         self.files, self.model, self.grid, self.dtype = facts.files, facts.model, facts.grid, facts.dtype
         self.nbytes: int = maps.nbytes
@@ -81,8 +86,7 @@ class HeatmapStore:
                 format version, damaged, or of other files.
         """
         path = local_path(path)
-        if not is_whole(gpu_limit) or gpu_limit < 0:
-            raise ValueError(f"gpu_limit must be a whole number of bytes from 0, got {gpu_limit!r}")
+        _check_limit(gpu_limit)
         _check_there(path)
         facts = read_facts(path)
         if facts.sha256 is None:
@@ -184,6 +188,11 @@ class HeatmapStore:
             raise ValueError(f"{self.path / ARRAY} has changed: its sha256 is {digest}, expected {expected}")
 
 
+def _check_limit(gpu_limit: int) -> None:
+    if not is_whole(gpu_limit) or gpu_limit < 0:
+        raise ValueError(f"gpu_limit must be a whole number of bytes from 0, got {gpu_limit!r}")
+
+
 def _reopened(path: str, identity: str, stamp: tuple[int, int], gpu_limit: int) -> HeatmapStore:
     """The store that was pickled. Maps that were written since are read and compared."""
     store = HeatmapStore.open(path, gpu_limit=gpu_limit)
@@ -210,8 +219,9 @@ def _array(index: np.ndarray) -> np.ndarray:
 def _check_there(path: Path) -> None:
     if not path.is_dir():
         raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by HeatmapStore.create")
-    if not (path / FACTS).is_file():
-        raise ValueError(f"{path} has no {FACTS}")
+    missing = next((name for name in (FACTS, ARRAY) if not (path / name).is_file()), None)
+    if missing is not None:
+        raise ValueError(f"{path} has no {missing}")
 
 
 def _unfinished(path: Path) -> str | None:

@@ -23,6 +23,7 @@ NORMALISATION = "each map divided by its largest absolute value"
 DTYPES = {"uint8": "|u1", "float16": "<f2"}  # as npy files name them: the same on every machine
 HEADER = 128  # bytes before the first map
 FIELDS = {"dtype", "facts_sha256", "files", "grid", "model", "normalisation", "sha256"}
+MOST_GRID = 4096
 MAPS_AT_ONCE = 1024
 BYTES_AT_ONCE = 1 << 20
 REMEDY = "go on as it was begun, or remove that folder to begin anew"
@@ -46,7 +47,8 @@ class Facts:
 
     def __post_init__(self) -> None:
         _check_files(self.files)
-        _require(is_whole(self.grid) and self.grid >= 1, "grid must be a whole number from 1", self.grid)
+        whole = is_whole(self.grid) and 1 <= self.grid <= MOST_GRID
+        _require(whole, f"grid must be a whole number from 1 to {MOST_GRID}", self.grid)
         _require(isinstance(self.model, str), "model must be a string", self.model)
         known = isinstance(self.dtype, str) and self.dtype in DTYPES
         _require(known, f"dtype must be one of {tuple(DTYPES)}", self.dtype)

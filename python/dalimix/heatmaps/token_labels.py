@@ -47,7 +47,9 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
         raise ValueError(f"label of {path} must be a whole number from 0, got {label!r}")
     scores, classes = _load(local_path(path))
     if label >= 2 / torch.finfo(classes.dtype).eps:  # from here on, several classes are one number
-        raise ValueError(f"{path} has {classes.dtype} class numbers, which are not exact for class {label}")
+        raise ValueError(
+            f"label is too large: {path} has {classes.dtype} class numbers, which are not exact for class {label}"
+        )
     return torch.where(classes.double() == label, scores.float(), 0).sum(0).numpy()
 
 
