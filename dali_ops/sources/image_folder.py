@@ -64,7 +64,7 @@ class ImageFolder(Files):
         """
         root = local_path(root, "root")
         if not root.is_dir():
-            raise ValueError(f"{root} is not a folder: root must have one folder of images for each class")
+            raise ValueError(f"{root} is not a folder")
         left = LeftOut(root)
         classes, above = class_folders(root, left), identities_above(root)
         images = [images_below(root / name, above, left) for name in classes]
