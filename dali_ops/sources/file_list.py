@@ -68,7 +68,11 @@ class FileList(Files):
 
 
 def _placed(start: Path, told: str, name: str = "path") -> str:
-    return str(start / local_text(told, name))
+    """As pathlib joins them, which takes long where there is nothing to join or to leave out."""
+    path = local_text(told, name)
+    if not start.name or "./" in path or "//" in path or path.endswith("/"):
+        return str(start / path)
+    return path if path.startswith("/") else f"{start}/{path}"
 
 
 def _label(entry: Entry, classes: dict[str, int]) -> int:

@@ -77,7 +77,7 @@ class ListReader:
     def _pair(self, line: str) -> tuple[str, str] | None:
         """Path and label: a number first of all, behind the last separator; else the longest name."""
         for separator in ("\t", None, ",", ";"):
-            path, label = _cut(line.rsplit(separator, 1))
+            path, label = _cut(line.rsplit(separator, 1)) if separator is None or separator in line else ("", "")
             if path and NUMBER.fullmatch(label):
                 return path, label
         for blank in re.finditer(r"[\t,;]|\s+", line) if self.classes else ():
