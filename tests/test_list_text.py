@@ -14,6 +14,7 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops.sources import FileList
 from tests.archives import encoded, sample, write_records, write_shard
+from tests.fuzz import damaged, rounds
 
 CLASSES = ["cat", "dog", "great white shark", "shark"]
 A, B = ("a.jpg", 0), ("d/b c.jpg", 1)
@@ -81,6 +82,19 @@ def test_lines_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
     (tmp_path / "list.txt").write_text(text)
     with pytest.raises(ValueError, match=rf"{re.escape(str(tmp_path))}/list\.txt, line {line}: .*{message}"):
         FileList.open(tmp_path / "list.txt", classes=classes)
+
+
+def test_lists_with_damage(tmp_path: Path) -> None:
+    """Each is read, or refused by name."""
+    whole = b'"a, b.jpg",0\nc d.jpg 1\n# x\npath\t2\ne.jpg cat\n'
+    for rng in rounds(300):
+        start = rng.choice([b"", b"path,label\n", b"x" * 200_000 + b","])
+        (tmp_path / "list.txt").write_bytes(start + damaged(damaged(whole, rng), rng))
+        try:
+            FileList.open(tmp_path / "list.txt", classes=["cat", "dog", "fox"])
+        except ValueError as error:
+            if str(tmp_path / "list.txt") not in str(error):
+                raise AssertionError("the list is not named") from error
 
 
 def test_files_that_are_no_list(tmp_path: Path) -> None:

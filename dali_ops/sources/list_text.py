@@ -68,10 +68,12 @@ class ListReader:
     def _entry(self, where: str, line: str) -> Entry:
         pair = self._pair(line)
         if pair is None:
-            raise ValueError(f"{where}: {EXPECTED}, got {line!r}{self._hint(line)}")
+            raise ValueError(f"{where}: {EXPECTED}, got {line!r:.200}{self._hint(line)}")
         last = re.split(r"[\s,;]", pair[0])[-1]
         if ANY_NUMBER.fullmatch(last) and not self.exists(pair[0]):
-            raise ValueError(f"{where}: {EXPECTED}, got {line!r}, which has several numbers; an image has one class")
+            raise ValueError(
+                f"{where}: {EXPECTED}, got {line!r:.200}, which has several numbers; an image has one class"
+            )
         return Entry(*pair, where)
 
     def _pair(self, line: str) -> tuple[str, str] | None:
@@ -115,18 +117,26 @@ def _unquoted(text: str) -> str:
 def _columns(line: str) -> tuple[str, int, int, int] | None:
     """Of a line that names the columns of a table: separator, how many, and the places of path and label."""
     for separator in SEPARATORS:
-        names = [name.strip().lower() for name in next(csv.reader([line], delimiter=separator))]
+        names = [name.lower() for name in _cells(line, separator)]
         paths, labels = ([names.index(one) for one in known if one in names] for known in (PATHS, LABELS))
         if paths and labels:
             return separator, len(names), paths[0], labels[0]
     return None
 
 
+def _cells(line: str, separator: str) -> list[str]:
+    """Nothing of a line that is no row of a table: csv takes no cells of 128 kB."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+    except csv.Error:
+        return []
+
+
 def _of_table(lines: Sequence[tuple[str, str]], separator: str, count: int, path: int, label: int) -> Iterator[Entry]:
     for where, line in lines:
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+        cells = _cells(line, separator)
         if len(cells) != count or not cells[path] or not cells[label]:
-            raise ValueError(f"{where}: expected {count} columns, as the first line has, got {line!r}")
+            raise ValueError(f"{where}: expected {count} columns, as the first line has, got {line!r:.200}")
         yield Entry(cells[path], cells[label], where)
 
 
