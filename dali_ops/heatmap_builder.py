@@ -22,8 +22,10 @@ from dali_ops.sources.unreadable import refuse_unreadable
 from dalimix import checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
 from dalimix.heatmaps.store_writer import check_finite
+from dalimix.paths import local_path
 from dalimix.reference import resample_heatmaps
 
+MOST = {"size": 1 << 14, "batch_size": 1 << 16, "num_threads": 1 << 10}  # beyond it DALI fails without a word
 SHARD = 1024  # maps, about: what a killed run loses at most
 
 
@@ -75,7 +77,8 @@ def build_store(
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
     threads = default_threads() if num_threads is None else num_threads
-    checks.counts(size=size, batch_size=batch_size, num_threads=threads)
+    size, batch_size, threads = _counts(size=size, batch_size=batch_size, num_threads=threads)
+    _check_kinds(folder, provider, labelled, advance)
     check_outside(path, folder.root)
     device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
@@ -91,13 +94,33 @@ def build_store(
         return writer.finish()
 
 
+def _counts(**counts: int) -> list[int]:
+    """As Python's own numbers, which NumPy's small ones are not in sums."""
+    checks.counts(**counts)
+    for name, value in counts.items():
+        if value > MOST[name]:
+            raise ValueError(f"{name} must be {MOST[name]} at most, got {value}")
+    return [int(value) for value in counts.values()]
+
+
+def _check_kinds(folder: object, provider: object, labelled: object, advance: object) -> None:
+    if not isinstance(folder, ImageFolder):
+        raise TypeError(f"folder must be an ImageFolder, as ImageFolder.scan makes it, got {folder!r:.100}")
+    if not callable(provider):
+        raise TypeError(f"provider must be callable, as those of dalimix.heatmaps, got {provider!r:.100}")
+    if not isinstance(labelled, bool):
+        raise TypeError(f"labelled must be True or False, got {labelled!r:.100}")
+    if not callable(advance):
+        raise TypeError(f"advance must be callable, got {advance!r:.100}")
+
+
 def check_outside(path: str | PathLike[str], root: Path) -> None:
     """Refuse a store inside an image folder: the next scan would find one class more, and without images.
 
     Raises:
         ValueError: `path` is `root` or lies in it, also by way of links.
     """
-    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+    if Path(os.path.realpath(local_path(path))).is_relative_to(os.path.realpath(root)):
         raise ValueError(
             f"the store must lie outside of the image folder {root}, whose folders are classes; got {path}"
         )

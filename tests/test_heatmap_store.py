@@ -112,8 +112,10 @@ def test_what_lies_in_the_folder(tmp_path: Path, dtype: str) -> None:
         "model": "random",
         "normalisation": "each map divided by its largest absolute value",
         "sha256": hashlib.sha256(maps.tobytes()).hexdigest(),
-        "version": 1,
+        "version": 2,
     }
+    digest = hashlib.sha256(json.dumps(facts).encode("ascii")).hexdigest()
+    facts = {"dtype": dtype, "facts_sha256": digest, **facts}
     said = (tmp_path / "store" / "store.json").read_text(encoding="utf-8")
     assert said == json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import shutil
@@ -176,6 +177,12 @@ def test_wrong_maps(tmp_path: Path, maps: Any, error: type[Exception], message: 
         writer.finish()
 
 
+def progress(done: int) -> bytes:
+    """What it says of other maps."""
+    return json.dumps({"done": done, "sha256": "0" * 64}).encode()
+
+
+REST = "is [0-9a-f]{64}, expected 0{64}; go on as it was begun, or remove that folder to begin anew"
 PARTS: list[tuple[str, bytes | None, str]] = [
     (ARRAY, None, "store.part has no heatmaps.npy"),
     (FACTS, None, "store.part has a heatmaps.npy with maps but no store.json: move it away"),
@@ -185,7 +192,10 @@ PARTS: list[tuple[str, bytes | None, str]] = [
     (PROGRESS, b'{"done": 12}', "progress.json: done must be a whole number from 0 to 11, got 12"),
     (PROGRESS, b'{"done": -1}', "progress.json: done must be a whole number from 0 to 11, got -1"),
     (PROGRESS, b'{"done": true}', "progress.json: done must be a whole number from 0 to 11, got True"),
-    (PROGRESS, b'{"done": 5}', "heatmaps.npy is truncated: it has 164 bytes, expected 173"),
+    (PROGRESS, b'{"done": 4}', "progress.json: sha256 must be 64 hexadecimal digits, got None"),
+    (PROGRESS, progress(5), "heatmaps.npy is truncated: it has 164 bytes, expected 173"),
+    (PROGRESS, progress(4), f"heatmaps.npy has changed since it was written: the sha256 of its first 4 maps {REST}"),
+    (PROGRESS, progress(3), f"heatmaps.npy has changed since it was written: the sha256 of its first 3 maps {REST}"),
     ("photo.jpg", b"", "store.part is no store that was begun: it has 'photo.jpg'"),
 ]
 

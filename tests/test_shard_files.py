@@ -71,15 +71,19 @@ def test_files_that_are_missing_or_come_twice(folder):
         find_shards(f"{folder}/t-{{10..12}}.tar")
     with pytest.raises(ValueError, match=r"no file is, or fits, .*/x-\*; 1 of 3 shards"):
         find_shards(f"{folder}/{{t,x}}-*")  # not in silence without those of x
-    with pytest.raises(ValueError, match=r"no file is, or fits, .*/val; 1 of 1 shards"):
+    with pytest.raises(
+        ValueError, match=r"fits, .*/val, which is a folder: give its files, such as .*/val/\*\.tar; 1 of 1"
+    ):
         find_shards(folder / "val")
     with pytest.raises(ValueError, match="shards must be one path at least"):
         find_shards([])
     with pytest.raises(ValueError, match=r"t-9\.tar comes twice"):
         find_shards([folder / "t-9.tar", folder / "t-10.tar", folder / "val" / ".." / "t-9.tar"])
-    for wrong in (7, [7], {folder / "t-9.tar"}):
-        with pytest.raises(TypeError, match="shards must be a path, a pattern or a sequence of paths"):
+    for wrong in (7, {folder / "t-9.tar"}, {"a": 1}):
+        with pytest.raises(TypeError, match="shards must be a path, a pattern or a list of paths"):
             find_shards(wrong)
+    with pytest.raises(TypeError, match=r"shards\[1\] must be a path, got 7"):
+        find_shards([folder / "t-9.tar", 7])
 
 
 def test_a_map_is_the_file_and_cannot_be_written(folder):

@@ -188,3 +188,19 @@ def test_several_lines_of_damage_are_counted_in_the_error(tmp_path):
     write_tar(tmp_path / "a.tar", members)
     with pytest.raises(ValueError, match=r"a\.tar/000: no label.*; and 19 more; skip_corrupt=True leaves them out"):
         load(WebDataset(tmp_path / "a.tar"), drop_last=False)
+
+
+def test_odd_files_of_a_folder_are_read_or_named(tmp_path):
+    """A name that is not UTF-8, an extension in capitals, folders called as images, names that differ by case."""
+    names = [b"caf\xe9.jpg", b"A.JPG", b"a.jpg", b"in.jpg/b.jpeg"]
+    for number, name in enumerate(names):
+        file = tmp_path / "images" / "c" / os.fsdecode(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(SAMPLES[number][2])
+    source = ImageFolder.scan(tmp_path / "images")
+    assert len(seen(load(source, training=False))) == 4
+    (tmp_path / "images" / "c" / "empty.jpg").touch()
+    with pytest.raises(ValueError, match=r"/c/empty\.jpg cannot be decoded as an image"):
+        seen(load(ImageFolder.scan(tmp_path / "images"), training=False))
+    loader = load(ImageFolder.scan(tmp_path / "images"), training=False, skip_corrupt=True)
+    assert (len(seen(loader)), len(loader.skipped)) == (4, 1)

@@ -204,3 +204,36 @@ def test_wrong_label(tmp_path: Path, label: Any) -> None:
     torch.save(GOOD, tmp_path / "a.pt")
     with pytest.raises(ValueError, match=f"label of .*a.pt must be a whole number from 0, got {label!r}"):
         token_label_maps(tmp_path / "a.pt", label)
+
+
+def test_tensors_that_have_not_all_their_numbers(tmp_path: Path) -> None:
+    """The first would be 32 TB."""
+    many = torch.zeros(1).expand(2, 4, 1 << 20, 1 << 20)
+    for value, layout in ((many, "strided on cpu"), (GOOD.to_sparse(), "sparse_coo on cpu"), (GOOD.to("meta"), ".*")):
+        torch.save(value, tmp_path / "a.pt")
+        with refused(
+            tmp_path, f"a.pt must hold a tensor with all its numbers, got one of torch.{layout}|a.pt is damaged"
+        ):
+            token_label_maps(tmp_path / "a.pt", 3)
+
+
+def test_tensors_of_a_training(tmp_path: Path) -> None:
+    """They ask for gradients, or are of a dtype that computes nothing."""
+    torch.save(torch.nn.Parameter(GOOD), tmp_path / "a.pt")
+    assert token_label_maps(tmp_path / "a.pt", 3).tolist() == expected(GOOD, 3).tolist()
+    torch.save(torch.ones(2, 1, 2, 2).to(torch.float8_e4m3fn), tmp_path / "b.pt")
+    assert token_label_maps(tmp_path / "b.pt", 1).tolist() == [[1, 1], [1, 1]]
+
+
+def test_labels_of_any_library_and_paths_of_any_kind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    import_token_labels(folder, FILES, LABELS, tmp_path / "whole" / "store")
+    for k, labels in enumerate((np.array(LABELS), torch.tensor(LABELS)[:, None], tuple(LABELS))):
+        import_token_labels(str(folder).replace(str(tmp_path), "~"), FILES, labels, f"~/{k}/store")
+        assert contents(tmp_path / str(k)) == contents(tmp_path / "whole")
+    with pytest.raises(TypeError, match=r"labels\[0\] must be a class number, a whole one, got the float 3\.0"):
+        import_token_labels(folder, FILES, [float(label) for label in LABELS], tmp_path / "other")
+    with pytest.raises(ValueError, match="files must be paths relative to the data set's root, .*, got '/a.JPEG'"):
+        import_token_labels(folder, ["/a.JPEG"], [0], tmp_path / "other")

@@ -142,7 +142,7 @@ def test_classes_by_name(shard):
     assert names(source) == ["000", "001", "003", "004"]
     check_images(source, [0, 1, 3, 4])
     check_corrupt(source, "a.tar/002.jpg: class number 2 is not from 0 to 1")
-    with pytest.raises(TypeError, match="classes must be a sequence of names, got 'cat'"):
+    with pytest.raises(TypeError, match="classes must be a list of names, got 'cat'"):
         WebDataset(shard, classes="cat")
 
 

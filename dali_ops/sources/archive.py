@@ -13,6 +13,7 @@ from dali_ops.sources.listing import Listing
 from dali_ops.sources.mapped_file import map_shard
 from dali_ops.sources.shard_files import Paths, ShardFile, find_shards
 from dali_ops.sources.source import MOST_CLASSES, Source
+from dalimix.lists import texts
 
 
 class Member(NamedTuple):
@@ -37,6 +38,7 @@ class Archive(Source):
         options: what else the listing follows from, for the index.
         classes: names of the classes; None: their numbers as text, up to the highest.
         index: file that keeps the listing.
+        name: of `paths`, for messages.
 
     Attributes:
         shards: the files, in the order of their images.
@@ -46,6 +48,7 @@ class Archive(Source):
     """
 
     lasting = True
+    chosen_by = ""  # the arguments that say what is an image and a label, for the message where there is none
 
     def __init__(
         self,
@@ -54,33 +57,38 @@ class Archive(Source):
         options: dict[str, Any],
         classes: Sequence[str] | None,
         index: str | PathLike[str] | None,
+        name: str = "shards",
     ) -> None:
-        if isinstance(classes, str):
-            raise TypeError(f"classes must be a sequence of names, got {classes!r}")
-        self.shards = find_shards(paths)
+        names = None if classes is None else texts("classes", classes)
+        if names is not None and not names:
+            raise ValueError("classes must be one name at least, or None for numbers, got none")
+        self.shards = find_shards(paths, name)
         listing = kept_listing(index, self.shards, options, lambda: _list(self.shards, lister))
-        listing = _with_class_numbers_below(len(classes) if classes is not None else MOST_CLASSES, listing)
+        listing = _with_class_numbers_below(len(names) if names is not None else MOST_CLASSES, listing)
         if not listing.names:
-            raise ValueError(f"no usable image in {self.shards[0].path}: {', '.join(listing.corrupt[:1])}")
+            first = ", ".join(listing.corrupt[:1])
+            raise ValueError(f"no usable image in {self.shards[0].path}: {first}; {self.chosen_by}")
         self.shard, self.offset, self.length = listing.shard, listing.offset, listing.length
         self.names, self.corrupt = listing.names, listing.corrupt
         self.labels = cast("Sequence[int]", listing.labels)  # an array does all that is asked of it
-        self.classes = list(classes) if classes is not None else list(map(str, range(listing.labels.max() + 1)))
+        self.classes = names if names is not None else list(map(str, range(listing.labels.max() + 1)))
         self._maps: dict[int, np.ndarray] = {}
 
     def fetch(self, numbers: np.ndarray) -> list[np.ndarray]:
         """Read-only views of the shards, uint8 [n]; nothing is read until somebody looks at them.
 
         Raises:
+            TypeError, ValueError: `numbers` are no images.
             OSError: a shard cannot be opened, or has changed since it was listed.
         """
+        numbers = self._asked(numbers)
         starts = self.offset[numbers]
         stops = starts + self.length[numbers]
         places = zip(self.shard[numbers].tolist(), starts.tolist(), stops.tolist(), strict=True)
         return [self._content(shard)[start:stop] for shard, start, stop in places]
 
     def read(self, number: int) -> np.ndarray:
-        return self.fetch(np.array([number]))[0]
+        return self.fetch(np.array([self._asked_one(number)]))[0]
 
     def close(self) -> None:
         """Let go of the shards. Each is unmapped when nothing that was fetched of it is left."""

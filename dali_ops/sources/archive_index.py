@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Callable, Sequence
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
 from dali_ops.sources.listing import Listing
 from dali_ops.sources.shard_files import ShardFile
+from dalimix.paths import errors_name, local_path
 
-VERSION = 1
+VERSION = 2
+COLUMNS = ("shard", "offset", "length", "labels")
+NPZ = b"PK\x03\x04"
+MEMBERS = (*COLUMNS, "facts", "names", "corrupt")
 
 
 def kept_listing(
@@ -37,16 +41,17 @@ def kept_listing(
         make: goes through the archive.
 
     Raises:
-        ValueError: the file is not an index, or is damaged, and so is not overwritten; or its folder is not there.
-        OSError: it cannot be read or written.
+        TypeError, ValueError: the file is not an index, or is damaged, and so is not overwritten; or its folder is not
+            there.
+        OSError: it cannot be read or written; it names the file.
     """
     if index is None:
         return make()
-    path = Path(index)
+    path = local_path(index, "index")
     if not path.parent.is_dir():
         raise ValueError(f"the index cannot be {path}, because {path.parent} is not a folder")
     facts = {"version": VERSION, **options, "shards": [_identity(shard) for shard in shards]}
-    listing = _read(path, facts) if path.exists() else None
+    listing = _read(path, facts, [shard.size for shard in shards]) if path.exists() else None
     if listing is None:
         listing = make()
         _write(path, facts, listing)
@@ -57,34 +62,67 @@ def _identity(shard: ShardFile) -> list[Any]:
     return [shard.name, shard.size, shard.modified]
 
 
-def _read(path: Path, facts: dict[str, Any]) -> Listing | None:
+def _read(path: Path, facts: dict[str, Any], sizes: Sequence[int]) -> Listing | None:
     """None: it is one of other facts."""
+    content = _content(path)
     try:
-        if not is_zipfile(path):
-            raise BadZipFile("no npz")
-        with np.load(path, allow_pickle=False) as kept:
-            if _value(kept["facts"]) != facts:
-                return None
-            columns = {name: kept[name] for name in ("shard", "offset", "length", "labels")}
-            return Listing(_value(kept["names"]), **columns, corrupt=_value(kept["corrupt"]))
-    except (BadZipFile, EOFError, KeyError, ValueError, zlib.error) as error:
-        raise ValueError(f"{path} is not an index of an archive, or is damaged ({error}): "
+        return _parsed(content, facts, sizes)
+    except Exception as error:  # damage to an npz can raise anything, from zipfile's errors to SyntaxError
+        raise ValueError(f"{path} is not an index of an archive, or is damaged ({type(error).__name__}: {error}): "
                          "remove it, or give another path") from error  # fmt: skip
+
+
+def _content(path: Path) -> bytes:
+    """The whole file, but only if it begins as an npz does: a data set that is given by mistake may be large."""
+    if not path.is_file():
+        raise ValueError(f"index must be a file, got {path}")
+    with errors_name(path), path.open("rb") as file:
+        start = file.read(len(NPZ))
+        return start + file.read() if start == NPZ else start
+
+
+def _parsed(content: bytes, facts: dict[str, Any], sizes: Sequence[int]) -> Listing | None:
+    """The digest is over everything, and so tells an edit from what was written; the rest is looked at all the same."""
+    with np.load(BytesIO(content), allow_pickle=False) as kept:
+        there = _value(kept["facts"])
+        if not isinstance(there, dict) or "version" not in there or not isinstance(there.get("shards"), list):
+            raise ValueError("it does not say of what it is")
+        if there != facts:
+            return None
+        members = {name: kept[name] for name in MEMBERS}
+        if kept["sha256"].tobytes() != _digest(members):
+            raise ValueError("its sha256 is of something else")
+    columns = {name: members[name] for name in COLUMNS}
+    listing = Listing(_value(members["names"]), **columns, corrupt=_value(members["corrupt"]))
+    listing.check(sizes)
+    return listing
 
 
 def _write(path: Path, facts: dict[str, Any], listing: Listing) -> None:
     """In one step, under a name that no other process uses."""
     texts = {"facts": facts, "names": listing.names, "corrupt": listing.corrupt}
-    arrays: dict[str, Any] = {**listing.columns, **{name: _array(value) for name, value in texts.items()}}
+    members = {**listing.columns, **{name: _array(value) for name, value in texts.items()}}
+    arrays: dict[str, Any] = {**members, "sha256": np.frombuffer(_digest(members), np.uint8)}
     new = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with new.open("xb") as out:
-            np.savez_compressed(out, **arrays)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    with errors_name(path):
+        try:
+            with new.open("xb") as out:
+                np.savez_compressed(out, **arrays)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _digest(members: dict[str, np.ndarray]) -> bytes:
+    """SHA-256 of what all arrays are and hold."""
+    digest = sha256()
+    for name in MEMBERS:
+        array = members[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 def _array(value: Any) -> np.ndarray:

@@ -13,11 +13,12 @@ How they are written: https://protobuf.dev/programming-guides/encoding/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types; no message here has groups, 3 and 4
 BYTES_LIST, INT64_LIST = 1, 3
+MOST_NAMES = 20
 LONGEST_VARINT = 10  # bytes
 Value = TypeVar("Value")
 
@@ -50,10 +51,9 @@ def image_and_label(example: memoryview, image: bytes, label: bytes) -> tuple[in
     for features in _messages(example, 1, 0, len(example)):
         for entry in _messages(example, 1, features.start, features.stop):
             key, value = _entry(example, entry)
-            if key in (image, label):
-                found[key] = value  # of several entries with one key the last one counts
-    start, stop = _only(_byte_values(example, found.get(image)), image, "bytes")
-    number = _only(_int_values(example, found.get(label)), label, "int64")
+            found[key] = value  # of several entries with one key the last one counts
+    start, stop = _only(_byte_values(example, found.get(image)), image, "bytes", found)
+    number = _only(_int_values(example, found.get(label)), label, "int64", found)
     if start == stop:
         raise ValueError(f"{image.decode()} has 0 bytes")
     return start, stop - start, number
@@ -89,10 +89,18 @@ def _lists(data: memoryview, feature: Field | None, kind: int) -> Iterator[Field
     return iter(()) if feature is None else _messages(data, kind, feature.start, feature.stop)
 
 
-def _only(values: Sequence[Value], name: bytes, kind: str) -> Value:
+def _only(values: Sequence[Value], name: bytes, kind: str, found: Collection[bytes]) -> Value:
     if len(values) != 1:
-        raise ValueError(f"{name.decode()} has {len(values)} values of {kind}, expected 1")
+        others = "" if name in found else f"; the features are {_names(found)}"
+        raise ValueError(f"{name.decode()} has {len(values)} values of {kind}, expected 1{others}")
     return values[0]
+
+
+def _names(found: Collection[bytes]) -> str:
+    """Of the first features of a message, which need not be text at all."""
+    names = [name.decode("utf-8", "replace")[:60] for name in sorted(found)]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more if names else "none"
 
 
 def _messages(data: memoryview, number: int | None, start: int, stop: int) -> Iterator[Field]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import index
 from pathlib import Path
 
 from dali_ops.sources.files import Files
+from dali_ops.sources.list_text import NUMBER, Entry, ListReader, of_names
 from dali_ops.sources.source import MOST_CLASSES
+from dalimix.lists import texts
+from dalimix.paths import local_path, local_text
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,9 @@ class FileList(Files):
     """Images and class numbers as told, e.g. ``FileList(["a.jpg", "b.jpg"], [0, 1])``.
 
     Attributes:
-        files: paths.
-        labels: class number of every file, from 0.
+        files: paths, text, bytes or path objects; a list, an array or a generator.
+        labels: class number of every file, from 0, as a list, an array or a tensor, [N] or [N, 1]; or its name, if the
+            `classes` are given.
         classes: names of the classes; empty: as many as the labels need, named by their numbers.
         names: of the files, as they were told; empty: the paths.
     """
@@ -27,46 +30,58 @@ class FileList(Files):
     names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError: no files, another number of labels or names, a label that is no class."""
-        if not len(self.files) or len(self.labels) != len(self.files):
-            raise ValueError(f"labels has {len(self.labels)} entries but files has {len(self.files)}")
-        files, labels = [os.fspath(file) for file in self.files], [index(label) for label in self.labels]
-        names = list(self.names) if len(self.names) else files
-        if len(names) != len(files):
-            raise ValueError(f"names has {len(names)} entries but files has {len(files)}")
-        classes = list(self.classes) or [str(k) for k in range(min(max(labels) + 1, MOST_CLASSES))]
-        for name, value in {"files": files, "labels": labels, "classes": classes, "names": names}.items():
-            object.__setattr__(self, name, value)
-        wrong = [k for k, label in enumerate(self.labels) if not 0 <= label < len(self.classes)]
-        if wrong:
-            told = f"{self.files[wrong[0]]} has label {self.labels[wrong[0]]}"
-            raise ValueError(f"{told}, but the {len(self.classes)} classes have the numbers from 0 on")
+        """Raises TypeError or ValueError: no files, another number of labels or names, a label that is no class."""
+        super().__post_init__()
+        names = texts("names", self.names) or list(self.files)
+        if len(names) != len(self.files):
+            raise ValueError(f"names has {len(names)} entries but files has {len(self.files)}")
+        object.__setattr__(self, "names", names)
 
     @classmethod
-    def open(cls, path: str | Path, root: str | Path | None = None, classes: Sequence[str] = ()) -> FileList:
+    def open(
+        cls, path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, classes: Sequence[str] = ()
+    ) -> FileList:
         """Read a text file with a line ``PATH LABEL`` per image, as DALI's ``file_list`` and Caffe's lists are.
 
+        Between them is a blank, a tab, a comma or a semicolon; paths may have blanks and quotes around them. A table
+        whose first line names its columns, such as ``filename,label``, may have others. Lines that are empty or begin
+        with ``#`` are passed over.
+
         Args:
-            path: the text file, in UTF-8.
+            path: the text file, in UTF-8, or UTF-16 with a byte order mark.
             root: where relative paths start; None: at the folder of the list.
-            classes: as of the class.
+            classes: as of the class. With them, a label may be a name; digits are always a class number.
 
         Raises:
-            ValueError: a line is not like that, or as of the class.
-            OSError: the list cannot be read.
+            TypeError, ValueError: the arguments; a line is not like that, by its number; or as of the class.
+            OSError: the list is there, but cannot be read.
         """
-        path = Path(path)
-        lines = path.read_text("utf-8").splitlines()
-        pairs = [_pair(line, f"{path}, line {k}") for k, line in enumerate(lines, 1) if line.strip()]
-        if not pairs:
-            raise ValueError(f"{path} is empty: expected a line PATH LABEL for each image")
-        names = [name for name, _ in pairs]
-        files = [str((path.parent if root is None else Path(root)) / name) for name in names]
-        return cls(files, [label for _, label in pairs], list(classes), names)
+        path, names = local_path(path), texts("classes", classes)
+        start = path.parent if root is None else local_path(root, "root")
+        if not start.is_dir() and root is not None:
+            raise ValueError(f"root must be a folder, where the paths of {path} start, got {start}")
+        entries = ListReader(path, frozenset(names), lambda told: os.path.lexists(_placed(start, told))).entries()
+        numbers = {name: number for number, name in reversed(list(enumerate(names)))}
+        labels = [_label(entry, numbers) for entry in entries]
+        files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
+        return cls(files, labels, names, [entry.path for entry in entries])
 
 
-def _pair(line: str, where: str) -> tuple[str, int]:
-    parts = line.strip().rsplit(maxsplit=1)
-    if len(parts) < 2 or not parts[1].isdecimal():
-        raise ValueError(f"{where}: expected PATH LABEL, got {line.strip()!r}")
-    return parts[0], int(parts[1])
+def _placed(start: Path, told: str, name: str = "path") -> str:
+    """As pathlib joins them, which takes long where there is nothing to join or to leave out."""
+    path = local_text(told, name)
+    if not start.name or "./" in path or "//" in path or path.endswith("/"):
+        return str(start / path)
+    return path if path.startswith("/") else f"{start}/{path}"
+
+
+def _label(entry: Entry, classes: dict[str, int]) -> int:
+    """Class number of a line."""
+    label = int(entry.label) if NUMBER.fullmatch(entry.label) else classes.get(entry.label)
+    if label is None:
+        raise ValueError(f"{entry.where}: the label must be a class number, got {entry.label!r}; {of_names(classes)}")
+    most = len(classes) or MOST_CLASSES
+    if label >= most:
+        told = f"{entry.path} has label {label}"
+        raise ValueError(f"{entry.where}: {told}, but the {most} classes have the numbers from 0 on")
+    return label

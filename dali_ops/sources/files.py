@@ -10,7 +10,9 @@ import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
-from dali_ops.sources.source import Source
+from dali_ops.sources.source import MOST_CLASSES, Source
+from dalimix.lists import class_numbers, listed, texts
+from dalimix.paths import local_texts
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,44 @@ class Files(Source):
     labels: Sequence[int]
     classes: list[str]
 
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError: no files, another number of labels, a label that is no class."""
+        files = local_texts("files", self.files)
+        classes = texts("classes", self.classes)
+        labels = class_numbers("labels", _numbered(self.labels, classes))
+        if not files or len(labels) != len(files):
+            raise ValueError(f"labels has {len(labels)} entries but files has {len(files)}")
+        classes = classes or [str(k) for k in range(min(max(labels) + 1, MOST_CLASSES))]
+        wrong = next((k for k, label in enumerate(labels) if not 0 <= label < len(classes)), None)
+        if wrong is not None:
+            told = f"labels must be of classes: {files[wrong]} has label {labels[wrong]}"
+            raise ValueError(f"{told}, but the {len(classes)} classes have the numbers from 0 on")
+        for name, value in {"files": files, "labels": labels, "classes": classes}.items():
+            object.__setattr__(self, name, value)
+
     def fetch(self, numbers: np.ndarray) -> np.ndarray:
         """uint8 [n, longest]: paths, filled up with zeros; one array goes to DALI at a seventh of the cost of many."""
-        paths = np.array([os.fsencode(self.files[k]) for k in numbers])
+        paths = np.array([os.fsencode(self.files[k]) for k in self._asked(numbers)])
         return paths.view(np.uint8).reshape(len(paths), -1)
 
     def encoded(self, fetched: DataNode) -> DataNode:
         return fn.io.file.read(fetched)
 
     def place(self, number: int) -> str:
-        return self.files[number]
+        return self.files[self._asked_one(number)]
 
     def read(self, number: int) -> np.ndarray:
-        return np.fromfile(self.files[number], np.uint8)
+        return np.fromfile(self.files[self._asked_one(number)], np.uint8)
+
+
+def _numbered(labels: Sequence[int], classes: list[str]) -> list[int]:
+    """Labels that are names become the numbers of these classes; all else stays as it is."""
+    given = listed("labels", labels, "class numbers")
+    if not any(isinstance(label, str) for label in given):
+        return given
+    numbers = {name: number for number, name in reversed(list(enumerate(classes)))}
+    unknown = next((label for label in given if not isinstance(label, str) or label not in numbers), None)
+    if unknown is not None:
+        remedy = "give classes=[…], all names in the order of their numbers" if not classes else "it is none of classes"
+        raise ValueError(f"labels are names, and one is {unknown!r}: {remedy}")
+    return [numbers[label] for label in given]

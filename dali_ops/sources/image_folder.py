@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dali_ops.sources.files import Files
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pnm", ".ppm", ".pgm", ".pbm", ".jp2", ".webp")
+from dali_ops.sources.folder_scan import (
+    EXTENSIONS,
+    LeftOut,
+    class_folders,
+    holds_folders_only,
+    identities_above,
+    images_below,
+)
+from dalimix.paths import local_path
 
 
 @dataclass(frozen=True)
 class ImageFolder(Files):
-    """Files and labels below a root, in the order of torchvision's ImageFolder; hidden ones are left out.
+    """Files and labels below a root, in the order of torchvision's ImageFolder; `scan` finds them.
+
+    Hidden files and folders are left out, also within a class, and so is what systems leave behind, such as Thumbs.db.
 
     Attributes:
         files: paths, sorted within each class.
@@ -28,44 +38,65 @@ class ImageFolder(Files):
     names: list[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        """Raises TypeError or ValueError: an attribute is not as described, or there are no files."""
+        object.__setattr__(self, "root", local_path(self.root, "root"))
+        super().__post_init__()
         start = len(str(self.root / "x")) - 1  # not len(root) + 1: files below "." do not begin with it
+        above = str(self.root / "x")[:-1]
+        outside = next((file for file in self.files if not file.startswith(above)), None)
+        if outside is not None:
+            raise ValueError(f"files must lie below root, which is {self.root}, got {outside!r}")
         object.__setattr__(self, "names", [file[start:] for file in self.files])
 
     @classmethod
-    def scan(cls, root: str | Path) -> ImageFolder:
-        """List the images below `root`.
+    def scan(cls, root: str | os.PathLike[str]) -> ImageFolder:
+        """List the images below `root`, at any depth of its class folders.
+
+        Links are followed, and every folder is read once per class, however many lead to it. What is left out, and is
+        not hidden, is told in one warning: files without the extension of an image, broken links, links that lead back,
+        images beside the class folders.
 
         Raises:
-            ValueError: no such folder, no sub-folder, or a class without an image.
+            TypeError: `root` is no path.
+            ValueError: no such folder, no sub-folder, a class without an image, or sub-folders that are parts of a data
+                set, train and val, instead of classes.
+            OSError: a folder cannot be read.
         """
-        root = Path(root)
+        root = local_path(root, "root")
         if not root.is_dir():
             raise ValueError(f"{root} is not a folder")
-        classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry.name))
-        images = [_images(root / name) for name in classes]
-        empty = [name for name, found in zip(classes, images, strict=True) if not found]
-        if not classes or empty:
-            where = f"no image in {root / empty[0]}" if empty else f"no class folders in {root}"
-            raise ValueError(f"{where}: expected {root}/CLASS/IMAGE with {', '.join(EXTENSIONS)}")
+        left = LeftOut(root)
+        classes, above = class_folders(root, left), identities_above(root)
+        images = [images_below(root / name, above, left) for name in classes]
+        _refuse_empty(root, classes, images, left)
+        _tell(root, classes, left)
         labels = [label for label, found in enumerate(images) for _ in found]
         return cls([file for found in images for file in found], labels, classes, root)
 
     def picked(self, numbers: Sequence[int]) -> ImageFolder:
-        """Only the files of these numbers, in this order."""
-        return replace(self, files=[self.files[k] for k in numbers], labels=[self.labels[k] for k in numbers])
+        """Only the files of these numbers, in this order.
+
+        Raises:
+            TypeError, ValueError: `numbers` are not from 0 to N - 1, or none.
+        """
+        asked = self._asked(numbers).tolist()
+        return replace(self, files=[self.files[k] for k in asked], labels=[self.labels[k] for k in asked])
 
 
-def _images(folder: Path) -> list[str]:
-    found = []
-    for place, _, names in sorted(os.walk(folder, followlinks=True)):
-        found += [os.path.join(place, name) for name in sorted(names) if _is_image(name)]
-    return found
+def _refuse_empty(root: Path, classes: list[str], images: list[list[str]], left: LeftOut) -> None:
+    empty = [name for name, found in zip(classes, images, strict=True) if not found]
+    if classes and not empty:
+        return
+    where = f"no image in {root / empty[0]}" if empty else f"no class folders in {root}"
+    told = left.told()
+    raise ValueError(f"{where}: expected {root}/CLASS/IMAGE with {', '.join(EXTENSIONS)}{f'; {told}' if told else ''}")
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not _hidden(name)
-
-
-def _hidden(name: str) -> bool:
-    """What systems and editors leave behind: ._x.jpg, .ipynb_checkpoints."""
-    return name.startswith(".")
+def _tell(root: Path, classes: list[str], left: LeftOut) -> None:
+    """What may be a mistake; once, as of the caller of `scan`."""
+    told = left.told()
+    if told:
+        warnings.warn(told, stacklevel=3)
+    if len(classes) == 1 and holds_folders_only(root / classes[0]):
+        name = classes[0]
+        warnings.warn(f"{root} has one class, {name!r}: if it has the class folders, give {root / name}", stacklevel=3)

@@ -34,6 +34,25 @@ class Listing:
         if len(set(counts.values())) > 1:
             raise ValueError(f"a listing has as many of each, got {counts}")
 
+    def check(self, sizes: Sequence[int]) -> None:
+        """Whether it can be of shards of these sizes, in bytes.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        for name, column in self.columns.items():
+            expected = np.dtype(np.int32 if name == "shard" else np.int64)
+            if column.dtype != expected or column.ndim != 1:
+                raise ValueError(f"{name} must be {expected} [N], got {column.dtype} {list(column.shape)}")
+        lines = [*self.names, *self.corrupt]
+        if not isinstance(self.names, list) or not all(isinstance(line, str) for line in lines):
+            raise ValueError("names and lines of what is corrupt must be text")
+        if ((self.shard < 0) | (self.shard >= len(sizes))).any():
+            raise ValueError(f"an image lies in another shard than the {len(sizes)}")
+        room = np.asarray(sizes, np.int64)[self.shard]
+        if ((self.offset < 0) | (self.length < 1) | (self.offset > room - self.length)).any():
+            raise ValueError("an image lies outside of its shard")
+
     @property
     def columns(self) -> dict[str, np.ndarray]:
         return {"shard": self.shard, "offset": self.offset, "length": self.length, "labels": self.labels}

@@ -5,14 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from glob import glob
 
+from dalimix.paths import local_text, local_texts
+
 BRACES = re.compile(r"\{([^{}]*)\}")
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
-COMPRESSED = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ", "zstd": b"\x28\xb5\x2f\xfd", "zlib": b"\x78\x9c"}
-Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})", re.ASCII)
+MOST_SHARDS = 1 << 20  # a slip of the pen in braces would else make texts without end
+COMPRESSED = {
+    "gzip": b"\x1f\x8b",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "zlib": b"\x78\x9c",
+    "zip": b"PK\x03\x04",
+}
+Path = str | bytes | os.PathLike[str]
+Paths = Path | Iterable[Path]
 
 
 @dataclass(frozen=True)
@@ -32,53 +43,79 @@ class ShardFile:
     modified: int
 
 
-def find_shards(paths: Paths) -> list[ShardFile]:
+def find_shards(paths: Paths, name: str = "shards") -> list[ShardFile]:
     """The shards that `paths` means.
 
     Args:
         paths: one path or pattern, such as ``"train-{0000..0146}.tar"`` or ``"train-*.tar"``, whose files come in the
-            order in which the braces count, and sorted where there are stars; or a sequence of paths, in its order.
+            order in which the braces count, and sorted where there are stars; or several paths, in their order. ``~``
+            and environment variables are replaced, and ``**`` stands for folders at any depth.
+        name: of the argument, for messages.
 
     Raises:
         TypeError: not that.
-        ValueError: no path, one that is no file, a pattern that fits none, or a file that comes twice.
+        ValueError: no path, a URL, one that is no file, a pattern that fits none, or a file that comes twice.
     """
-    found = [os.path.abspath(path) for path in _listed(paths)]
+    found = [os.path.abspath(path) for path in _listed(paths, name)]
     if not found:
-        raise ValueError("shards must be one path at least, got none")
+        raise ValueError(f"{name} must be one path at least, got none")
     missing = [path for path in found if not os.path.isfile(path)]
     if missing:
-        raise ValueError(
-            f"no file is, or fits, {missing[0]}; {len(missing)} of {len(found)} shards are missing on disk"
-        )
+        told = f"{len(missing)} of {len(found)} {name} are missing on disk"
+        raise ValueError(f"no file is, or fits, {missing[0]}{_folder_hint(missing[0])}; {told}")
     twice = [path for path, count in Counter(found).items() if count > 1]
     if twice:
-        raise ValueError(f"{twice[0]} comes twice among the shards")
+        raise ValueError(f"{twice[0]} comes twice among the {name}")
     folder = os.path.commonpath([os.path.dirname(path) for path in found])
     return [_shard(path, folder) for path in found]
 
 
-def _listed(paths: Paths) -> list[str]:
-    if isinstance(paths, (str, os.PathLike)):
-        path = os.fspath(paths)
-        return [path] if os.path.isfile(path) else [file for one in expand_braces(path) for file in _fits(one)]
-    if not isinstance(paths, Sequence) or not all(isinstance(path, (str, os.PathLike)) for path in paths):
-        raise TypeError(f"shards must be a path, a pattern or a sequence of paths, got {paths!r:.100}")
-    return [os.fspath(path) for path in paths]
+def _listed(paths: Paths, name: str) -> list[str]:
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        path = local_text(paths, name)
+        return [path] if os.path.isfile(path) else [file for one in expand_braces(path, name) for file in _fits(one)]
+    if isinstance(paths, (Mapping, Set)) or not isinstance(paths, Iterable):
+        raise TypeError(f"{name} must be a path, a pattern or a list of paths, got {paths!r:.100}")
+    return local_texts(name, paths)
+
+
+def _folder_hint(path: str) -> str:
+    if not os.path.isdir(path):
+        return ""
+    some = next((entry for entry in sorted(os.listdir(path)) if not entry.startswith(".")), "shard.tar")
+    return f", which is a folder: give its files, such as {os.path.join(path, '*' + os.path.splitext(some)[1])}"
 
 
 def _fits(pattern: str) -> list[str]:
     """Files; what is called just so, if there are none: either it is there or it will be missed."""
-    return sorted(glob(pattern)) or [pattern]
+    return sorted(glob(pattern, recursive=True)) or [pattern]
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """Every text that a pattern means, as in a shell: ``{08..11}`` counts, ``{a,b}`` names alternatives; not nested."""
+def expand_braces(pattern: str, name: str = "shards") -> list[str]:
+    """Every text that a pattern means, as in a shell: ``{08..11}`` counts, ``{a,b}`` names alternatives; not nested.
+
+    Raises:
+        ValueError: they are more than a data set has.
+    """
+    _refuse_too_many(pattern, name)
+    return _expanded(pattern)
+
+
+def _refuse_too_many(pattern: str, name: str) -> None:
+    count = 1
+    for braces in BRACES.finditer(pattern):
+        numbers = RANGE.fullmatch(braces[1])
+        count *= abs(int(numbers[1]) - int(numbers[2])) + 1 if numbers else braces[1].count(",") + 1
+    if count > MOST_SHARDS:
+        raise ValueError(f"{name} must be {MOST_SHARDS} files at most, but {pattern!r:.200} means {count}")
+
+
+def _expanded(pattern: str) -> list[str]:
     braces = next((one for one in BRACES.finditer(pattern) if "," in one[1] or RANGE.fullmatch(one[1])), None)
     if braces is None:
         return [pattern]
     start, end = pattern[: braces.start()], pattern[braces.end() :]
-    return [text for choice in _choices(braces[1]) for text in expand_braces(start + choice + end)]
+    return [text for choice in _choices(braces[1]) for text in _expanded(start + choice + end)]
 
 
 def _choices(inner: str) -> list[str]:
@@ -97,8 +134,17 @@ def _shard(path: str, folder: str) -> ShardFile:
     return ShardFile(os.path.relpath(path, folder).replace(os.sep, "/"), path, facts.st_size, facts.st_mtime_ns)
 
 
+def kind_of(start: bytes) -> str:
+    """What a file is that begins so: a tar or a kind of compression; empty if it is neither."""
+    if start[257:262] == b"ustar":
+        return "tar"
+    return next((kind for kind, magic in COMPRESSED.items() if start.startswith(magic)), "")
+
+
 def refuse_compressed(shard: ShardFile, start: bytes) -> None:
     """Raises ValueError: a compressed file begins so."""
-    kind = next((kind for kind, magic in COMPRESSED.items() if start.startswith(magic)), None)
-    if kind is not None:
+    kind = kind_of(start)
+    if kind == "tar":
+        raise ValueError(f"{shard.path} is a tar, not what was expected: WebDataset reads tars")
+    if kind:
         raise ValueError(f"{shard.path} is compressed ({kind}), but images are read where they lie: decompress it")

@@ -10,6 +10,8 @@ from hashlib import sha256
 import numpy as np
 from nvidia.dali.data_node import DataNode
 
+from dalimix.methods.base import is_whole
+
 MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else make a list of any length
 
 
@@ -54,7 +56,24 @@ class Source(ABC):
 
     def place(self, number: int) -> str:
         """Where an image is, for error messages."""
-        return self.names[number]
+        return self.names[self._asked_one(number)]
+
+    def _asked(self, numbers: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Integer [n] of images that there are; TypeError or ValueError if `numbers` are something else."""
+        try:
+            array = np.asarray(numbers)
+        except (TypeError, ValueError, RuntimeError):  # of lists of lists
+            raise TypeError(f"numbers must be integer [n], got {numbers!r:.100}") from None
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise TypeError(f"numbers must be integer [n], got {array.dtype} {list(array.shape)}")
+        if len(array) and not 0 <= array.min() <= array.max() < len(self):
+            raise ValueError(f"numbers must be from 0 to {len(self) - 1}, got {array.min()} to {array.max()}")
+        return array
+
+    def _asked_one(self, number: int) -> int:
+        if not is_whole(number) or not 0 <= number < len(self):
+            raise ValueError(f"number must be a whole number from 0 to {len(self) - 1}, got {number!r:.100}")
+        return int(number)
 
     def close(self) -> None:
         """Let go of files that were kept open. Nothing that was fetched may be used any more."""

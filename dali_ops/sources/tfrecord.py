@@ -12,6 +12,7 @@ import numpy as np
 from dali_ops.sources.archive import Archive, Member
 from dali_ops.sources.example_proto import image_and_label
 from dali_ops.sources.shard_files import Paths, ShardFile, refuse_compressed
+from dali_ops.sources.source import MOST_CLASSES
 from dalimix.methods.base import is_whole
 
 HEADER = struct.Struct("<QI")  # the length of the data, and the checksum of it
@@ -62,6 +63,8 @@ class TFRecord(Archive):
         OSError: a file or the index cannot be opened.
     """
 
+    chosen_by = "the arguments image and label choose the features, and first_label is subtracted"
+
     def __init__(
         self,
         files: Paths,
@@ -72,11 +75,15 @@ class TFRecord(Archive):
         classes: Sequence[str] | None = None,
         index: str | PathLike[str] | None = None,
     ) -> None:
-        if not is_whole(first_label):
-            raise TypeError(f"first_label must be a whole number, got {first_label!r}")
+        if not is_whole(first_label) or abs(first_label) > MOST_CLASSES:
+            raise TypeError(f"first_label must be a whole number near 0, got {first_label!r:.100}")
+        for name, feature in {"image": image, "label": label}.items():
+            if not isinstance(feature, str) or not feature:
+                raise TypeError(f"{name} must be the name of a feature, got {feature!r:.100}")
         options = {"image": image, "label": label, "first_label": int(first_label)}
-        lister = partial(_list, image=image.encode(), label=label.encode(), first_label=first_label)
-        super().__init__(files, lister, {"kind": "tfrecord", **options}, classes, index)
+        names = image.encode("utf-8", "replace"), label.encode("utf-8", "replace")
+        lister = partial(_list, image=names[0], label=names[1], first_label=int(first_label))
+        super().__init__(files, lister, {"kind": "tfrecord", **options}, classes, index, "files")
 
 
 def _list(
@@ -99,7 +106,7 @@ def _records(shard: ShardFile, data: memoryview, corrupt: list[str]) -> Iterator
         try:
             start, stop = _record(data, at)
         except ValueError as error:
-            refuse_compressed(shard, data[: 0 if at else 6].tobytes())
+            refuse_compressed(shard, data[: 0 if at else 512].tobytes())
             lost = f"the last {shard.size - at} bytes of the file are lost"
             corrupt.append(f"{shard.name}:{number}: {error}: {lost}")
             return

@@ -12,9 +12,10 @@ from os import PathLike
 import numpy as np
 
 from dali_ops.sources.archive import Archive, Member
-from dali_ops.sources.image_folder import EXTENSIONS
+from dali_ops.sources.folder_scan import EXTENSIONS
 from dali_ops.sources.shard_files import Paths, ShardFile
 from dali_ops.sources.tar_members import TarMember, tar_members
+from dalimix.lists import texts
 
 NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)
 ABOUT_THE_SHARD = re.compile(r"__[^/]*__/")
@@ -43,6 +44,7 @@ class WebDataset(Archive):
     Args:
         shards: a path, a pattern with braces or stars, or a sequence of paths, see `find_shards`.
         images: extensions of images; if a sample has several, the first that is here. Text: with ``;`` between them.
+            In either case, with or without a dot before them.
         label: the extension of the class number, from 0, in decimal digits.
         classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20.
         index: file that keeps the listing, such as ``"train.index.npz"``. It is made if it is not there, and anew if
@@ -58,6 +60,8 @@ class WebDataset(Archive):
         OSError: a shard or the index cannot be opened.
     """
 
+    chosen_by = "the arguments images and label choose the extensions"
+
     def __init__(
         self,
         shards: Paths,
@@ -67,10 +71,20 @@ class WebDataset(Archive):
         classes: Sequence[str] | None = None,
         index: str | PathLike[str] | None = None,
     ) -> None:
-        extensions = images.split(";") if isinstance(images, str) else images
-        extensions, label = [extension.lower() for extension in extensions], label.lower()
+        given = images.split(";") if isinstance(images, str) else texts("images", images, "extensions")
+        extensions = [_extension(one, "images") for one in given]
+        if not extensions:
+            raise ValueError("images must be one extension at least, such as 'jpg', got none")
+        label = _extension(label, "label")
         options = {"kind": "tar", "images": extensions, "label": label}
         super().__init__(shards, partial(_list, images=extensions, label=label), options, classes, index)
+
+
+def _extension(given: str, name: str) -> str:
+    if not isinstance(given, str) or not given.strip(". ") or "/" in given:
+        usual = "cls" if name == "label" else "jpg"
+        raise TypeError(f"{name} must be an extension, such as {usual!r}, got {given!r:.100}")
+    return given.strip().removeprefix(".").lower()
 
 
 def _list(

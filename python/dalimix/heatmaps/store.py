@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -18,13 +19,16 @@ from dalimix.heatmaps.store_format import (
     FACTS,
     Facts,
     digest_of,
+    digest_of_facts,
     map_array,
     part_of,
     read_begun,
     read_facts,
     same_files,
 )
+from dalimix.lists import texts
 from dalimix.methods.base import is_whole
+from dalimix.paths import local_path
 
 if TYPE_CHECKING:
     from dalimix.heatmaps.store_writer import HeatmapWriter
@@ -36,6 +40,8 @@ class HeatmapStore:
     A store is a folder of two files: heatmaps.npy, [N, g, g] of uint8 or float16, and store.json, which says what the
     maps are of. Every map was divided by its own largest absolute value, so only its shape is kept: TokenMix divides by
     the sum anyway, and the other methods ask only what is higher.
+
+    A store can be pickled and copied: the copy maps the files anew, if they are still the same.
 
     Attributes:
         path: the folder.
@@ -49,10 +55,18 @@ class HeatmapStore:
     """
 
     def __init__(self, path: Path, facts: Facts, maps: np.memmap, gpu_limit: int) -> None:
+        if not isinstance(facts, Facts):
+            raise TypeError(f"facts must be those of a store, got {facts!r:.100}: HeatmapStore.open reads them")
+        if not isinstance(maps, np.ndarray) or maps.shape != facts.shape:
+            raise TypeError(f"maps must be an array {list(facts.shape)}, got {maps!r:.100}")
+        _check_limit(gpu_limit)
+        path = local_path(path)
+        _check_there(path)
         self.path, self.maps, self.gpu_limit = path, maps, gpu_limit
         self.files, self.model, self.grid, self.dtype = facts.files, facts.model, facts.grid, facts.dtype
         self.nbytes: int = maps.nbytes
-        self._sha256 = facts.sha256
+        self._facts = facts
+        self._stamp = _stamp(path / ARRAY)
         self._copies: dict[int, Array] = {}
         self._lock = Lock()
 
@@ -68,17 +82,17 @@ class HeatmapStore:
             gpu_limit: bytes of GPU memory that the maps may take there.
 
         Raises:
-            ValueError: no store is there, it is not finished, of another format version, damaged, or of other files.
+            TypeError, ValueError: an argument is not as described; no store is there, it is not finished, of another
+                format version, damaged, or of other files.
         """
-        path = Path(path)
-        if not is_whole(gpu_limit) or gpu_limit < 0:
-            raise ValueError(f"gpu_limit must be a whole number of bytes from 0, got {gpu_limit!r}")
+        path = local_path(path)
+        _check_limit(gpu_limit)
         _check_there(path)
         facts = read_facts(path)
         if facts.sha256 is None:
             raise ValueError(f"{path} is not finished: go on as it was begun")
         if files is not None:
-            same_files(path, facts.files, files)
+            same_files(path, facts.files, texts("files", files, "paths"))
         return cls(path, facts, map_array(path, facts), gpu_limit)
 
     @staticmethod
@@ -97,15 +111,24 @@ class HeatmapStore:
             dtype: ``"uint8"`` keeps what is above 0, in 255 steps; ``"float16"`` keeps the sign, in twice the size.
 
         Raises:
-            ValueError: an argument is not as described, `path` exists, or ``<path>.part`` is of another store, is
-                damaged, or is being written by someone else. Nothing is overwritten.
+            TypeError, ValueError: an argument is not as described, `path` exists, or ``<path>.part`` is of another
+                store, is damaged, also if it is only one bit of its maps, or is being written by someone else. Nothing
+                is overwritten.
         """
         from dalimix.heatmaps.store_writer import HeatmapWriter
 
-        return HeatmapWriter(Path(path), files, grid, model, dtype)
+        return HeatmapWriter(path, files, grid, model, dtype)
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopened, (os.path.abspath(self.path), self._identity, self._stamp, self.gpu_limit)
+
+    @property
+    def _identity(self) -> str:
+        """The same for two stores if all of them is the same."""
+        return digest_of_facts(self._facts)
 
     def __repr__(self) -> str:
         return f"<HeatmapStore {self.path}: {len(self)} of {self.grid} × {self.grid}, {self.dtype}, by {self.model}>"
@@ -123,7 +146,7 @@ class HeatmapStore:
             TypeError: `index` is not integer [B].
             ValueError: an entry is below 0 or not below N.
         """
-        index = np.asarray(index)
+        index = _array(index)
         if index.dtype.kind not in "iu" or index.ndim != 1:
             raise TypeError(f"index must be integer [B], got {index.dtype} {list(index.shape)}")
         outside = index[(index < 0) | (index >= len(self))]
@@ -137,7 +160,13 @@ class HeatmapStore:
         return maps / np.float32(255) if self.dtype == "uint8" else maps
 
     def on(self, xp: ModuleType) -> Array:
-        """All maps as an array of `xp`: for NumPy `maps` itself; for CuPy a copy on the current device, made once."""
+        """All maps as an array of `xp`: for NumPy `maps` itself; for CuPy a copy on the current device, made once.
+
+        Raises:
+            TypeError: `xp` is neither.
+        """
+        if getattr(xp, "__name__", None) not in ("numpy", "cupy"):
+            raise TypeError(f"xp must be the module numpy or cupy, got {xp!r:.100}")
         device = current_device(xp)
         if device < 0:
             return self.maps
@@ -154,15 +183,45 @@ class HeatmapStore:
             ValueError: they have changed.
         """
         digest = digest_of(self.maps)
-        if digest != self._sha256:
-            raise ValueError(f"{self.path / ARRAY} has changed: its sha256 is {digest}, expected {self._sha256}")
+        expected = self._facts.sha256
+        if digest != expected:
+            raise ValueError(f"{self.path / ARRAY} has changed: its sha256 is {digest}, expected {expected}")
+
+
+def _check_limit(gpu_limit: int) -> None:
+    if not is_whole(gpu_limit) or gpu_limit < 0:
+        raise ValueError(f"gpu_limit must be a whole number of bytes from 0, got {gpu_limit!r}")
+
+
+def _reopened(path: str, identity: str, stamp: tuple[int, int], gpu_limit: int) -> HeatmapStore:
+    """The store that was pickled. Maps that were written since are read and compared."""
+    store = HeatmapStore.open(path, gpu_limit=gpu_limit)
+    if store._identity != identity:
+        raise ValueError(f"{path} is another store than the one that was pickled: open it anew")
+    if store._stamp != stamp:
+        store.verify()
+    return store
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Size in bytes, and when it was written last, in nanoseconds."""
+    facts = os.stat(file)
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _array(index: np.ndarray) -> np.ndarray:
+    try:
+        return np.asarray(index)
+    except (TypeError, ValueError, RuntimeError) as error:  # of lists of lists, and of tensors on a GPU
+        raise TypeError(f"index must be integer [B], got {index!r:.100}") from error
 
 
 def _check_there(path: Path) -> None:
     if not path.is_dir():
         raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by HeatmapStore.create")
-    if not (path / FACTS).is_file():
-        raise ValueError(f"{path} has no {FACTS}")
+    missing = next((name for name in (FACTS, ARRAY) if not (path / name).is_file()), None)
+    if missing is not None:
+        raise ValueError(f"{path} has no {missing}")
 
 
 def _unfinished(path: Path) -> str | None:
@@ -171,5 +230,5 @@ def _unfinished(path: Path) -> str | None:
     if not part.is_dir():
         return None
     begun = read_begun(part)
-    there = f"{begun[1]} of {len(begun[0].files)} maps are" if begun else "no map is"
+    there = f"{begun[1].done} of {len(begun[0].files)} maps are" if begun else "no map is"
     return f"{path} is not finished: {there} in {part}; go on as it was begun"

@@ -14,20 +14,26 @@ from typing import Any
 import numpy as np
 
 from dalimix.methods.base import is_whole
+from dalimix.paths import errors_name
 
 ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
 NEW = "new.json"  # any JSON file while it is being written: one name, so that the next one takes a leftover's place
-VERSION = 1
+VERSION = 2
 NORMALISATION = "each map divided by its largest absolute value"
 DTYPES = {"uint8": "|u1", "float16": "<f2"}  # as npy files name them: the same on every machine
 HEADER = 128  # bytes before the first map
-FIELDS = {"dtype", "files", "grid", "model", "normalisation", "sha256"}
+FIELDS = {"dtype", "facts_sha256", "files", "grid", "model", "normalisation", "sha256"}
+MOST_GRID = 4096
 MAPS_AT_ONCE = 1024
+BYTES_AT_ONCE = 1 << 20
+REMEDY = "go on as it was begun, or remove that folder to begin anew"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What store.json says, apart from what is the same in every store; sha256 is None while the store is made.
+    """What store.json says, apart from what is the same in every store and from its digest.
+
+    `sha256` is of the maps, and None while the store is made.
 
     Raises:
         ValueError: a fact is not as it must be.
@@ -41,11 +47,13 @@ class Facts:
 
     def __post_init__(self) -> None:
         _check_files(self.files)
-        _require(is_whole(self.grid) and self.grid >= 1, "grid must be a whole number from 1", self.grid)
+        whole = is_whole(self.grid) and 1 <= self.grid <= MOST_GRID
+        _require(whole, f"grid must be a whole number from 1 to {MOST_GRID}", self.grid)
         _require(isinstance(self.model, str), "model must be a string", self.model)
-        _require(self.dtype in tuple(DTYPES), f"dtype must be one of {tuple(DTYPES)}", self.dtype)
-        digest = self.sha256 is None or (isinstance(self.sha256, str) and re.fullmatch("[0-9a-f]{64}", self.sha256))
-        _require(bool(digest), "sha256 must be 64 hexadecimal digits", self.sha256)
+        known = isinstance(self.dtype, str) and self.dtype in DTYPES
+        _require(known, f"dtype must be one of {tuple(DTYPES)}", self.dtype)
+        digest = self.sha256 is None or _is_digest(self.sha256)
+        _require(digest, "sha256 must be 64 hexadecimal digits", self.sha256)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,6 +62,18 @@ class Facts:
     @property
     def map_bytes(self) -> int:
         return self.grid * self.grid * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many maps of an unfinished store are there, and the SHA-256 of all their bytes."""
+
+    done: int = 0
+    sha256: str = hashlib.sha256().hexdigest()
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _require(holds: bool, expectation: str, got: object) -> None:
@@ -85,12 +105,13 @@ def read_json(file: Path) -> dict[str, Any]:
 def write_json(file: Path, value: dict[str, Any]) -> None:
     """In one step: at any moment, the file is whole, either the old one or the new one."""
     new, text = file.with_name(NEW), json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False)
-    with new.open("w", encoding="utf-8", newline="\n") as out:
-        out.write(text + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(new, file)
-    sync_folder(file.parent)
+    with errors_name(file):
+        with new.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(text + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(new, file)
+        sync_folder(file.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -103,14 +124,23 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
-    write_json(folder / FACTS, {"version": VERSION, "normalisation": NORMALISATION, **vars(facts)})
+    write_json(folder / FACTS, {**_said(facts), "facts_sha256": digest_of_facts(facts)})
+
+
+def _said(facts: Facts) -> dict[str, Any]:
+    return {"version": VERSION, "normalisation": NORMALISATION, **vars(facts)}
+
+
+def digest_of_facts(facts: Facts) -> str:
+    """The SHA-256, in hexadecimal, of all that store.json says, so that an edited name is noticed."""
+    return hashlib.sha256(json.dumps(_said(facts), sort_keys=True).encode("ascii")).hexdigest()
 
 
 def read_facts(folder: Path) -> Facts:
     """What `folder` is a store of.
 
     Raises:
-        ValueError: its store.json is broken, or of another version.
+        ValueError: its store.json is broken, of another version, or says something else than when it was written.
     """
     file = folder / FACTS
     said = read_json(file)
@@ -119,14 +149,17 @@ def read_facts(folder: Path) -> Facts:
     _require(said.keys() == FIELDS, f"{file} must have the fields version and {sorted(FIELDS)}", sorted(said))
     normalisation = said.pop("normalisation")
     _require(normalisation == NORMALISATION, f"{file}: normalisation must be {NORMALISATION!r}", normalisation)
+    digest = said.pop("facts_sha256")
     try:
-        return Facts(**said)
+        facts = Facts(**said)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    _require(digest_of_facts(facts) == digest, f"{file} has changed: facts_sha256 is of other facts", digest)
+    return facts
 
 
-def read_begun(part: Path) -> tuple[Facts, int] | None:
-    """What the unfinished store `part` is of, and how many of its maps are there; None if it says neither yet.
+def read_begun(part: Path) -> tuple[Facts, Progress] | None:
+    """What the unfinished store `part` is of, and how far it is; None if it says neither yet.
 
     Raises:
         ValueError: one of its JSON files is broken.
@@ -135,16 +168,24 @@ def read_begun(part: Path) -> tuple[Facts, int] | None:
         return None
     facts = read_facts(part)
     if facts.sha256 is not None:  # written only after the last map; all that was left was to rename the folder
-        return facts, len(facts.files)
-    return facts, _read_done(part / PROGRESS, len(facts.files))
+        return facts, Progress(len(facts.files), facts.sha256)
+    return facts, _read_progress(part / PROGRESS, len(facts.files))
 
 
-def _read_done(file: Path, most: int) -> int:
+def write_progress(part: Path, progress: Progress) -> None:
+    write_json(part / PROGRESS, vars(progress))
+
+
+def _read_progress(file: Path, most: int) -> Progress:
     if not file.exists():
-        return 0
-    done: Any = read_json(file).get("done")
-    _require(is_whole(done) and 0 <= done <= most, f"{file}: done must be a whole number from 0 to {most}", done)
-    return done
+        return Progress()
+    said = read_json(file)
+    done: Any = said.get("done")
+    digest: Any = said.get("sha256")
+    right = is_whole(done) and 0 <= done <= most
+    _require(right, f"{file}: done must be a whole number from 0 to {most}", done)
+    _require(_is_digest(digest), f"{file}: sha256 must be 64 hexadecimal digits", digest)
+    return Progress(done, digest)
 
 
 def same_files(where: Path, there: Sequence[str], expected: Sequence[str]) -> None:
@@ -164,7 +205,7 @@ def same_facts(part: Path, there: Facts, expected: Facts) -> None:
             has, wanted = getattr(there, name), getattr(expected, name)
             _require(has == wanted, f"{part} is a store of {name} {has!r}", wanted)
     except ValueError as error:
-        raise ValueError(f"{error}; go on as it was begun, or remove that folder to begin anew") from None
+        raise ValueError(f"{error}; {REMEDY}") from None
 
 
 def npy_header(facts: Facts) -> bytes:
@@ -214,3 +255,11 @@ def digest_of(maps: np.ndarray) -> str:
     for start in range(0, len(maps), MAPS_AT_ONCE):
         digest.update(maps[start : start + MAPS_AT_ONCE].data)
     return digest.hexdigest()
+
+
+def digest_of_written(array: int, size: int) -> hashlib._Hash:
+    """SHA-256, to be gone on with, of the first `size` bytes behind the header of an open file."""
+    digest = hashlib.sha256()
+    for start in range(0, size, BYTES_AT_ONCE):
+        digest.update(os.pread(array, min(BYTES_AT_ONCE, size - start), HEADER + start))
+    return digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +19,12 @@ from dalimix.heatmaps.store_format import (
     HEADER,
     NEW,
     PROGRESS,
+    REMEDY,
     Facts,
+    Progress,
     check_array,
     digest_of,
+    digest_of_written,
     map_array,
     npy_header,
     part_of,
@@ -28,9 +32,11 @@ from dalimix.heatmaps.store_format import (
     same_facts,
     sync_folder,
     write_facts,
-    write_json,
+    write_progress,
 )
 from dalimix.methods.base import is_whole
+from dalimix.paths import errors_name, local_path
+from dalimix.pixels import image_dtype
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -38,8 +44,8 @@ FLOATS = ("float16", "float32", "float64")
 class HeatmapWriter:
     """``with HeatmapStore.create(...) as writer``: takes the maps in the order of the files.
 
-    Only one writer at a time can have a store. It keeps it until it is finished, closed, or its process has ended.
-    Needs Linux or macOS.
+    Only one writer at a time can have a store. It keeps it until it is finished, closed, or its process has ended, and
+    cannot be handed to another process. Needs Linux or macOS.
 
     ::
 
@@ -55,15 +61,18 @@ class HeatmapWriter:
         done: how many maps are safely written, also by earlier writers.
     """
 
-    def __init__(self, path: Path, files: Sequence[str], grid: int, model: str, dtype: str) -> None:
-        self._facts = Facts(_portable(files), int(grid) if is_whole(grid) else grid, model, dtype)
-        self.path, self.files = path, self._facts.files
-        _refuse_existing(path)
-        self._part = part_of(path)
+    def __init__(
+        self, path: str | os.PathLike[str], files: Sequence[str], grid: int, model: str, dtype: str | np.dtype
+    ) -> None:
+        whole = int(grid) if is_whole(grid) else grid
+        self._facts = Facts(portable_names(files), whole, _writable(model), _dtype_name(dtype))
+        self.path, self.files = local_path(path), self._facts.files
+        _refuse_existing(self.path)
+        self._part, self._process = part_of(self.path), os.getpid()
         self._array: int | None = _open_locked(self._part)
         try:
-            _refuse_existing(path)  # whoever had it until now may have finished it
-            self.done = self._go_on()
+            _refuse_existing(self.path)  # whoever had it until now may have finished it
+            self.done, self._digest = self._go_on()
         except BaseException:
             self.close()
             raise
@@ -76,6 +85,9 @@ class HeatmapWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError("a HeatmapWriter has a store for itself, and so can neither be pickled nor copied")
 
     def close(self) -> None:
         """Let others go on. What was appended stays; nothing more can be."""
@@ -93,20 +105,25 @@ class HeatmapWriter:
         Raises:
             TypeError, ValueError: the maps are not as described, or more than are missing; the writer is closed.
                 Nothing is written.
-            OSError: the disk is full or fails. `done` stays as it was, and the call can be repeated.
+            OSError: the disk is full or fails; it names the file. `done` stays as it was, and the call can be repeated.
         """
         array = self._open_array()
         self._check(heatmaps)
-        _write(array, quantised(heatmaps, self._facts.dtype).tobytes(), HEADER + self.done * self._facts.map_bytes)
-        done = self.done + len(heatmaps)
-        write_json(self._part / PROGRESS, {"done": done})
-        self.done = done
+        data, digest = quantised(heatmaps, self._facts.dtype).tobytes(), self._digest.copy()
+        digest.update(data)
+        with errors_name(self._part / ARRAY):
+            _write(array, data, HEADER + self.done * self._facts.map_bytes)
+        progress = Progress(self.done + len(heatmaps), digest.hexdigest())
+        write_progress(self._part, progress)
+        self.done, self._digest = progress.done, digest
 
     def finish(self) -> HeatmapStore:
         """Move the store to its path, and open it. The writer is closed then.
 
         Raises:
-            ValueError: maps are missing, the writer is closed, or there is something at the path by now.
+            ValueError: maps are missing or not as they were written, the writer is closed, or there is something at the
+                path by now.
+            OSError: the disk is full or fails; it names the file.
         """
         self._open_array()
         if self.done < len(self):
@@ -114,6 +131,7 @@ class HeatmapWriter:
             raise ValueError(f"{self._part} has {self.done} of {len(self)} maps, the next is of {next_file!r}")
         _refuse_existing(self.path)
         digest = digest_of(map_array(self._part, self._facts))
+        self._same_maps(len(self), digest, self._digest.hexdigest())
         write_facts(self._part, replace(self._facts, sha256=digest))
         (self._part / PROGRESS).unlink(missing_ok=True)
         sync_folder(self._part)
@@ -125,25 +143,38 @@ class HeatmapWriter:
     def _open_array(self) -> int:
         if self._array is None:
             raise ValueError(f"the writer of {self.path} is closed")
+        if os.getpid() != self._process:  # it would share the place in the file, and the lock
+            raise ValueError(f"the writer of {self.path} was made in another process; make one in each process")
         return self._array
 
-    def _go_on(self) -> int:
-        """How many maps are there; if the store is new, it is made ready for the first."""
+    def _go_on(self) -> tuple[int, hashlib._Hash]:
+        """How many maps are there, and their digest; if the store is new, it is made ready for the first."""
         begun = read_begun(self._part)
         if begun is None:
             self._begin()
-            return 0
-        there, done = begun
+            return 0, hashlib.sha256()
+        there, progress = begun
         same_facts(self._part, there, self._facts)
-        check_array(self._part, self._facts, least=done)
-        return done
+        check_array(self._part, self._facts, least=progress.done)
+        with errors_name(self._part / ARRAY):
+            digest = digest_of_written(self._open_array(), progress.done * self._facts.map_bytes)
+        self._same_maps(progress.done, digest.hexdigest(), progress.sha256)
+        return progress.done, digest
+
+    def _same_maps(self, count: int, digest: str, expected: str) -> None:
+        if digest != expected:
+            raise ValueError(
+                f"{self._part / ARRAY} has changed since it was written: the sha256 of its first {count} maps is "
+                f"{digest}, expected {expected}; {REMEDY}"
+            )
 
     def _begin(self) -> None:
         """store.json comes last: without it, there is nothing to go on with."""
         array = self._open_array()
         if os.fstat(array).st_size > HEADER:
             raise ValueError(f"{self._part} has a {ARRAY} with maps but no {FACTS}: move it away")
-        _write(array, npy_header(self._facts), 0)
+        with errors_name(self._part / ARRAY):
+            _write(array, npy_header(self._facts), 0)
         write_facts(self._part, self._facts)
         sync_folder(self._part.parent)
 
@@ -177,8 +208,12 @@ def quantised(heatmaps: np.ndarray, dtype: str) -> np.ndarray:
     return scaled.astype(DTYPES[dtype])
 
 
-def _portable(files: Sequence[str]) -> list[str]:
-    """`files` as a list, if their names mean the same wherever the data set lies."""
+def portable_names(files: Sequence[str]) -> list[str]:
+    """`files` as a list, if their names mean the same wherever the data set lies.
+
+    Raises:
+        ValueError: they do not.
+    """
     if isinstance(files, str) or not isinstance(files, Sequence):
         raise ValueError(f"files must be a list of paths, got {type(files).__name__}")
     wrong = [file for file in files if not _is_portable(file)]
@@ -194,7 +229,25 @@ def _portable(files: Sequence[str]) -> list[str]:
 def _is_portable(file: object) -> bool:
     if not isinstance(file, str) or "\\" in file or {"", ".", ".."} & set(file.split("/")):
         return False
-    return file.encode(errors="ignore").decode() == file
+    return _is_utf8(file)
+
+
+def _is_utf8(text: str) -> bool:
+    return text.encode(errors="ignore").decode() == text
+
+
+def _writable(model: str) -> str:
+    if isinstance(model, str) and not _is_utf8(model):
+        raise ValueError(f"model must be text that UTF-8 can write, got {model!r}")
+    return model
+
+
+def _dtype_name(dtype: str | np.dtype) -> str:
+    """By any library's name of it; `Facts` refuses what it does not know."""
+    try:
+        return image_dtype(dtype).name
+    except TypeError:
+        return dtype  # type: ignore[return-value]
 
 
 def _refuse_existing(path: Path) -> None:
@@ -217,9 +270,12 @@ def _open_locked(part: Path) -> int:
     except FileNotFoundError:
         raise ValueError(f"{part} has no {ARRAY}") from None
     try:
-        fcntl.flock(array, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with errors_name(part / ARRAY):
+            fcntl.flock(array, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         os.close(array)
+        if not isinstance(error, BlockingIOError):
+            raise
         raise ValueError(f"{part} is being written by another writer") from None
     return array
 

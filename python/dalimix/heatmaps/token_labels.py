@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dalimix.heatmaps.store import HeatmapStore
+from dalimix.heatmaps.store_writer import portable_names
+from dalimix.lists import class_numbers
 from dalimix.methods.base import is_whole
+from dalimix.paths import local_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,18 +37,20 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
         float32 [h, h]: the score where `label` is one of the k classes, else 0, which is more than a score below 0.
 
     Raises:
-        ValueError: no such file; it holds something else than described, or class numbers of a dtype in which `label`
-            is not exact.
+        TypeError, ValueError: an argument is not as described; no such file; it holds something else than described, or
+            class numbers of a dtype in which `label` is not exact.
         ModuleNotFoundError: torch is missing.
     """
     import torch
 
     if not is_whole(label) or label < 0:
         raise ValueError(f"label of {path} must be a whole number from 0, got {label!r}")
-    scores, classes = _load(Path(path))
+    scores, classes = _load(local_path(path))
     if label >= 2 / torch.finfo(classes.dtype).eps:  # from here on, several classes are one number
-        raise ValueError(f"{path} has {classes.dtype} class numbers, which are not exact for class {label}")
-    return torch.where(classes == label, scores, 0).sum(0, dtype=torch.float32).numpy()
+        raise ValueError(
+            f"label is too large: {path} has {classes.dtype} class numbers, which are not exact for class {label}"
+        )
+    return torch.where(classes.double() == label, scores.float(), 0).sum(0).numpy()
 
 
 def _load(path: Path) -> Tensor:
@@ -63,9 +68,18 @@ def _load(path: Path) -> Tensor:
     if not isinstance(maps, torch.Tensor) or not maps.is_floating_point():
         got = getattr(maps, "dtype", type(maps))
         raise ValueError(f"{path} must hold one floating tensor [2, k, h, h], got {got}")
+    if not _is_whole_array(maps):
+        raise ValueError(f"{path} must hold a tensor with all its numbers, got one of {maps.layout} on {maps.device}")
     if maps.ndim != 4 or maps.shape[0] != 2 or maps.shape[2] != maps.shape[3] or 0 in maps.shape:
         raise ValueError(f"{path} must hold a tensor [2, k, h, h], got {list(maps.shape)}")
-    return maps
+    return maps.detach()
+
+
+def _is_whole_array(maps: Tensor) -> bool:
+    """Not sparse, nor without data, nor one whose strides make much of few bytes."""
+    if str(maps.layout) != "torch.strided" or maps.device.type != "cpu":
+        return False
+    return maps.numel() * maps.element_size() <= maps.untyped_storage().nbytes()
 
 
 def import_token_labels(
@@ -80,7 +94,7 @@ def import_token_labels(
     Args:
         folder: where the .pt files lie; that of ``class/image.JPEG`` is ``folder/class/image.pt``.
         files: the images' paths relative to the data set's root, with forward slashes.
-        labels: the class of each.
+        labels: the class of each; a list, an array or a tensor.
         path: the store to make; see `HeatmapStore.create`.
         advance: called with the number of maps that are there more than before, for a progress bar.
 
@@ -88,19 +102,24 @@ def import_token_labels(
         The store, of the files' own grid, in uint8, which keeps what is above 0.
 
     Raises:
-        ValueError: as of `token_label_maps` and `HeatmapStore.create`, or a map has another grid than the first.
+        TypeError, ValueError: an argument is not as described; as of `token_label_maps` and `HeatmapStore.create`; or a
+            map has another grid than the first.
+        OSError: the disk is full or fails; it names the file.
         ModuleNotFoundError: torch is missing.
     """
-    if len(labels) != len(files) or len(files) == 0:
-        raise ValueError(f"files and labels must be lists of one length from 1, got {len(files)} and {len(labels)}")
-    places = [(Path(folder) / file).with_suffix(".pt") for file in files]
-    grid = len(token_label_maps(places[0], labels[0]))
-    model = f"TokenLabeling's maps in {Path(folder).resolve().name}"
-    with HeatmapStore.create(path, files, grid, model=model) as writer:
+    start, names, numbers = local_path(folder, "folder"), portable_names(files), class_numbers("labels", labels)
+    if len(numbers) != len(names) or not names:
+        raise ValueError(f"files and labels must be lists of one length from 1, got {len(names)} and {len(numbers)}")
+    if not callable(advance):
+        raise TypeError(f"advance must be callable, got {advance!r:.100}")
+    places = [(start / name).with_suffix(".pt") for name in names]
+    grid = len(token_label_maps(places[0], numbers[0]))
+    model = f"TokenLabeling's maps in {start.resolve().name}"
+    with HeatmapStore.create(path, names, grid, model=model) as writer:
         advance(writer.done)
         while writer.done < len(writer):
             shard = slice(writer.done, writer.done + SHARD)
-            maps = [_of_grid(grid, place, label) for place, label in zip(places[shard], labels[shard], strict=True)]
+            maps = [_of_grid(grid, place, label) for place, label in zip(places[shard], numbers[shard], strict=True)]
             writer.append(np.stack(maps))
             advance(len(maps))
         return writer.finish()
