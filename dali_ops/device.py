@@ -10,6 +10,7 @@ from typing import Any
 
 from dalimix import checks
 
+NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of the driver's interface
 DEVICE = re.compile("(?P<cpu>cpu(:0)?)|(gpu|cuda)(:(?P<number>[0-9]{1,9}))?")
 
 
@@ -141,11 +142,19 @@ def _device_count() -> int:
 
 
 def _devices_of_the_driver() -> int:
-    """Asked without CuPy; 0 where there is no driver."""
+    """Asked without CuPy; 0 where there is no driver.
+
+    Raises:
+        RuntimeError: this process was forked from one that uses CUDA, so that nobody can tell.
+    """
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return 0
     count = ctypes.c_int(0)
     failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if failed == NOT_INITIALIZED:  # by cuInit itself
+        raise RuntimeError(
+            "no CUDA device works in a process that was forked from one that uses CUDA: start it by spawn"
+        )
     return 0 if failed else count.value

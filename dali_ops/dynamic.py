@@ -22,6 +22,7 @@ import nvidia.dali.experimental.dynamic as ndd
 from dali_ops.bridge import Exported
 from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.draws import Operators, draw_by
+from dali_ops.lifetime import OneProcess
 from dali_ops.mix import Mixer, PerChannel, one_mirror
 from dali_ops.nodes import check_layouts, layout_of_images
 from dalimix import Draws, Method, checks
@@ -34,6 +35,8 @@ SAME_STREAM = -1  # DLPack's number for: nothing to wait for
 OPERATORS = Operators(
     ndd.batch_permutation, ndd.random.beta, ndd.random.uniform, ndd.math.floor, ndd.cast, ndd.reinterpret
 )
+
+_PROCESS = OneProcess("dynamic mode", "use it in one process, or start the other one by spawn")
 
 
 def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> Draws:
@@ -52,6 +55,7 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
         TypeError: `method` is no mixing method, or `rng` no generator of dynamic mode.
         ValueError: `batch_size` is below 1.
     """
+    _PROCESS.check()
     checks.method(method)
     checks.counts(batch_size=batch_size)
     if batch_size > MAX_BATCH:
@@ -116,6 +120,7 @@ def mix(
         TypeError, ValueError: arguments out of range, or data that do not fit.
         ModuleNotFoundError: a GPU without CuPy.
     """
+    _PROCESS.check()
     _check(batch, labels, method, heatmaps, layout)
     own = layout_of_images(layout, batch.layout or "", (batch.batch_size, *batch.shape[0]), "batch")
     mixer = Mixer(

@@ -26,10 +26,8 @@ from weakref import WeakSet
 from nvidia.dali.pipeline import Pipeline
 
 PATIENCE = 5.0  # seconds, for which the main thread waits until the memory of a pipeline is back
-ELSEWHERE = (
-    "this pipeline belongs to the process that made it, and nothing of DALI works after a fork: "
-    "make the pipeline in the process that uses it, or start that process by spawn"
-)
+AFTER_FORK = "belongs to another process, and nothing of DALI works after a fork:"
+PIPELINE = f"this pipeline {AFTER_FORK} make it in the process that uses it, or start that process by spawn"
 
 
 class CallbackErrors:
@@ -79,6 +77,24 @@ def guard(pipeline: Pipeline) -> CallbackErrors:
 def shut_down(pipeline: Pipeline) -> None:
     """End a pipeline now, in the calling thread, which must not be one of DALI's."""
     pipeline._shutdown()
+
+
+class OneProcess:
+    """The process that was the first to use something of DALI's, and is the only one that can.
+
+    Args:
+        what: it is called, in the message.
+        remedy: what to do instead.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self._message, self._process = f"{what} {AFTER_FORK} {remedy}", 0
+
+    def check(self) -> None:
+        """Raises RuntimeError: in another process."""
+        self._process = self._process or os.getpid()
+        if self._process != os.getpid():
+            raise RuntimeError(self._message)
 
 
 class _Guarded:
@@ -148,7 +164,7 @@ class _Elsewhere:
         """There is nothing here."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RuntimeError(ELSEWHERE)
+        raise RuntimeError(PIPELINE)
 
 
 def _at_exit() -> None:

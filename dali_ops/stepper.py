@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from traceback import clear_frames
 from typing import Any
@@ -15,10 +14,7 @@ from dali_ops.loader_settings import LoaderSettings
 from dali_ops.loader_state import DAMAGED, check_state, identity, sealed
 from dali_ops.sources.unreadable import find_unreadable, refuse_unreadable
 
-ELSEWHERE = (
-    "this loader belongs to the process that made it, and nothing of DALI works after a fork: make the loader in the "
-    "process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
-)
+REMEDY = "make the loader in the process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
 
 
 class Stepper:
@@ -40,7 +36,8 @@ class Stepper:
     """
 
     def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
-        self.feed, self.settings, self._closed, self._process = feed, settings, False, os.getpid()
+        self.feed, self.settings, self._closed = feed, settings, False
+        self._process = lifetime.OneProcess("this loader", REMEDY)
         self._runtime, self._skip_corrupt = runtime, skip_corrupt
         self._pipeline: Any = None
         self._batches: Any = None  # of the pipeline; None while it does not run
@@ -160,8 +157,7 @@ class Stepper:
 
     def check_open(self) -> None:
         """Raises RuntimeError after `close`, and in another process than that which made the loader."""
-        if self._process != os.getpid():
-            raise RuntimeError(ELSEWHERE)
+        self._process.check()
         if self._closed:
             raise RuntimeError("the loader is closed")
 

@@ -126,3 +126,13 @@ def test_variables_that_are_wrong_are_named(gpus, monkeypatch, said):
 def test_the_number_of_a_gpu():
     for value in values():
         assert complaint(lambda v=value: local_id(v), ["device_id"]) is None or value is None
+
+
+def test_a_process_forked_from_one_that_uses_cuda_does_not_fall_back_to_the_cpu(monkeypatch):
+    class Driver:
+        def cuInit(self, flags):  # noqa: N802
+            return dali_ops.device.NOT_INITIALIZED
+
+    monkeypatch.setattr(dali_ops.device.ctypes, "CDLL", lambda name: Driver())
+    with pytest.raises(RuntimeError, match="start it by spawn"):
+        usable_device()

@@ -10,6 +10,7 @@ import traceback
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
@@ -128,7 +129,7 @@ def test_a_loader_in_a_forked_process_says_so(loader):
     running = iter(loader)
     calls = [lambda: next(iter(loader)), lambda: next(running), loader.state_dict, lambda: loader.switch(size=16)]
     for call in calls:
-        assert in_child(call).startswith("RuntimeError: this loader belongs to the process that made it")
+        assert in_child(call).startswith("RuntimeError: this loader belongs to another process")
     assert in_child(loader.close) == "nothing"
     assert len(next(iter(loader))[0]) == 4  # here it goes on
 
@@ -137,10 +138,23 @@ def test_a_plain_pipeline_in_a_forked_process_says_so():
     pipelines = [_pipeline()]
     pipelines[0].build()
     pipelines[0].run()
-    assert in_child(lambda: pipelines[0].run()).startswith("RuntimeError: this pipeline belongs to the process")
+    assert in_child(lambda: pipelines[0].run()).startswith("RuntimeError: this pipeline belongs to another process")
     assert in_child(pipelines.clear) == "nothing"
     assert in_child(lambda: _pipeline().run()) == "nothing"  # a new one is the child's own
     pipelines[0].run()
+
+
+def test_dynamic_mode_in_a_forked_process_says_so():
+    ndd = pytest.importorskip("nvidia.dali.experimental.dynamic")
+    from dali_ops import dynamic
+
+    def mixed():
+        batch = ndd.as_batch(np.zeros((4, 8, 8, 3), np.uint8), layout="HWC")
+        return dynamic.mix(batch, np.arange(4), CutMix(), num_classes=4)
+
+    mixed()
+    for call in (mixed, lambda: dynamic.draw(CutMix(), 4)):
+        assert in_child(call).startswith("RuntimeError: dynamic mode belongs to another process")
 
 
 def test_a_forked_process_ends_in_the_usual_way():
