@@ -251,7 +251,7 @@ BAD_HEATMAPS = [
     ),
     (np.zeros((3, 14, 14), np.float32), ValueError, "heatmaps has 3 entries but images has batch size 4"),
     (np.zeros((4, 14, 14), np.int64), TypeError, "heatmaps must be floating, got int64"),
-    (BLIND, ValueError, "heatmap of sample 2 is NaN all over"),
+    (BLIND, ValueError, "heatmaps[2] has NaN in it: expected finite numbers"),
 ]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_whole
+from dalimix.methods.base import Method
 
 MAX_GRID = 64  # a block of the kernel keeps one heatmap in shared memory
 
@@ -34,16 +33,10 @@ class AttentiveCutMix(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(
-            is_whole(self.grid) and 2 <= self.grid <= MAX_GRID,
-            f"grid must be a whole number from 2 to {MAX_GRID}",
-            self.grid,
-        )
-        pair = self.top if isinstance(self.top, Sequence) and len(self.top) == 2 else (self.top, self.top)
-        ordered = all(map(is_whole, pair)) and 1 <= pair[0] <= pair[1] <= self.grid**2
-        self._require(ordered, f"top must be a whole number from 1 to {self.grid**2}, or (a, b) with a <= b", self.top)
-        if pair is self.top:
-            object.__setattr__(self, "top", tuple(pair))  # a list would not compare nor hash
+        self._keep_whole("grid", 2, MAX_GRID)
+        cells = self.grid**2
+        expected = f"a whole number from 1 to {cells}, or (a, b) with a <= b"
+        self._keep_one_or_two("top", lambda fewest, most: 1 <= fewest <= most <= cells, expected)
 
     @property
     def tops(self) -> tuple[int, int]:
