@@ -180,19 +180,23 @@ def mirror(array: Array | None, size: int) -> Array | None:
 def draws(method: Method, drawn: Draws) -> None:
     """Every array as the kernels read it."""
     size, name = _batch_size("draws.partner", drawn.partner), type(method).__name__
-    wanted = [("partner", INT32, ()), ("uniform", FLOAT32, (method.uniforms + 1,))]
-    wanted += [("lam", FLOAT32, ())] if method.beta is not None else []
-    wanted += [("key", UINT32, (2,))] if method.keyed else []
-    for field, dtype, rest in wanted:
-        shape, given = (size, *rest), getattr(drawn, field)
-        if given is None:
-            raise ValueError(f"{name} needs draws.{field} of {list(shape)}, got None")
-        _exact(f"{name} needs draws.{field}", given, dtype, shape)
+    _exact(f"{name} needs draws.partner", drawn.partner, INT32, (size,))
+    _exact(f"{name} needs draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1))
+    _drawn(f"{name} needs draws.lam", drawn.lam, FLOAT32, (size,), method.beta is not None)
+    _drawn(f"{name} needs draws.key", drawn.key, UINT32, (size, 2), method.keyed)
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):
         draws(member, of_member)
         batch("draws.members", of_member.partner, size)
+
+
+def _drawn(what: str, array: Array | None, dtype: np.dtype, shape: tuple[int, ...], needed: bool) -> None:
+    """One that not all methods draw."""
+    if array is not None:
+        _exact(what, array, dtype, shape)
+    elif needed:
+        raise ValueError(f"{what} of {list(shape)}, got None")
 
 
 def plan(mix_plan: MixPlan) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.methods.base import is_whole
+from dalimix.methods.base import is_number, is_whole
 
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
+MAX_CHANNELS = 1 << 20
 SOME_OF_255 = 16  # no mean, std or value of images 0 … 1 or normalised comes so far
 DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
 
@@ -61,8 +62,8 @@ def per_channel(name: str, given: Any, channels: int | None = None) -> tuple[flo
         TypeError: no numbers.
         ValueError: another count than one or `channels`, or none; `channels` is no count.
     """
-    if channels is not None and not (is_whole(channels) and channels >= 1):
-        raise ValueError(f"channels must be a whole number from 1, got {channels!r}")
+    if channels is not None and not (is_whole(channels) and 1 <= channels <= MAX_CHANNELS):
+        raise ValueError(f"channels must be a whole number from 1 to {MAX_CHANNELS}, got {channels!r}")
     try:
         array = np.asarray(given.tolist() if hasattr(given, "tolist") else given)
         if array.dtype.kind not in "iuf" or max(array.shape, default=1) != array.size or not array.size:
@@ -109,6 +110,9 @@ def check_values(lowest: float, highest: float, mean: Any, std: Any) -> None:
     Raises:
         ValueError: they are of other units.
     """
+    for name, value in (("lowest", lowest), ("highest", highest)):
+        if not is_number(value):
+            raise TypeError(f"{name} must be a number, got {value!r}")
     means, stds = _means_and_stds(mean, std)
     seen = _range_of(lowest, highest)
     if seen == "0 … 255" and max(stds) < 1:

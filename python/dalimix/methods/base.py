@@ -113,7 +113,7 @@ class Method:
 
     def _keep_alpha(self, expectation: str = "above 0") -> None:
         """Refuse what is no parameter of a Beta distribution; beyond `ALPHAS` the numbers drawn would be none of it."""
-        alpha = getattr(self, "alpha", None)
+        alpha: Any = getattr(self, "alpha", None)
         self._require(is_number(alpha) and 0 < alpha < inf, f"alpha must be {expectation}", alpha)
         self._keep_number("alpha", *ALPHAS, "from {:g} to {:g}".format(*ALPHAS))
 

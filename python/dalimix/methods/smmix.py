@@ -43,7 +43,7 @@ class SMMix(Method):
         self._require(ordered, "sides must be 0 < min_side <= max_side <= 1, shares of the grid", both)
         for name, share in zip(("min_side", "max_side"), both, strict=True):
             object.__setattr__(self, name, float(share))
-        least = f"min_side must be at least one of {min(self.token_grid)} cells"
+        least = f"min_side must be at least one of the {min(self.token_grid)} cells of the grid"
         self._require(self.sides[0] >= 1, least, self.min_side)
 
     @property
