@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,23 +13,11 @@ from dalimix.methods import METHODS, Method
 from dalimix.methods.base import is_number, is_pair, is_whole
 from dalimix.pixels import DTYPES, check_units, image_dtype, per_channel
 
-if TYPE_CHECKING:
-    from dalimix.draws import Draws
-    from dalimix.mix_plan import MixPlan
-
-UINT8, INT32, UINT32, FLOAT32 = (np.dtype(name) for name in ("uint8", "int32", "uint32", "float32"))
+UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
 NAMES = tuple(DTYPES)
 MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
-MAX_PRODUCT = (1 << 31) - 1
 MAX_CLASSES = 1 << 24
 LAYOUTS = ("HWC", "CHW")
-PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
-    ("partner", INT32, ()),
-    ("weight", FLOAT32, (2,)),
-    ("blend", FLOAT32, ()),
-    ("box", INT32, (4,)),
-    ("shift", INT32, (2,)),
-)
 
 
 def counts(**values: Any) -> None:
@@ -152,14 +140,6 @@ def image_size(array: Array, layout_name: str) -> tuple[int, int]:
     return array.shape[1 + layout_name.index("H")], array.shape[1 + layout_name.index("W")]
 
 
-def plan_size(mix_plan: MixPlan, array: Array, layout_name: str) -> None:
-    hw, grid = image_size(array, layout_name), () if mix_plan.tokens is None else mix_plan.tokens.shape[1:]
-    if mix_plan.size not in (None, hw):
-        raise ValueError(f"plan is for images of {mix_plan.size} pixels, but images are {hw}")
-    if any((n + 1) * g > MAX_PRODUCT for n, g in zip(hw, grid, strict=False)):
-        raise ValueError(f"plan.tokens has a grid of {grid}, too fine for images of {hw} pixels")
-
-
 def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
     if dtype is None:
         return FLOAT32 if normalised and of_images == UINT8 else of_images
@@ -175,63 +155,6 @@ def mirror(array: Array | None, size: int) -> Array | None:
     if array.shape not in ((size,), (size, 1)):
         raise ValueError(f"mirror must be [{size}], one entry per image, got shape {array.shape}")
     return array.reshape(size)
-
-
-def draws(method: Method, drawn: Draws) -> None:
-    """Every array as the kernels read it."""
-    size, name = _batch_size("draws.partner", drawn.partner), type(method).__name__
-    _exact(f"{name} needs draws.partner", drawn.partner, INT32, (size,))
-    _exact(f"{name} needs draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1))
-    _drawn(f"{name} needs draws.lam", drawn.lam, FLOAT32, (size,), method.beta is not None)
-    _drawn(f"{name} needs draws.key", drawn.key, UINT32, (size, 2), method.keyed)
-    if len(drawn.members) != len(method.members):
-        raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
-    for member, of_member in zip(method.members, drawn.members, strict=True):
-        draws(member, of_member)
-        batch("draws.members", of_member.partner, size)
-
-
-def _drawn(what: str, array: Array | None, dtype: np.dtype, shape: tuple[int, ...], needed: bool) -> None:
-    """One that not all methods draw."""
-    if array is not None:
-        _exact(what, array, dtype, shape)
-    elif needed:
-        raise ValueError(f"{what} of {list(shape)}, got None")
-
-
-def plan(mix_plan: MixPlan) -> None:
-    """Every array as the kernels read it."""
-    size = _batch_size("plan.partner", mix_plan.partner)
-    for field, dtype, rest in PLAN_FIELDS:
-        _exact(f"plan.{field} must be", getattr(mix_plan, field), dtype, (size, *rest))
-    if mix_plan.tokens is not None:
-        _tokens(mix_plan.tokens, size)
-
-
-def _tokens(tokens: Array, size: int) -> None:
-    array_module(tokens, "plan.tokens")
-    grid = tokens.shape[1:]
-    if len(grid) != 2 or min(grid) < 1:
-        raise ValueError(f"plan.tokens must be [{size}, rows, columns], got {list(tokens.shape)}")
-    _exact("plan.tokens must be", tokens, UINT8, (size, *grid))
-
-
-def _batch_size(name: str, partner: Array) -> int:
-    array_module(partner, name)
-    if partner.ndim != 1 or not len(partner):
-        raise ValueError(f"{name} must have one entry for each image, got shape {list(partner.shape)}")
-    return len(partner)
-
-
-def _exact(what: str, array: Array, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """The kernels take the memory as it is: another type or stride would be read as something else."""
-    array_module(array, what.split()[-1] if " needs " in what else what.split()[0])
-    if array.shape != shape:
-        raise ValueError(f"{what} of {list(shape)}, got {list(array.shape)}")
-    if array.dtype != dtype:
-        raise TypeError(f"{what} of {dtype}, got {array.dtype}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{what} contiguous, got strides {array.strides}")
 
 
 def scaling(
@@ -256,7 +179,7 @@ def _scale_and_bias(
     if dtype is not None:
         check_units(dtype, means, stds)
     scale, bias = tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
-    if max(map(abs, scale + bias)) > np.finfo(np.float32).max:
+    if max(map(abs, scale + bias)) > float(np.finfo(np.float32).max):
         raise ValueError(f"mean and std must be numbers that float32 can divide, got {means} and {stds}")
     return scale, bias
 

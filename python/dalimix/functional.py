@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from dalimix import checks, values
+from dalimix import checks, containers, values
 from dalimix.backend import Array, backend_of
 from dalimix.draws import Draws
 from dalimix.methods import Method
@@ -44,7 +44,7 @@ def plan(
     """
     checks.method(method)
     checks.kind("draws", draws, Draws, "that of dalimix.draw")
-    checks.draws(method, draws)
+    containers.check_draws(method, draws)
     batch = len(draws.partner)
     scene = Scene(checks.size(size), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
     backend = backend_of(*draws.arrays(), scene.heatmaps, scene.mirror)
@@ -89,9 +89,9 @@ def compose(
     """
     checks.images(images, layout)
     checks.kind("plan", plan, MixPlan, "that of dalimix.plan")
-    checks.plan(plan)
+    containers.check_plan(plan)
     checks.batch("plan", plan.partner, len(images))
-    checks.plan_size(plan, images, layout)
+    containers.check_plan_size(plan, images, layout)
     mirror = checks.mirror(mirror, len(images))
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
     dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)
@@ -132,7 +132,7 @@ def soft_labels(
             out of the batch, which a GPU takes for the nearest image.
     """
     checks.kind("plan", plan, MixPlan, "that of dalimix.plan")
-    checks.plan(plan)
+    containers.check_plan(plan)
     labels = checks.labels(labels, len(plan.partner))
     checks.form(form, smoothing)
     backend = backend_of(labels, *plan.arrays())
