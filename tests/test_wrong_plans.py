@@ -57,7 +57,7 @@ BOXES = [
     (LOWEST, LOWEST, HIGHEST, HIGHEST),
     (2, 3, HIGHEST, 17),
     (HIGHEST, HIGHEST, LOWEST, LOWEST),
-    (4, 20, 2, 5),
+    (0, 0, 6, LOWEST),
     (0, HIGHEST, 6, LOWEST),
 ]
 

@@ -16,7 +16,7 @@ class AttentiveCutMix(Method):
 
     Walawalkar et al., "Attentive CutMix: An Enhanced Data Augmentation Approach for Deep Learning Based Image
     Classification", arXiv 2003.13048. The labels follow the pasted pixels. Of equal cells that with the lower index
-    (row · grid + column) comes first; NaN comes last.
+    (row · grid + column) comes first; NaN, which only a GPU takes, comes last.
 
     Needs heatmaps, one per image. Those of another grid are brought to this one: along an axis with more cells each new
     cell is the mean over the area that it covers; along one with fewer, values between the old cells' centres are

@@ -16,8 +16,9 @@ class SMMix(Method):
 
     Chen et al., "SMMix: Self-Motivated Image Mixing for Vision Transformers", arXiv 2212.12977. The heatmaps are the
     attention of the model under training. The side is drawn from ⌊g·min_side⌋ … ⌊g·max_side⌋ cells, both ends included,
-    where g is the shorter side of the grid. Of equal regions that with the lower index counts; a region with NaN in it
-    is ranked last. The labels follow the pasted pixels: side²/grid² where the grid divides the image.
+    where g is the shorter side of the grid. Of equal regions that with the lower index counts; a region with NaN in
+    it, which only a GPU takes, is ranked last. The labels follow the pasted pixels: side²/grid² where the grid divides
+    the image.
 
     Needs heatmaps on its own grid, one per image: that of the model's tokens, so that ``plan.tokens`` tells which token
     shows which image.
