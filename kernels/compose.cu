@@ -115,7 +115,8 @@ extern "C" __global__ void compose(const In* __restrict__ images,             //
                                    const float* __restrict__ bias,            // [C]
                                    int H, int W, int grid_h, int grid_w,
                                    Out* __restrict__ output) {  // [B, H, W, C] or [B, C, H, W]
-  const int i = blockIdx.y, j = partner[i];
+  const int i = blockIdx.y, last = static_cast<int>(gridDim.y) - 1;
+  const int j = clamp(partner[i], 0, last);  // a plan that is wrong stays within the batch, and below within the image
   const int per_row = W / GROUP, groups = H * per_row;
   const int start = blockIdx.x * THREADS + threadIdx.x / WARP * WARP;  // of the warp
   const int group = min(start + static_cast<int>(threadIdx.x) % WARP, groups - 1);
@@ -123,14 +124,14 @@ extern "C" __global__ void compose(const In* __restrict__ images,             //
 
   unsigned shown = 0;  // bit p: pixel x + p comes from the partner
   if (box[4 * i] <= y && y < box[4 * i + 2])
-    shown = bits(clamp(box[4 * i + 1] - x, 0, GROUP), clamp(box[4 * i + 3] - x, 0, GROUP));
+    shown = bits(clamp(box[4 * i + 1], x, x + GROUP) - x, clamp(box[4 * i + 3], x, x + GROUP) - x);
   if (TOKENS)
     shown |= token_bits(tokens + (static_cast<long long>(i) * grid_h + cell(y, H, grid_h)) * grid_w, x, W, grid_w);
 
   const long long pixels = static_cast<long long>(CHANNELS) * H * W;
   const float keep = blend[i];
   const bool moved = keep == 1.0f;  // what is blended stays in its place
-  const int dy = moved ? shift[2 * i] : 0, dx = moved ? shift[2 * i + 1] : 0;
+  const int dy = moved ? clamp(shift[2 * i], -H, H) : 0, dx = moved ? clamp(shift[2 * i + 1], -W, W) : 0;
   const bool flip_i = MIRROR && mirror[i] != 0, flip_j = MIRROR && mirror[j] != 0;
 
   // A group that lies wholly in the partner is read from the partner alone; most others from image i alone.

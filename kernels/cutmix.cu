@@ -4,8 +4,8 @@
 __device__ int clipped(int v, int n) { return min(max(v, 0), n); }
 
 // r = sqrt(1 - lambda) of each side around a centre drawn anywhere, cut off at the border (equation 2).
-__device__ void box_of_area(int* box, double lam, const float* u, int H, int W) {
-  const double r = sqrt(1.0 - lam);
+__device__ void box_of_area(int* box, float lam, const float* u, int H, int W) {
+  const double r = sqrt(other_share(lam));
   const int half_h = static_cast<int>(H * r) / 2, half_w = static_cast<int>(W * r) / 2;
   const int y = below(u[0], H), x = below(u[1], W);
   box[0] = clipped(y - half_h, H);

@@ -11,6 +11,9 @@ struct Couple {
   int row;      // the row of the draws that decides for it
 };
 
+// An image of the batch, also where a permutation names none: nobody can say here that it is wrong.
+__device__ int within(int image, int B) { return min(max(image, 0), B - 1); }
+
 // Thread `at` of `B`. For mutual random pairs, neighbours in the permutation become partners: thread `at` then
 // plans image permutation[at], so that no thread has to search its own place.
 __device__ Couple couple(const int* permutation, int at, int B, int pairing, int per) {
@@ -21,10 +24,10 @@ __device__ Couple couple(const int* permutation, int at, int B, int pairing, int
   } else if (pairing == ROLL) {
     c.partner = at == 0 ? B - 1 : at - 1;
   } else if (per == PAIR) {
-    c.sample = permutation[at];
-    c.partner = permutation[(at ^ 1) < B ? at ^ 1 : at];
+    c.sample = within(permutation[at], B);
+    c.partner = within(permutation[(at ^ 1) < B ? at ^ 1 : at], B);
   } else {
-    c.partner = permutation[at];
+    c.partner = within(permutation[at], B);
   }
   c.row = per == BATCH ? 0 : per == PAIR ? min(c.sample, c.partner) : c.sample;
   return c;
@@ -43,8 +46,11 @@ __device__ bool mixes(const Couple& c, const float* uniform, int columns, double
   return c.partner != c.sample && uniform[c.row * columns + columns - 1] < prob;
 }
 
-// floor(u * n) for u in [0, 1), in float64 so that no rounding reaches n.
-__device__ int below(float u, int n) { return min(static_cast<int>(static_cast<double>(u) * n), n - 1); }
+// floor(u * n) for u in [0, 1), in float64 so that no rounding reaches n; for any other u, NaN too, one of 0 .. n - 1.
+__device__ int below(float u, int n) { return static_cast<int>(fmin(fmax(static_cast<double>(u) * n, 0.0), n - 1.0)); }
+
+// 1 - lambda, in [0, 1] for any lambda; 0 if that is NaN.
+__device__ double other_share(float lam) { return fmin(fmax(1.0 - static_cast<double>(lam), 0.0), 1.0); }
 
 __device__ void write(const Row& row, int sample, int partner, int* out_partner, float* weight, float* blend, int* box,
                       int* shift) {

@@ -14,7 +14,8 @@ extern "C" __global__ void soft_labels(
     float spread,                       // smoothing / classes
     long long* __restrict__ bad_label,  // [3] (1 + sample, its label, classes) once a label is not in 0 .. classes - 1
     float* __restrict__ output) {       // [B, classes]
-  const int i = blockIdx.x, c = blockIdx.y * blockDim.x + threadIdx.x, j = partner[i];
+  const int i = blockIdx.x, c = blockIdx.y * blockDim.x + threadIdx.x, last = static_cast<int>(gridDim.x) - 1;
+  const int j = min(max(partner[i], 0), last);  // a plan that is wrong stays within the batch
   if (c >= classes) return;
   const long long at = static_cast<long long>(i) * classes + c;
   const float own = weight[2 * i], other = weight[2 * i + 1];

@@ -57,7 +57,7 @@ extern "C" __global__ void token_mix(const int* __restrict__ permutation,  // [B
   const int lane = threadIdx.x;
   const Couple c = couple(permutation, blockIdx.x, B, pairing, per);
   const bool mixed = mixes(c, uniform, columns, prob);
-  const int drawn = fixed >= 0 ? fixed : static_cast<int>((1.0 - static_cast<double>(lam[c.row])) * (g * g));
+  const int drawn = fixed >= 0 ? fixed : static_cast<int>(other_share(lam[c.row]) * (g * g));
   const int n = mixed ? min(g * g, drawn + min_tokens) : 0;
   const uint2 seed = {key[2 * c.row], key[2 * c.row + 1]};
   const unsigned shown = BLOCKS ? blocks_row(seed, n, g, aspects) : random_row(seed, n, g, keys, chosen);

@@ -11,6 +11,7 @@ from dalimix import Draws, SMMix
 from tests import smmix_by_hand
 
 MAPS = 10_000
+pytestmark = pytest.mark.usefixtures("unseen_heatmaps")
 GRIDS = [(7, 7), (5, 9), (6, 4), (2, 2)]
 
 
@@ -39,8 +40,6 @@ def planted(count: int, grid: tuple[int, int], seed: int = 0) -> np.ndarray:
     maps[kind == 4] = np.where(rng.random(maps[kind == 4].shape) < 0.1, rng.choice([-np.inf, np.inf]), maps[kind == 4])
     maps[kind == 5] *= 1e-30
     maps[kind == 6] -= 0.5
-    blind = np.isnan(maps).all(axis=(1, 2))  # refused on the CPU
-    maps[blind] = 0
     return maps
 
 
@@ -102,8 +101,7 @@ def test_sums_are_float64(backend: Any) -> None:
     assert highest.tolist() == [[0, 2]] * 2
 
 
-@pytest.mark.parametrize("backend", ["host", pytest.param("cuda", marks=pytest.mark.cuda)], indirect=True)
-def test_a_map_of_nothing_but_nan_on_the_gpu_takes_the_first_window(backend: Any) -> None:
+def test_a_map_of_nothing_but_nan_takes_the_first_window(backend: Any) -> None:
     heatmaps = np.full((2, 5, 5), np.nan, np.float32)
     lowest, highest = regions(backend, heatmaps, np.array([2, 3]))
     assert not lowest.any()

@@ -186,8 +186,8 @@ BAD_HEATMAPS = [
     ),
     (np.zeros((4, 0, 7), np.float32), ValueError, "heatmaps must be [4, h, w], one map for each image, got ["),
     (np.zeros((4, 7, 7), np.int64), TypeError, "heatmaps must be floating, got int64"),
-    ([[[0.0]]] * 4, TypeError, "expected a NumPy or CuPy array, got builtins.list"),
-    (BLIND, ValueError, "heatmap of sample 2 is NaN all over"),
+    ([[[0.0]]] * 4, TypeError, "heatmaps must be a NumPy or CuPy array, got a list"),
+    (BLIND, ValueError, "heatmaps[2] has NaN in it: expected finite numbers"),
 ]
 
 

@@ -156,20 +156,6 @@ def test_random_plans_and_sizes_by_hand(backend: Any, seed: int) -> None:
     assert_same_images(backend.compose(images, plan, **options), by_hand.compose(images, plan, **options))
 
 
-def test_a_shift_out_of_the_image_reads_its_border(backend: Any) -> None:
-    """No method plans one; on every backend it stays inside the image."""
-    images = random_images(3, *WIDE)
-    shifts = [(-99, 7), (2, 99), (99, -99)]
-    plan = by_hand.stack([Row((n + 1) % 3, box=(1, 2, 5, 30), shift=shift) for n, shift in enumerate(shifts)])
-    mirror = np.array([0, 1, 0], np.int32)
-    seen = np.where(mirror[:, None, None, None], images[:, :, ::-1], images)
-    wanted = seen.copy()
-    for n, (dy, dx) in enumerate(shifts):
-        y, x = np.clip(np.arange(1, 5) + dy, 0, WIDE[0] - 1), np.clip(np.arange(2, 30) + dx, 0, WIDE[1] - 1)
-        wanted[n, 1:5, 2:30] = seen[(n + 1) % 3][np.ix_(y, x)]
-    np.testing.assert_array_equal(backend.compose(images, plan, mirror=mirror), wanted)
-
-
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("size", [(224, 224), (33, 17)], ids=str)
 def test_pixels_name_their_source_and_are_worth_their_share(

@@ -8,7 +8,7 @@ import nvidia.dali.experimental.dynamic as ndd
 
 from dali_ops import dynamic
 from dali_ops.draws import IN_PIPELINES, flatten, unflatten
-from dalimix import CutMix, RandomChoice, TokenMix, checks
+from dalimix import CutMix, RandomChoice, TokenMix, containers
 from tests.conftest import device_fixture
 from tests.pipelines import BATCH
 from tests.test_dynamic import METHODS, array, equal, mixed, rng_of
@@ -44,7 +44,7 @@ def drawn(method, size=4096, seed=1):
 def test_draws_have_the_distributions_of_the_method():
     method = RandomChoice([CutMix(alpha=0.3), TokenMix(grid=4), CutMix(alpha=0.3)])
     draws = unflatten(method, iter(drawn(method)))
-    checks.draws(method, draws)
+    containers.check_draws(method, draws)
     assert sorted(draws.partner.tolist()) == list(range(4096))
     first, tokens, second = draws.members
     assert abs(first.lam.var() - 1 / (4 * (2 * 0.3 + 1))) < 0.01

@@ -253,7 +253,7 @@ def test_the_largest_box(backend: Any) -> None:
 
 MAPS, INDEX, BOXES = some_maps("uint8", (4, 6)), np.arange(3), np.float64([WHOLE] * 3)
 BAD_INPUT: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"maps": MAPS.tolist()}, TypeError, "expected a NumPy or CuPy array, got builtins.list"),
+    ({"maps": MAPS.tolist()}, TypeError, "maps must be a NumPy or CuPy array, got a list"),
     ({"maps": MAPS.astype("float64")}, TypeError, "maps must be uint8 or float16 or float32, got float64"),
     ({"maps": MAPS.astype(">f4")}, TypeError, "maps must be uint8 or float16 or float32, got >f4"),
     ({"maps": MAPS[0]}, ValueError, "maps must be [N, gh, gw] and not empty, got [4, 6]"),

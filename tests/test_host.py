@@ -157,6 +157,7 @@ def test_the_sanitizer_finds_nothing_in_the_operators(sanitizer: dict[str, str])
         "test_heatmap_crop.py::test_an_index_outside_of_the_maps",
         "test_heatmap_crop.py::test_a_box_that_is_none",
         "test_soft_labels.py",
+        "test_wrong_plans.py",
         "test_random_choice.py::test_plan_follows_the_formulas",
         "test_host.py::test_shared_memory_and_barriers",
         "test_host.py::test_shuffles_and_ballots",

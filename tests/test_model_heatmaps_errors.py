@@ -34,7 +34,7 @@ WRONG = [
     (lambda images: torch.empty(6, 2, 2, device="meta"), "heatmaps on cpu, got them on meta"),
     (FeatureHeatmap(a_model().to("meta"), "3"), r"the model is on meta but the images are on cpu: move it with"),
     (FeatureHeatmap(Broken(), ""), "this model cannot count"),
-    (lambda images: torch.full((6, 2, 2), torch.nan), "heatmap of sample 0 is NaN all over"),
+    (lambda images: torch.full((6, 2, 2), torch.nan), r"heatmaps\[0\] has NaN in it"),
 ]
 
 

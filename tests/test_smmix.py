@@ -210,8 +210,8 @@ GRIDS = "grid must be a whole number from 2 to 64, or two of them"
 RANGE = "sides must be 0 < min_side <= max_side <= 1, shares of the grid"
 BAD_METHODS = [
     ({"min_side": 0}, f"{RANGE}, got (0, 0.75)"),
-    ({"min_side": 0.05}, "min_side must be at least one of 14 cells, got 0.05"),
-    ({"min_side": 0.3, "grid": (9, 3)}, "min_side must be at least one of 3 cells, got 0.3"),
+    ({"min_side": 0.05}, "min_side must be at least one of the 14 cells of the grid, got 0.05"),
+    ({"min_side": 0.3, "grid": (9, 3)}, "min_side must be at least one of the 3 cells of the grid, got 0.3"),
     ({"max_side": 1.01}, f"{RANGE}, got (0.25, 1.01)"),
     ({"max_side": 0.2}, f"{RANGE}, got (0.25, 0.2)"),
     ({"max_side": float("nan")}, f"{RANGE}, got (0.25, nan)"),
@@ -251,7 +251,7 @@ BAD_HEATMAPS = [
     ),
     (np.zeros((3, 14, 14), np.float32), ValueError, "heatmaps has 3 entries but images has batch size 4"),
     (np.zeros((4, 14, 14), np.int64), TypeError, "heatmaps must be floating, got int64"),
-    (BLIND, ValueError, "heatmap of sample 2 is NaN all over"),
+    (BLIND, ValueError, "heatmaps[2] has NaN in it: expected finite numbers"),
 ]
 
 

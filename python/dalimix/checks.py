@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dalimix.backend import Array, array_module
-from dalimix.methods import Method
-from dalimix.methods.base import is_number, is_whole
-from dalimix.pixels import image_dtype, per_channel
+from dalimix.methods import METHODS, Method
+from dalimix.methods.base import is_number, is_pair, is_whole
+from dalimix.pixels import DTYPES, check_units, image_dtype, per_channel
 
-if TYPE_CHECKING:
-    from dalimix.draws import Draws
-    from dalimix.mix_plan import MixPlan
-
-UINT8, INT32, UINT32, FLOAT32 = (np.dtype(name) for name in ("uint8", "int32", "uint32", "float32"))
-DTYPES = (UINT8, np.dtype("float16"), FLOAT32)  # of images
-NAMES = tuple(map(str, DTYPES))
+UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
+NAMES = tuple(DTYPES)
+MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
+MAX_CLASSES = 1 << 24
 LAYOUTS = ("HWC", "CHW")
-PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
-    ("partner", INT32, ()),
-    ("weight", FLOAT32, (2,)),
-    ("blend", FLOAT32, ()),
-    ("box", INT32, (4,)),
-    ("shift", INT32, (2,)),
-)
 
 
 def counts(**values: Any) -> None:
@@ -49,15 +39,22 @@ def batch(name: str, array: Array, size: int) -> None:
         raise ValueError(f"{name} has {len(array)} entries but images has batch size {size}")
 
 
-def layout(name: str) -> str:
-    if name not in LAYOUTS:
-        raise ValueError(f"layout must be one of {LAYOUTS}, got {name!r}")
-    return name
+def kind(name: str, value: object, wanted: type, example: str) -> None:
+    if not isinstance(value, wanted):
+        raise TypeError(f"{name} must be a dalimix.{wanted.__name__}, such as {example}, got {value!r}")
+
+
+def layout(given: str, name: str = "layout") -> str:
+    if not isinstance(given, str) or given not in LAYOUTS:
+        raise ValueError(f"{name} must be one of {LAYOUTS}, got {given!r}")
+    return given
 
 
 def method(given: object) -> None:
     if not isinstance(given, Method):
         raise TypeError(f"method must be an instance of a mixing method, such as dalimix.CutMix(), got {given!r}")
+    if getattr(given, "name", None) not in METHODS:
+        raise TypeError(f"method must be one that can be planned, such as dalimix.CutMix(), got {given!r}")
 
 
 def heatmaps_wanted(by: Method, given: bool, expected: str) -> None:
@@ -79,9 +76,9 @@ def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
     heatmaps_wanted(by, given is not None, f"heatmaps=[{size}, h, w], floating, one map for each image")
     if given is None:
         return None
-    xp = array_module(given)
+    xp = array_module(given, "heatmaps")
     if given.dtype.kind != "f":
-        raise TypeError(f"heatmaps must be floating, got {given.dtype}")
+        raise TypeError(f"heatmaps must be floating, got {given.dtype}{_floats('heatmaps', given.dtype)}")
     if given.ndim != 3 or 0 in given.shape:
         raise ValueError(f"heatmaps must be [{size}, h, w], one map for each image, got {list(given.shape)}")
     batch("heatmaps", given, size)
@@ -104,20 +101,31 @@ def _bound_to_a_grid(method: Method) -> str:
     return inside[0] if inside else type(method).__name__
 
 
-def size(hw: tuple[int, int]) -> None:
-    whole = isinstance(hw, (tuple, Sequence)) and len(hw) == 2 and all(isinstance(n, (int, np.integer)) for n in hw)
-    if not whole or min(hw) < 1:
-        raise ValueError(f"size must be (H, W) in pixels, whole numbers from 1, got {hw!r}")
+def size(given: int | Sequence[int], name: str = "size") -> tuple[int, int]:
+    """(H, W) of one number or two."""
+    pair: Any = (given, given) if is_whole(given) else given
+    if not is_pair(pair) or not all(is_whole(n) and 1 <= n <= MAX_SIDE for n in pair):
+        expected = f"(H, W) in pixels, whole numbers from 1 to {MAX_SIDE}, or one for both"
+        raise ValueError(f"{name} must be {expected}, got {given!r}")
+    return int(pair[0]), int(pair[1])
 
 
 def images(array: Array, layout_name: str) -> None:
     layout(layout_name)
-    array_module(array)
-    if array.dtype not in DTYPES:
-        raise TypeError(f"images must have dtype {', '.join(NAMES)}, got {array.dtype}")
+    array_module(array, "images")
+    if array.dtype not in DTYPES.values():
+        remedy = _floats("images", array.dtype) or ": bytes are images.astype('uint8')"
+        raise TypeError(f"images must have dtype {', '.join(NAMES)}, got {array.dtype}{remedy}")
     if array.ndim != 4 or 0 in array.shape:
-        raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}")
+        remedy = ": add the batch dimension, images[None]" if array.ndim == 3 and 0 not in array.shape else ""
+        raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}{remedy}")
     proper_layout(array.shape, layout_name)
+
+
+def _floats(name: str, dtype: np.dtype) -> str:
+    """What to do with numbers of another library, width or order of bytes; nothing if they are no floating ones."""
+    floating = dtype.kind == "f" or "float" in dtype.name
+    return f": convert with {name}.astype('float32')" if floating else ""
 
 
 def proper_layout(shape: Sequence[int], layout_name: str) -> None:
@@ -132,12 +140,6 @@ def image_size(array: Array, layout_name: str) -> tuple[int, int]:
     return array.shape[1 + layout_name.index("H")], array.shape[1 + layout_name.index("W")]
 
 
-def plan_size(planned: tuple[int, int] | None, array: Array, layout_name: str) -> None:
-    height, width = image_size(array, layout_name)
-    if planned is not None and tuple(planned) != (height, width):
-        raise ValueError(f"plan is for images of {tuple(planned)} pixels, but images are {(height, width)}")
-
-
 def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
     if dtype is None:
         return FLOAT32 if normalised and of_images == UINT8 else of_images
@@ -147,7 +149,7 @@ def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
 def mirror(array: Array | None, size: int) -> Array | None:
     if array is None:
         return None
-    array_module(array)
+    array_module(array, "mirror")
     if array.dtype.kind not in "iub":
         raise TypeError(f"mirror must be integer or bool, got {array.dtype}")
     if array.shape not in ((size,), (size, 1)):
@@ -155,80 +157,63 @@ def mirror(array: Array | None, size: int) -> Array | None:
     return array.reshape(size)
 
 
-def draws(method: Method, drawn: Draws) -> None:
-    """Every array as the kernels read it."""
-    size, name = len(drawn.partner), type(method).__name__
-    _exact(f"{name} needs draws.partner", drawn.partner, INT32, (size,))
-    _exact(f"{name} needs draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1))
-    if method.beta is not None:
-        if drawn.lam is None:
-            raise ValueError(f"{name} needs draws.lam of [{size}], got None")
-        _exact(f"{name} needs draws.lam", drawn.lam, FLOAT32, (size,))
-    if method.keyed:
-        if drawn.key is None:
-            raise ValueError(f"{name} needs draws.key of [{size}, 2], got None")
-        _exact(f"{name} needs draws.key", drawn.key, UINT32, (size, 2))
-    if len(drawn.members) != len(method.members):
-        raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
-    for member, of_member in zip(method.members, drawn.members, strict=True):
-        draws(member, of_member)
-
-
-def plan(mix_plan: MixPlan) -> None:
-    """Every array as the kernels read it."""
-    size = len(mix_plan.partner)
-    for field, dtype, rest in PLAN_FIELDS:
-        _exact(f"plan.{field} must be", getattr(mix_plan, field), dtype, (size, *rest))
-    if mix_plan.tokens is not None:
-        _exact("plan.tokens must be", mix_plan.tokens, UINT8, (size, *mix_plan.tokens.shape[1:3]))
-
-
-def _exact(what: str, array: Array, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """The kernels take the memory as it is: another type or stride would be read as something else."""
-    array_module(array)
-    if array.shape != shape:
-        raise ValueError(f"{what} of {list(shape)}, got {list(array.shape)}")
-    if array.dtype != dtype:
-        raise TypeError(f"{what} of {dtype}, got {array.dtype}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{what} contiguous, got strides {array.strides}")
-
-
-def scaling(mean: Any, std: Any, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """(x − mean) / std as x·scale + bias, per channel; None if neither is given."""
+def scaling(
+    mean: Any, std: Any, channels: int, dtype: np.dtype | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """(x − mean) / std as x·scale + bias, per channel; None if neither is given. `dtype`: of the images, if known."""
     if mean is None and std is None:
         return None
     means = per_channel("mean", 0.0 if mean is None else mean, channels)
     stds = per_channel("std", 1.0 if std is None else std, channels)
-    return _scale_and_bias(means, stds)
+    return _scale_and_bias(means, stds, dtype)
 
 
 @lru_cache(maxsize=64)
-def _scale_and_bias(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _scale_and_bias(
+    means: tuple[float, ...], stds: tuple[float, ...], dtype: np.dtype | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if not np.isfinite(means).all():
         raise ValueError(f"mean must be finite, got {means}")
     if not (np.isfinite(stds).all() and min(stds) > 0):
         raise ValueError(f"std must be finite and above 0, got {stds}")
-    return tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
+    if dtype is not None:
+        check_units(dtype, means, stds)
+    scale, bias = tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
+    if max(map(abs, scale + bias)) > float(np.finfo(np.float32).max):
+        raise ValueError(f"mean and std must be numbers that float32 can divide, got {means} and {stds}")
+    return scale, bias
 
 
 def labels(array: Array, size: int) -> Array:
     """Integer [B], or floating [B, C]."""
-    array_module(array)
+    array_module(array, "labels")
     if array.ndim:
         batch("labels", array, size)
     if array.dtype.kind in "iu" and array.shape in ((size,), (size, 1)):
-        return array.reshape(size)
-    if array.dtype.kind == "f" and array.ndim == 2:
-        return array
+        return _native(array).reshape(size)
+    if array.dtype.kind == "f" and array.ndim == 2 and array.shape[1]:
+        return _native(array)
     raise ValueError(
         f"labels must be integer [{size}] or floating [{size}, classes], got {array.dtype} {list(array.shape)}"
+        f"{_labels_remedy(array)}"
     )
+
+
+def _labels_remedy(labels: Array) -> str:
+    if labels.dtype.kind in "USO":
+        return ": number the classes, as numpy.unique(labels, return_inverse=True) does"
+    if labels.ndim == 1 and labels.dtype.kind == "f":
+        return ": class numbers are labels.astype('int64')"
+    return _floats("labels", labels.dtype) if labels.dtype.kind != "f" else ""
+
+
+def _native(array: Array) -> Array:
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def num_classes(classes: int | None, labels: Array) -> int:
     if labels.ndim == 2:
-        if classes not in (None, labels.shape[1]):
+        if classes is not None and class_count(classes) != labels.shape[1]:
             raise ValueError(f"num_classes is {classes} but labels has {labels.shape[1]} columns")
         return int(labels.shape[1])
     if classes is None:
@@ -237,13 +222,15 @@ def num_classes(classes: int | None, labels: Array) -> int:
 
 
 def class_count(classes: int) -> int:
-    if not isinstance(classes, (int, np.integer)) or classes < 1:
+    if not is_whole(classes) or classes < 1:
         raise ValueError(f"num_classes must be a whole number from 1, got {classes!r}")
+    if classes > MAX_CLASSES:
+        raise ValueError(f"num_classes must be at most {MAX_CLASSES}, got {classes}")
     return int(classes)
 
 
 def form(name: str, smoothing: float) -> None:
-    if name not in ("dense", "pair"):
+    if not isinstance(name, str) or name not in ("dense", "pair"):
         raise ValueError(f"form must be 'dense' or 'pair', got {name!r}")
     if not is_number(smoothing):
         raise TypeError(f"smoothing must be a number in [0, 1], got {smoothing!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dalimix import checks
-from dalimix.backend import Array
+from dalimix.backend import Array, check_field
+from dalimix.methods.base import is_whole
 
 if TYPE_CHECKING:
     from dalimix.methods import Method
+
+MAX_BATCH = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +30,9 @@ class Draws:
             the last one decides whether the image is mixed at all.
         members: the draws of each method of a `RandomChoice`; they share its permutation.
         key: uint32 [B, 2], for methods that make their own random numbers by a counter; None for the others.
+
+    Raises:
+        TypeError: a field is plainly no array, or a member no `Draws`.
     """
 
     partner: Array
@@ -34,8 +41,18 @@ class Draws:
     members: tuple[Draws, ...] = ()
     key: Array | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("partner", "lam", "uniform", "key"):
+            value = getattr(self, name)
+            if value is not None or name in ("partner", "uniform"):
+                check_field(f"draws.{name}", value)
+        if not isinstance(self.members, (list, tuple)) or not all(isinstance(one, Draws) for one in self.members):
+            raise TypeError(f"draws.members must be dalimix.Draws, one for each method, got {self.members!r}")
+
     def mapped(self, function: Callable[[Array], Array]) -> Draws:
         """With ``function(array)`` for every array."""
+        if not callable(function):
+            raise TypeError(f"function must be one that takes an array, got {function!r}")
         lam, key = (None if array is None else function(array) for array in (self.lam, self.key))
         members = tuple(member.mapped(function) for member in self.members)
         return Draws(function(self.partner), lam, function(self.uniform), members, key)
@@ -51,17 +68,18 @@ def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:
 
     Args:
         method: what is going to be planned.
-        batch_size: B, from 1.
-        rng: `numpy.random.Generator`, `torch.Generator`, an integer seed, or None for fresh entropy. From a
-            torch generator one 64-bit seed is taken per call.
+        batch_size: B, from 1 to 1048576.
+        rng: `numpy.random.Generator`, `torch.Generator`, a whole number from 0 as the seed, or None for fresh entropy.
+            From a torch generator one 64-bit seed is taken per call.
 
     Raises:
-        TypeError: `method` is no mixing method.
-        ValueError: `batch_size` is below 1.
+        TypeError: `method` is no mixing method, or `rng` no generator.
+        ValueError: `batch_size` is out of range, or the seed below 0.
     """
     checks.method(method)
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number from 1, got {batch_size!r}")
+    checks.counts(batch_size=batch_size)
+    if batch_size > MAX_BATCH:
+        raise ValueError(f"batch_size must be at most {MAX_BATCH}, got {batch_size}")
     generator = _numpy_generator(rng)
     return _draw(method, generator.permutation(batch_size).astype(np.int32), generator)
 
@@ -78,9 +96,14 @@ def _draw(method: Method, permutation: Array, generator: np.random.Generator) ->
 
 
 def _numpy_generator(rng: Any) -> np.random.Generator:
-    if type(rng).__module__.partition(".")[0] != "torch":
+    if rng is None or isinstance(rng, np.random.Generator):
         return np.random.default_rng(rng)
-    import torch
-
-    seed = torch.randint(2**63 - 1, (1,), generator=rng, device=rng.device)
-    return np.random.default_rng(int(seed))
+    torch = sys.modules.get("torch")  # who has a generator of it has imported it
+    if torch is not None and isinstance(rng, torch.Generator):
+        return np.random.default_rng(int(torch.randint(2**63 - 1, (1,), generator=rng, device=rng.device)))
+    if not is_whole(rng):
+        expected = "a numpy.random.Generator, a torch.Generator, a whole number as the seed, or None"
+        raise TypeError(f"rng must be {expected}, got {rng!r}: numpy.random.default_rng(0) makes one")
+    if rng < 0:
+        raise ValueError(f"rng must be a seed from 0, got {rng}")
+    return np.random.default_rng(int(rng))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from dalimix import checks
+from dalimix import checks, containers, values
 from dalimix.backend import Array, backend_of
 from dalimix.draws import Draws
 from dalimix.methods import Method
@@ -18,7 +18,7 @@ PerChannel = float | Sequence[float]
 def plan(
     method: Method,
     draws: Draws,
-    size: tuple[int, int],
+    size: int | tuple[int, int],
     heatmaps: Array | None = None,
     mirror: Array | None = None,
 ) -> MixPlan:
@@ -27,25 +27,30 @@ def plan(
     Args:
         method: what to plan.
         draws: its random numbers, as from `dalimix.draw`.
-        size: (H, W) of the images in pixels.
-        heatmaps: floating [B, h, w], for methods that read them, of the images as they are handed in. Those of another
-            grid than the method's are brought to it.
+        size: (H, W) of the images in pixels; or one number for both.
+        heatmaps: floating [B, h, w], finite, for methods that read them, of the images as they are handed in. Those of
+            another grid than the method's are brought to it.
         mirror: integer or bool [B]; the heatmaps of images with 1 are read flipped.
 
     Returns:
         The plan, on the device of the draws.
 
     Raises:
-        TypeError: arrays that are neither NumPy's nor CuPy's, or of both.
+        TypeError: arrays that are neither NumPy's nor CuPy's, or of both, or of another dtype.
         ValueError: shapes that do not fit together; heatmaps for a method that reads none, or none for one that needs
-            them; on the CPU, a heatmap that is NaN all over.
+            them; on the CPU, draws out of their ranges and heatmaps that are not finite in float32. On a GPU, which the
+            host does not wait for, draws are brought into their ranges, and what is not finite ranks where it falls or
+            makes the label shares NaN.
     """
     checks.method(method)
-    checks.draws(method, draws)
-    checks.size(size)
+    checks.kind("draws", draws, Draws, "that of dalimix.draw")
+    containers.check_draws(method, draws)
     batch = len(draws.partner)
-    scene = Scene((size[0], size[1]), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
+    scene = Scene(checks.size(size), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
     backend = backend_of(*draws.arrays(), scene.heatmaps, scene.mirror)
+    if backend.READS_VALUES:
+        values.check_draws(draws)
+        values.check_heatmaps(scene.heatmaps)
     return MixPlan(*getattr(backend, method.name)(method, draws, scene).arrays(), size=scene.size)
 
 
@@ -78,17 +83,23 @@ def compose(
     Raises:
         TypeError: arrays that are neither NumPy's nor CuPy's, or of both; an unsupported dtype.
         ValueError: an unsupported layout, or one that the shape contradicts; a plan for another batch size or size of
-            images; means or stds that are no numbers for these channels.
+            images; means or stds that are no numbers for these channels, or of other units than bytes. On the CPU, a
+            plan that reaches out of the batch or the images, and means or stds that plainly do not fit the values of
+            floating images. On a GPU, which the host does not wait for, such a plan is cut off at their borders.
     """
     checks.images(images, layout)
-    checks.plan(plan)
+    checks.kind("plan", plan, MixPlan, "that of dalimix.plan")
+    containers.check_plan(plan)
     checks.batch("plan", plan.partner, len(images))
-    checks.plan_size(plan.size, images, layout)
+    containers.check_plan_size(plan, images, layout)
     mirror = checks.mirror(mirror, len(images))
-    scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1])
+    scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
     dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)
-    output_layout = checks.layout(layout if output_layout is None else output_layout)
+    output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
     backend = backend_of(images, *plan.arrays(), mirror)
+    if backend.READS_VALUES:
+        values.check_places(plan, checks.image_size(images, layout))
+        values.check_pixels(images, mean, std)
     return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout)
 
 
@@ -117,14 +128,18 @@ def soft_labels(
         TypeError: arrays that are neither NumPy's nor CuPy's, or of both.
         ValueError: shapes that do not fit together, `num_classes` missing, a label outside 0 .. C − 1. On the
             GPU such a label turns its row into NaN at once, and a later call raises the error, so that the host
-            never waits for the device.
+            never waits for the device. On the CPU, soft labels or shares of the plan that are not finite, and partners
+            out of the batch, which a GPU takes for the nearest image.
     """
-    checks.plan(plan)
+    checks.kind("plan", plan, MixPlan, "that of dalimix.plan")
+    containers.check_plan(plan)
     labels = checks.labels(labels, len(plan.partner))
     checks.form(form, smoothing)
     backend = backend_of(labels, *plan.arrays())
+    classes = None if form == "pair" and num_classes is None else checks.num_classes(num_classes, labels)
+    if backend.READS_VALUES:
+        values.check_shares(plan)
+        values.check_labels(labels, classes)
     if form == "pair":
-        classes = None if num_classes is None else checks.num_classes(num_classes, labels)
-        return backend.pair_labels(labels, plan, classes)
-    classes = checks.num_classes(num_classes, labels)
+        return backend.pair_labels(labels, plan)
     return backend.soft_labels(labels, plan, classes, smoothing)

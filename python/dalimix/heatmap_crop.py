@@ -50,7 +50,7 @@ def check_grid(grid: int) -> None:
 
 def _check(name: str, array: Array, dtypes: tuple[str, ...], shape: tuple[str | int, ...]) -> None:
     """The kernel takes the memory as it is: another type or stride would be read as something else."""
-    array_module(array)
+    array_module(array, name)
     if array.dtype not in dtypes:
         raise TypeError(f"{name} must be {' or '.join(dtypes)}, got {array.dtype}")
     wanted = tuple(n if isinstance(n, int) else max(size, 1) for n, size in zip(shape, array.shape, strict=False))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from dalimix.backend import Array
+import numpy as np
+
+from dalimix import checks
+from dalimix.backend import Array, check_field
+
+
+def edges(pixels: int, grid: int) -> np.ndarray:
+    """Int [grid + 1]: the first pixel of every cell of a grid along an axis, and the end of the last."""
+    return np.arange(grid + 1) * pixels // grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +32,10 @@ class MixPlan:
         tokens: uint8 [B, gh, gw] or None; 1 where the partner shows. Row r of the grid covers pixels
             floor(r H / gh) to floor((r + 1) H / gh).
         size: (H, W) in pixels of the images it was made for; None where that is not known.
+
+    Raises:
+        TypeError: a field is plainly no array.
+        ValueError: `size` is no size of images.
     """
 
     partner: Array
@@ -33,6 +45,14 @@ class MixPlan:
     shift: Array
     tokens: Array | None = None
     size: tuple[int, int] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("partner", "weight", "blend", "box", "shift", "tokens"):
+            value = getattr(self, name)
+            if value is not None or name != "tokens":
+                check_field(f"plan.{name}", value)
+        if self.size is not None:
+            object.__setattr__(self, "size", checks.size(self.size, "plan.size"))
 
     @property
     def source_mask(self) -> Array:

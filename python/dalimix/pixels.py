@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from dalimix.methods.base import is_number, is_whole
+
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
+MAX_CHANNELS = 1 << 20
+SOME_OF_255 = 16  # no mean, std or value of images 0 … 1 or normalised comes so far
 DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
 
 
@@ -38,8 +42,9 @@ def _called(given: Any) -> str:
         return given
     if library in ("torch", "nvidia"):
         return str(given).rpartition(".")[2].lower()
-    numpy_type = isinstance(given, np.dtype) or (isinstance(given, type) and issubclass(given, np.generic))
-    return np.dtype(given).name if numpy_type else ""
+    if isinstance(given, type) and issubclass(given, np.generic):
+        return given.__name__
+    return given.name if isinstance(given, np.dtype) else ""
 
 
 def per_channel(name: str, given: Any, channels: int | None = None) -> tuple[float, ...]:
@@ -55,8 +60,10 @@ def per_channel(name: str, given: Any, channels: int | None = None) -> tuple[flo
 
     Raises:
         TypeError: no numbers.
-        ValueError: another count than one or `channels`, or none.
+        ValueError: another count than one or `channels`, or none; `channels` is no count.
     """
+    if channels is not None and not (is_whole(channels) and 1 <= channels <= MAX_CHANNELS):
+        raise ValueError(f"channels must be a whole number from 1 to {MAX_CHANNELS}, got {channels!r}")
     try:
         array = np.asarray(given.tolist() if hasattr(given, "tolist") else given)
         if array.dtype.kind not in "iuf" or max(array.shape, default=1) != array.size or not array.size:
@@ -81,9 +88,54 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
     """
     if image_dtype(dtype) != DTYPES["uint8"]:
         return
-    means, stds = per_channel("mean", 0.0 if mean is None else mean), per_channel("std", 1.0 if std is None else std)
+    means, stds = _means_and_stds(mean, std)
     if max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1):
         raise ValueError(
             f"mean and std must be in the units of the images, uint8 0 … 255, but mean is {mean} and std is {std}: "
             "multiply both by 255"
         )
+
+
+def check_values(lowest: float, highest: float, mean: Any, std: Any) -> None:
+    """Refuse mean and std that plainly do not fit the values of floating images.
+
+    Values around 0 … 255 do not fit a std below 1. Values 0 … 1, or around 0 as they are after normalising, do not fit
+    a mean or std of tens. What may be right passes: all black, other ranges, NaN.
+
+    Args:
+        lowest: of the values of some images.
+        highest: likewise.
+        mean, std: as `per_channel` takes them, or None.
+
+    Raises:
+        ValueError: they are of other units.
+    """
+    for name, value in (("lowest", lowest), ("highest", highest)):
+        if not is_number(value):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+    means, stds = _means_and_stds(mean, std)
+    seen = _range_of(lowest, highest)
+    if seen == "0 … 255" and max(stds) < 1:
+        remedy = "multiply both by 255"
+    elif seen in ("0 … 1", "normalised") and max(*means, *stds) >= SOME_OF_255:
+        remedy = "divide both by 255" if seen == "0 … 1" else "leave both out for images that are normalised already"
+    else:
+        return
+    found = f"{lowest:.4g} … {highest:.4g}"
+    raise ValueError(
+        f"mean and std must be in the units of the images, which have values {found}, but mean is {mean} and "
+        f"std is {std}: {remedy}"
+    )
+
+
+def _range_of(lowest: float, highest: float) -> str:
+    """Of which images such values plainly are; nothing if they may be of several."""
+    if 0 <= lowest < highest <= 1:
+        return "0 … 1"
+    if -SOME_OF_255 < lowest < -0.5 and 0 < highest < SOME_OF_255:
+        return "normalised"
+    return "0 … 255" if lowest >= -64 and 64 < highest <= 320 else ""  # resizing overshoots
+
+
+def _means_and_stds(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return per_channel("mean", 0.0 if mean is None else mean), per_channel("std", 1.0 if std is None else std)

@@ -11,7 +11,10 @@ from dalimix.cuda.smmix import smmix
 from dalimix.cuda.soft_labels import pair_labels, soft_labels
 from dalimix.cuda.token_mix import token_mix
 
+READS_VALUES = False  # they are on the device, which the host does not wait for
+
 __all__ = [
+    "READS_VALUES",
     "attentive_cutmix",
     "compose",
     "cutmix",

@@ -29,9 +29,12 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     return output
 
 
-def pair_labels(labels: Array, plan: MixPlan, num_classes: int | None) -> tuple[Array, ...]:
-    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so not checked either."""
-    return labels.copy(), labels[plan.partner], plan.weight.copy()
+def pair_labels(labels: Array, plan: MixPlan) -> tuple[Array, ...]:
+    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so not checked either.
+
+    A partner out of the batch is the nearest image, as for the kernels.
+    """
+    return labels.copy(), labels[plan.partner.clip(0, len(labels) - 1)], plan.weight.copy()
 
 
 def _nearest_dtype(labels: Array) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_whole
+from dalimix.methods.base import Method
 
 MAX_GRID = 64  # a block of the kernel keeps one heatmap in shared memory
 
@@ -17,7 +16,7 @@ class AttentiveCutMix(Method):
 
     Walawalkar et al., "Attentive CutMix: An Enhanced Data Augmentation Approach for Deep Learning Based Image
     Classification", arXiv 2003.13048. The labels follow the pasted pixels. Of equal cells that with the lower index
-    (row · grid + column) comes first; NaN comes last.
+    (row · grid + column) comes first; NaN, which only a GPU takes, comes last.
 
     Needs heatmaps, one per image. Those of another grid are brought to this one: along an axis with more cells each new
     cell is the mean over the area that it covers; along one with fewer, values between the old cells' centres are
@@ -34,16 +33,10 @@ class AttentiveCutMix(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(
-            is_whole(self.grid) and 2 <= self.grid <= MAX_GRID,
-            f"grid must be a whole number from 2 to {MAX_GRID}",
-            self.grid,
-        )
-        pair = self.top if isinstance(self.top, Sequence) and len(self.top) == 2 else (self.top, self.top)
-        ordered = all(map(is_whole, pair)) and 1 <= pair[0] <= pair[1] <= self.grid**2
-        self._require(ordered, f"top must be a whole number from 1 to {self.grid**2}, or (a, b) with a <= b", self.top)
-        if pair is self.top:
-            object.__setattr__(self, "top", tuple(pair))  # a list would not compare nor hash
+        self._keep_whole("grid", 2, MAX_GRID)
+        cells = self.grid**2
+        expected = f"a whole number from 1 to {cells}, or (a, b) with a <= b"
+        self._keep_one_or_two("top", lambda fewest, most: 1 <= fewest <= most <= cells, expected)
 
     @property
     def tops(self) -> tuple[int, int]:

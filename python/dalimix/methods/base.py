@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/plan.cuh
 PERS = ("sample", "pair", "batch")
+ALPHAS = 1e-30, 1e30  # of a Beta distribution
 
 
 def is_number(value: object) -> bool:
@@ -16,6 +21,14 @@ def is_number(value: object) -> bool:
 
 def is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_truth(value: object) -> bool:
+    return isinstance(value, (bool, np.bool_))
+
+
+def is_pair(value: object) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +97,44 @@ class Method:
         return self.pairing
 
     def __post_init__(self) -> None:
-        self._require(is_number(self.prob) and 0 <= self.prob <= 1, "prob must be in [0, 1]", self.prob)
-        self._require(self.per in PERS, f"per must be one of {PERS}", self.per)
-        self._require(self.pairing in PAIRINGS, f"pairing must be one of {PAIRINGS}", self.pairing)
+        self._keep_number("prob", 0, 1, "in [0, 1]")
+        self._require(isinstance(self.per, str) and self.per in PERS, f"per must be one of {PERS}", self.per)
+        known = isinstance(self.pairing, str) and self.pairing in PAIRINGS
+        self._require(known, f"pairing must be one of {PAIRINGS}", self.pairing)
         mutual = self.per != "pair" or self.pairing != "roll"
         self._require(mutual, "per='pair' needs partners that are mutual: pairing 'random' or 'flip'", self.pairing)
+
+    def _keep_number(self, name: str, lowest: float, highest: float, expectation: str) -> None:
+        """Refuse what is no number in the range; keep it as Python's, since NumPy's small ones overflow."""
+        value = getattr(self, name)
+        holds = is_number(value) and lowest <= value <= highest
+        self._require(holds, f"{name} must be {expectation}", value)
+        object.__setattr__(self, name, float(value))
+
+    def _keep_alpha(self, expectation: str = "above 0") -> None:
+        """Refuse what is no parameter of a Beta distribution; beyond `ALPHAS` the numbers drawn would be none of it."""
+        alpha: Any = getattr(self, "alpha", None)
+        self._require(is_number(alpha) and 0 < alpha < inf, f"alpha must be {expectation}", alpha)
+        self._keep_number("alpha", *ALPHAS, "from {:g} to {:g}".format(*ALPHAS))
+
+    def _keep_whole(self, name: str, lowest: int, highest: int) -> None:
+        """The same for a whole number."""
+        value = getattr(self, name)
+        holds = is_whole(value) and lowest <= value <= highest
+        self._require(holds, f"{name} must be a whole number from {lowest} to {highest}", value)
+        object.__setattr__(self, name, int(value))
+
+    def _keep_one_or_two(self, name: str, holds: Callable[[Any, Any], bool], expectation: str) -> None:
+        """The same for one whole number, or a pair of them; `holds` is asked with the pair, or with the one twice."""
+        value: Any = getattr(self, name)
+        pair = tuple(value) if is_pair(value) else (value, value)
+        self._require(all(map(is_whole, pair)) and holds(*pair), f"{name} must be {expectation}", value)
+        object.__setattr__(self, name, tuple(map(int, pair)) if is_pair(value) else int(value))
+
+    def _keep_truth(self, name: str) -> None:
+        value = getattr(self, name)
+        self._require(is_truth(value), f"{name} must be True or False", value)
+        object.__setattr__(self, name, bool(value))
 
     def _require(self, holds: bool, expectation: str, got: object) -> None:
         if not holds:

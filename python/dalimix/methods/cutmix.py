@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number
+from dalimix.methods.base import Method, is_number, is_pair
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,15 @@ class CutMix(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(is_number(self.alpha) and 0 < self.alpha < inf, "alpha must be above 0", self.alpha)
+        self._keep_alpha()
+        self._keep_truth("correct_lam")
         if self.ratio_minmax is not None:
-            pair = isinstance(self.ratio_minmax, Sequence) and len(self.ratio_minmax) == 2
-            ordered = pair and all(map(is_number, self.ratio_minmax)) and self.ratio_minmax[0] >= 0
+            ordered = (
+                is_pair(self.ratio_minmax) and all(map(is_number, self.ratio_minmax)) and self.ratio_minmax[0] >= 0
+            )
             ordered = ordered and self.ratio_minmax[0] <= self.ratio_minmax[1] <= 1
             self._require(ordered, "ratio_minmax must be (a, b) with 0 <= a <= b <= 1", self.ratio_minmax)
-            object.__setattr__(self, "ratio_minmax", tuple(self.ratio_minmax))  # a list would not compare nor hash
+            object.__setattr__(self, "ratio_minmax", tuple(map(float, self.ratio_minmax)))  # hashable
 
     @property
     def beta(self) -> float:

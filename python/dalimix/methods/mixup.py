@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number
+from dalimix.methods.base import Method
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Mixup(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(is_number(self.alpha) and 0 < self.alpha < inf, "alpha must be above 0", self.alpha)
+        self._keep_alpha()
 
     @property
     def beta(self) -> float:

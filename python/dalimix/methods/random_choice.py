@@ -9,7 +9,9 @@ from itertools import accumulate, chain
 from math import isclose, lcm
 from typing import ClassVar
 
-from dalimix.methods.base import Method
+import numpy as np
+
+from dalimix.methods.base import Method, is_number
 from dalimix.methods.cutmix import CutMix
 from dalimix.methods.mixup import Mixup
 
@@ -41,10 +43,11 @@ class RandomChoice(Method):
         self._require(count > 0, "methods must not be empty", self.methods)
         instances = all(isinstance(member, Method) for member in self.methods)
         self._require(instances, "methods must be instances of mixing methods", self.methods)
-        object.__setattr__(self, "p", (1 / count,) * count if self.p is None else tuple(self.p))
+        object.__setattr__(self, "p", (1 / count,) * count if self.p is None else self._chances())
         self._require(len(self.shares) == count, f"p must have {count} chances, one per method", self.p)
-        proper = min(self.shares) >= 0 and isclose(sum(self.shares), 1, abs_tol=1e-6)
+        proper = all(0 <= share <= 1 for share in self.shares) and isclose(sum(self.shares), 1, abs_tol=1e-6)
         self._require(proper, "p must be chances that add up to 1", self.p)
+        object.__setattr__(self, "p", tuple(map(float, self.shares)))
         self._require(self.pairing == "random", "pairing belongs to the methods inside", self.pairing)
         kinds = sorted({(member.per, member.partners) for member in self.methods})
         together = self.per != "pair" or (len(kinds) == 1 and kinds[0][0] == "pair")
@@ -53,6 +56,13 @@ class RandomChoice(Method):
         self._require(len(grids) <= 1, "methods must take heatmaps of one grid", grids)
         fits = max(self.token_grid or (0,)) <= MAX_TOKEN_GRID
         self._require(fits, f"grids must have a common multiple up to {MAX_TOKEN_GRID}", self._token_grids)
+
+    def _chances(self) -> tuple[float, ...]:
+        """`p` as a tuple of numbers, also from an array."""
+        given = self.p.tolist() if isinstance(self.p, np.ndarray) else self.p
+        numbers = isinstance(given, Sequence) and all(map(is_number, given))
+        self._require(numbers, "p must be a list of chances, one per method", self.p)
+        return tuple(given)  # type: ignore[arg-type]  # mypy does not follow `numbers`
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number, is_whole
+from dalimix.methods.base import Method, is_number
 
 MAX_GRID = 64  # a block of the kernel keeps the sums of one heatmap in shared memory
 
@@ -17,8 +16,9 @@ class SMMix(Method):
 
     Chen et al., "SMMix: Self-Motivated Image Mixing for Vision Transformers", arXiv 2212.12977. The heatmaps are the
     attention of the model under training. The side is drawn from ⌊g·min_side⌋ … ⌊g·max_side⌋ cells, both ends included,
-    where g is the shorter side of the grid. Of equal regions that with the lower index counts; a region with NaN in it
-    is ranked last. The labels follow the pasted pixels: side²/grid² where the grid divides the image.
+    where g is the shorter side of the grid. Of equal regions that with the lower index counts; a region with NaN in
+    it, which only a GPU takes, is ranked last. The labels follow the pasted pixels: side²/grid² where the grid divides
+    the image.
 
     Needs heatmaps on its own grid, one per image: that of the model's tokens, so that ``plan.tokens`` tells which token
     shows which image.
@@ -36,16 +36,15 @@ class SMMix(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pair = self.grid if isinstance(self.grid, Sequence) and len(self.grid) == 2 else (self.grid, self.grid)
-        proper = all(is_whole(n) and 2 <= n <= MAX_GRID for n in pair)
-        self._require(proper, f"grid must be a whole number from 2 to {MAX_GRID}, or two of them", self.grid)
-        if pair is self.grid:
-            object.__setattr__(self, "grid", tuple(pair))  # a list would not compare nor hash
+        expected = f"a whole number from 2 to {MAX_GRID}, or two of them"
+        self._keep_one_or_two("grid", lambda *sides: min(sides) >= 2 and max(sides) <= MAX_GRID, expected)
         numbers = all(map(is_number, (self.min_side, self.max_side)))
         ordered = numbers and 0 < self.min_side <= self.max_side <= 1
         both = self.min_side, self.max_side
         self._require(ordered, "sides must be 0 < min_side <= max_side <= 1, shares of the grid", both)
-        least = f"min_side must be at least one of {min(self.token_grid)} cells"
+        for name, share in zip(("min_side", "max_side"), both, strict=True):
+            object.__setattr__(self, name, float(share))
+        least = f"min_side must be at least one of the {min(self.token_grid)} cells of the grid"
         self._require(self.sides[0] >= 1, least, self.min_side)
 
     @property

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from math import exp, inf, log
+from math import exp, log
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number, is_whole
+from dalimix.methods.base import Method, is_whole
 
 MAX_GRID = 32  # the kernel keeps a row of tokens in each lane of a warp
 MOST_STRETCHED = 0.3  # of the sides of a block
@@ -24,9 +24,10 @@ class TokenMix(Method):
     covers between 1 and what is left of new tokens. Ten tries in a row that are not taken end it, with fewer tokens.
 
     With heatmaps, ≥ 0, such as a teacher's activation of each image's own class, the labels follow what shows of them:
-    the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. NaN and
-    what is below 0 count as 0, so that a map which is nowhere above 0 gives its image no share at all; infinity makes
-    the shares NaN. Without heatmaps, the labels follow the pixels.
+    the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. What is
+    below 0 counts as 0, so that a map which is nowhere above 0 gives its image no share at all. On a GPU, where nobody
+    looks, NaN counts as 0, too, and a map that is NaN all over, or has infinity in it, makes the share NaN. Without
+    heatmaps, the labels follow the pixels.
 
     Args:
         lam: λ in [0, 1], if it is not drawn.
@@ -45,14 +46,14 @@ class TokenMix(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(is_number(self.lam) and 0 <= self.lam <= 1, "lam must be in [0, 1]", self.lam)
-        drawn = self.alpha is None or (is_number(self.alpha) and 0 < self.alpha < inf)
-        self._require(drawn, "alpha must be above 0, or None", self.alpha)
-        proper = is_whole(self.grid) and 2 <= self.grid <= MAX_GRID
-        self._require(proper, f"grid must be a whole number from 2 to {MAX_GRID}", self.grid)
+        self._keep_number("lam", 0, 1, "in [0, 1]")
+        if self.alpha is not None:
+            self._keep_alpha("above 0, or None")
+        self._keep_whole("grid", 2, MAX_GRID)
         whole = is_whole(self.min_tokens) and self.min_tokens >= 0
         self._require(whole, "min_tokens must be a whole number from 0", self.min_tokens)
-        self._require(isinstance(self.blocks, bool), "blocks must be True or False", self.blocks)
+        object.__setattr__(self, "min_tokens", int(self.min_tokens))
+        self._keep_truth("blocks")
 
     @property
     def fixed_tokens(self) -> int | None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.mix_plan import MixPlan
-from dalimix.reference.runs import Runs, reads_inside
-from dalimix.reference.tokens import edges
+from dalimix.mix_plan import MixPlan, edges
+from dalimix.reference.runs import Runs
 
 Mask = np.ndarray | None
 FEW_CELLS = 64 * 64  # of a grid: with more, a mask of every pixel is faster than cell by cell
@@ -36,7 +35,7 @@ class Paste:
         in_columns = np.where(columns[:, self.columns], self.ones, 0)
         self.in_columns = np.repeat(in_columns, channels, axis=1)[:, None]
         moved = (plan.blend == 1) & (plan.shift != 0).any(axis=1)
-        self.runs = Runs(plan, images) if moved.any() and _in_runs(plan, moved, (height, width)) else None
+        self.runs = Runs(plan, images) if moved.any() and _in_runs(plan, moved) else None
         self.moved = bool(moved.any()) and self.runs is None
         self.by_cell = plan.tokens is not None and not self.moved and plan.tokens[0].size <= FEW_CELLS
         self.masked = self.moved or (plan.tokens is not None and not self.by_cell)
@@ -125,6 +124,7 @@ class Paste:
             return np.ascontiguousarray(self.images[self.plan.partner, rows, self.columns])
         shift = np.where(self.plan.blend[:, None] == 1, self.plan.shift, 0)
         _, height, width, _ = self.images.shape
+        # Where nothing shows, a shift may lead out of the image.
         y = np.clip(np.arange(height)[rows] + shift[:, :1], 0, height - 1)
         x = np.clip(np.arange(width)[self.columns] + shift[:, 1:], 0, width - 1)
         return self.images[self.plan.partner[:, None, None], y[:, :, None], x[:, None, :]]
@@ -139,10 +139,9 @@ class _Token:
     samples: np.ndarray
 
 
-def _in_runs(plan: MixPlan, moved: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether all boxes can be pasted in runs, and the tokens, which no run has, cell by cell in their own places."""
-    apart = plan.tokens is None or (plan.tokens[0].size <= FEW_CELLS and not plan.tokens[moved].any())
-    return apart and reads_inside(plan, size)
+def _in_runs(plan: MixPlan, moved: np.ndarray) -> bool:
+    """Whether the tokens, which no run has, can be pasted cell by cell in their own places."""
+    return plan.tokens is None or (plan.tokens[0].size <= FEW_CELLS and not bool(plan.tokens[moved].any()))
 
 
 def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:

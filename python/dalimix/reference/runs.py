@@ -35,14 +35,6 @@ class Runs:
         _items(mixed, width)[sample, row, left] = _items(self.images, width)[source]
 
 
-def reads_inside(plan: MixPlan, size: tuple[int, int]) -> bool:
-    """Whether all boxes, and what is read for them, lie inside of the image, as they do in a plan that is right."""
-    start, stop = plan.box[:, :2], plan.box[:, 2:]
-    shift = np.where(plan.blend[:, None] == 1, plan.shift, 0)
-    inside = (np.minimum(start, start + shift) >= 0) & (np.maximum(stop, stop + shift) <= size)
-    return bool((inside.all(axis=1) | (stop <= start).any(axis=1)).all())
-
-
 def _items(images: np.ndarray, width: int) -> np.ndarray:
     """[B, H, W - width + 1]: every run of `width` pixels as one item, where it starts."""
     size, height, full, channels = images.shape

@@ -11,21 +11,12 @@ def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: 
     """y = weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ), smoothed; float32 [B, num_classes]."""
     own, other = plan.weight[:, :1], plan.weight[:, 1:]
     if labels.ndim == 1:
-        _check_range(labels, num_classes)
         labels = labels[:, None] == np.arange(num_classes)
     labels = labels.astype(np.float32, copy=False)
     y = own * labels + other * labels[plan.partner]
     return np.float32(1 - smoothing) * y + np.float32(smoothing / num_classes) * (own + other)
 
 
-def pair_labels(labels: np.ndarray, plan: MixPlan, num_classes: int | None) -> tuple[np.ndarray, ...]:
+def pair_labels(labels: np.ndarray, plan: MixPlan) -> tuple[np.ndarray, ...]:
     """(labels, labels of the partners, weights), all new arrays."""
-    if labels.ndim == 1 and num_classes is not None:
-        _check_range(labels, num_classes)
     return labels.copy(), labels[plan.partner], plan.weight.copy()
-
-
-def _check_range(labels: np.ndarray, num_classes: int) -> None:
-    bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(bad):
-        raise ValueError(f"label {labels[bad[0]]} of sample {bad[0]} is outside 0 .. {num_classes - 1}")

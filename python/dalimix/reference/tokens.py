@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from dalimix.mix_plan import edges
 from dalimix.reference.resample_heatmaps import resample_heatmaps
 from dalimix.scene import Scene
 
 
 def seen_heatmaps(scene: Scene, grid: int | None = None) -> np.ndarray:
-    """The heatmaps of the images as they look after mirroring, brought to [B, grid, grid]; None: on their own grid.
-
-    Raises:
-        ValueError: one is NaN all over.
-    """
+    """The heatmaps of the images as they look after mirroring, brought to [B, grid, grid]; None: on their own grid."""
     assert scene.heatmaps is not None
-    blind = np.flatnonzero(np.isnan(scene.heatmaps).all(axis=(1, 2)))
-    if len(blind):
-        raise ValueError(f"heatmap of sample {blind[0]} is NaN all over: expected a number in some cell at least")
     maps = scene.heatmaps if grid is None else resample_heatmaps(scene.heatmaps, grid)
     if scene.mirror is None:
         return maps
     return np.where(scene.mirror[:, None, None] != 0, maps[:, :, ::-1], maps)
-
-
-def edges(pixels: int, grid: int) -> np.ndarray:
-    """Int [grid + 1]: the first pixel of every cell along an axis, and the end of the last."""
-    return np.arange(grid + 1) * pixels // grid
 
 
 def pixel_share(tokens: np.ndarray, size: tuple[int, int]) -> np.ndarray:

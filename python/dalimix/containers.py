@@ -1,0 +1,86 @@
+"""Draws and plans as the kernels read them: the types, shapes and strides of their arrays. No value is looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dalimix import checks
+from dalimix.backend import Array, array_module
+from dalimix.draws import Draws
+from dalimix.methods import Method
+from dalimix.mix_plan import MixPlan
+
+UINT8, INT32, UINT32, FLOAT32 = (np.dtype(name) for name in ("uint8", "int32", "uint32", "float32"))
+MAX_PRODUCT = (1 << 31) - 1  # of a side of an image and one of a grid, in the kernels' integers
+PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
+    ("partner", INT32, ()),
+    ("weight", FLOAT32, (2,)),
+    ("blend", FLOAT32, ()),
+    ("box", INT32, (4,)),
+    ("shift", INT32, (2,)),
+)
+
+
+def check_draws(method: Method, drawn: Draws) -> None:
+    """Every array as the kernels read it."""
+    size, name = _batch_size("draws.partner", drawn.partner), type(method).__name__
+    _exact(f"{name} needs draws.partner", drawn.partner, INT32, (size,))
+    _exact(f"{name} needs draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1))
+    _drawn(f"{name} needs draws.lam", drawn.lam, FLOAT32, (size,), method.beta is not None)
+    _drawn(f"{name} needs draws.key", drawn.key, UINT32, (size, 2), method.keyed)
+    if len(drawn.members) != len(method.members):
+        raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
+    for member, of_member in zip(method.members, drawn.members, strict=True):
+        check_draws(member, of_member)
+        checks.batch("draws.members", of_member.partner, size)
+
+
+def _drawn(what: str, array: Array | None, dtype: np.dtype, shape: tuple[int, ...], needed: bool) -> None:
+    """One that not all methods draw."""
+    if array is not None:
+        _exact(what, array, dtype, shape)
+    elif needed:
+        raise ValueError(f"{what} of {list(shape)}, got None")
+
+
+def check_plan(plan: MixPlan) -> None:
+    """Every array as the kernels read it."""
+    size = _batch_size("plan.partner", plan.partner)
+    for field, dtype, rest in PLAN_FIELDS:
+        _exact(f"plan.{field} must be", getattr(plan, field), dtype, (size, *rest))
+    if plan.tokens is not None:
+        _tokens(plan.tokens, size)
+
+
+def _tokens(tokens: Array, size: int) -> None:
+    array_module(tokens, "plan.tokens")
+    grid = tokens.shape[1:]
+    if len(grid) != 2 or min(grid) < 1:
+        raise ValueError(f"plan.tokens must be [{size}, rows, columns], got {list(tokens.shape)}")
+    _exact("plan.tokens must be", tokens, UINT8, (size, *grid))
+
+
+def _batch_size(name: str, partner: Array) -> int:
+    array_module(partner, name)
+    if partner.ndim != 1 or not len(partner):
+        raise ValueError(f"{name} must have one entry for each image, got shape {list(partner.shape)}")
+    return len(partner)
+
+
+def _exact(what: str, array: Array, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """The kernels take the memory as it is: another type or stride would be read as something else."""
+    array_module(array, next(word for word in what.split() if "." in word))
+    if array.shape != shape:
+        raise ValueError(f"{what} of {list(shape)}, got {list(array.shape)}")
+    if array.dtype != dtype:
+        raise TypeError(f"{what} of {dtype}, got {array.dtype}")
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{what} contiguous, got strides {array.strides}")
+
+
+def check_plan_size(plan: MixPlan, images: Array, layout: str) -> None:
+    hw, grid = checks.image_size(images, layout), () if plan.tokens is None else plan.tokens.shape[1:]
+    if plan.size not in (None, hw):
+        raise ValueError(f"plan is for images of {plan.size} pixels, but images are {hw}")
+    if any((n + 1) * g > MAX_PRODUCT for n, g in zip(hw, grid, strict=False)):
+        raise ValueError(f"plan.tokens has a grid of {grid}, too fine for images of {hw} pixels")
