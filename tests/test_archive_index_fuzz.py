@@ -16,7 +16,7 @@ from dali_ops.sources.listing import Listing
 from dali_ops.sources.tfrecord import TFRecord
 from dali_ops.sources.web_dataset import WebDataset
 from tests.archives import check_images, encoded, imagenet_example, sample, write_records, write_shard
-from tests.fuzz import damaged, rounds
+from tests.damaged_bytes import damaged, rounds
 
 COUNT = 6
 COLUMNS = ("shard", "offset", "length", "labels")
