@@ -13,6 +13,7 @@ import dalimix
 from dali_ops import dynamic
 from dalimix import CutMix, SMMix
 from tests.conftest import random_images
+from tests.names import text
 from tests.pipelines import BATCH, SIZE
 from tests.test_dynamic import MAPS, MIRROR, TOKENS, a_batch, numbers, rng_of
 
@@ -54,7 +55,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "error", "message"), WRONG, ids=lambda v: str(v)[:40].replace("\n", " "))
+@pytest.mark.parametrize(("changes", "error", "message"), WRONG, ids=lambda v: text(v)[:40])
 def test_errors(changes, error, message):
     with pytest.raises(error, match=message):
         dynamic.mix(**{"batch": a_batch(), "labels": numbers(), "method": CutMix(), "num_classes": BATCH, **changes})

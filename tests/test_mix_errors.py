@@ -9,6 +9,7 @@ from nvidia.dali import fn, types
 import dali_ops
 import dali_ops.device
 from dalimix import CutMix
+from tests.names import text
 from tests.pipelines import BATCH, build, images_and_labels, run
 
 CONSTRUCTION = [
@@ -29,7 +30,7 @@ CONSTRUCTION = [
 ]
 
 
-@pytest.mark.parametrize(("options", "error", "message"), CONSTRUCTION, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(("options", "error", "message"), CONSTRUCTION, ids=lambda v: text(v)[:40])
 def test_errors_when_the_pipeline_is_made(options, error, message):
     with pytest.raises(error, match=message):
         build(lambda: dali_ops.mix(*images_and_labels(), **{"method": CutMix(), "num_classes": BATCH, **options}))
@@ -59,7 +60,7 @@ RUNNING = [
 ]
 
 
-@pytest.mark.parametrize(("source", "options", "message"), RUNNING, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(("source", "options", "message"), RUNNING, ids=lambda v: text(v)[:40])
 def test_errors_when_the_pipeline_runs(source, options, message):
     def body():
         return dali_ops.cutmix(*images_and_labels(**source), **{"num_classes": BATCH, **options})

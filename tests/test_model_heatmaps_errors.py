@@ -9,6 +9,7 @@ import dali_ops
 from dali_ops import bridge
 from dalimix.heatmaps import FeatureHeatmap
 from tests.guided import a_model, a_provider, guided
+from tests.names import text
 from tests.pipelines import BATCH, build, images_and_labels, run
 
 
@@ -35,7 +36,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("provider", "message"), WRONG, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("provider", "message"), WRONG, ids=lambda v: text(v)[:30])
 def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider, message):
     with pytest.raises(RuntimeError, match=message):
         run(build(guided(provider)))
@@ -63,7 +64,7 @@ NO_PREDICTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("output", "message"), NO_PREDICTIONS, ids=lambda v: str(v)[-20:])
+@pytest.mark.parametrize(("output", "message"), NO_PREDICTIONS, ids=lambda v: text(v)[-20:])
 def test_what_is_no_prediction(way, output, message):
     provider = FeatureHeatmap(Returns(output), "look")
 
