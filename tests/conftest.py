@@ -25,9 +25,23 @@ from dalimix import Draws, MixPlan
 from dalimix.cuda.soft_labels import _bad_label
 from tests import host
 
-
 # Files that take the longest, the longest first: begun last, one of them would run alone at the end.
-LONG: list[str] = []
+LONG = [
+    "test_train_imagenet.py",
+    "test_train_imagenet_resume.py",
+    "test_host.py",
+    "test_benchmarks.py",
+    "test_compose.py",
+    "test_proxy.py",
+    "test_kernels_compile.py",
+    "test_examples.py",
+    "test_loader_life.py",
+    "test_cli.py",
+    "test_smmix_step.py",
+    "test_token_mix.py",
+    "test_token_mask.py",
+    "test_kernel_table.py",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,13 +6,14 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dalimix.cuda.loader import kernel_folder
+from tests.shared import once
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("DALIMIX_HOST_CACHE", HERE / ".cache"))
@@ -87,15 +88,12 @@ def _library(path: Path, defines: tuple[tuple[str, str | int], ...]) -> Path:
     headers = [*sorted(kernel_folder().glob("*.cuh")), *sorted(HERE.glob("*.h"))]
     texts = [p.read_text() for p in (path, *headers)]
     digest = hashlib.sha1("\0".join([source, *FLAGS, *sanitize, *symbols, *texts]).encode()).hexdigest()[:16]
-    library = CACHE / f"{path.stem}-{digest}.so"
-    if not library.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        part = library.with_suffix(f".{os.getpid()}")
-        places = [f"-I{HERE}", f"-I{kernel_folder()}", "-o", str(part)]
-        command = [COMPILER, *FLAGS, *sanitize, *symbols, *places, "-x", "c++", "-"]
-        # Without what tests preload: the compiler would run under AddressSanitizer itself.
-        around = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-        done = subprocess.run(command, input=source, text=True, capture_output=True, env=around)
-        assert done.returncode == 0, f"{path.name} does not compile for the CPU:\n{done.stderr}"
-        part.rename(library)
-    return library
+    command = [COMPILER, *FLAGS, *sanitize, *symbols, f"-I{HERE}", f"-I{kernel_folder()}", "-x", "c++", "-"]
+    return once(CACHE / f"{path.stem}-{digest}.so", partial(_compile, command, source))
+
+
+def _compile(command: list[str], source: str, library: Path) -> None:
+    # Without what tests preload: the compiler would run under AddressSanitizer itself.
+    around = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run([*command, "-o", str(library)], input=source, text=True, capture_output=True, env=around)
+    assert done.returncode == 0, f"a kernel does not compile for the CPU:\n{done.stderr}"
