@@ -57,7 +57,7 @@ def test_a_kernel_is_compiled_once_by_several_processes(tmp_path: Path) -> None:
     around = {"CXX": str(compiler), "DALIMIX_HOST_CACHE": str(tmp_path / "cache")}
     processes = [in_a_process("-c", KERNEL, **around) for _ in range(3)]
     assert [process.wait(300) for process in processes] == [0, 0, 0]
-    assert told.read_text() == "compiled\n"
+    assert told.read_text() == "compiled\n" * 2  # what all kernels include is one more
 
 
 def make_or_fail(made: list[Path], error: bool) -> Callable[[Path], None]:
