@@ -46,11 +46,13 @@ $(VENV)/.test: $(PINNED)
 	@touch $@ $(VENV)/.demo
 
 comma := ,
+# Most of what is installed is never imported, so that compiling all of it would take longer than all the rest.
+PIP = --quiet --quiet --disable-pip-version-check --no-compile --retries 10
 
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+	@$(BIN)/python -m pip install $(PIP) -c constraints.txt -e '.[$(1)]'
 endef
 
 define need_python

@@ -30,17 +30,17 @@ LONG = [
     "test_train_imagenet.py",
     "test_train_imagenet_resume.py",
     "test_host.py",
+    "test_train_smmix.py",
     "test_benchmarks.py",
-    "test_compose.py",
     "test_proxy.py",
     "test_kernels_compile.py",
-    "test_examples.py",
-    "test_loader_life.py",
-    "test_cli.py",
-    "test_smmix_step.py",
     "test_token_mix.py",
-    "test_token_mask.py",
+    "test_examples.py",
+    "test_compose.py",
+    "test_cli.py",
     "test_kernel_table.py",
+    "test_loader_life.py",
+    "test_token_mask.py",
 ]
 
 
