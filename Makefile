@@ -2,6 +2,8 @@
 PYTHON ?= python3
 CXX ?= g++
 VENV ?= .venv
+# Processes that share the tests.
+WORKERS ?= $(shell nproc)
 # Which CUDA the packages are for; without a GPU either will do.
 CUDA ?= $(shell nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12' && echo 12 || echo 13)
 
@@ -14,8 +16,9 @@ PINNED = setup.py pyproject.toml constraints.txt
 demo: $(VENV)/.demo
 	$(BIN)/dalimix demo
 
+# A file runs in one process, which makes once what its tests share; the longest files begin, as tests/conftest.py sorts.
 test: $(VENV)/.test check
-	CXX=$(CXX) $(BIN)/python -m pytest
+	CXX=$(CXX) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -43,11 +46,13 @@ $(VENV)/.test: $(PINNED)
 	@touch $@ $(VENV)/.demo
 
 comma := ,
+# Most of what is installed is never imported, so that compiling all of it would take longer than all the rest.
+PIP = --quiet --quiet --disable-pip-version-check --no-compile --retries 10
 
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+	@$(BIN)/python -m pip install $(PIP) -c constraints.txt -e '.[$(1)]'
 endef
 
 define need_python

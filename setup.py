@@ -64,6 +64,7 @@ setup(
             "kornia",
             "mypy",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "setuptools>=77",
             "torch>=2.4",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+# One thread for each library in each process, before any of them is imported: two workers on two cores, and the
+# processes that tests start, would otherwise wait for each other. OpenMP's threads do that at full speed.
+for _library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
@@ -20,10 +26,33 @@ from dalimix import Draws, MixPlan
 from dalimix.cuda.soft_labels import _bad_label
 from tests import host
 
+# Files that take the longest, the longest first: begun last, one of them would run alone at the end.
+LONG = [
+    "test_train_imagenet.py",
+    "test_train_imagenet_resume.py",
+    "test_host.py",
+    "test_train_smmix.py",
+    "test_benchmarks.py",
+    "test_proxy.py",
+    "test_kernels_compile.py",
+    "test_token_mix.py",
+    "test_examples.py",
+    "test_compose.py",
+    "test_cli.py",
+    "test_kernel_table.py",
+    "test_loader_life.py",
+    "test_token_mask.py",
+]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-gpu", action="store_true", help="fail, instead of skip, where there is no CUDA device")
     parser.addoption("--fuzz-calls", type=int, default=4000, help="calls of every argument fuzz; 100000 by hand")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turn = {name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: turn.get(item.path.name, len(LONG)))
 
 
 def _device_missing() -> str:

@@ -32,7 +32,7 @@ from tests.test_heatmap_model import cnn, modules_here
 ROOT = Path(__file__).parents[1]
 MANY, SHARD, BATCH = 2500, 1024, 256
 
-# The maps tell where in its batch an image stood. Each call leaves a byte in a file; it may take long, or be the last.
+# The maps tell where in its batch an image stood. Each call leaves a byte in a file; one may wait for another file.
 SLOW = """
 import os, time, torch
 
@@ -43,8 +43,8 @@ def provider(images):
     if "CALLS" in os.environ:
         with open(os.environ["CALLS"], "ab") as calls:
             calls.write(b".")
-        time.sleep(float(os.environ["SECONDS"]))
-        time.sleep(600 if os.path.getsize(os.environ["CALLS"]) == int(os.environ["LAST"]) else 0)
+        while os.path.getsize(os.environ["CALLS"]) == int(os.environ["LAST"]) and not os.path.exists("go on"):
+            time.sleep(0.01)
     maps = images[:, 0, :4, :4].float() + 1
     maps[:, 0, 0] = torch.arange(len(images))
     return maps
@@ -72,9 +72,9 @@ def build_slow(folder: Path, out: Path) -> list[str]:
     return command("build", folder, "--model", "slow:teacher", *size, "--out", out)
 
 
-def started(words: list[str], calls: Path, seconds: float, last: int) -> subprocess.Popen[str]:
-    """The command in a process of its own, whose model takes `seconds` a call and never ends the call number `last`."""
-    environment = {**os.environ, "CALLS": str(calls), "SECONDS": str(seconds), "LAST": str(last)}
+def started(words: list[str], calls: Path, last: int) -> subprocess.Popen[str]:
+    """The command in a process of its own, whose model is kept in the call number `last` until told to go on."""
+    environment = {**os.environ, "CALLS": str(calls), "LAST": str(last)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "python"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     # Ctrl-C as in a terminal, also where these tests run in the background of a shell, which has it ignored
     heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -86,7 +86,7 @@ def started(words: list[str], calls: Path, seconds: float, last: int) -> subproc
 
 
 def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not happened():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
@@ -105,7 +105,7 @@ def test_killed_interrupted_and_gone_on_with(here: Path, capsys: pytest.CaptureF
         image.fromarray(pixels).save(here / "many" / "only" / f"{k:04}.png", compress_level=0)
     words, calls = build_slow(here / "many", here / "store"), here / "calls"
 
-    killed = started(words, calls, seconds=0, last=7)  # the first call tries the model out
+    killed = started(words, calls, last=7)  # the first call tries the model out
     wait_for(lambda: done(here / "store") == SHARD and calls.stat().st_size == 7, killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
@@ -113,10 +113,11 @@ def test_killed_interrupted_and_gone_on_with(here: Path, capsys: pytest.CaptureF
     assert not (here / "store").exists()
 
     calls.unlink()
-    stopped = started(words, calls, seconds=0.25, last=100)
+    stopped = started(words, calls, last=4)
     wait_for(lambda: calls.exists() and calls.stat().st_size == 4, stopped)
     stopped.send_signal(signal.SIGINT)
-    out, err = stopped.communicate(timeout=60)
+    (here / "go on").touch()
+    out, err = stopped.communicate(timeout=300)
     assert stopped.returncode == 130
     assert out == f"continuing at {SHARD} of {MANY}\n"
     assert err == f"dalimix: stopped; the same command goes on with what is in {here / 'store.part'}\n"

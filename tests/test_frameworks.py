@@ -70,7 +70,7 @@ def test_a_dataloader_gives_the_batches_of_the_loader(load):
 
 
 def test_worker_processes_are_refused(load):
-    workers = {"num_workers": 1, "multiprocessing_context": "fork", "timeout": 20}  # a pipeline in a fork hangs
+    workers = {"num_workers": 1, "multiprocessing_context": "fork", "timeout": 300}  # a pipeline in a fork hangs
     view = DataLoader(load().as_dataset(), batch_size=None, **workers)
     with pytest.raises(RuntimeError, match=NO_WORKERS):
         next(iter(view))

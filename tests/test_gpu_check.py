@@ -47,7 +47,7 @@ def pretend(tools, name, body):
 
 def check(tools, *arguments):
     around = {"PATH": str(tools), "PYTHON": str(tools / "python"), "HOME": os.environ.get("HOME", "/")}
-    return subprocess.run(["bash", SCRIPT, *arguments], env=around, capture_output=True, text=True, timeout=60)
+    return subprocess.run(["bash", SCRIPT, *arguments], env=around, capture_output=True, text=True, timeout=300)
 
 
 def words(name):

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ def start(function: Callable[..., None], *arguments: object) -> subprocess.Popen
     """Run one of the functions here in another process."""
     call = f"import sys; from {__name__} import {function.__name__}; {function.__name__}(*sys.argv[1:])"
     command = [sys.executable, "-c", call, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -116,11 +115,11 @@ def test_killed_at_every_moment(tmp_path: Path, dtype: str) -> None:
     assert int(moments) > 80
 
 
-def build_slowly(path: str, dtype: str) -> None:
+def build_when_told(path: str, dtype: str) -> None:
     def tell(done: int) -> None:
         sys.stdout.write(f"{done}\n")
         sys.stdout.flush()
-        time.sleep(0.05)
+        sys.stdin.readline()
 
     build(Path(path), dtype, 1, tell)
 
@@ -128,9 +127,11 @@ def build_slowly(path: str, dtype: str) -> None:
 @pytest.mark.parametrize(("dtype", "done"), [("uint8", 0), ("float16", 3), ("uint8", 6), ("float16", 10)])
 def test_killed_from_outside(tmp_path: Path, dtype: str, done: int) -> None:
     build(tmp_path / "whole" / "store", dtype)
-    with start(build_slowly, tmp_path / "killed" / "store", dtype) as process:
+    with start(build_when_told, tmp_path / "killed" / "store", dtype) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        assert next(line for line in process.stdout if int(line) == done)
+        while int(process.stdout.readline()) < done:
+            process.stdin.write("\n")
         with pytest.raises(ValueError, match=r"store.part is being written by another writer"):
             create(tmp_path / "killed" / "store", dtype)
         os.kill(process.pid, signal.SIGKILL)

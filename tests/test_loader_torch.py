@@ -177,7 +177,7 @@ def test_prefetch(root):
             root, AttentiveCutMix(), heatmaps=lambda x, seen=seen: seen.append(1) or x[:, 0].float(), prefetch=prefetch
         )
         next(iter(loader))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while len(seen) < prefetch and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.1)

@@ -226,7 +226,7 @@ def files(folder, **more):
 
 def make(folder):
     command = [sys.executable, BENCHMARKS / "make_results.py", folder]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_a_folder(tmp_path):

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap, SnapshotHeatmap
+from tests.names import text
 from tests.versions import IMAGES, Versions, a_snapshot, version
 
 
@@ -17,7 +18,7 @@ def test_every(every):
         a_snapshot(every=every)
 
 
-@pytest.mark.parametrize("provider", [lambda images: images[:, 0], Versions(), None, a_snapshot()], ids=str)
+@pytest.mark.parametrize("provider", [lambda images: images[:, 0], Versions(), None, a_snapshot()], ids=text)
 def test_provider(provider):
     expected = r"provider must be a ModelHeatmap, such as AttentionHeatmap\(model, layer\), got "
     with pytest.raises(TypeError, match=expected + type(provider).__name__):

@@ -14,5 +14,5 @@ from tests.coloured import coloured_folder
 def test_each_rank_has_a_snapshot_of_its_own_replica(tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "tests.snapshot_ranks", coloured_folder(tmp_path / "images")]
-    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,9 @@ from dalimix.heatmaps import ClassActivationHeatmap, SnapshotHeatmap
 from dalimix.heatmaps.frozen_copy import FrozenCopy
 from tests.versions import IMAGES, Versions, a_snapshot, version
 
+GUARD = 120  # seconds; what hangs does so for good
+ENOUGH = 40  # versions of the model that are seen while it is trained
+
 
 @pytest.fixture
 def training():
@@ -48,12 +51,14 @@ def stepper(model, snapshot):
     return step
 
 
-def rising(told):
-    """Many versions, none after a later one; every row of `told` is what was said of one batch."""
-    firsts = [row.flat[0] for row in told]
-    assert all((row == first).all() for row, first in zip(told, firsts, strict=True)), "a model was half updated"
-    assert firsts == sorted(firsts)
-    assert len(set(firsts)) > len(firsts) // 2
+def rising(read):
+    """Many versions, none after a later one; an array that is read is what was said of one batch."""
+    seen = [-1.0]
+    while len(set(seen)) <= ENOUGH:
+        row = read()
+        assert (row == row.flat[0]).all(), "a model was half updated"
+        assert row.flat[0] >= seen[-1]
+        seen.append(row.flat[0])
 
 
 def test_a_running_pipeline_never_sees_a_half_updated_model(training):
@@ -69,7 +74,7 @@ def test_a_running_pipeline_never_sees_a_half_updated_model(training):
 
     pipeline = build(body)
     training(stepper(model, snapshot))
-    rising([np.concatenate([part.reshape(-1) for part in outputs]) for outputs in run(pipeline, 80)])
+    rising(lambda: np.concatenate([part.reshape(-1) for part in run(pipeline)[0]]))
 
 
 def test_several_readers_never_see_a_half_updated_model(training):
@@ -78,12 +83,12 @@ def test_several_readers_never_see_a_half_updated_model(training):
     snapshot = a_snapshot(model)
     training(stepper(model, snapshot))
 
-    def read(_):
-        return [snapshot.observe(IMAGES)[1].numpy() for _ in range(40)]
+    def read():
+        return snapshot.observe(IMAGES)[1].numpy()
 
     with ThreadPoolExecutor(2) as pool:
-        for told in pool.map(read, range(2)):
-            rising(told)
+        for reading in [pool.submit(rising, read) for _ in range(2)]:
+            reading.result(GUARD)
 
 
 class SlowActivation(ClassActivationHeatmap):
@@ -106,9 +111,10 @@ def test_the_weights_that_a_provider_reads_after_the_model_ran_are_of_the_same_v
     step()
     training(step)
     label, ones = torch.zeros(1, dtype=torch.int64), torch.ones(1, 3, 2, 2)
-    seen = {snapshot(ones, label)[0, 0, 0].item() for _ in range(40)}
-    assert len(seen) > 10
-    assert seen <= {9.0 * value**2 for value in range(1, 1001)}
+    right, seen = {9.0 * value**2 for value in range(1, 1001)}, set()
+    while len(seen) < ENOUGH:
+        seen.add(snapshot(ones, label)[0, 0, 0].item())
+        assert seen <= right
 
 
 class Blocked(Versions):
@@ -119,7 +125,7 @@ class Blocked(Versions):
     def forward(self, images):
         if Blocked.blocks:
             self.inside.set()
-            assert self.gate.wait(30)
+            assert self.gate.wait(GUARD)
         return super().forward(images)
 
 
@@ -129,17 +135,15 @@ def test_refreshing_does_not_wait_for_a_forward_pass_however_often():
     with ThreadPoolExecutor(1) as pool:
         Blocked.blocks = True
         running = pool.submit(version, snapshot)
-        assert Blocked.inside.wait(30)
+        assert Blocked.inside.wait(GUARD)
         for number in range(1, 6):
             model.train_to(number)
-            started = time.perf_counter()
             snapshot.refresh()
-            assert time.perf_counter() - started < 5
-            assert not running.done()
+            assert not running.done()  # it is still blocked
         Blocked.blocks = False
         assert version(snapshot) == 5
         Blocked.gate.set()
-        assert running.result(30) == 0
+        assert running.result(GUARD) == 0
         assert version(snapshot) == 5
 
 
@@ -176,19 +180,19 @@ def test_a_forward_pass_does_not_wait_for_a_refresh(monkeypatch):
 
     def slowly(copy, model):
         inside.set()
-        assert gate.wait(30)
+        assert gate.wait(GUARD)
         load(copy, model)
 
     monkeypatch.setattr(FrozenCopy, "load", slowly)
     model.train_to(1)
     with ThreadPoolExecutor(2) as pool:
         refreshing = pool.submit(snapshot.refresh)
-        assert inside.wait(30)
+        assert inside.wait(GUARD)
         try:
-            assert pool.submit(version, snapshot).result(10) == 0
+            assert pool.submit(version, snapshot).result(GUARD) == 0
         finally:
             gate.set()
-        refreshing.result(30)
+        refreshing.result(GUARD)
     assert version(snapshot) == 1
 
 

@@ -50,7 +50,7 @@ OF_TWO = ("--batch-size", "4", "--model", "small_resnet")  # with statistics of 
 def torchrun(log, death, root, out, *more):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     call = [*launch, "-m", "tests.imagenet_ranks", str(log), death, *command(root, out, *OF_TWO, *more)]
-    return subprocess.run(call, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=100)
+    return subprocess.run(call, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=300)
 
 
 def batches(log, rank):

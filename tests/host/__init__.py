@@ -5,19 +5,21 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import shutil
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dalimix.cuda.loader import kernel_folder
+from tests.shared import once
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("DALIMIX_HOST_CACHE", HERE / ".cache"))
 COMPILER = os.environ.get("CXX", "g++")
-FLAGS = ["-std=c++20", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-w"]
+FLAGS = ["-std=c++20", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-w", "-U_FORTIFY_SOURCE"]  # it refuses fibers
 ORDERS = {"forward": 0, "reversed": 1, "shuffled": 12345}
 
 
@@ -87,13 +89,31 @@ def _library(path: Path, defines: tuple[tuple[str, str | int], ...]) -> Path:
     headers = [*sorted(kernel_folder().glob("*.cuh")), *sorted(HERE.glob("*.h"))]
     texts = [p.read_text() for p in (path, *headers)]
     digest = hashlib.sha1("\0".join([source, *FLAGS, *sanitize, *symbols, *texts]).encode()).hexdigest()[:16]
-    library = CACHE / f"{path.stem}-{digest}.so"
-    if not library.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        part = library.with_suffix(f".{os.getpid()}")
-        places = [f"-I{HERE}", f"-I{kernel_folder()}", "-o", str(part)]
-        command = [COMPILER, *FLAGS, *sanitize, *symbols, *places, "-x", "c++", "-"]
-        done = subprocess.run(command, input=source, text=True, capture_output=True)
-        assert done.returncode == 0, f"{path.name} does not compile for the CPU:\n{done.stderr}"
-        part.rename(library)
-    return library
+    options = [*FLAGS, *sanitize]
+    places = [f"-I{_header(options)}", f"-I{HERE}", f"-I{kernel_folder()}"]
+    return once(
+        CACHE / f"{path.stem}-{digest}.so", partial(_compile, [*options, *symbols, *places, "-x", "c++", "-"], source)
+    )
+
+
+def _header(options: list[str]) -> Path:
+    """A folder with `cuda_on_host.h` compiled already, as that takes longer than a kernel.
+
+    A compiler for which it is not in the right form reads the header itself, which lies beside it.
+    """
+    texts = [COMPILER, *options, *(path.read_text() for path in sorted(HERE.glob("*.h")))]
+
+    def make(folder: Path) -> None:
+        shutil.copytree(HERE, folder, ignore=lambda _, names: [name for name in names if not name.endswith(".h")])
+        header = folder / "cuda_on_host.h"
+        _compile([*options, "-x", "c++-header", str(header)], "", folder / f"{header.name}.gch")
+
+    return once(CACHE / f"header-{hashlib.sha1(chr(0).join(texts).encode()).hexdigest()[:16]}", make)
+
+
+def _compile(options: list[str], source: str, output: Path) -> None:
+    # Without what tests preload: the compiler would run under AddressSanitizer itself.
+    around = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    command = [COMPILER, *options, "-o", str(output)]
+    done = subprocess.run(command, input=source, text=True, capture_output=True, env=around)
+    assert done.returncode == 0, f"a kernel does not compile for the CPU:\n{done.stderr}"

@@ -4,6 +4,7 @@
 // of fixed size, atomicAdd, __syncthreads, warp shuffles, ballots and __syncwarp. A fiber runs until it reaches a
 // barrier or ends, so a missing barrier shows as a wrong result as soon as the order of the threads changes.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -60,25 +61,55 @@ namespace host {
 constexpr int WARP = 32;
 constexpr size_t STACK = 64 * 1024;
 
+#ifdef __SANITIZE_ADDRESS__  // it knows of swapcontext, but takes a jump to another stack for an error
+using Place = ucontext_t;
+inline void change(Place& from, const Place& to) { swapcontext(&from, &to); }
+inline void begin(Place& from, const ucontext_t& fresh, Place& to) { change(from, to = fresh); }
+#else  // a fiftieth of the time: swapcontext asks the kernel for the signal mask
+struct Place {
+  jmp_buf at;
+};
+inline void change(Place& from, Place& to) {
+  if (!_setjmp(from.at)) _longjmp(to.at, 1);
+}
+inline void begin(Place& from, const ucontext_t& fresh, Place&) {
+  if (!_setjmp(from.at)) setcontext(&fresh);
+}
+#endif
+
 struct Fiber {
-  ucontext_t context;
-  bool done = false;
+  Place place;
+  bool begun = false, done = false;
 };
 
 inline std::vector<Fiber> fibers;
 inline char* stacks;  // STACK bytes for each, not cleared: that would take longer than most kernels
-inline ucontext_t scheduler;
+inline Place scheduler;
 inline unsigned current;                              // linear index of the running thread
 inline uint64_t exchanged[1024];                      // one slot per thread, for shuffles
 inline std::vector<std::array<uint64_t, 2>> written;  // of 16 bytes, by __stcs: number of the thread, address
 inline void (*body)();
 
-inline void pass_on() { swapcontext(&fibers[current].context, &scheduler); }
+inline void pass_on() { change(fibers[current].place, scheduler); }
 
 inline void enter() {
-  body();
-  fibers[current].done = true;
-  pass_on();
+  for (;;) {  // once for each block
+    body();
+    fibers[current].done = true;
+    pass_on();
+  }
+}
+
+// Lets the current thread run until it passes on.
+inline void resume() {
+  Fiber& fiber = fibers[current];
+  if (fiber.begun) return change(scheduler, fiber.place);
+  fiber.begun = true;
+  ucontext_t fresh;
+  getcontext(&fresh);
+  fresh.uc_stack = {stacks + current * STACK, 0, STACK};
+  makecontext(&fresh, enter, 0);
+  begin(scheduler, fresh, fiber.place);
 }
 
 // order 0: by index; 1: backwards; n > 1: shuffled by seed n.
@@ -95,20 +126,14 @@ inline std::vector<unsigned> turns(unsigned count, unsigned order) {
 }
 
 inline void run_block(const std::vector<unsigned>& turn) {
-  for (size_t t = 0; t < fibers.size(); ++t) {
-    fibers[t].done = false;
-    getcontext(&fibers[t].context);
-    fibers[t].context.uc_stack = {stacks + t * STACK, 0, STACK};
-    fibers[t].context.uc_link = nullptr;
-    makecontext(&fibers[t].context, enter, 0);
-  }
+  for (Fiber& fiber : fibers) fiber.done = false;
   for (bool alive = true; alive;) {  // one round per barrier
     alive = false;
     for (unsigned t : turn) {
       if (fibers[t].done) continue;
       current = t;
       threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
-      swapcontext(&scheduler, &fibers[t].context);
+      resume();
       alive = alive || !fibers[t].done;
     }
   }
