@@ -3,9 +3,123 @@
 from __future__ import annotations
 
 import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Above these it is a slip of the keyboard, which could take all memory: pixels, images, threads, rounds, cells.
+MAX_SIZE, MAX_BATCH, MAX_THREADS, MAX_COUNT, MAX_GRID = 4096, 65536, 1024, 1_000_000, 1024
+MAX_SEED = 2**63 - 1  # as of DALI
+SHOWN = 40  # letters of a wrong value
 
 
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text}")
-    return int(text)
+class Parser(argparse.ArgumentParser):
+    """One sentence for a mistake; and lists end where they must.
+
+    Options with ``action="extend"`` and ``nargs=1`` may be followed by several values. The list ends before the first
+    word that cannot be one, so that in ``--method cutmix PATH`` the path is left to be the path.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(list(self._one_by_one(words)), namespace)
+
+    def _one_by_one(self, words: Sequence[str]) -> Iterator[str]:
+        """The words, with the option said again before every further value of its list."""
+        lists, option, filled = self._lists, "", False
+        for at, word in enumerate(words):
+            if word == "--":
+                yield from words[at:]
+                return
+            if word in lists:
+                option, filled = word, False
+            elif option and filled and _fits(lists[option], word):
+                yield option
+            else:
+                option, filled = ("", False) if filled else (option, True)
+            yield word
+
+    @property
+    def _lists(self) -> dict[str, argparse.Action]:
+        lists = [action for action in self._actions if isinstance(action, argparse._ExtendAction)]
+        return {option: action for action in lists for option in action.option_strings}
+
+
+def _fits(action: argparse.Action, word: str) -> bool:
+    """Whether a word can be a value of an option."""
+    kind = action.type if callable(action.type) else str
+    try:
+        value = kind(word)
+    except (argparse.ArgumentTypeError, ValueError):
+        return False
+    return action.choices is None or value in action.choices
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number in a range."""
+
+    def number(text: str) -> int:
+        value = int(text) if text.isdecimal() and len(text) < SHOWN else -1
+        if not least <= value <= most:
+            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, got {shown!r}")
+        return value
+
+    return number
+
+
+positive, pixels, seed = whole(1, MAX_COUNT), whole(1, MAX_SIZE), whole(0, MAX_SEED)
+batch_size, threads, cells = whole(1, MAX_BATCH), whole(1, MAX_THREADS), whole(1, MAX_GRID)
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor none at all."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {text[:SHOWN]!r}")
+    return value
+
+
+def place(text: str) -> Path:
+    """A path: an empty one, as of a variable of the shell that is not set, would be the current folder."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"must be a path, got {text[:SHOWN]!r}")
+    return Path(text)
+
+
+def png(text: str) -> Path:
+    """The path of a PNG to write, that an image of another kind is not written over by mistake."""
+    path = place(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"must end in .png, got {text!r}")
+    return path
+
+
+def check_file(option: str, path: Path) -> None:
+    """Before the work for it: whether a file can be there.
+
+    Raises:
+        ValueError: a folder is there, or a file where a folder must be.
+    """
+    if path.is_dir():
+        raise ValueError(f"{option} {path} is a folder: give the name of a file in it")
+    check_folder(option, path.parent)
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Before the work for it: whether a folder can be there.
+
+    Raises:
+        ValueError: a file is there, or where one of its parents must be.
+    """
+    in_the_way = next((part for part in (path, *path.parents) if part.exists()), path)
+    if in_the_way.exists() and not in_the_way.is_dir():
+        raise ValueError(f"{option} {path} cannot be made: {in_the_way} is not a folder")

@@ -6,6 +6,8 @@ import ctypes
 import os
 from importlib.util import find_spec
 
+from dalimix.packages import missing
+
 
 def usable_device(device: str | None) -> str:
     """`device` if it can be used; None: ``"gpu"`` if there is one, else ``"cpu"``.
@@ -27,7 +29,7 @@ def check_device(device: str) -> None:
     if device not in ("cpu", "gpu"):
         raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
     if device == "gpu" and find_spec("cupy") is None:
-        raise ModuleNotFoundError("device='gpu' needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+        raise missing("device='gpu'", "cupy")
 
 
 def default_id(device: str) -> int | None:

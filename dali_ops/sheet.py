@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from dali_ops.sheet_page import (
     picture_height,
     swatch,
 )
+from dali_ops.sheet_text import wrapped
 from dalimix import MixPlan
 from dalimix.reference.paste import cells
 
@@ -183,7 +183,7 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     """
     if not rows:
         raise ValueError("nothing to draw: no rows were given")
-    head = Head(wrap(title, 75), wrap(subtitle, 145))
+    head = Head(wrapped(title, 75), wrapped(subtitle, 145))
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.method)]
     tops = list(accumulate(map(_group_height, groups), initial=head.height))
     page = Page(_layout(rows), tops.pop() - GROUP_GAP + MARGIN)
@@ -221,7 +221,7 @@ def _group_height(group: list[SheetRow]) -> int:
 
 def _draw_group(page: Page, y: int, group: list[SheetRow]) -> None:
     page.box(MARGIN, y - 8, page.layout.width - 2 * MARGIN, 1, HAIRLINE)
-    page.text(MARGIN, y + 14, wrap(group[0].method, 15), 15, 20, weight="bold")
+    page.text(MARGIN, y + 14, wrapped(group[0].method, 15), 15, 20, weight="bold")
     for row in group:
         _draw_pictures(page, y, row)
         _draw_label(page, y + picture_height(row.mixed) / 2, row)
@@ -241,7 +241,7 @@ def _draw_pictures(page: Page, y: int, row: SheetRow) -> None:
 def _draw_label(page: Page, middle: float, row: SheetRow) -> None:
     """The label in words, a class per line, and below it a bar of the shares, the larger one first as in the words."""
     first, *others = row.label.split(" + ")
-    lines = [line for part in (first, *(f"+ {other}" for other in others)) for line in wrap(part, 22)]
+    lines = [line for part in (first, *(f"+ {other}" for other in others)) for line in wrapped(part, 22)]
     room = max(1, (picture_height(row.mixed) - 18) // LINE)
     if len(lines) > room:
         lines = [*lines[: room - 1], "…"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dali_ops.sheet_text import lettering
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -78,9 +80,11 @@ class Page:
 
     def text(self, x: float, baseline: float, lines: list[str], size: float, step: float = 0, **style: Any) -> None:
         """Lines `step` apart. They are set one by one: matplotlib's own distance varies with the letters."""
-        look: dict[str, Any] = {"color": INK, "va": "baseline", "family": "DejaVu Sans", "parse_math": False}
+        look: dict[str, Any] = {"color": INK, "va": "baseline", "parse_math": False}
         for n, line in enumerate(lines):
-            self.axes.text(x, baseline + n * step, line, fontsize=size * 72 / DPI, **(look | style))
+            letters, family = lettering(line)
+            look |= {"family": family, "fontsize": size * 72 / DPI}
+            self.axes.text(x, baseline + n * step, letters, **(look | style))
 
     def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
         from matplotlib.patches import Rectangle
