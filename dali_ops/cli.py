@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dali_ops.cli_arguments import Parser, check_file, check_folder, pixels, place, png, positive, seed
+from dali_ops.cli_arguments import Parser, Several, check_folder, check_png, pixels, place, positive, seed
 from dali_ops.cli_bench import add_bench
 from dali_ops.cli_heatmaps import add_heatmaps
 from dali_ops.cli_output import carried_out, console, say
@@ -58,15 +58,13 @@ def _add_preview(commands: Any, shared: argparse.ArgumentParser) -> None:
     preview = commands.add_parser("preview", parents=[shared], help="draw a contact sheet of your own images")
     add = preview.add_argument
     add("root", type=place, metavar="ROOT", help="folder with one sub-folder of images per class")
-    add("--method", action="extend", nargs=1, choices=METHODS, metavar="METHOD", help=f"{_METHODS}; default: cutmix")
-    add("--out", type=png, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
+    names = f"one or several of {', '.join(METHODS)}; default: cutmix"
+    add("--method", action=Several, choices=METHODS, default=["cutmix"], metavar="METHOD", help=names)
+    add("--out", type=place, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
     add("--count", type=positive, default=6, help="rows per method (default: %(default)s)")
     add("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
     add("--seed", type=seed, default=1, help="of crops and mixes (default: %(default)s)")
     preview.set_defaults(run=_preview)
-
-
-_METHODS = f"one or several of {', '.join(METHODS)}"
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -77,13 +75,13 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _preview(options: argparse.Namespace) -> None:
-    check_file("--out", options.out)
+    check_png("--out", options.out)
     from dali_ops.preview import preview
     from dali_ops.sheet import draw_sheet
     from dali_ops.sources import ImageFolder
 
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
-    methods = [METHODS[name]() for name in options.method or ["cutmix"]]
+    methods = [METHODS[name]() for name in options.method]
     rows = preview(folder, methods, device, count=options.count, size=options.size, seed=options.seed)
     draw_sheet(rows, options.out, "dalimix preview", f"{options.root}, on {device_name(device)}")
     say(f"{options.out}")

@@ -15,11 +15,21 @@ MAX_SEED = 2**63 - 1  # as of DALI
 SHOWN = 40  # letters of a wrong value
 
 
-class Parser(argparse.ArgumentParser):
-    """One sentence for a mistake; and lists end where they must.
+class Several(argparse.Action):
+    """An option of a `Parser` that has one value or more, together a list, which takes the place of the default."""
 
-    Options with ``action="extend"`` and ``nargs=1`` may be followed by several values. The list ends before the first
-    word that cannot be one, so that in ``--method cutmix PATH`` the path is left to be the path.
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, **{**options, "nargs": 1})
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: Any, option: object = None) -> None:
+        earlier = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, values if earlier is self.default else [*earlier, *values])
+
+
+class Parser(argparse.ArgumentParser):
+    """One sentence for a mistake; and the values of `Several` end before the first word that cannot be one.
+
+    So in ``--method cutmix PATH`` the path is left to be the path.
     """
 
     def error(self, message: str) -> NoReturn:
@@ -46,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def _lists(self) -> dict[str, argparse.Action]:
-        lists = [action for action in self._actions if isinstance(action, argparse._ExtendAction)]
+        lists = [action for action in self._actions if isinstance(action, Several)]
         return {option: action for action in lists for option in action.option_strings}
 
 
@@ -64,10 +74,11 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     """The type of an argument that is a whole number in a range."""
 
     def number(text: str) -> int:
-        value = int(text) if text.isdecimal() and len(text) < SHOWN else -1
-        if not least <= value <= most:
-            shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}, got {shown!r}")
+        value = int(text[:SHOWN]) if text.isascii() and text.isdecimal() else -1  # Python reads 4,300 digits at most
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {_shortened(text)}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be {most} at most, got {_shortened(text)}")
         return value
 
     return number
@@ -77,6 +88,12 @@ positive, pixels, seed = whole(1, MAX_COUNT), whole(1, MAX_SIZE), whole(0, MAX_S
 batch_size, threads, cells = whole(1, MAX_BATCH), whole(1, MAX_THREADS), whole(1, MAX_GRID)
 
 
+def _shortened(text: str) -> str:
+    """A wrong value, for a message."""
+    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return short if short.isalnum() and short.isascii() else ascii(short)
+
+
 def finite(text: str) -> float:
     """A number that is neither infinite nor none at all."""
     try:
@@ -84,33 +101,27 @@ def finite(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a finite number, got {text[:SHOWN]!r}")
+        raise argparse.ArgumentTypeError(f"must be a finite number, got {_shortened(text)}")
     return value
 
 
 def place(text: str) -> Path:
     """A path: an empty one, as of a variable of the shell that is not set, would be the current folder."""
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"must be a path, got {text[:SHOWN]!r}")
+        raise argparse.ArgumentTypeError(f"must be a path, got {_shortened(text)}")
     return Path(text)
 
 
-def png(text: str) -> Path:
-    """The path of a PNG to write, that an image of another kind is not written over by mistake."""
-    path = place(text)
-    if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"must end in .png, got {text!r}")
-    return path
-
-
-def check_file(option: str, path: Path) -> None:
-    """Before the work for it: whether a file can be there.
+def check_png(option: str, path: Path) -> None:
+    """Before the work for it: whether a PNG can be there, and would not be written over a photograph by mistake.
 
     Raises:
-        ValueError: a folder is there, or a file where a folder must be.
+        ValueError: a folder is there, or a file where a folder must be; or the name is of another kind of file.
     """
     if path.is_dir():
-        raise ValueError(f"{option} {path} is a folder: give the name of a file in it")
+        raise ValueError(f"{option} {path} is a folder: give the name of a PNG in it")
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{option} must end in .png, got {path}")
     check_folder(option, path.parent)
 
 

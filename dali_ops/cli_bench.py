@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.cli_arguments import batch_size, check_folder, pixels, place, positive, threads
+from dali_ops.cli_arguments import Several, batch_size, check_folder, pixels, place, positive, threads
 from dali_ops.cli_output import console, tell
 from dali_ops.device import default_threads, usable_device
 from dalimix import METHODS
@@ -41,9 +41,9 @@ def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
     )
     root = "folder with one sub-folder of images per class; default: photographs of ImageNet's usual size and weight"
     bench.add_argument("root", type=place, nargs="?", metavar="ROOT", help=root)
-    several: dict[str, Any] = {"action": "extend", "nargs": 1}
+    several: dict[str, Any] = {"action": Several}
     names = f"one or several of {', '.join(METHODS)}; default: all"
-    bench.add_argument("--method", **several, choices=METHODS, metavar="METHOD", help=names)
+    bench.add_argument("--method", **several, choices=METHODS, default=list(METHODS), metavar="METHOD", help=names)
     sizes = "one or several; default: 32, on a GPU 256"
     bench.add_argument("--batch-size", **several, type=batch_size, metavar="N", help=sizes)
     decoding = "that decode, one number or several; default: as many as cores, 8 at most"
@@ -88,7 +88,6 @@ def _complete(options: argparse.Namespace) -> None:
     if options.heatmaps and not options.root:
         raise ValueError(f"--heatmaps {options.heatmaps} needs ROOT: a store has heatmaps of certain images")
     options.device = usable_device(options.device)
-    options.method = options.method or list(METHODS)
     options.batch_size = options.batch_size or [BATCH_SIZE[options.device]]
     options.batches = options.batches or BATCHES[options.device]
     options.threads = options.threads or [default_threads()]

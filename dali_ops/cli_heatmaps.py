@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dali_ops.cli_arguments import (
+    Several,
     batch_size,
     cells,
-    check_file,
     check_folder,
+    check_png,
     finite,
     pixels,
     place,
-    png,
     positive,
     seed,
     threads,
@@ -58,7 +58,7 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--layer", help="name of the module to watch, for an nn.Module")
     model.add_argument("--classifier", help="name of the classifier, for class-activation")
     model.add_argument("--labels", action="store_true", help="maps of the folder's classes, not of the likeliest")
-    numbers: dict[str, Any] = {"type": finite, "action": "extend", "nargs": 1, "metavar": "X"}
+    numbers: dict[str, Any] = {"type": finite, "action": Several, "metavar": "X"}
     default = "default: timm's, else the pixels 0 … 255 are not normalised"
     model.add_argument("--mean", **numbers, help=f"of pixels 0 … 255, one or one per channel; {default}")
     model.add_argument("--std", **numbers, help="as --mean")
@@ -79,7 +79,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
 def _add_show(show: argparse.ArgumentParser) -> None:
     show.add_argument("store", type=place, metavar="STORE", help="a finished store")
     _add_root(show)
-    show.add_argument("--out", type=png, default=Path("heatmaps.png"), help="the PNG (default: %(default)s)")
+    show.add_argument("--out", type=place, default=Path("heatmaps.png"), help="the PNG (default: %(default)s)")
     show.add_argument("--count", type=positive, default=12, help="images (default: %(default)s)")
     show.add_argument("--seed", type=seed, default=1, help="which images (default: %(default)s)")
     show.set_defaults(run=_show)
@@ -126,7 +126,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    check_file("--out", options.out)
+    check_png("--out", options.out)
     from dali_ops.heatmap_sheet import draw_heatmaps
     from dali_ops.sources import ImageFolder
     from dalimix.heatmaps import HeatmapStore
