@@ -1,8 +1,6 @@
 """dalimix inside NVIDIA DALI: mixing operators for pipelines, and a loader of image folders."""
 
-from importlib.util import find_spec
-
-from dalimix.packages import missing
+from dalimix.packages import is_there, missing
 
 __all__ = [
     "BatchInfo",
@@ -18,7 +16,7 @@ __all__ = [
     "token_mix",
 ]
 
-if find_spec("nvidia") and find_spec("nvidia.dali"):
+if is_there("nvidia.dali"):
     from dali_ops.batch_info import BatchInfo
     from dali_ops.image_folder_loader import ImageFolderLoader
     from dali_ops.loader import Loader

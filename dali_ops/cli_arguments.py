@@ -90,8 +90,8 @@ batch_size, threads, cells = whole(1, MAX_BATCH), whole(1, MAX_THREADS), whole(1
 
 def _shortened(text: str) -> str:
     """A wrong value, for a message."""
-    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-    return short if short.isalnum() and short.isascii() else ascii(short)
+    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return short if short.strip() and short.isascii() and short.isprintable() else ascii(short)
 
 
 def finite(text: str) -> float:

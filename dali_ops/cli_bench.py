@@ -16,6 +16,7 @@ from dali_ops.cli_arguments import Several, batch_size, check_folder, pixels, pl
 from dali_ops.cli_output import console, tell
 from dali_ops.device import default_threads, usable_device
 from dalimix import METHODS
+from dalimix.packages import need
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,6 +67,7 @@ def _add_effort(bench: argparse.ArgumentParser) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    need("dalimix bench", "nvidia.dali", "matplotlib", "PIL", "rich")
     from dali_ops.benchmark_plot import draw_bars
     from dali_ops.surroundings import hardware, surroundings, write_results
 

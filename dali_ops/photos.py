@@ -125,7 +125,7 @@ def _photo(package: str, place: str) -> Image.Image:
         raise missing("making the photographs", "PIL") from error
     spec = find_spec(package)  # finds the folder without importing the package
     if spec is None or not spec.submodule_search_locations:
-        raise missing("making the photographs, which lie in it,", package)
+        raise missing("making the photographs", package)
     with Image.open(Path(spec.submodule_search_locations[0]) / place) as photo:
         return photo.convert("RGB")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 # By module: what a person calls it, its package, and the one for CUDA 12 if that is another.
 PACKAGES = {
     "nvidia.dali": ("NVIDIA DALI", "nvidia-dali-cuda130", "nvidia-dali-cuda120"),
@@ -21,17 +23,38 @@ PACKAGES = {
 ALSO = {"nvidia": "nvidia.dali"}  # a namespace that is there with any package of NVIDIA's, or not at all
 
 
-def missing(need: str, module: str) -> ModuleNotFoundError:
+def is_there(module: str) -> bool:
+    """Whether a module can be imported, by its files alone."""
+    parent = module.rpartition(".")[0]
+    return (not parent or is_there(parent)) and find_spec(module) is not None
+
+
+def need(purpose: str, *modules: str) -> None:
+    """Before a long work: all that it imports is there.
+
+    Args:
+        purpose: what needs them.
+        modules: keys of `PACKAGES`.
+
+    Raises:
+        ModuleNotFoundError: one is not, with the command that installs it.
+    """
+    for module in modules:
+        if not is_there(module):
+            raise missing(purpose, module)
+
+
+def missing(purpose: str, module: str) -> ModuleNotFoundError:
     """The error to raise where a module cannot be found, with the command that installs it.
 
     >>> str(missing("a CUDA tensor", "cupy"))
     "a CUDA tensor needs CuPy: pip install 'cupy-cuda13x[ctk]' (with CUDA 12: 'cupy-cuda12x[ctk]')"
 
     Args:
-        need: what cannot be done without it.
+        purpose: what cannot be done without it.
         module: a key of `PACKAGES`.
     """
-    return ModuleNotFoundError(f"{need} needs {PACKAGES[module][0]}: {_command(module)}", name=module)
+    return ModuleNotFoundError(f"{purpose} needs {PACKAGES[module][0]}: {_command(module)}", name=module)
 
 
 def with_remedy(error: ImportError) -> str:
