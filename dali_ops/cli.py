@@ -73,7 +73,7 @@ def _add_preview(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 def _demo(options: argparse.Namespace) -> None:
     check_folder("--out", options.out)
-    need("dalimix demo", *NEEDED, "rich", "torch", "skimage", "sklearn", *MODEL)
+    need("demo", *NEEDED, "rich", "torch", "skimage", "sklearn", *MODEL)
     from dali_ops.demo import demo
 
     demo(options.out, usable_device(options.device), console())
@@ -81,7 +81,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _preview(options: argparse.Namespace) -> None:
     check_png("--out", options.out)
-    need("dalimix preview", *NEEDED)
+    need("preview", *NEEDED)
     from dali_ops.preview import preview
     from dali_ops.sheet import draw_sheet
     from dali_ops.sources import ImageFolder

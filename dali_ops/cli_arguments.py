@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dali_ops.cli_output import one_line
+
 # Above these it is a slip of the keyboard, which could take all memory: pixels, images, threads, rounds, cells.
 MAX_SIZE, MAX_BATCH, MAX_THREADS, MAX_COUNT, MAX_GRID = 4096, 65536, 1024, 1_000_000, 1024
 MAX_SEED = 2**63 - 1  # as of DALI
@@ -33,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words = sys.argv[1:] if args is None else list(args)

@@ -67,7 +67,7 @@ def _add_effort(bench: argparse.ArgumentParser) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    need("dalimix bench", "nvidia.dali", "matplotlib", "PIL", "rich")
+    need("bench", "nvidia.dali", "matplotlib", "PIL", "rich")
     from dali_ops.benchmark_plot import draw_bars
     from dali_ops.surroundings import hardware, surroundings, write_results
 

@@ -97,7 +97,7 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    need("dalimix heatmaps build", "nvidia.dali", "torch", "rich")
+    need("heatmaps build", "nvidia.dali", "torch", "rich")
     from dali_ops.heatmap_builder import build_store, check_outside
     from dali_ops.heatmap_model import provider_from
     from dali_ops.sources import ImageFolder
@@ -115,7 +115,7 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    need("dalimix heatmaps import-token-labels", "nvidia.dali", "torch", "rich")
+    need("heatmaps import-token-labels", "nvidia.dali", "torch", "rich")
     from dali_ops.heatmap_builder import check_outside
     from dali_ops.sources import ImageFolder
     from dalimix.heatmaps.token_labels import import_token_labels
@@ -130,7 +130,7 @@ def _import(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     check_png("--out", options.out)
-    need("dalimix heatmaps show", "nvidia.dali", "matplotlib", "PIL")
+    need("heatmaps show", "nvidia.dali", "matplotlib", "PIL")
     from dali_ops.heatmap_sheet import draw_heatmaps
     from dali_ops.sources import ImageFolder
     from dalimix.heatmaps import HeatmapStore

@@ -68,9 +68,14 @@ def sentence(error: Exception) -> str:
         return "there is not enough memory"
     text = with_remedy(error) if isinstance(error, ImportError) else str(error)
     text = text.rpartition("encountered:\n\n")[2].partition("\n\n")[0]  # DALI's own, without its stack
-    text = re.sub(r"^\[Errno \d+\] ", "", re.sub(r"\s*[\r\n]+\s*", " ", text.strip()))
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+    text = one_line(re.sub(r"^\[Errno \d+\] ", "", text))
     return text if text and isinstance(error, (*USUAL, ImportError)) else f"{type(error).__name__}: {text}"
+
+
+def one_line(text: str) -> str:
+    """A message without line breaks and not too long, whatever names are in it."""
+    line = re.sub(r"\s*[\r\n]+\s*", " ", re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:40]}…", text.strip()))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
 def _take_any_letter() -> None:

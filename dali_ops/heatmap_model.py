@@ -96,7 +96,7 @@ def _called(spec: str) -> tuple[Any, dict[str, Any]]:
     try:
         function = getattr(import_module(module_name), name)
         return function(), {}
-    except Exception as error:  # anybody's code can raise anything
+    except (Exception, SystemExit) as error:  # anybody's code can raise anything
         expected = f"{name} is called without arguments, and must return an nn.Module or a provider"
         hint = f"; {expected}" if isinstance(error, TypeError) else ""  # it may be a provider itself
         raise ValueError(f"--model {spec}: {type(error).__name__}: {error}{hint}") from error

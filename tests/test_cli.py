@@ -1,6 +1,10 @@
 """The command line, from the command to the PNG."""
 
 import io
+import os
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,10 +15,12 @@ rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
 import dali_ops.preview
-from dali_ops import cli, demo
+import dali_ops.sheet_text
+from dali_ops import cli, cli_output, demo
+from dali_ops.cli_arguments import Several
 from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
-from dalimix import METHODS, AttentiveCutMix
+from dalimix import METHODS, AttentiveCutMix, CutMix
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +107,176 @@ def test_rows_of_the_preview_show_the_givers_heatmap_and_its_highest_cells(photo
         shown = row.where[4::8, 4::8] == 1
         assert shown.sum() == 3
         assert row.heatmap[shown].min() >= row.heatmap[~shown].max()
+
+
+def some_photos(photos, root, count):
+    """As many photographs, each of a class of its own."""
+    for path in sorted(photos.iterdir())[:count]:
+        (root / path.name).mkdir(parents=True)
+        (root / path.name / "0.jpg").write_bytes((path / f"{path.name}_0.jpg").read_bytes())
+    return root
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_preview_of_one_and_of_two_images_for_any_seed(photos, tmp_path, count):
+    """In a batch of so few, half of the permutations or all mix nothing."""
+    folder = ImageFolder.scan(some_photos(photos, tmp_path, count))
+    for seed in range(6):
+        rows = dali_ops.preview.preview(folder, [CutMix()], "cpu", count=3, size=16, seed=seed)
+        assert [len(row.label.split(" + ")) for row in rows] == [count] * 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--method", "cutmix", "ROOT"],
+        ["--method", "cutmix", "mixup", "ROOT", "--seed", "0"],
+        ["--seed", "0", "--method", "mixup", "--", "ROOT"],
+        ["ROOT", "--method", "mixup", "--method", "cutmix"],
+        ["--method=mixup", "ROOT"],
+    ],
+    ids=" ".join,
+)
+def test_a_list_of_methods_leaves_the_path(words):
+    options = cli._parser().parse_args(["preview", *words])
+    assert str(options.root) == "ROOT"
+    assert options.method == [word.rpartition("=")[2] for word in words if word.rpartition("=")[2] in METHODS]
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "values"),
+    [
+        (["bench", "--batch-size", "4", "8", "7x"], "batch_size", [4, 8]),
+        (["bench", "--threads", "1", "2", "ROOT"], "threads", [1, 2]),
+        (
+            ["heatmaps", "build", "--model", "m", "--out", "s", "--mean", "-1", "2.5", "1e2", "ROOT"],
+            "mean",
+            [-1, 2.5, 100],
+        ),
+    ],
+    ids=["batch sizes", "threads", "means"],
+)
+def test_lists_of_numbers_leave_the_path(words, name, values):
+    options = cli._parser().parse_args(words)
+    assert str(options.root) == words[-1]
+    assert vars(options)[name] == values
+
+
+def test_every_list_is_one_that_ends():
+    """argparse's own lists (nargs="+") take whatever follows them."""
+    parsers = [cli._parser()]
+    for parser in parsers:
+        for action in parser._actions:
+            parsers += list((action.choices or {}).values()) if action.nargs == "A..." else []
+            assert action.nargs not in ("+", "*"), action
+    assert sum(isinstance(action, Several) for parser in parsers for action in parser._actions) == 6
+
+
+def test_photographs_are_not_written_over(photos, tmp_path, capsys):
+    mine = tmp_path / "mine.jpg"
+    mine.write_text("mine")
+    assert cli.main(["preview", str(photos), "--out", str(mine)]) == 1
+    assert capsys.readouterr().err == f"dalimix: --out must end in .png, got {mine}\n"
+    assert mine.read_text() == "mine"
+
+
+def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
+    """No font is here for this one; then it is said once, in one line."""
+    monkeypatch.setattr(dali_ops.sheet_text, "_told", set())
+    root, out = tmp_path / "a b" / "é", tmp_path / "猫.png"
+    some_photos(photos, root, 2)
+    (root / "astronaut").rename(root / "\U0001054a")
+    assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("dalimix: warning: no font here has letters such as")
+    assert err.count("\n") == 1
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("a\nb"), "a b"),
+        (OSError(28, "No space left", "x.png"), "No space left: 'x.png'"),
+        (RuntimeError("Critical error in pipeline:\nencountered:\n\nno\nimage\n\nC++ context: …"), "no image"),
+        (MemoryError(), "there is not enough memory"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (AssertionError(), "AssertionError: "),
+        (ModuleNotFoundError("No module named 'PIL'", name="PIL"), "No module named 'PIL': pip install pillow"),
+        (KeyboardInterrupt(), "stopped"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_errors_become_sentences(error, said, capsys):
+    def work():
+        raise error
+
+    assert cli_output.carried_out(work) == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    assert capsys.readouterr() == ("", f"dalimix: {said}\n")
+
+
+def test_warnings_are_one_line(capsys):
+    assert cli_output.carried_out(lambda: warnings.warn("beware", stacklevel=1)) == 0
+    assert capsys.readouterr().err == "dalimix: warning: beware\n"
+
+
+def test_letters_that_the_terminal_has_not(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert cli_output.carried_out(lambda: cli_output.say("猫 \udcff")) == 0
+    assert raw.getvalue() == b"\\u732b \\udcff\n"
+
+
+@pytest.mark.parametrize(("place", "said"), [("pipe", b""), ("/dev/full", b"dalimix: No space left on device\n")])
+def test_stdout_that_takes_nothing(place, said):
+    """As in ``dalimix --version | head -0``, and on a full disk."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") if place == "pipe" else open(place, "wb") as out:
+        code = "import sys; from dali_ops.cli import main; sys.exit(main(['--version']))"
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, env=environment, timeout=100
+        )
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_no_stdout(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli_output.carried_out(lambda: cli_output.say("text")) == 0
+    assert not cli_output.console().is_interactive
+
+
+def test_a_pipe_gets_text_as_it_is_and_no_control_characters(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    console, text = cli_output.console(), f"/a[/b]:cat:/{'long' * 50}"
+    assert not console.is_interactive
+    cli_output.tell(console, text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"folder": "photos"}, "folder"),
+        ({"methods": CutMix}, "method"),
+        ({"methods": 5}, "methods"),
+        ({"device": "tpu"}, "device"),
+        ({"count": 0}, "count"),
+        ({"size": 1.5}, "size"),
+        ({"seed": -1}, "seed"),
+    ],
+    ids=str,
+)
+def test_preview_names_a_wrong_argument(photos, change, name):
+    good = {
+        "folder": ImageFolder.scan(photos),
+        "methods": [CutMix()],
+        "device": "cpu",
+        "count": 1,
+        "size": 8,
+        "seed": 0,
+    }
+    with pytest.raises((ValueError, TypeError), match=name):
+        dali_ops.preview.preview(**good | change)
