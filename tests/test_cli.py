@@ -1,10 +1,6 @@
 """The command line, from the command to the PNG."""
 
 import io
-import os
-import subprocess
-import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -15,8 +11,7 @@ rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
 import dali_ops.preview
-import dali_ops.sheet_text
-from dali_ops import cli, cli_output, demo
+from dali_ops import cli, demo, sheet_text
 from dali_ops.cli_arguments import Several
 from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
@@ -181,79 +176,17 @@ def test_photographs_are_not_written_over(photos, tmp_path, capsys):
 
 
 def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
-    """No font is here for this one; then it is said once, in one line."""
-    monkeypatch.setattr(dali_ops.sheet_text, "_told", set())
+    """Where no font has their letters, it is said once, in one line."""
+    monkeypatch.setattr(sheet_text, "_told", set())
+    monkeypatch.setattr(sheet_text, "_family_with", lambda letter: sheet_text.USUAL if letter.isascii() else None)
     root, out = tmp_path / "a b" / "é", tmp_path / "猫.png"
     some_photos(photos, root, 2)
-    (root / "astronaut").rename(root / "\U0001054a")
+    (root / "astronaut").rename(root / "犬")
     assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
     err = capsys.readouterr().err
     assert err.startswith("dalimix: warning: no font here has letters such as")
     assert err.count("\n") == 1
     assert out.exists()
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (ValueError("a\nb"), "a b"),
-        (OSError(28, "No space left", "x.png"), "No space left: 'x.png'"),
-        (RuntimeError("Critical error in pipeline:\nencountered:\n\nno\nimage\n\nC++ context: …"), "no image"),
-        (MemoryError(), "there is not enough memory"),
-        (KeyError("x"), "KeyError: 'x'"),
-        (AssertionError(), "AssertionError: "),
-        (ModuleNotFoundError("No module named 'PIL'", name="PIL"), "No module named 'PIL': pip install pillow"),
-        (KeyboardInterrupt(), "stopped"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
-)
-def test_errors_become_sentences(error, said, capsys):
-    def work():
-        raise error
-
-    assert cli_output.carried_out(work) == (130 if isinstance(error, KeyboardInterrupt) else 1)
-    assert capsys.readouterr() == ("", f"dalimix: {said}\n")
-
-
-def test_warnings_are_one_line(capsys):
-    assert cli_output.carried_out(lambda: warnings.warn("beware", stacklevel=1)) == 0
-    assert capsys.readouterr().err == "dalimix: warning: beware\n"
-
-
-def test_letters_that_the_terminal_has_not(monkeypatch):
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    assert cli_output.carried_out(lambda: cli_output.say("猫 \udcff")) == 0
-    assert raw.getvalue() == b"\\u732b \\udcff\n"
-
-
-@pytest.mark.parametrize(("place", "said"), [("pipe", b""), ("/dev/full", b"dalimix: No space left on device\n")])
-def test_stdout_that_takes_nothing(place, said):
-    """As in ``dalimix --version | head -0``, and on a full disk."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb") if place == "pipe" else open(place, "wb") as out:
-        code = "import sys; from dali_ops.cli import main; sys.exit(main(['--version']))"
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, env=environment, timeout=100
-        )
-    assert (done.returncode, done.stderr) == (1, said)
-
-
-def test_no_stdout(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdout", None)
-    assert cli_output.carried_out(lambda: cli_output.say("text")) == 0
-    assert not cli_output.console().is_interactive
-
-
-def test_a_pipe_gets_text_as_it_is_and_no_control_characters(monkeypatch, capsys):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TTY_INTERACTIVE", "1")
-    console, text = cli_output.console(), f"/a[/b]:cat:/{'long' * 50}"
-    assert not console.is_interactive
-    cli_output.tell(console, text)
-    assert capsys.readouterr().out == f"{text}\n"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,8 @@ import sys
 for name in ("nvidia.dali", "torch", "matplotlib", "cupy", "rich", "PIL", "skimage"):
     sys.modules[name] = None
 from dali_ops.cli import main
-for words in (["--version"], ["preview", "--help"], ["preview", "x"], ["demo"], ["bench"], ["heatmaps", "show", "x", "y"]):
+for words in ("--version", "preview --help", "preview x", "demo", "bench", "heatmaps show x y"):
+    words = words.split()
     try:
         print(words[0], main(words), file=sys.stderr)
     except SystemExit as end:
