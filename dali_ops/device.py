@@ -26,7 +26,7 @@ def usable_device(device: str | None) -> str:
 
 def check_device(device: str) -> None:
     """As `usable_device`, but without touching the driver."""
-    if device not in ("cpu", "gpu"):
+    if not isinstance(device, str) or device not in ("cpu", "gpu"):
         raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
     if device == "gpu" and find_spec("cupy") is None:
         raise missing("device='gpu'", "cupy")

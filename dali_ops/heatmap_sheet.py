@@ -21,6 +21,7 @@ from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, P
 from dali_ops.sheet_text import readable_classes, wrapped
 from dali_ops.sources import ImageFolder
 from dali_ops.sources.unreadable import refuse_unreadable
+from dalimix import checks
 from dalimix.heatmaps import HeatmapStore
 
 ACROSS = 3  # pairs of photograph and overlay
@@ -66,8 +67,12 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
         seed: of the choice.
 
     Raises:
-        ValueError: the store has no heatmap of some file, or an image cannot be decoded, by name.
+        TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or an image
+            cannot be decoded, by name.
     """
+    checks.counts(count=count)
+    checks.numbers(seed=seed)
+    _check(store, folder)
     at = places(folder, store)
     numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
     chosen = folder.picked(numbers)
@@ -76,6 +81,13 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     pairs = [_Pair(*pair) for pair in zip(names, _photographs(chosen), maps, strict=True)]
     facts = f"{len(pairs)} of {len(at):,} images, {store.grid} × {store.grid} cells in {store.dtype}"
     _draw(pairs, out, wrapped(f"Heatmaps in {store.path}", 75), [facts, *wrapped(store.model, 155)])
+
+
+def _check(store: object, folder: object) -> None:
+    if not isinstance(store, HeatmapStore):
+        raise TypeError(f"store must be a HeatmapStore, got {type(store).__name__}")
+    if not isinstance(folder, ImageFolder):
+        raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
 
 
 def _readable(folder: ImageFolder) -> list[str]:

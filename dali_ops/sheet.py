@@ -114,6 +114,10 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
     Raises:
         ValueError: another number of names than of shares.
     """
+    if not isinstance(target, np.ndarray) or target.ndim != 1 or target.dtype.kind != "f":
+        raise TypeError(f"target must be a floating array [C], one share per class, got {_kind(target)}")
+    if isinstance(classes, str) or not isinstance(classes, Sequence):
+        raise TypeError(f"classes must be a list of names, got {classes!r}")
     if len(classes) != len(target):
         raise ValueError(f"target has {len(target)} shares, but there are {len(classes)} class names")
     shares = np.asarray(target, np.float64)
@@ -121,6 +125,11 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
     # round() goes to the even number at a half, so that two shares of x.5 still add up to 100
     words = [f"{max(1, round(100 * shares[c]))} % {classes[c]}" for c in order if shares[c] >= MENTIONED]
     return " + ".join(words) or "no class above 0.5 %"
+
+
+def _kind(value: object) -> str:
+    """What came instead of an array of the right kind."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _check_one_batch(
@@ -181,8 +190,12 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     Raises:
         ValueError: there are no rows.
     """
+    if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(row, SheetRow) for row in rows):
+        raise TypeError(f"rows must be a list of SheetRow, got {type(rows).__name__}")
     if not rows:
         raise ValueError("nothing to draw: no rows were given")
+    if not isinstance(title, str) or not isinstance(subtitle, str):
+        raise TypeError(f"title and subtitle must be strings, got {title!r} and {subtitle!r}")
     head = Head(wrapped(title, 75), wrapped(subtitle, 145))
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.method)]
     tops = list(accumulate(map(_group_height, groups), initial=head.height))

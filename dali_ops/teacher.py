@@ -33,7 +33,7 @@ def teacher(device: str = "cpu") -> FeatureHeatmap:
         ImportError: the packages with the model are missing.
         ValueError: another device, or ``"gpu"`` where torch sees none.
     """
-    if device not in DEVICES:
+    if not isinstance(device, str) or device not in DEVICES:
         raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
     try:
         model = _model()
