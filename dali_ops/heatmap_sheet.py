@@ -17,7 +17,7 @@ from dali_ops.guides import places
 from dali_ops.order import Order
 from dali_ops.reading import whole_image
 from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
-from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page
+from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page, as_path
 from dali_ops.sheet_text import readable_classes, wrapped
 from dali_ops.sources import ImageFolder
 from dali_ops.sources.unreadable import refuse_unreadable
@@ -73,6 +73,7 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     checks.counts(count=count)
     checks.numbers(seed=seed)
     _check(store, folder)
+    out = as_path(out)
     at = places(folder, store)
     numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
     chosen = folder.picked(numbers)

@@ -24,6 +24,7 @@ from dali_ops.sheet_page import (
     Head,
     Layout,
     Page,
+    as_path,
     picture_height,
     swatch,
 )
@@ -192,10 +193,11 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     """
     if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(row, SheetRow) for row in rows):
         raise TypeError(f"rows must be a list of SheetRow, got {type(rows).__name__}")
-    if not rows:
-        raise ValueError("nothing to draw: no rows were given")
+    out = as_path(out)
     if not isinstance(title, str) or not isinstance(subtitle, str):
         raise TypeError(f"title and subtitle must be strings, got {title!r} and {subtitle!r}")
+    if not rows:
+        raise ValueError("nothing to draw: no rows were given")
     head = Head(wrapped(title, 75), wrapped(subtitle, 145))
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.method)]
     tops = list(accumulate(map(_group_height, groups), initial=head.height))
@@ -203,7 +205,7 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     head.draw(page)
     for group, top in zip(groups, tops, strict=True):
         _draw_group(page, top, group)
-    page.save(Path(out))
+    page.save(out)
 
 
 def _layout(rows: Sequence[SheetRow]) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,17 @@ class Page:
         sheet.save(out, format="PNG")
         if out.stat().st_size > MAX_BYTES:
             _with_palette(sheet, self.layout.colors).save(out, format="PNG")
+
+
+def as_path(out: str | PathLike[str]) -> Path:
+    """Where to write a picture.
+
+    Raises:
+        TypeError: it is no path.
+    """
+    if not isinstance(out, (str, PathLike)):
+        raise TypeError(f"out must be a path, got {type(out).__name__}")
+    return Path(out)
 
 
 def picture_height(image: np.ndarray, width: int = PICTURE) -> int:
