@@ -52,7 +52,7 @@ def preview(
 def _checked(folder: object, methods: Iterable[Method], device: str) -> list[Method]:
     if not isinstance(folder, ImageFolder):
         raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
-    if not isinstance(methods, Iterable):
+    if not isinstance(methods, Iterable) or isinstance(methods, np.ndarray):
         raise TypeError(f"methods must be mixing methods, such as [dalimix.CutMix()], got {methods!r}")
     given = list(methods)
     for method in given:
