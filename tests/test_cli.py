@@ -213,3 +213,20 @@ def test_preview_names_a_wrong_argument(photos, change, name):
     }
     with pytest.raises((ValueError, TypeError), match=name):
         dali_ops.preview.preview(**good | change)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seed", "-1"], "--seed: must be a whole number from 0, got -1"),
+        (["--count", "9" * 5000], f"--count: must be 1000000 at most, got {'9' * 40}..."),
+        (["--size", "4097"], "--size: must be 4096 at most, got 4097"),
+        (["--size", ""], "--size: must be a whole number from 1, got ''"),
+        (["--out", ""], "--out: must be a path, got ''"),
+    ],
+    ids=["negative", "endless", "huge", "empty", "no path"],
+)
+def test_wrong_values_are_named(words, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["preview", "x", *words])
+    assert capsys.readouterr().err == f"dalimix preview: argument {said} (see dalimix preview --help)\n"
