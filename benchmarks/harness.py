@@ -20,6 +20,7 @@ import numpy as np
 
 import dalimix
 from dali_ops.cli_arguments import positive
+from dali_ops.cli_output import sentence
 from dali_ops.sources import ImageFolder
 from dali_ops.surroundings import surroundings, write_results
 
@@ -47,8 +48,8 @@ def run_script(main: Callable[[], None]) -> None:
     """A user's mistake ends in one line, as it does with the command line ``dalimix``."""
     try:
         main()
-    except (ImportError, ValueError, OSError) as error:
-        sys.exit(str(error))
+    except (ImportError, ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
+        sys.exit(sentence(error))
     except KeyboardInterrupt:
         sys.exit("stopped")
 

@@ -1,17 +1,6 @@
 """dalimix inside NVIDIA DALI: mixing operators for pipelines, and a loader of image folders."""
 
-from importlib.util import find_spec
-
-if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
-    raise ModuleNotFoundError("dali_ops needs NVIDIA DALI: pip install 'dalimix[cuda13]' (or cuda12)")
-
-from dali_ops.batch_info import BatchInfo
-from dali_ops.image_folder_loader import ImageFolderLoader
-from dali_ops.loader import Loader
-from dali_ops.mix import mix
-from dali_ops.model_heatmaps import model_heatmaps
-from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, smmix, token_mix
-from dali_ops.stored_heatmaps import stored_heatmaps
+from dalimix.packages import is_there, missing
 
 __all__ = [
     "BatchInfo",
@@ -26,3 +15,19 @@ __all__ = [
     "stored_heatmaps",
     "token_mix",
 ]
+
+if is_there("nvidia.dali"):
+    from dali_ops.batch_info import BatchInfo
+    from dali_ops.image_folder_loader import ImageFolderLoader
+    from dali_ops.loader import Loader
+    from dali_ops.mix import mix
+    from dali_ops.model_heatmaps import model_heatmaps
+    from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, smmix, token_mix
+    from dali_ops.stored_heatmaps import stored_heatmaps
+else:
+
+    def __getattr__(name: str) -> object:
+        """Without DALI the command line still tells its version and its options."""
+        if name in __all__:
+            raise missing(f"dali_ops.{name}", "nvidia.dali")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dali_ops.pipeline_benchmark import PLAIN, RATIO, Row, by_setting
-from dali_ops.sheet_page import GIVER, INK, QUIET, RECEIVER
+from dali_ops.sheet_page import GIVER, INK, QUIET, RECEIVER, as_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +25,7 @@ def draw_bars(rows: Sequence[Row], out: Path, device: str) -> None:
         out: the PNG; its folder is made, too.
         device: the name of the processor or GPU, for the titles.
     """
+    out = as_path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     bars(rows, device).savefig(out, dpi=120)
 

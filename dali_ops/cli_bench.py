@@ -12,9 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.cli_arguments import positive
+from dali_ops.cli_arguments import Several, batch_size, check_folder, pixels, place, positive, threads
+from dali_ops.cli_output import console, tell
 from dali_ops.device import default_threads, usable_device
 from dalimix import METHODS
+from dalimix.packages import need
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,18 +41,21 @@ def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
         "take turns with it. Heatmaps are random ones of a store if there are no others: what they show costs nothing."
     )
     root = "folder with one sub-folder of images per class; default: photographs of ImageNet's usual size and weight"
-    bench.add_argument("root", type=Path, nargs="?", metavar="ROOT", help=root)
-    bench.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
-    bench.add_argument("--batch-size", type=positive, nargs="+", metavar="N", help="default: 32, on a GPU 256")
-    threads = "that decode; default: as many as cores, 8 at most"
-    bench.add_argument("--threads", type=positive, nargs="+", metavar="N", help=threads)
-    bench.add_argument("--size", type=positive, default=224, help="side of the images, pixels (default: %(default)s)")
-    bench.add_argument("--heatmaps", type=Path, metavar="STORE", help="of ROOT's images, instead of random ones")
+    bench.add_argument("root", type=place, nargs="?", metavar="ROOT", help=root)
+    several: dict[str, Any] = {"action": Several}
+    names = f"one or several of {', '.join(METHODS)}; default: all"
+    bench.add_argument("--method", **several, choices=METHODS, default=list(METHODS), metavar="METHOD", help=names)
+    sizes = "one or several; default: 32, on a GPU 256"
+    bench.add_argument("--batch-size", **several, type=batch_size, metavar="N", help=sizes)
+    decoding = "that decode, one number or several; default: as many as cores, 8 at most"
+    bench.add_argument("--threads", **several, type=threads, metavar="N", help=decoding)
+    bench.add_argument("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
+    bench.add_argument("--heatmaps", type=place, metavar="STORE", help="of ROOT's images, instead of random ones")
     bench.add_argument("--teacher", action="store_true", help="measure with a model in the pipeline, too")
     bench.add_argument("--busy-gil", action="store_true", help="and while a Python thread keeps the GIL busy")
     _add_effort(bench)
     out = "folder for bench.json and bench.png (default: %(default)s)"
-    bench.add_argument("--out", type=Path, default=Path("bench"), help=out)
+    bench.add_argument("--out", type=place, default=Path("bench"), help=out)
     bench.set_defaults(run=_bench)
 
 
@@ -62,6 +67,7 @@ def _add_effort(bench: argparse.ArgumentParser) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    need("bench", "nvidia.dali", "matplotlib", "PIL", "rich")
     from dali_ops.benchmark_plot import draw_bars
     from dali_ops.surroundings import hardware, surroundings, write_results
 
@@ -80,8 +86,7 @@ def _bench(options: argparse.Namespace) -> None:
 
 def _complete(options: argparse.Namespace) -> None:
     """Fill in the defaults that depend on the device."""
-    if options.out.exists() and not options.out.is_dir():  # better now than after the measurement
-        raise ValueError(f"--out {options.out} is not a folder")
+    check_folder("--out", options.out)  # better now than after the measurement
     if options.heatmaps and not options.root:
         raise ValueError(f"--heatmaps {options.heatmaps} needs ROOT: a store has heatmaps of certain images")
     options.device = usable_device(options.device)
@@ -128,12 +133,11 @@ def _measured(options: argparse.Namespace, images: ImageFolder, store: HeatmapSt
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """A bar that is drawn after every turn, and not by a thread of its own, which would want the GIL meanwhile."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    console = Console()
-    bar = Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_interactive)
+    out = console()
+    bar = Progress(*columns, console=out, transient=True, auto_refresh=False, disable=not out.is_interactive)
 
     def advance(name: str) -> None:
         bar.update(task, advance=1, description=name, refresh=True)
@@ -164,19 +168,17 @@ def _left_out(options: argparse.Namespace) -> list[str]:
 
 
 def _tell(out: Path, rows: list[Row], found: dict[str, Any], left_out: list[str]) -> None:
-    from rich.console import Console
-
     from dali_ops.pipeline_benchmark import by_setting
 
-    console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"device: {found['device']}, {found['cores']} cores")
-    console.print(f"images: {found['images']}; heatmaps: {found['heatmaps']}")
+    on = console()
+    tell(on, f"device: {found['device']}, {found['cores']} cores")
+    tell(on, f"images: {found['images']}; heatmaps: {found['heatmaps']}")
     for setting, group in by_setting(rows).items():
-        console.print(_table(setting, group))
-    console.print(READING)
+        tell(on, _table(setting, group))
+    tell(on, READING)
     for what in left_out:
-        console.print(f"left out: {what}")
-    console.print(f"{out / 'bench.json'}\n{out / 'bench.png'}")
+        tell(on, f"left out: {what}")
+    tell(on, f"{out / 'bench.json'}\n{out / 'bench.png'}")
 
 
 def _table(setting: str, rows: list[Row]) -> Table:

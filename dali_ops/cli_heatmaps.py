@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.cli_arguments import positive
+from dali_ops.cli_arguments import (
+    Several,
+    batch_size,
+    cells,
+    check_folder,
+    check_png,
+    finite,
+    pixels,
+    place,
+    positive,
+    seed,
+    threads,
+)
+from dali_ops.cli_output import console, say
 from dali_ops.device import usable_device
 from dali_ops.heatmap_model import KINDS
 from dalimix.heatmaps.store_format import DTYPES, MAPS_AT_ONCE
+from dalimix.packages import need
 
 if TYPE_CHECKING:
     from dalimix.heatmaps import HeatmapStore
@@ -31,11 +44,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.description = "Make a store of the heatmaps of all images. When it was stopped, the same command goes on."
     _add_root(build)
     _add_model(build.add_argument_group("model"))
-    build.add_argument("--grid", type=positive, default=14, help="cells along each side (default: %(default)s)")
+    build.add_argument("--grid", type=cells, default=14, help="cells along each side (default: %(default)s)")
     build.add_argument("--dtype", choices=list(DTYPES), default="uint8", help="default: uint8; float16 keeps signs")
     _add_out(build)
-    build.add_argument("--batch-size", type=positive, default=64, help="default: %(default)s")
-    build.add_argument("--threads", type=positive, help="that decode; default: as many as cores, 8 at most")
+    build.add_argument("--batch-size", type=batch_size, default=64, help="default: %(default)s")
+    build.add_argument("--threads", type=threads, help="that decode; default: as many as cores, 8 at most")
     build.set_defaults(run=_build)
 
 
@@ -46,11 +59,11 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--layer", help="name of the module to watch, for an nn.Module")
     model.add_argument("--classifier", help="name of the classifier, for class-activation")
     model.add_argument("--labels", action="store_true", help="maps of the folder's classes, not of the likeliest")
-    numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
+    numbers: dict[str, Any] = {"type": finite, "action": Several, "metavar": "X"}
     default = "default: timm's, else the pixels 0 … 255 are not normalised"
     model.add_argument("--mean", **numbers, help=f"of pixels 0 … 255, one or one per channel; {default}")
     model.add_argument("--std", **numbers, help="as --mean")
-    model.add_argument("--input-size", type=positive, help="side, pixels; default: the provider's or timm's, else 224")
+    model.add_argument("--input-size", type=pixels, help="side, pixels; default: the provider's or timm's, else 224")
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
@@ -58,36 +71,38 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "ROOT's classes are numbered in their sorted order, which must be that of the class numbers in the .pt files"
     )
     parser.description = f"The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt. {numbers}."
-    parser.add_argument("dir", type=Path, metavar="DIR", help="folder with the .pt files")
+    parser.add_argument("dir", type=place, metavar="DIR", help="folder with the .pt files")
     _add_root(parser)
     _add_out(parser)
     parser.set_defaults(run=_import)
 
 
 def _add_show(show: argparse.ArgumentParser) -> None:
-    show.add_argument("store", type=Path, metavar="STORE", help="a finished store")
+    show.add_argument("store", type=place, metavar="STORE", help="a finished store")
     _add_root(show)
-    show.add_argument("--out", type=Path, default=Path("heatmaps.png"), help="the PNG (default: %(default)s)")
+    show.add_argument("--out", type=place, default=Path("heatmaps.png"), help="the PNG (default: %(default)s)")
     show.add_argument("--count", type=positive, default=12, help="images (default: %(default)s)")
-    show.add_argument("--seed", type=positive, default=1, help="which images (default: %(default)s)")
+    show.add_argument("--seed", type=seed, default=1, help="which images (default: %(default)s)")
     show.set_defaults(run=_show)
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with one sub-folder of images per class")
+    parser.add_argument("root", type=place, metavar="ROOT", help="folder with one sub-folder of images per class")
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="STORE", help="the store, a folder to be made outside of ROOT"
+        "--out", type=place, required=True, metavar="STORE", help="the store, a folder to be made outside of ROOT"
     )
 
 
 def _build(options: argparse.Namespace) -> None:
+    need("heatmaps build", "nvidia.dali", "torch", "rich")
     from dali_ops.heatmap_builder import build_store, check_outside
     from dali_ops.heatmap_model import provider_from
     from dali_ops.sources import ImageFolder
 
+    check_folder("--out", options.out.parent)
     check_outside(options.out, options.root)
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
     chosen = {name: vars(options)[name] for name in ("kind", "layer", "classifier", "mean", "std", "input_size")}
@@ -100,10 +115,12 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
+    need("heatmaps import-token-labels", "nvidia.dali", "torch", "rich")
     from dali_ops.heatmap_builder import check_outside
     from dali_ops.sources import ImageFolder
     from dalimix.heatmaps.token_labels import import_token_labels
 
+    check_folder("--out", options.out.parent)
     check_outside(options.out, options.root)
     folder = ImageFolder.scan(options.root)
     with _progress(len(folder.files), options.out) as advance:
@@ -112,24 +129,24 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    check_png("--out", options.out)
+    need("heatmaps show", "nvidia.dali", "matplotlib", "PIL")
     from dali_ops.heatmap_sheet import draw_heatmaps
     from dali_ops.sources import ImageFolder
     from dalimix.heatmaps import HeatmapStore
 
     store, folder = HeatmapStore.open(options.store), ImageFolder.scan(options.root)
     draw_heatmaps(store, folder, options.out, count=options.count, seed=options.seed)
-    sys.stdout.write(f"{options.out}\n")
+    say(f"{options.out}")
 
 
 @contextmanager
 def _progress(total: int, out: Path) -> Iterator[Callable[[int], object]]:
     """A bar on the console; Ctrl-C is answered with how to go on."""
-    from rich.console import Console
-
     from dali_ops.heatmap_progress import HeatmapProgress
 
     try:
-        with HeatmapProgress(total, Console()) as advance:
+        with HeatmapProgress(total, console()) as advance:
             yield advance
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on with what is in {out}.part") from interrupt
@@ -140,7 +157,7 @@ def _tell(store: HeatmapStore) -> None:
     blank = _blank(store)
     without = "is nowhere above 0, and gets" if blank == 1 else "are nowhere above 0, and get"
     said = f"; {blank:,} {without} no share of a label" if blank else ""
-    sys.stdout.write(f"{store.path}: {kept}{said}\n")
+    say(f"{store.path}: {kept}{said}")
 
 
 def _blank(store: HeatmapStore) -> int:

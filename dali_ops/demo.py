@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from dali_ops.cli_output import tell
 from dali_ops.device import device_name
 from dali_ops.guides import Guide
 from dali_ops.photos import make_photo_folder
@@ -32,24 +33,25 @@ def demo(out: Path, device: str, console: Console) -> None:
         device: ``"cpu"`` or ``"gpu"``.
         console: where to report.
     """
-    console.print(f"device: [bold]{device_name(device)}[/]")
+    tell(console, f"device: {device_name(device)}")
     folder = ImageFolder.scan(make_photo_folder(out / "photos"))
-    console.print(f"photographs: {len(folder.files)} in {len(folder.classes)} classes, in {out / 'photos'}")
+    tell(console, f"photographs: {len(folder.files)} in {len(folder.classes)} classes, in {out / 'photos'}")
     methods = {name: make() for name, make in METHODS.items()}
     _report_speed(folder, {"no mixing": None, **methods}, device, console)
     rows = preview(folder, methods.values(), device, count=ROWS_PER_METHOD, size=224, seed=3)
     draw_sheet(rows, out / "sheet.png", "dalimix", f"batch mixing inside a DALI pipeline, on {device_name(device)}")
-    console.print(f"contact sheet: [bold]{out / 'sheet.png'}[/]")
+    tell(console, f"contact sheet: {out / 'sheet.png'}")
 
 
 def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device: str, console: Console) -> None:
     setting = Setting(folder, device, BATCH_SIZE, os.cpu_count() or 1)
     threads = setting.num_threads
-    console.print(f"roughly, from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
+    tell(console, f"roughly, from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
     table = Table("method", "images/s")
     columns = TextColumn("{task.description:>16}"), BarColumn(), TextColumn("{task.completed}/{task.total} pipelines")
     # not drawn by a thread of its own, which would want the GIL while the clock runs
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
+    look = {"transient": True, "auto_refresh": False, "disable": not console.is_interactive}
+    with Progress(*columns, console=console, **look) as progress:
         task = progress.add_task("", total=len(methods))
         for name, method in methods.items():
             progress.update(task, description=name, refresh=True)
@@ -57,4 +59,4 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
             guided = " and its teacher" if method and method.reads_heatmaps else ""
             table.add_row(name + guided, f"{span.images_per_second:,.0f}")
             progress.advance(task)
-    console.print(table)
+    tell(console, table)

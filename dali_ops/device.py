@@ -13,6 +13,8 @@ from dalimix import checks
 NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of the driver's interface
 DEVICE = re.compile("(?P<cpu>cpu(:0)?)|(gpu|cuda)(:(?P<number>[0-9]{1,9}))?")
 
+from dalimix.packages import missing
+
 
 def usable_device(device: Any = None) -> str:
     """``"cpu"`` or ``"gpu"``, if it can be used; None: ``"gpu"`` if there is one, else ``"cpu"``.
@@ -42,7 +44,7 @@ def check_device(device: Any) -> str:
     """As `usable_device`, but without touching the driver, and None is refused."""
     kind = _parts(device)[0]
     if kind == "gpu" and find_spec("cupy") is None:
-        raise ModuleNotFoundError(f"device={str(device)!r} needs CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+        raise missing(f"device={str(device)!r}", "cupy")
     return kind
 
 

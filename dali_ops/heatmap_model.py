@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dali_ops.device import check_device
 from dali_ops.teacher import torch_device
+from dalimix import checks
 from dalimix.heatmaps import (
     AttentionHeatmap,
     ClassActivationHeatmap,
@@ -71,6 +73,11 @@ def provider_from(
         TypeError, ValueError: the model cannot be made, or what is said does not fit it.
         ModuleNotFoundError: torch or timm is missing.
     """
+    if not isinstance(spec, str) or not spec:
+        raise TypeError(f"spec must be 'module:function' or the name of a timm model, got {spec!r}")
+    check_device(device)
+    if input_size is not None:
+        checks.counts(input_size=input_size)
     said = {"kind": kind, "layer": layer, "classifier": classifier, "mean": _plain(mean), "std": _plain(std)}
     made, known = _called(spec) if ":" in spec else _from_timm(spec)
     provider = _provider(made, spec, said, known)
@@ -96,7 +103,7 @@ def _called(spec: str) -> tuple[Any, dict[str, Any]]:
     try:
         function = getattr(import_module(module_name), name)
         return function(), {}
-    except Exception as error:  # anybody's code can raise anything
+    except (Exception, SystemExit) as error:  # anybody's code can raise anything
         expected = f"{name} is called without arguments, and must return an nn.Module or a provider"
         hint = f"; {expected}" if isinstance(error, TypeError) else ""  # it may be a provider itself
         raise ValueError(f"--model {spec}: {type(error).__name__}: {error}{hint}") from error

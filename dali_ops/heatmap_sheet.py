@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from random import Random
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,11 @@ from dali_ops.guides import places
 from dali_ops.order import Order
 from dali_ops.reading import whole_image
 from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
-from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page
+from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page, as_path
+from dali_ops.sheet_text import readable_classes, wrapped
 from dali_ops.sources import ImageFolder
 from dali_ops.sources.unreadable import refuse_unreadable
+from dalimix import checks
 from dalimix.heatmaps import HeatmapStore
 
 ACROSS = 3  # pairs of photograph and overlay
@@ -66,15 +67,35 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
         seed: of the choice.
 
     Raises:
-        ValueError: the store has no heatmap of some file, or an image cannot be decoded, by name.
+        TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or an image
+            cannot be decoded, by name.
     """
+    checks.counts(count=count)
+    checks.numbers(seed=seed)
+    _check(store, folder)
+    out = as_path(out)
     at = places(folder, store)
     numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
     chosen = folder.picked(numbers)
     maps = store.read(at[numbers])
-    pairs = [_Pair(*pair) for pair in zip(chosen.names, _photographs(chosen), maps, strict=True)]
+    names = _readable(chosen)
+    pairs = [_Pair(*pair) for pair in zip(names, _photographs(chosen), maps, strict=True)]
     facts = f"{len(pairs)} of {len(at):,} images, {store.grid} × {store.grid} cells in {store.dtype}"
-    _draw(pairs, out, wrap(f"Heatmaps in {store.path}", 75), [facts, *wrap(store.model, 155)])
+    _draw(pairs, out, wrapped(f"Heatmaps in {store.path}", 75), [facts, *wrapped(store.model, 155)])
+
+
+def _check(store: object, folder: object) -> None:
+    if not isinstance(store, HeatmapStore):
+        raise TypeError(f"store must be a HeatmapStore, got {type(store).__name__}")
+    if not isinstance(folder, ImageFolder):
+        raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
+
+
+def _readable(folder: ImageFolder) -> list[str]:
+    """The names of the files, in which classes that no font can write are numbers."""
+    classes = readable_classes(folder.classes)
+    places = [name.split("/", 1)[1:] for name in folder.names]
+    return ["/".join([classes[label], *place]) for label, place in zip(folder.labels, places, strict=True)]
 
 
 def _photographs(folder: ImageFolder) -> list[np.ndarray]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dalimix.packages import missing
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -120,10 +122,10 @@ def _photo(package: str, place: str) -> Image.Image:
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("the photographs need Pillow: pip install 'dalimix[demo]'") from error
+        raise missing("making the photographs", "PIL") from error
     spec = find_spec(package)  # finds the folder without importing the package
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f"the photographs come with {package}, which is missing: pip install 'dalimix[demo]'")
+        raise missing("making the photographs", package)
     with Image.open(Path(spec.submodule_search_locations[0]) / place) as photo:
         return photo.convert("RGB")
 

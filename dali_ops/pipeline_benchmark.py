@@ -17,7 +17,7 @@ from dali_ops.pipelines import NO_HEATMAPS
 from dali_ops.sources import ImageFolder
 from dali_ops.teacher import teacher_for
 from dali_ops.throughput import Contender, Setting, Span
-from dalimix import Method
+from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapStore
 
 PLAIN = "no mixing"
@@ -52,6 +52,13 @@ class Effort:
     batches: int
     busy_gil: bool = False
     advance: Callable[[str], object] = lambda name: None
+
+    def __post_init__(self) -> None:
+        checks.counts(rounds=self.rounds, batches=self.batches)
+        if not isinstance(self.busy_gil, bool):
+            raise TypeError(f"busy_gil must be True or False, got {self.busy_gil!r}")
+        if not callable(self.advance):
+            raise TypeError(f"advance must be a function of a name, got {type(self.advance).__name__}")
 
     def turns(self, comparisons: int) -> int:
         """How often `advance` is called."""

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from nvidia.dali import pipeline_def
 
-from dali_ops.device import default_id
+from dali_ops.device import check_device, default_id
 from dali_ops.feed import Feed
 from dali_ops.mix import mix
 from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.order import Order
 from dali_ops.reading import random_crop
 from dali_ops.sheet import SheetRow, rows_of_batch
+from dali_ops.sheet_text import readable_classes
 from dali_ops.sources import ImageFolder
 from dali_ops.sources.unreadable import refuse_unreadable
 from dali_ops.teacher import teacher_for
-from dalimix import Method, MixPlan
+from dalimix import Method, MixPlan, checks
 from dalimix.heatmaps import HeatmapProvider
 
 BATCH = 32
@@ -34,32 +35,57 @@ def preview(
         folder: what to read.
         methods: what to show; those that read heatmaps get them from `dali_ops.teacher`.
         device: ``"cpu"`` or ``"gpu"``.
-        count: how many rows for a method, fewer if the batch has no more that are mixed.
+        count: how many rows for a method, 32 at most.
         size: side of the images in pixels.
-        seed: of crops and mixes.
+        seed: of crops and mixes, from 0.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described; an image cannot be decoded, by name.
+        ModuleNotFoundError: the teacher is missing, or CuPy for the GPU.
     """
+    methods = _checked(folder, methods, device)
+    checks.counts(count=count, size=size)
+    checks.numbers(seed=seed)
     return [row for method in methods for row in _rows(folder, method, device, count, size, seed)]
+
+
+def _checked(folder: object, methods: Iterable[Method], device: str) -> list[Method]:
+    if not isinstance(folder, ImageFolder):
+        raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
+    if not isinstance(methods, Iterable) or isinstance(methods, np.ndarray):
+        raise TypeError(f"methods must be mixing methods, such as [dalimix.CutMix()], got {methods!r}")
+    given = list(methods)
+    for method in given:
+        checks.method(method)
+    check_device(device)
+    return given
 
 
 def _rows(folder: ImageFolder, method: Method, device: str, count: int, size: int, seed: int) -> list[SheetRow]:
     images, mixed, targets, *rest = _run_once(folder, method, device, size, seed)
     heatmaps = rest.pop() if method.reads_heatmaps else None
     plan, name = MixPlan(*rest), type(method).__name__
-    return rows_of_batch(name, images, mixed, plan, targets, folder.classes, count, heatmaps)
+    return rows_of_batch(name, images, mixed, plan, targets, readable_classes(folder.classes), count, heatmaps)
 
 
 def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed: int) -> list[np.ndarray]:
-    batch_size = min(BATCH, len(folder))
-    runtime = {"batch_size": batch_size, "num_threads": 2, "device_id": default_id(device), "seed": seed}
+    source = _enough(folder)
+    runtime = {"batch_size": BATCH, "num_threads": 2, "device_id": default_id(device), "seed": seed}
     runtime |= {"prefetch_queue_depth": 1}  # no more than one batch
-    feed = Feed(folder, Order(len(folder), batch_size, training=True, seed=seed))
+    feed = Feed(source, Order(len(source), BATCH, training=True, seed=seed))
     pipeline = _preview_pipeline(feed, method, device, size, teacher_for(method, device), **runtime)
     try:
         outputs = pipeline.run()
     except RuntimeError as error:
-        refuse_unreadable(error, folder, feed.numbers(0, 0), pipeline.device_id)
+        refuse_unreadable(error, source, feed.numbers(0, 0), pipeline.device_id)
         raise
     return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
+
+
+def _enough(folder: ImageFolder) -> ImageFolder:
+    """A batch of images at least, each several times if there are few: among one or two, no two may be mixed."""
+    few = len(folder) < BATCH
+    return folder.picked([number % len(folder) for number in range(BATCH)]) if few else folder
 
 
 @pipeline_def

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 
@@ -25,9 +24,11 @@ from dali_ops.sheet_page import (
     Head,
     Layout,
     Page,
+    as_path,
     picture_height,
     swatch,
 )
+from dali_ops.sheet_text import wrapped
 from dalimix import MixPlan
 from dalimix.reference.paste import cells
 
@@ -114,6 +115,10 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
     Raises:
         ValueError: another number of names than of shares.
     """
+    if not isinstance(target, np.ndarray) or target.ndim != 1 or target.dtype.kind != "f":
+        raise TypeError(f"target must be a floating array [C], one share per class, got {_kind(target)}")
+    if isinstance(classes, str) or not isinstance(classes, Sequence):
+        raise TypeError(f"classes must be a list of names, got {classes!r}")
     if len(classes) != len(target):
         raise ValueError(f"target has {len(target)} shares, but there are {len(classes)} class names")
     shares = np.asarray(target, np.float64)
@@ -121,6 +126,11 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
     # round() goes to the even number at a half, so that two shares of x.5 still add up to 100
     words = [f"{max(1, round(100 * shares[c]))} % {classes[c]}" for c in order if shares[c] >= MENTIONED]
     return " + ".join(words) or "no class above 0.5 %"
+
+
+def _kind(value: object) -> str:
+    """What came instead of an array of the right kind."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _check_one_batch(
@@ -181,16 +191,21 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     Raises:
         ValueError: there are no rows.
     """
+    if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(row, SheetRow) for row in rows):
+        raise TypeError(f"rows must be a list of SheetRow, got {type(rows).__name__}")
+    out = as_path(out)
+    if not isinstance(title, str) or not isinstance(subtitle, str):
+        raise TypeError(f"title and subtitle must be strings, got {title!r} and {subtitle!r}")
     if not rows:
         raise ValueError("nothing to draw: no rows were given")
-    head = Head(wrap(title, 75), wrap(subtitle, 145))
+    head = Head(wrapped(title, 75), wrapped(subtitle, 145))
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.method)]
     tops = list(accumulate(map(_group_height, groups), initial=head.height))
     page = Page(_layout(rows), tops.pop() - GROUP_GAP + MARGIN)
     head.draw(page)
     for group, top in zip(groups, tops, strict=True):
         _draw_group(page, top, group)
-    page.save(Path(out))
+    page.save(out)
 
 
 def _layout(rows: Sequence[SheetRow]) -> Layout:
@@ -221,7 +236,7 @@ def _group_height(group: list[SheetRow]) -> int:
 
 def _draw_group(page: Page, y: int, group: list[SheetRow]) -> None:
     page.box(MARGIN, y - 8, page.layout.width - 2 * MARGIN, 1, HAIRLINE)
-    page.text(MARGIN, y + 14, wrap(group[0].method, 15), 15, 20, weight="bold")
+    page.text(MARGIN, y + 14, wrapped(group[0].method, 15), 15, 20, weight="bold")
     for row in group:
         _draw_pictures(page, y, row)
         _draw_label(page, y + picture_height(row.mixed) / 2, row)
@@ -241,7 +256,7 @@ def _draw_pictures(page: Page, y: int, row: SheetRow) -> None:
 def _draw_label(page: Page, middle: float, row: SheetRow) -> None:
     """The label in words, a class per line, and below it a bar of the shares, the larger one first as in the words."""
     first, *others = row.label.split(" + ")
-    lines = [line for part in (first, *(f"+ {other}" for other in others)) for line in wrap(part, 22)]
+    lines = [line for part in (first, *(f"+ {other}" for other in others)) for line in wrapped(part, 22)]
     room = max(1, (picture_height(row.mixed) - 18) // LINE)
     if len(lines) > room:
         lines = [*lines[: room - 1], "…"]

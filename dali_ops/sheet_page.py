@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dali_ops.sheet_text import lettering
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -78,9 +81,11 @@ class Page:
 
     def text(self, x: float, baseline: float, lines: list[str], size: float, step: float = 0, **style: Any) -> None:
         """Lines `step` apart. They are set one by one: matplotlib's own distance varies with the letters."""
-        look: dict[str, Any] = {"color": INK, "va": "baseline", "family": "DejaVu Sans", "parse_math": False}
+        look: dict[str, Any] = {"color": INK, "va": "baseline", "parse_math": False}
         for n, line in enumerate(lines):
-            self.axes.text(x, baseline + n * step, line, fontsize=size * 72 / DPI, **(look | style))
+            letters, family = lettering(line)
+            look |= {"family": family, "fontsize": size * 72 / DPI}
+            self.axes.text(x, baseline + n * step, letters, **(look | style))
 
     def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
         from matplotlib.patches import Rectangle
@@ -101,6 +106,17 @@ class Page:
         sheet.save(out, format="PNG")
         if out.stat().st_size > MAX_BYTES:
             _with_palette(sheet, self.layout.colors).save(out, format="PNG")
+
+
+def as_path(out: str | PathLike[str]) -> Path:
+    """Where to write a picture.
+
+    Raises:
+        TypeError: it is no path.
+    """
+    if not isinstance(out, (str, PathLike)):
+        raise TypeError(f"out must be a path, got {type(out).__name__}")
+    return Path(out)
 
 
 def picture_height(image: np.ndarray, width: int = PICTURE) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalimix import Method
 from dalimix.heatmaps import FeatureHeatmap, HeatmapProvider
+from dalimix.packages import with_remedy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,12 +33,12 @@ def teacher(device: str = "cpu") -> FeatureHeatmap:
         ImportError: the packages with the model are missing.
         ValueError: another device, or ``"gpu"`` where torch sees none.
     """
-    if device not in DEVICES:
+    if not isinstance(device, str) or device not in DEVICES:
         raise ValueError(f"device must be 'cpu' or 'gpu', got {device!r}")
     try:
         model = _model()
     except ImportError as error:
-        raise ImportError("the demo's model is missing: pip install 'dalimix[demo]'") from error
+        raise ModuleNotFoundError(f"the teacher is missing: {with_remedy(error)}", name=error.name) from error
     return FeatureHeatmap(model.to(torch_device(device)), LAYER, mean=MEAN, std=STD, size=SIZE)
 
 

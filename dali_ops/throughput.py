@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dali_ops.busy_gil import BusyGil
-from dali_ops.device import default_id
+from dali_ops.device import check_device, default_id
 from dali_ops.feed import Feed
 from dali_ops.guides import Guide, StoreGuide
 from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, dali_type
@@ -17,7 +17,7 @@ from dali_ops.order import Order
 from dali_ops.pipelines import NO_HEATMAPS, training_pipeline
 from dali_ops.sources import Source
 from dali_ops.sources.unreadable import refuse_unreadable
-from dalimix import Method
+from dalimix import Method, checks
 
 WARM_UP = 3  # batches, until the pipeline works as evenly as it will
 
@@ -41,6 +41,10 @@ class Setting:
     size: int = 224
 
     def __post_init__(self) -> None:
+        if not isinstance(self.source, Source):
+            raise TypeError(f"source must be one of dali_ops.sources, got {type(self.source).__name__}")
+        check_device(self.device)
+        checks.counts(batch_size=self.batch_size, num_threads=self.num_threads, size=self.size)
         if len(self.source) < self.batch_size:
             raise ValueError(f"batch_size is {self.batch_size}, but there are {len(self.source)} images")
 
@@ -81,6 +85,7 @@ class Contender:
     """
 
     def __init__(self, setting: Setting, method: Method | None, guide: Guide | StoreGuide = NO_HEATMAPS) -> None:
+        _check_contender(setting, method, guide)
         source, size, device = setting.source, setting.size, setting.device
         normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
         runtime = {"num_threads": setting.num_threads, "device_id": default_id(device), "seed": 0}
@@ -108,6 +113,7 @@ class Contender:
             batches: how many are timed.
             busy: a thread whose CPU time does not count.
         """
+        checks.counts(batches=batches)
         for _ in range(self._pipeline.prefetch_queue_depth - 1):
             self._pipeline.schedule_run()
         self._run(WARM_UP)
@@ -153,3 +159,12 @@ class Contender:
 
             cupy.cuda.Device().synchronize()
         return time.perf_counter(), time.process_time() - (busy.cpu_seconds() if busy else 0.0)
+
+
+def _check_contender(setting: object, method: object, guide: object) -> None:
+    if not isinstance(setting, Setting):
+        raise TypeError(f"setting must be a Setting, got {type(setting).__name__}")
+    if method is not None:
+        checks.method(method)
+    if not isinstance(guide, (Guide, StoreGuide)):
+        raise TypeError(f"guide must be a Guide or a StoreGuide, got {type(guide).__name__}")

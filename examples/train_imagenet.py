@@ -10,8 +10,8 @@ in mid-epoch too, with the batches that come next, mixed as they would have been
 weights of a run that was not stopped (not with --snapshot-every; and but for the last bits with more than two
 processes, as DistributedDataParallel begins with another order of summing).
 
-It needs `pip install 'dalimix[demo]'`, and timm for the models of the recipes deit and resnet; without timm, small ones
-stand in for them.
+It needs `pip install '.[demo]'` in a clone, and timm for the models of the recipes deit and resnet; without timm,
+small ones stand in for them.
 """
 
 import sys

@@ -115,5 +115,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

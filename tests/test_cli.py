@@ -11,10 +11,11 @@ rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
 import dali_ops.preview
-from dali_ops import cli, demo
+from dali_ops import cli, demo, sheet_text
+from dali_ops.cli_arguments import Several
 from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
-from dalimix import METHODS, AttentiveCutMix
+from dalimix import METHODS, AttentiveCutMix, CutMix
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,131 @@ def test_rows_of_the_preview_show_the_givers_heatmap_and_its_highest_cells(photo
         shown = row.where[4::8, 4::8] == 1
         assert shown.sum() == 3
         assert row.heatmap[shown].min() >= row.heatmap[~shown].max()
+
+
+def some_photos(photos, root, count):
+    """As many photographs, each of a class of its own."""
+    for path in sorted(photos.iterdir())[:count]:
+        (root / path.name).mkdir(parents=True)
+        (root / path.name / "0.jpg").write_bytes((path / f"{path.name}_0.jpg").read_bytes())
+    return root
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_preview_of_one_and_of_two_images_for_any_seed(photos, tmp_path, count):
+    """In a batch of so few, half of the permutations or all mix nothing."""
+    folder = ImageFolder.scan(some_photos(photos, tmp_path, count))
+    for seed in range(6):
+        rows = dali_ops.preview.preview(folder, [CutMix()], "cpu", count=3, size=16, seed=seed)
+        assert [len(row.label.split(" + ")) for row in rows] == [count] * 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--method", "cutmix", "ROOT"],
+        ["--method", "cutmix", "mixup", "ROOT", "--seed", "0"],
+        ["--seed", "0", "--method", "mixup", "--", "ROOT"],
+        ["ROOT", "--method", "mixup", "--method", "cutmix"],
+        ["--method=mixup", "ROOT"],
+    ],
+    ids=" ".join,
+)
+def test_a_list_of_methods_leaves_the_path(words):
+    options = cli._parser().parse_args(["preview", *words])
+    assert str(options.root) == "ROOT"
+    assert options.method == [word.rpartition("=")[2] for word in words if word.rpartition("=")[2] in METHODS]
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "values"),
+    [
+        (["bench", "--batch-size", "4", "8", "7x"], "batch_size", [4, 8]),
+        (["bench", "--threads", "1", "2", "ROOT"], "threads", [1, 2]),
+        (
+            ["heatmaps", "build", "--model", "m", "--out", "s", "--mean", "-1", "2.5", "1e2", "ROOT"],
+            "mean",
+            [-1, 2.5, 100],
+        ),
+    ],
+    ids=["batch sizes", "threads", "means"],
+)
+def test_lists_of_numbers_leave_the_path(words, name, values):
+    options = cli._parser().parse_args(words)
+    assert str(options.root) == words[-1]
+    assert vars(options)[name] == values
+
+
+def test_every_list_is_one_that_ends():
+    """argparse's own lists (nargs="+") take whatever follows them."""
+    parsers = [cli._parser()]
+    for parser in parsers:
+        for action in parser._actions:
+            parsers += list((action.choices or {}).values()) if action.nargs == "A..." else []
+            assert action.nargs not in ("+", "*"), action
+    assert sum(isinstance(action, Several) for parser in parsers for action in parser._actions) == 6
+
+
+def test_photographs_are_not_written_over(photos, tmp_path, capsys):
+    mine = tmp_path / "mine.jpg"
+    mine.write_text("mine")
+    assert cli.main(["preview", str(photos), "--out", str(mine)]) == 1
+    assert capsys.readouterr().err == f"dalimix: --out must end in .png, got {mine}\n"
+    assert mine.read_text() == "mine"
+
+
+def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
+    """Where no font has their letters, it is said once, in one line."""
+    monkeypatch.setattr(sheet_text, "_told", set())
+    monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "犬" else sheet_text.USUAL)
+    root, out = tmp_path / "a b" / "é", tmp_path / "猫.png"
+    some_photos(photos, root, 2)
+    (root / "astronaut").rename(root / "犬")
+    assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("dalimix: warning: no font here has letters such as")
+    assert err.count("\n") == 1
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"folder": "photos"}, "folder"),
+        ({"methods": CutMix}, "method"),
+        ({"methods": 5}, "methods"),
+        ({"device": "tpu"}, "device"),
+        ({"count": 0}, "count"),
+        ({"size": 1.5}, "size"),
+        ({"seed": -1}, "seed"),
+    ],
+    ids=str,
+)
+def test_preview_names_a_wrong_argument(photos, change, name):
+    good = {
+        "folder": ImageFolder.scan(photos),
+        "methods": [CutMix()],
+        "device": "cpu",
+        "count": 1,
+        "size": 8,
+        "seed": 0,
+    }
+    with pytest.raises((ValueError, TypeError), match=name):
+        dali_ops.preview.preview(**good | change)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seed", "-1"], "--seed: must be a whole number from 0, got -1"),
+        (["--count", "9" * 5000], f"--count: must be 1000000 at most, got {'9' * 40}..."),
+        (["--size", "4097"], "--size: must be 4096 at most, got 4097"),
+        (["--size", ""], "--size: must be a whole number from 1, got ''"),
+        (["--out", ""], "--out: must be a path, got ''"),
+    ],
+    ids=["negative", "endless", "huge", "empty", "no path"],
+)
+def test_wrong_values_are_named(words, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["preview", "x", *words])
+    assert capsys.readouterr().err == f"dalimix preview: argument {said} (see dalimix preview --help)\n"

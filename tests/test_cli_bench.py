@@ -193,8 +193,9 @@ def test_errors(root, tmp_path, capsys):
     assert bench(tmp_path / "text", *TINY, "--out", tmp_path / "out", "--batch-size", 1) == 1
     assert capsys.readouterr().err == f"dalimix: {tmp_path}/text/a/0.jpg cannot be decoded as an image\n"
     assert not (tmp_path / "out").exists()
-    assert bench(root, *TINY, "--out", tmp_path / "text" / "a" / "0.jpg") == 1
-    assert capsys.readouterr().err == f"dalimix: --out {tmp_path}/text/a/0.jpg is not a folder\n"
+    file = tmp_path / "text" / "a" / "0.jpg"
+    assert bench(root, *TINY, "--out", file) == 1
+    assert capsys.readouterr().err == f"dalimix: --out {file} cannot be made: {file} is not a folder\n"
     for words, message in (
         (["--method", "nonsense"], "invalid choice: 'nonsense'"),
         (["--batch-size", "0"], "must be a whole number from 1, got 0"),

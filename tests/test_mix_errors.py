@@ -49,7 +49,7 @@ def test_shortcuts_name_unknown_keywords():
 
 def test_gpu_without_cupy(monkeypatch):
     monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"device='gpu' needs CuPy: pip install 'dalimix\[cuda13\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"device='gpu' needs CuPy: pip install 'cupy-cuda13x\[ctk\]'"):
         build(lambda: dali_ops.cutmix(*images_and_labels(), num_classes=BATCH, device="gpu"))
 
 

