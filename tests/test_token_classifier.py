@@ -252,7 +252,7 @@ def test_bad_arguments():
         TokenClassifier(Small(), "layrs", "head")
     with pytest.raises(ValueError, match="no module 'haed' in Small; nearest: head"):
         TokenClassifier(Small(), "layers", ["head", "haed"])
-    with pytest.raises(TypeError, match="a layer is named as in .* got <class 'method'>"):
+    with pytest.raises(TypeError, match="layer must be a name as in .* got <bound method"):
         TokenClassifier(Timm(), Timm().forward_features, "head")
     with pytest.raises(TypeError, match="head must be a name as in .* got None"):
         TokenClassifier(Small(), "layers", None)
