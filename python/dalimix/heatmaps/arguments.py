@@ -12,7 +12,7 @@ from dalimix.methods.base import is_whole
 from dalimix.pixels import per_channel
 
 Numbers = tuple[float, ...] | None
-LONGEST_SIDE = 1 << 16
+LONGEST_SIDE, MOST_CLASSES = 1 << 16, (1 << 31) - 1
 
 
 def normalisation(mean: Any, std: Any) -> tuple[Numbers, Numbers]:
@@ -40,6 +40,13 @@ def flag(name: str, given: Any) -> bool:
     if not isinstance(given, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {given!r}")
     return bool(given)
+
+
+def class_count(given: Any) -> int:
+    checks.counts(num_classes=given)
+    if given > MOST_CLASSES:
+        raise ValueError(f"num_classes must be a whole number from 1 to {MOST_CLASSES}, got {given}")
+    return int(given)
 
 
 def sides(name: str, given: Any) -> tuple[int, int] | None:

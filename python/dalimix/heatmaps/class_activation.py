@@ -58,7 +58,7 @@ class ClassActivationHeatmap(ModelHeatmap):
         weight: Any = self.model.get_submodule(self.classifier).weight
         weight = weight.flatten(1).float()  # [classes, C]
         if features.shape[1] != weight.shape[1]:
-            reads = f"{self.classifier!r} reads {weight.shape[1]} channels"
+            reads = f"classifier {self.classifier!r} reads {weight.shape[1]} channels"
             raise ValueError(f"{reads}, but module {self.layer!r} gave {features.shape[1]}: name what it classifies")
         chosen = _predicted(output, len(pixels), len(weight)) if labels is None else labels
         return _activation(features.float(), weight, chosen.long())

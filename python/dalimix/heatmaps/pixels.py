@@ -24,6 +24,8 @@ def check_images(images: object, model: nn.Module) -> None:
         raise TypeError(f"images must be a tensor, got {kind(images)}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+    if images.layout != torch.strided:
+        raise TypeError(f"images must be a tensor with plain memory, got {images.layout}: hand in images.to_dense()")
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"images must be a batch [B, C, H, W], got shape {list(images.shape)}")
     checks.proper_layout(images.shape, "CHW")
@@ -42,7 +44,7 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
     size = len(images)
     if labels is None:
         return None
-    if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS:
+    if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS or labels.layout != torch.strided:
         raise TypeError(f"labels must be an integer tensor [{size}], got {kind(labels)}")
     if labels.shape not in ((size,), (size, 1)):
         raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")

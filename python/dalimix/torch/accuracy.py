@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dalimix.heatmaps.arguments import kind
 from dalimix.methods.base import is_whole
+from dalimix.torch import arguments
 from dalimix.torch.class_numbers import are_classes
 
 Targets: TypeAlias = Tensor | Sequence[Tensor]
@@ -46,7 +47,7 @@ def soft_target_accuracy(
         TypeError, ValueError: an argument is not as described. On a GPU, where to look would mean to wait, a class
             number outside 0 .. C − 1 makes the accuracy NaN, and a later call raises the error.
     """
-    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+    if not arguments.is_dense(outputs):
         raise TypeError(f"outputs must be floating [B, classes], got {kind(outputs)}")
     if outputs.ndim != 2 or outputs.shape[1] == 0:
         raise ValueError(f"outputs must be [B, classes], got {kind(outputs)}")
@@ -78,7 +79,7 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
         got = f"{len(targets)} of them" if isinstance(targets, Sequence) else type(targets).__name__
         raise TypeError(f"targets must be a tensor, or (labels, labels of the partners, weights), got {got}")
     own, partners, weights = targets
-    if not isinstance(weights, Tensor) or not weights.is_floating_point() or weights.shape != (len(outputs), 2):
+    if not arguments.is_dense(weights) or weights.shape != (len(outputs), 2):
         raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {kind(weights)}")
     _check_device("the weights of targets", weights, outputs)
     names = {"the labels of targets": own, "the partners' labels of targets": partners}
@@ -88,9 +89,8 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
 def _checked(name: str, label: Any, outputs: Tensor) -> Tensor:
     """Floating [B, C], or int64 [B] in which those outside 0 .. C − 1 are −1, on the device of the outputs."""
     size, classes = outputs.shape
-    dense = isinstance(label, Tensor) and label.is_floating_point()
-    whole = isinstance(label, Tensor) and not (dense or label.is_complex() or label.dtype == torch.bool)
-    if not (dense or whole) or label.shape != ((size, classes) if dense else (size,)):
+    dense = arguments.is_dense(label)
+    if not (dense or arguments.is_whole(label)) or label.shape != ((size, classes) if dense else (size,)):
         raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {kind(label)}")
     _check_device(name, label, outputs)
     return label if dense else _of_classes(label.long(), classes)

@@ -14,6 +14,8 @@ from dalimix.heatmaps.arguments import kind
 PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 NAMES = "uint8, float16, bfloat16 or float32"
 DEVICES = ("cpu", "cuda")
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
+WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 
 def layout(name: str, given: Any) -> str:
@@ -51,7 +53,7 @@ def labels(given: Any, batch: Tensor) -> None:
     """One label for each of the images, where they are."""
     size, whose = len(batch), "integer [B] or floating [B, classes]"
     _tensor("labels", given, f"a tensor, {whose}", _remedy_for_labels(given))
-    if given.dtype == torch.bool or given.is_complex() or given.ndim not in (1, 2):
+    if given.dtype not in WHOLE + FLOATING or given.ndim not in (1, 2):
         raise ValueError(f"labels must be {whose}, got {kind(given)}")
     checks.batch("labels", given, size)
     _same_device("labels", given, batch)
@@ -72,13 +74,23 @@ def heatmaps(given: Any, batch: Tensor) -> None:
     model = "hand in provider(images), of a provider such as FeatureHeatmap(model, layer)"
     expected = "a tensor [B, h, w], such as provider(images)"
     _tensor("heatmaps", given, expected, model if isinstance(given, nn.Module) else provider)
-    if not given.is_floating_point():
+    if given.dtype not in FLOATING:
         raise TypeError(f"heatmaps must be floating, got {given.dtype}")
     if given.ndim != 3 or 0 in given.shape:
         remedy = ": features become heatmaps by heatmaps.mean(1), as FeatureHeatmap does it" if given.ndim == 4 else ""
         raise ValueError(f"heatmaps must be [{len(batch)}, h, w], one for each image, got {[*given.shape]}{remedy}")
     checks.batch("heatmaps", given, len(batch))
     _same_device("heatmaps", given, batch)
+
+
+def is_dense(given: Any) -> bool:
+    """Whether it is a tensor of floating numbers, with plain memory."""
+    return isinstance(given, Tensor) and given.dtype in FLOATING and given.layout == torch.strided
+
+
+def is_whole(given: Any) -> bool:
+    """Whether it is a tensor of whole numbers, with plain memory."""
+    return isinstance(given, Tensor) and given.dtype in WHOLE and given.layout == torch.strided
 
 
 def draws(given: Any, batch: Tensor) -> None:

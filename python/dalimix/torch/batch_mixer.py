@@ -12,7 +12,7 @@ import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
 from dalimix.functional import PerChannel
-from dalimix.heatmaps.arguments import flag
+from dalimix.heatmaps.arguments import class_count, flag
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 from dalimix.torch import arguments
@@ -68,12 +68,11 @@ class BatchMixer:
     ) -> None:
         checks.method(method)
         arguments.form(form, smoothing)
-        if num_classes is not None:
-            checks.counts(num_classes=num_classes)
-        self.method, self.num_classes = method, num_classes
+        classes = None if num_classes is None else class_count(num_classes)
+        self.method, self.num_classes = method, classes
         self.return_plan = flag("return_plan", return_plan)
         self._pixels = Pixels(mean, std, dtype, layout, output_layout)
-        self._labels: dict[str, Any] = {"num_classes": num_classes, "smoothing": smoothing, "form": form}
+        self._labels: dict[str, Any] = {"num_classes": classes, "smoothing": smoothing, "form": form}
         self._random = RandomNumbers(generator)
 
     @uncompiled

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from dalimix import checks
 from dalimix.heatmaps.arguments import kind
 from dalimix.mix_plan import MixPlan
+from dalimix.torch import arguments
 from dalimix.torch.class_numbers import are_classes
 
 
@@ -173,17 +174,17 @@ def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 def _matrix(name: str, given: Any) -> tuple[int, int]:
     """Its shape."""
-    if not isinstance(given, Tensor) or not given.is_floating_point():
-        got = given.dtype if isinstance(given, Tensor) else type(given).__name__
-        raise TypeError(f"{name} must be a floating tensor [B, classes], got {got}")
+    if not arguments.is_dense(given):
+        raise TypeError(f"{name} must be a floating tensor [B, classes], got {kind(given)}")
     if given.ndim != 2:
         raise ValueError(f"{name} must be [B, classes], got {[*given.shape]}")
     return given.shape[0], given.shape[1]
 
 
 def _check_labels(labels: Tensor, size: int, classes: int) -> None:
-    shapes = [(size, classes)] if labels.is_floating_point() else [(size,), (size, 1)]
-    if labels.dtype == torch.bool or labels.is_complex() or tuple(labels.shape) not in shapes:
+    dense = arguments.is_dense(labels)
+    shapes = [(size, classes)] if dense else [(size,), (size, 1)]
+    if not (dense or arguments.is_whole(labels)) or tuple(labels.shape) not in shapes:
         raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {kind(labels)}")
 
 
