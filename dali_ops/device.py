@@ -9,11 +9,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from dalimix import checks
+from dalimix.packages import missing
 
 NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of the driver's interface
 DEVICE = re.compile("(?P<cpu>cpu(:0)?)|(gpu|cuda)(:(?P<number>[0-9]{1,9}))?")
-
-from dalimix.packages import missing
 
 
 def usable_device(device: Any = None) -> str:

@@ -195,13 +195,16 @@ def test_bad_batches():
 
     labels = INTEGER["int64"]
     refused(ValueError, r"batch.targets must be \[5, 4\] as the logits are, got \[5, 3\]", targets=torch.ones(5, 3))
-    refused(TypeError, r"batch.targets must be a floating tensor \[B, classes\], got tuple", targets=(labels, labels))
+    refused(TypeError, r"batch.targets must be a tensor, got tuple", targets=(labels, labels))
     refused(ValueError, r"batch.predictions must be \[5, 4\] .* got \[1, 4\]", predictions=torch.ones(1, 4))
     refused(ValueError, r"batch.labels must be .* got torch.int64 \[4\]", labels=labels[:4])
     refused(ValueError, r"integer \[5\] or floating \[5, 4\], got torch.float32 \[5\]", labels=labels.float())
     refused(ValueError, r"batch.labels must be .* got torch.int64 \[5, 4\]", labels=labels[:, None].repeat(1, 4))
     refused(ValueError, r"batch.labels must be .* got torch.bool \[5\]", labels=labels > 1)
-    refused(ValueError, r"batch.labels must be .* got list", labels=[0, 1, 2, 3, 0])
+    refused(TypeError, r"batch.labels must be a tensor, got list", labels=[0, 1, 2, 3, 0])
+    refused(TypeError, r"batch.predictions must be a tensor, got numpy.ndarray", predictions=np.ones((5, 4)))
+    refused(ValueError, "batch.targets must be on cpu as the logits are, got meta", targets=torch.ones(5, 4).to("meta"))
+    refused(ValueError, "batch.labels must be on cpu as the logits are, got meta", labels=labels.to("meta"))
     refused(ValueError, "this plan has no tokens", plan=replace(plan(), tokens=None))
     refused(ValueError, "plan.tokens has 4 entries", plan=replace(plan(), tokens=plan().tokens[:4]))
     refused(ValueError, "plan.partner has 4 entries", plan=replace(plan(), partner=plan().partner[:4]))

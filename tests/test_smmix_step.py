@@ -74,7 +74,9 @@ def test_a_step_is_that_of_plain_torch(device, seed, smoothing):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize(
-    "method", [SMMix(grid=GRID), AttentiveCutMix(9, GRID), RandomChoice([SMMix(grid=GRID), Mixup()])]
+    "method",
+    [SMMix(grid=GRID), AttentiveCutMix(9, GRID), RandomChoice([SMMix(grid=GRID), Mixup()])],
+    ids=lambda method: method.name,
 )
 def test_the_batch_by_hand(device, method, dtype):
     model, (images, labels) = small(device), data(device, size=7)
@@ -230,7 +232,7 @@ class Blind(AttentiveCutMix):
 
 def test_bad_arguments():
     provider = AttentionHeatmap(small(), LAYER)
-    with pytest.raises(TypeError, match="provider must be one that runs a model, .*, got <class 'function'>"):
+    with pytest.raises(TypeError, match="provider must be one that runs a model, .*, got function"):
         SMMixStep(seeded, C)
     with pytest.raises(TypeError, match=r"method must paste tokens by heatmaps, .* got CutMix\("):
         SMMixStep(provider, C, CutMix())
@@ -254,10 +256,12 @@ def test_bad_arguments():
 def test_bad_batches_are_refused_before_the_model_runs():
     step, (images, labels) = stepping(small()), data()
     step.provider.observe = None
-    for bad in (images.byte(), images.bfloat16(), images.double(), [1]):
-        got = bad.dtype if isinstance(bad, torch.Tensor) else "<class 'list'>"
-        with pytest.raises(TypeError, match=f"images must be a normalised batch, float32 or float16, got {got}"):
-            step(bad, labels)
+    with pytest.raises(TypeError, match="images must be a normalised batch, floating, got torch.uint8"):
+        step(images.byte(), labels)
+    with pytest.raises(TypeError, match=r"images must be a tensor .* got torch.float64: hand in images.float\(\)"):
+        step(images.double(), labels)
+    with pytest.raises(TypeError, match="images must be a tensor .* got list"):
+        step([1], labels)
     with pytest.raises(TypeError, match=r"labels must be a tensor, integer \[B\] or floating .* got list"):
         step(images, [1, 2])
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn
 
-from dalimix.heatmaps import ClassActivationHeatmap, SnapshotHeatmap
+from dalimix.heatmaps import ClassActivationHeatmap, SnapshotHeatmap, hooks
 from dalimix.heatmaps.frozen_copy import FrozenCopy
 from tests.versions import IMAGES, Versions, a_snapshot, version
 
@@ -157,7 +157,7 @@ def test_a_reader_that_was_late_to_lock_runs_a_whole_newer_model(monkeypatch):
             self.lock = lock
 
         def __enter__(self):
-            monkeypatch.setattr(picked, "lock", self.lock)
+            monkeypatch.setitem(hooks._LOCKS, picked, self.lock)
             for number in (1, 2):
                 model.train_to(number)
                 snapshot.refresh()
@@ -167,7 +167,7 @@ def test_a_reader_that_was_late_to_lock_runs_a_whole_newer_model(monkeypatch):
             self.lock.release()
 
     picked = snapshot._current
-    monkeypatch.setattr(picked, "lock", Late(picked.lock))
+    monkeypatch.setitem(hooks._LOCKS, picked, Late(picked.lock))
     assert version(snapshot) == 2
     assert version(snapshot) == 2
 
@@ -203,7 +203,7 @@ def test_a_copy_is_the_current_one_before_its_lock_is_released(monkeypatch):
     class Spy:
         def __init__(self, copy):
             self.copy, self.lock = copy, copy.lock
-            monkeypatch.setattr(copy, "lock", self)
+            monkeypatch.setitem(hooks._LOCKS, copy, self)
 
         def acquire(self, blocking=True):
             return self.lock.acquire(blocking)

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import dalimix
-import dalimix.torch.accuracy as accuracy_module
+import dalimix.torch.class_numbers as class_numbers_module
 from dalimix import CutMix, TokenMix
 from dalimix.torch import BatchMixer, soft_target_accuracy
 from tests.conftest import device_fixture, need_gpu
@@ -212,7 +212,7 @@ def test_a_class_that_there_is_not(label):
 
 @pytest.mark.parametrize("label", [-1, C])
 def test_a_class_at_which_nobody_looks_gives_nan(label, monkeypatch):
-    monkeypatch.setattr(accuracy_module, "_refuse_others", lambda *_: None)  # as on a GPU
+    monkeypatch.setattr(class_numbers_module, "_refuse_others", lambda *_: None)  # as on a GPU
     own, partners, weights = a_pair()
     wrong = own.index_fill(0, torch.tensor([3]), label)
     for targets in (wrong, (wrong, partners, weights), (own, wrong, weights)):

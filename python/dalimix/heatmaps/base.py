@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from dalimix import checks
-from dalimix.methods.base import is_whole
+from dalimix.functional import PerChannel
+from dalimix.heatmaps.arguments import normalisation, plain, sides
+from dalimix.heatmaps.dtypes import autocast_dtype
+from dalimix.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,8 @@ class ModelHeatmap(ABC):
     """``heatmaps = provider(images, labels=None)``: a model is run, and one of its modules is watched.
 
     The model runs under no_grad and in eval mode. Afterwards it is as it was: modes, hooks, weights, statistics.
-    Several threads, such as those of pipelines, may share a model; but none may train it meanwhile.
+    Several threads, such as those of pipelines, may share a model; but none may train it meanwhile. A copy or pickle
+    of a provider holds a copy of the model. `torch.compile` around a call leaves it outside of the graph.
 
     Args:
         model: any PyTorch model of image batches [B, C, H, W].
@@ -32,10 +33,11 @@ class ModelHeatmap(ABC):
             registers) are left out. Feature maps need no grid.
         mean, std: what the model was trained with, per channel or one number, in the units of the images handed in, as
             in DALI's ``crop_mirror_normalize``: for pixels 0 … 255, 255 times what is common for 0 … 1. None: the
-            images are not normalised, because they are already, or the model does it.
+            images are not normalised, because they are already, or the model does it. Numbers, arrays or tensors.
         size: the model's input size in pixels, side or (H, W); the images are resized to it (bilinear, antialiased).
             None: as the images come.
-        autocast: ``torch.float16`` or ``torch.bfloat16``, to run the model in; None: as it is around the call.
+        autocast: ``torch.float16`` or ``torch.bfloat16``, to run the model in, or the name of one; None: as it is
+            around the call.
 
     Raises:
         TypeError, ValueError: an argument is not as described. A wrong name is answered with the nearest ones.
@@ -48,20 +50,27 @@ class ModelHeatmap(ABC):
         layer: str,
         *,
         grid: int | tuple[int, int] | None = None,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
+        mean: PerChannel | None = None,
+        std: PerChannel | None = None,
         size: int | tuple[int, int] | None = None,
-        autocast: torch.dtype | None = None,
+        autocast: torch.dtype | str | None = None,
     ) -> None:
         from dalimix.heatmaps.hooks import find_module
 
-        _check_autocast(autocast)
-        _check_scaling(mean, std)
-        self.model, self.layer, self.autocast = model, layer, autocast
-        self.mean, self.std = mean, std
-        self.grid, self.size = _pair("grid", grid), _pair("size", size)
-        self._module = find_module(model, layer)
+        find_module(model, layer)
+        self.model, self.layer = model, layer
+        self.autocast = autocast_dtype(autocast)
+        self._scaling = normalisation(mean, std)
+        self.mean, self.std = map(plain, (mean, std), self._scaling)
+        self.grid, self.size = sides("grid", grid), sides("size", size)
+        self._units_fit = False  # until images were seen that tell
 
+    @property
+    def _module(self) -> nn.Module:
+        """By its name, so that of a copied model it is that of the copy."""
+        return self.model.get_submodule(self.layer)
+
+    @uncompiled
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Run the model on one batch.
 
@@ -74,11 +83,13 @@ class ModelHeatmap(ABC):
 
         Raises:
             TypeError, ValueError: images or labels are not as described, or lie on another device than the model; the
-                layer did not run, or gave something that is no map of the images.
+                layer did not run, or gave something that is no map of the images. Mean and std are of other units than
+                the images: for uint8 that is known; floating images on the CPU are looked at until it is.
             Exception: whatever the model raises.
         """
         return self.observe(images, labels)[0]
 
+    @uncompiled
     def observe(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Any]:
         """As a call, and in the same run: ``(heatmaps, output)``, the output as the model returned it.
 
@@ -87,13 +98,15 @@ class ModelHeatmap(ABC):
         import torch
 
         from dalimix.heatmaps.hooks import evaluating, lock_of
-        from dalimix.heatmaps.pixels import check_images, check_units, model_input
+        from dalimix.heatmaps.pixels import check_images, check_labels, model_input
+        from dalimix.heatmaps.units import units_fit
 
         check_images(images, self.model)
-        check_units(images, self.std)
+        labels = check_labels(labels, images)
+        self._units_fit = self._units_fit or units_fit(images, *self._scaling)
         precision = _precision(images.device.type, self.autocast)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):  # whatever the caller has set
-            pixels = model_input(images, self.model, self.size, self.mean, self.std)
+            pixels = model_input(images, self.model, self.size, *self._scaling)
             with lock_of(self.model), evaluating(self.model), self._watch(len(images)) as seen, precision:
                 output = self.model(pixels)
             heatmaps = self._heatmaps(seen, output, labels, pixels)
@@ -108,18 +121,6 @@ class ModelHeatmap(ABC):
         """[B, gh, gw] of what was seen and what the model returned for `pixels`."""
 
 
-def _check_autocast(dtype: object) -> None:
-    import torch
-
-    if dtype not in (None, torch.float16, torch.bfloat16):
-        raise ValueError(f"autocast must be torch.float16, torch.bfloat16 or None, got {dtype!r}")
-
-
-def _check_scaling(mean: Any, std: Any) -> None:
-    """As far as it can be told before the images and their number of channels are there."""
-    checks.scaling(mean, std, max(np.size(mean), np.size(std)))
-
-
 def _precision(device_type: str, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
     """Autocast to `dtype`; if that is None, as autocast is set at the time of this call.
 
@@ -131,13 +132,3 @@ def _precision(device_type: str, dtype: torch.dtype | None) -> AbstractContextMa
     enabled = dtype is not None or torch.is_autocast_enabled(device_type)
     dtype = dtype or torch.get_autocast_dtype(device_type)
     return torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=False)
-
-
-def _pair(name: str, given: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    if given is None:
-        return None
-    pair = given if isinstance(given, Sequence) else (given, given)
-    whole = len(pair) == 2 and all(is_whole(n) for n in pair)
-    if not whole or min(pair) < 1:
-        raise ValueError(f"{name} must be one whole number from 1, or two (rows, columns), got {given!r}")
-    return int(pair[0]), int(pair[1])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from dalimix.functional import PerChannel
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.tokens import feature_map
 
@@ -37,17 +37,16 @@ class ClassActivationHeatmap(ModelHeatmap):
         classifier: str,
         *,
         grid: int | tuple[int, int] | None = None,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
+        mean: PerChannel | None = None,
+        std: PerChannel | None = None,
         size: int | tuple[int, int] | None = None,
-        autocast: torch.dtype | None = None,
+        autocast: torch.dtype | str | None = None,
     ) -> None:
         from dalimix.heatmaps.hooks import find_module
 
         super().__init__(model, layer, grid=grid, mean=mean, std=std, size=size, autocast=autocast)
+        _check_classifier(classifier, find_module(model, classifier, "classifier"))
         self.classifier = classifier
-        self._classifier = find_module(model, classifier)
-        _check_classifier(classifier, self._classifier)
 
     def _watch(self, batch_size: int) -> AbstractContextManager[list[Any]]:
         from dalimix.heatmaps.hooks import last_output
@@ -56,12 +55,12 @@ class ClassActivationHeatmap(ModelHeatmap):
 
     def _heatmaps(self, seen: list[Any], output: Any, labels: Tensor | None, pixels: Tensor) -> Tensor:
         features = feature_map(seen, self.layer, self.grid, pixels)
-        weight: Any = self._classifier.weight
+        weight: Any = self.model.get_submodule(self.classifier).weight
         weight = weight.flatten(1).float()  # [classes, C]
         if features.shape[1] != weight.shape[1]:
-            reads = f"{self.classifier!r} reads {weight.shape[1]} channels"
+            reads = f"classifier {self.classifier!r} reads {weight.shape[1]} channels"
             raise ValueError(f"{reads}, but module {self.layer!r} gave {features.shape[1]}: name what it classifies")
-        chosen = _predicted(output, len(pixels), len(weight)) if labels is None else _checked(labels, pixels)
+        chosen = _predicted(output, len(pixels), len(weight)) if labels is None else labels
         return _activation(features.float(), weight, chosen.long())
 
 
@@ -85,20 +84,6 @@ def _predicted(output: Any, size: int, classes: int) -> Tensor:
         got = shape or type(output).__name__
         raise ValueError(f"without labels the model must return [{size}, {classes}], got {got}: hand in labels")
     return scores.argmax(1)
-
-
-def _checked(labels: Any, pixels: Tensor) -> Tensor:
-    """Integer [B]."""
-    import torch
-
-    size = len(pixels)
-    if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be an integer tensor [{size}], got {getattr(labels, 'dtype', type(labels))}")
-    if labels.shape not in ((size,), (size, 1)):
-        raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")
-    if labels.device != pixels.device:
-        raise ValueError(f"labels are on {labels.device} but the images are on {pixels.device}")
-    return labels.reshape(size)
 
 
 def _check_classifier(name: str, module: nn.Module) -> None:

@@ -7,13 +7,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from dalimix.heatmaps.hooks import is_wrapper
+from dalimix.heatmaps.hooks import is_wrapper, lock_of
 
 if TYPE_CHECKING:
     from dalimix.heatmaps.base import ModelHeatmap
@@ -35,11 +34,19 @@ class FrozenCopy:
     """
 
     def __init__(self, provider: ModelHeatmap) -> None:
-        self.lock = Lock()
         self._order = StreamOrder(_device_of(provider.model))
         with self._order.kept():  # the copying is its first use
             self._provider = _frozen(provider)
         self._own = tensors_of(self._provider.model)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are of the weights as they are between two runs, and have an order of their own."""
+        with self.lock, self._order.kept():
+            return FrozenCopy, (_copied(self._provider),)
+
+    @property
+    def lock(self) -> Any:
+        return lock_of(self)
 
     def observe(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Any]:
         """As `ModelHeatmap.observe`, all of it in stream order: a provider may look at weights after the model ran."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import RLock, get_ident
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,10 +13,11 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from dalimix.heatmaps.arguments import kind
 from dalimix.heatmaps.recorder import AttentionRecorder, Unfused
 
 
-def find_module(model: nn.Module, name: str) -> nn.Module:
+def find_module(model: nn.Module, name: str, argument: str = "layer") -> nn.Module:
     """The module of `model` that is called `name` in ``model.named_modules()``.
 
     Raises:
@@ -23,16 +25,18 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
         ValueError: there is none; the nearest names are given.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model)}")
+        raise TypeError(f"model must be a torch.nn.Module, got {kind(model)}")
     if not isinstance(name, str):
-        raise TypeError(f"a layer is named as in model.named_modules(), such as 'layer4', got {type(name)}")
+        expected = "a name as in model.named_modules(), such as 'layer4'"
+        raise TypeError(f"{argument} must be {expected}, got {name!r}")
     modules = dict(model.named_modules(remove_duplicate=False))
     if name in modules:
         return modules[name]
     near = difflib.get_close_matches(name, filter(None, modules))
     near = near or [child for child, _ in model.named_children()]
     wrapped = "; it wraps the model: hand in the one inside" if is_wrapper(model) else ""
-    raise ValueError(f"no module {name!r} in {type(model).__name__}; nearest: {', '.join(near) or 'none'}{wrapped}")
+    missing = f"{argument} must name a module, but there is no module {name!r} in {type(model).__name__}"
+    raise ValueError(f"{missing}; nearest: {', '.join(near) or 'none'}{wrapped}")
 
 
 def is_wrapper(module: nn.Module) -> bool:
@@ -40,12 +44,17 @@ def is_wrapper(module: nn.Module) -> bool:
     return isinstance(module, (DataParallel, DistributedDataParallel)) or hasattr(module, "_orig_mod")
 
 
-_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+_LOCKS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):  # of the threads that held them, none is in the child
+    os.register_at_fork(after_in_child=_LOCKS.clear)
 
 
-def lock_of(model: nn.Module) -> AbstractContextManager[Any]:
-    """One for each model: two pipelines may share a model, each with a thread of its own."""
-    return _LOCKS.setdefault(model, RLock())
+def lock_of(owner: Any) -> Any:
+    """One for each model, or what else threads share: two pipelines may share a model, each with a thread of its own.
+
+    It is kept beside the model, which stays what can be copied and pickled.
+    """
+    return _LOCKS.setdefault(owner, RLock())
 
 
 @contextmanager

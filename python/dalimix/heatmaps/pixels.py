@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dalimix import checks
+from dalimix.heatmaps.arguments import Numbers, kind
+
+INTEGERS = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 def check_images(images: object, model: nn.Module) -> None:
@@ -20,9 +21,11 @@ def check_images(images: object, model: nn.Module) -> None:
         ValueError: another shape or layout, or another device than the model's.
     """
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor, got {type(images)}")
+        raise TypeError(f"images must be a tensor, got {kind(images)}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+    if images.layout != torch.strided:
+        raise TypeError(f"images must be a tensor with plain memory, got {images.layout}: hand in images.to_dense()")
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"images must be a batch [B, C, H, W], got shape {list(images.shape)}")
     checks.proper_layout(images.shape, "CHW")
@@ -32,12 +35,30 @@ def check_images(images: object, model: nn.Module) -> None:
         raise ValueError(f"the model is on {first.device} but the images are on {images.device}: {move}")
 
 
+def check_labels(labels: object, images: Tensor) -> Tensor | None:
+    """Integer [B], one for each of the images, on their device.
+
+    Raises:
+        TypeError, ValueError: they are not.
+    """
+    size = len(images)
+    if labels is None:
+        return None
+    if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS or labels.layout != torch.strided:
+        raise TypeError(f"labels must be an integer tensor [{size}], got {kind(labels)}")
+    if labels.shape not in ((size,), (size, 1)):
+        raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")
+    if labels.device != images.device:
+        raise ValueError(f"labels are on {labels.device} but the images are on {images.device}")
+    return labels.reshape(size)
+
+
 def model_input(
     images: Tensor,
     model: nn.Module,
     size: tuple[int, int] | None,
-    mean: float | Sequence[float] | None,
-    std: float | Sequence[float] | None,
+    mean: Numbers,
+    std: Numbers,
 ) -> Tensor:
     """A new tensor [B, C, *size], contiguous, in the dtype of the model's parameters: ``(images − mean) / std``.
 
@@ -53,24 +74,12 @@ def model_input(
     return pixels.to(dtype)
 
 
-def _normalise(pixels: Tensor, mean: float | Sequence[float] | None, std: float | Sequence[float] | None) -> None:
+def _normalise(pixels: Tensor, mean: Numbers, std: Numbers) -> None:
     """In place, and with numbers instead of tensors: a tensor of them would have to be waited for on a GPU."""
     scaling = checks.scaling(mean, std, pixels.shape[1])
     if scaling is not None:
         for channel, scale, bias in zip(pixels.unbind(1), *scaling, strict=True):
             channel.mul_(scale).add_(bias)
-
-
-def check_units(images: Tensor, std: float | Sequence[float] | None) -> None:
-    """Refuse bytes with a standard deviation below 1: it is one of values 0 … 1.
-
-    Raises:
-        ValueError: it is.
-    """
-    if images.dtype == torch.uint8 and std is not None and np.max(std) < 1:
-        raise ValueError(
-            f"mean and std must be in the units of the images, uint8 0 … 255, but std is {std}: multiply by 255"
-        )
 
 
 def _tensors(model: nn.Module) -> chain[Tensor]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dalimix import checks
+from dalimix.heatmaps.arguments import kind
 from dalimix.heatmaps.base import ModelHeatmap
-from dalimix.methods.base import is_whole
+from dalimix.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +30,8 @@ class SnapshotHeatmap:
     The model itself is only read, by `step` and `refresh`: modes, hooks, gradients and random state stay. The copies
     are in eval mode, and the user's hooks do not fire for them. There are two, in memory too: while one runs, the other
     is written. Autocast around the training step does not reach a pipeline's thread: give it to the provider. In
-    distributed training every process has a snapshot of its own replica.
+    distributed training every process has a snapshot of its own replica. A copy or pickle of it goes on with the same
+    weights, and follows the model that was copied with it.
 
     **Other than in the paper**, which runs the model in the training step, on the weights of that very step:
 
@@ -60,31 +63,34 @@ class SnapshotHeatmap:
     def __init__(self, provider: ModelHeatmap, every: int = 1) -> None:
         if not isinstance(provider, ModelHeatmap):
             expected = "a ModelHeatmap, such as AttentionHeatmap(model, layer)"
-            raise TypeError(f"provider must be {expected}, got {type(provider).__name__}")
-        if not is_whole(every) or every < 1:
-            raise ValueError(f"every must be a whole number from 1, got {every!r}")
+            raise TypeError(f"provider must be {expected}, got {kind(provider)}")
+        checks.counts(every=every)
         from dalimix.heatmaps.frozen_copy import FrozenCopy
 
         self.provider, self.every = provider, every
         self._current, self._other = FrozenCopy(provider), FrozenCopy(provider)
         self._steps = 0
 
+    @uncompiled
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """As `ModelHeatmap`, by the weights of the last refresh. Any thread may call it."""
         return self.observe(images, labels)[0]
 
+    @uncompiled
     def observe(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Any]:
         """As `ModelHeatmap.observe`, ``(heatmaps, output)``, by the weights of the last refresh; by any thread."""
         copy = self._current
         with copy.lock:
             return copy.observe(images, labels)
 
+    @uncompiled
     def step(self) -> None:
         """Call it after ``optimizer.step()``, in the same thread: every `every`-th call is a `refresh`."""
         self._steps += 1
         if self._steps % self.every == 0:
             self.refresh()
 
+    @uncompiled
     def refresh(self) -> None:
         """Take over the weights and buffers of the model as they are now; by the thread that trains it.
 

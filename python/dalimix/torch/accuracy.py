@@ -8,6 +8,11 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from dalimix.heatmaps.arguments import kind
+from dalimix.methods.base import is_whole
+from dalimix.torch import arguments
+from dalimix.torch.class_numbers import are_classes
+
 Targets: TypeAlias = Tensor | Sequence[Tensor]
 
 
@@ -40,12 +45,12 @@ def soft_target_accuracy(
 
     Raises:
         TypeError, ValueError: an argument is not as described. On a GPU, where to look would mean to wait, a class
-            number outside 0 .. C − 1 makes the accuracy NaN instead.
+            number outside 0 .. C − 1 makes the accuracy NaN, and a later call raises the error.
     """
-    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
-        raise TypeError(f"outputs must be floating [B, classes], got {_kind(outputs)}")
+    if not arguments.is_dense(outputs):
+        raise TypeError(f"outputs must be floating [B, classes], got {kind(outputs)}")
     if outputs.ndim != 2 or outputs.shape[1] == 0:
-        raise ValueError(f"outputs must be [B, classes], got {_kind(outputs)}")
+        raise ValueError(f"outputs must be [B, classes], got {kind(outputs)}")
     counts = _counts(topk, outputs.shape[1])
     labels, weights = _labels_and_weights(targets, outputs)
     highest = outputs.topk(max(counts), dim=1).indices
@@ -74,8 +79,8 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
         got = f"{len(targets)} of them" if isinstance(targets, Sequence) else type(targets).__name__
         raise TypeError(f"targets must be a tensor, or (labels, labels of the partners, weights), got {got}")
     own, partners, weights = targets
-    if not isinstance(weights, Tensor) or not weights.is_floating_point() or weights.shape != (len(outputs), 2):
-        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {_kind(weights)}")
+    if not arguments.is_dense(weights) or weights.shape != (len(outputs), 2):
+        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {kind(weights)}")
     _check_device("the weights of targets", weights, outputs)
     names = {"the labels of targets": own, "the partners' labels of targets": partners}
     return [_checked(name, label, outputs) for name, label in names.items()], weights
@@ -84,12 +89,11 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
 def _checked(name: str, label: Any, outputs: Tensor) -> Tensor:
     """Floating [B, C], or int64 [B] in which those outside 0 .. C − 1 are −1, on the device of the outputs."""
     size, classes = outputs.shape
-    dense = isinstance(label, Tensor) and label.is_floating_point()
-    whole = isinstance(label, Tensor) and not (dense or label.is_complex() or label.dtype == torch.bool)
-    if not (dense or whole) or label.shape != ((size, classes) if dense else (size,)):
-        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {_kind(label)}")
+    dense = arguments.is_dense(label)
+    if not (dense or arguments.is_whole(label)) or label.shape != ((size, classes) if dense else (size,)):
+        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {kind(label)}")
     _check_device(name, label, outputs)
-    return label if dense else _inside(label.long(), classes)
+    return label if dense else _of_classes(label.long(), classes)
 
 
 def _check_device(name: str, given: Tensor, outputs: Tensor) -> None:
@@ -97,17 +101,8 @@ def _check_device(name: str, given: Tensor, outputs: Tensor) -> None:
         raise ValueError(f"{name} must be on {outputs.device} as outputs are, got {given.device}")
 
 
-def _inside(label: Tensor, classes: int) -> Tensor:
-    inside = (label >= 0) & (label < classes)
-    if label.device.type == "cpu":
-        _refuse_others(label, inside, classes)
-    return label.where(inside, -1)
-
-
-def _refuse_others(label: Tensor, inside: Tensor, classes: int) -> None:
-    if not inside.all():
-        at = int(inside.long().argmin())
-        raise ValueError(f"label {int(label[at])} of sample {at} is outside 0 .. {classes - 1}")
+def _of_classes(label: Tensor, classes: int) -> Tensor:
+    return label.where(are_classes(label, classes), -1)
 
 
 def _counts(topk: int | Sequence[int], classes: int) -> list[int]:
@@ -115,12 +110,8 @@ def _counts(topk: int | Sequence[int], classes: int) -> list[int]:
     if not counts:
         raise ValueError("topk must be a number of classes, or several, got none")
     for count in counts:
-        if not isinstance(count, int) or isinstance(count, bool):
+        if not is_whole(count):
             raise TypeError(f"topk must be whole numbers from 1 to {classes}, got {count!r}")
         if not 1 <= count <= classes:
             raise ValueError(f"topk must be from 1 to {classes}, the number of classes, got {count}")
     return counts
-
-
-def _kind(given: Any) -> str:
-    return f"{given.dtype} {[*given.shape]}" if isinstance(given, Tensor) else type(given).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -12,31 +11,45 @@ import torch
 import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
+from dalimix.functional import PerChannel
+from dalimix.heatmaps.arguments import class_count, flag
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 from dalimix.packages import missing
-
-DTYPES = (torch.uint8, torch.float16, torch.float32)
+from dalimix.torch import arguments
+from dalimix.torch.arrays import as_array, as_tensors
+from dalimix.torch.pixels import Pixels
+from dalimix.torch.random_numbers import RandomNumbers
+from dalimix.uncompiled import uncompiled
 
 
 class BatchMixer:
     """``images, targets = mixer(images, labels)`` for tensors on the CPU or on a CUDA device.
 
     No gradient flows through it. On CUDA the work is queued on torch's current stream; results that another stream
-    goes on reading must be kept until it has (``record_stream`` does not know CuPy's memory).
+    goes on reading must be kept until it has (``record_stream`` does not know CuPy's memory). `torch.compile` around
+    it leaves it outside of the graph.
 
     Args:
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
-        mean, std, dtype, layout, output_layout, smoothing, form: as of `dalimix.compose` and `dalimix.soft_labels`;
-            dtype is a torch dtype, and layout is ``"CHW"`` unless given.
+        mean, std, layout, output_layout, smoothing, form: as of `dalimix.compose` and `dalimix.soft_labels`; layout is
+            ``"CHW"`` unless given. Mean and std may be tensors, too.
+        dtype: of the mixed images: uint8, float16, bfloat16 or float32, as torch's dtype or by its name. None: float32
+            if there is a mean or std and the images are uint8, else that of the images.
         return_plan: return the plan, too.
         generator: `torch.Generator` for the random numbers, best one on the CPU, since one on a GPU has to be waited
-            for; None: torch's default one.
+            for; None: torch's default one, as it is when the mixer is called, so that `torch.manual_seed` holds for
+            copies, too.
+
+    Copies and pickles take the state of an own generator along, so they go on with the same random numbers. In a
+    worker of a `torch.utils.data.DataLoader`, whether it was forked or spawned, the seed that the DataLoader gave the
+    worker, ``get_worker_info().seed``, is mixed into every draw: each worker and each epoch has a stream of its own.
+    Processes of a distributed training need seeds of their own.
 
     Raises:
         ModuleNotFoundError: when called with a CUDA tensor, if CuPy is missing.
-        TypeError, ValueError: as of `dalimix.compose` and `dalimix.soft_labels`.
+        TypeError, ValueError: an argument is not as described.
     """
 
     def __init__(
@@ -44,9 +57,9 @@ class BatchMixer:
         method: Method,
         num_classes: int | None = None,
         *,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
-        dtype: torch.dtype | None = None,
+        mean: PerChannel | None = None,
+        std: PerChannel | None = None,
+        dtype: Any = None,
         layout: str = "CHW",
         output_layout: str | None = None,
         smoothing: float = 0.0,
@@ -55,15 +68,15 @@ class BatchMixer:
         generator: torch.Generator | None = None,
     ) -> None:
         checks.method(method)
-        checks.layout(layout)
-        checks.form(form, smoothing)
-        self.method, self.num_classes, self.return_plan = method, num_classes, return_plan
-        self._pixels: dict[str, Any] = {"mean": mean, "std": std, "layout": layout, "output_layout": output_layout}
-        self._pixels["dtype"] = None if dtype is None else str(dtype).removeprefix("torch.")
-        self._labels: dict[str, Any] = {"num_classes": num_classes, "smoothing": smoothing, "form": form}
-        self._size = slice(layout.index("H"), layout.index("W") + 1)
-        self.generator = generator or torch.default_generator
+        arguments.form(form, smoothing)
+        classes = None if num_classes is None else class_count(num_classes)
+        self.method, self.num_classes = method, classes
+        self.return_plan = flag("return_plan", return_plan)
+        self._pixels = Pixels(mean, std, dtype, layout, output_layout)
+        self._labels: dict[str, Any] = {"num_classes": classes, "smoothing": smoothing, "form": form}
+        self._random = RandomNumbers(generator)
 
+    @uncompiled
     def __call__(
         self,
         images: torch.Tensor,
@@ -74,55 +87,39 @@ class BatchMixer:
         """Mix one batch.
 
         Args:
-            images: uint8, float16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]. Not modified.
-            labels: on the same device; integer [B], or floating [B, C].
-            heatmaps: floating [B, h, w], for methods that read them, as from a provider of `dalimix.heatmaps`.
+            images: uint8, float16, bfloat16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]; of any
+                strides. Not modified. bfloat16 is mixed as float32 and rounded once, at the end.
+            labels: on the same device; integer [B] or [B, 1], or floating [B, C].
+            heatmaps: floating [B, h, w], on the same device, for methods that read them, as from a provider of
+                `dalimix.heatmaps`.
             draws: the random numbers, as from `dalimix.draw`; None: new ones.
 
         Returns:
-            ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, on the same device. Targets are
-            float32 [B, C], or in the pair form ``(labels, labels of the partners, float32 [B, 2] weights)``. The plan
-            is a `dalimix.MixPlan` of tensors.
+            ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, on the same device. Images
+            [B, C, H, W] in torch's channels_last memory stay in it. Targets are float32 [B, C], or in the pair form
+            ``(labels, labels of the partners, float32 [B, 2] weights)``. The plan is a `dalimix.MixPlan` of tensors.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described. Label and heatmaps as of `dalimix.soft_labels` and
+                `dalimix.plan`.
         """
-        if not isinstance(images, torch.Tensor) or images.dtype not in DTYPES:
-            kind = images.dtype if isinstance(images, torch.Tensor) else type(images)
-            raise TypeError(f"images must be a tensor of dtype uint8, float16 or float32, got {kind}")
-        check_labels(labels)
-        if heatmaps is not None and not isinstance(heatmaps, torch.Tensor):
-            kind = type(heatmaps).__name__
-            raise TypeError(f"heatmaps must be a tensor [B, h, w], such as provider(images), got {kind}")
-        draws = draws or dalimix.draw(self.method, len(images), self.generator)
+        arguments.images(images, self._pixels.layout)
+        arguments.labels(labels, images)
+        if heatmaps is not None:
+            arguments.heatmaps(heatmaps, images)
+        if draws is None:
+            draws = self._random.draw(self.method, len(images))
+        arguments.draws(draws, images)
         with _stream_of(images):
-            drawn = _put(draws, images.device)
-            maps = None if heatmaps is None else _array(heatmaps.float())
-            plan = dalimix.plan(self.method, drawn, tuple(images.shape[1:][self._size]), maps)
-            mixed = dalimix.compose(_array(images), plan, **self._pixels)
-            targets = dalimix.soft_labels(_array(labels), plan, **self._labels)
-            outputs = torch.from_dlpack(mixed), _tensors(targets)
+            maps = None if heatmaps is None else as_array(heatmaps.float())
+            plan = dalimix.plan(self.method, _put(draws, images.device), self._pixels.size(images), maps)
+            targets = dalimix.soft_labels(as_array(labels), plan, **self._labels)
+            outputs = self._pixels(images, plan), as_tensors(targets)
             return (*outputs, _plan_of_tensors(plan)) if self.return_plan else outputs
 
 
-def check_labels(labels: Any) -> None:
-    if not isinstance(labels, torch.Tensor):
-        kind = type(labels).__name__
-        raise TypeError(f"labels must be a tensor, integer [B] or floating [B, classes], got {kind}")
-
-
-def _tensors(targets: Any) -> Any:
-    return tuple(map(torch.from_dlpack, targets)) if isinstance(targets, tuple) else torch.from_dlpack(targets)
-
-
 def _plan_of_tensors(plan: MixPlan) -> MixPlan:
-    return MixPlan(*map(torch.from_dlpack, plan.arrays()), size=plan.size)
-
-
-def _array(tensor: torch.Tensor) -> Any:
-    """The tensor as a NumPy or CuPy array, uncopied."""
-    if tensor.device.type == "cpu":
-        return tensor.detach().numpy()
-    import cupy
-
-    return cupy.from_dlpack(tensor.detach())
+    return MixPlan(*as_tensors(plan.arrays()), size=plan.size)
 
 
 def _put(draws: Draws, device: torch.device) -> Draws:

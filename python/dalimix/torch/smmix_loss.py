@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from dalimix import checks
+from dalimix.heatmaps.arguments import kind
 from dalimix.mix_plan import MixPlan
+from dalimix.torch import arguments
+from dalimix.torch.class_numbers import are_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,9 @@ class SMMixBatch:
             so it must not be a last one that was cut (``drop_last=True``).
         predictions: floating [B, C], the model's logits of the unmixed images; None: the mixed ones are not compared
             with them.
+
+    Raises:
+        TypeError: one is no tensor, or the plan is none of tensors. Their shapes and dtypes, `SMMixLoss` checks.
     """
 
     images: Tensor
@@ -35,6 +41,15 @@ class SMMixBatch:
     labels: Tensor
     plan: MixPlan
     predictions: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        tensors = {"images": self.images, "targets": self.targets, "labels": self.labels}
+        if self.predictions is not None:
+            tensors["predictions"] = self.predictions
+        for name, given in tensors.items():
+            if not isinstance(given, Tensor):
+                raise TypeError(f"batch.{name} must be a tensor, got {kind(given)}")
+        _check_plan(self.plan)
 
 
 class SMMixLosses(NamedTuple):
@@ -84,21 +99,23 @@ class SMMixLoss(nn.Module):
 
         Raises:
             TypeError, ValueError: outputs or batch are not as described. On a GPU, where to look would mean to wait, a
-                partner that is not in the batch makes the loss NaN instead.
+                partner that is not in the batch makes the loss NaN instead; so does a label outside 0 .. C − 1, and a
+                later call raises the error.
         """
         logits, *of_groups = _checked(outputs, batch)
         exact = torch.promote_types(logits.dtype, torch.float32)
         logits, of_target, of_source = (given.to(exact) for given in (logits, *of_groups))
         classification = cross_entropy(logits, batch.targets.to(exact))
-        partner, inside = _partners(batch.plan)
+        partner, known = _partners(batch.plan)
+        labels, of_classes = _labels(batch.labels, logits)
         shows = batch.plan.source_mask.flatten(1)
-        tokens = self._tokens(of_target, of_source, batch.labels, partner, shows).where(inside, float("nan")).mean()
+        known = known & of_classes & of_classes[partner]
+        tokens = self._tokens(of_target, of_source, labels, partner, shows).where(known, float("nan")).mean()
         consistency = _consistency(logits, batch, partner, shows.any(1))
         return SMMixLosses(classification + tokens + consistency, classification, tokens, consistency)
 
     def _tokens(self, of_target: Tensor, of_source: Tensor, labels: Tensor, partner: Tensor, shows: Tensor) -> Tensor:
         """Of every image, [B]; `shows` is bool [B, N], the tokens of the partner."""
-        labels = labels.to(of_target.dtype) if labels.is_floating_point() else labels.long().flatten()
         target_part = self._cross_entropies(of_target, labels).where(shows.any(1) & ~shows.all(1), 0)
         source_part = self._cross_entropies(of_source, labels[partner]).where(shows.any(1), 0)
         return (target_part + source_part) / 2
@@ -114,6 +131,15 @@ def _consistency(logits: Tensor, batch: SMMixBatch, partner: Tensor, counts: Ten
     mixed = weight[:, :1] * own + weight[:, 1:] * own[partner]
     divergences = kl_div(logits.log_softmax(1), mixed.softmax(1), reduction="none").sum(1)
     return divergences.where(counts, 0).mean()
+
+
+def _labels(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Floating [B, C], or int64 [B] that may be looked up; and bool [B]: whether there is such a class."""
+    if labels.is_floating_point():
+        return labels.to(logits.dtype), torch.ones_like(labels[:, 0], dtype=torch.bool)
+    size, classes = logits.shape
+    labels = labels.long().reshape(size)
+    return labels.clamp(0, classes - 1), are_classes(labels, classes)
 
 
 def _partners(plan: MixPlan) -> tuple[Tensor, Tensor]:
@@ -141,35 +167,43 @@ def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
         if _matrix(name, given) != shape:
             raise ValueError(f"{name} must be {[*shape]} as the logits are, got {[*given.shape]}")
     _check_labels(batch.labels, size, classes)
-    _check_plan(batch.plan, size)
+    _check_parts(batch.plan, size)
+    _check_devices(outputs[0], floating | {"batch.labels": batch.labels, "batch.plan": batch.plan.partner})
     return outputs[0], outputs[1], outputs[2]
 
 
 def _matrix(name: str, given: Any) -> tuple[int, int]:
     """Its shape."""
-    if not isinstance(given, Tensor) or not given.is_floating_point():
-        got = given.dtype if isinstance(given, Tensor) else type(given).__name__
-        raise TypeError(f"{name} must be a floating tensor [B, classes], got {got}")
+    if not arguments.is_dense(given):
+        raise TypeError(f"{name} must be a floating tensor [B, classes], got {kind(given)}")
     if given.ndim != 2:
         raise ValueError(f"{name} must be [B, classes], got {[*given.shape]}")
     return given.shape[0], given.shape[1]
 
 
-def _check_labels(labels: Any, size: int, classes: int) -> None:
-    kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-    shapes = [(size, classes)] if getattr(kind, "is_floating_point", False) else [(size,), (size, 1)]
-    if not isinstance(labels, Tensor) or kind == torch.bool or tuple(labels.shape) not in shapes:
-        got = f"{kind} {[*labels.shape]}" if isinstance(labels, Tensor) else kind
-        raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {got}")
+def _check_labels(labels: Tensor, size: int, classes: int) -> None:
+    dense = arguments.is_dense(labels)
+    shapes = [(size, classes)] if dense else [(size,), (size, 1)]
+    if not (dense or arguments.is_whole(labels)) or tuple(labels.shape) not in shapes:
+        raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {kind(labels)}")
 
 
-def _check_plan(plan: Any, size: int) -> None:
-    """`source_mask` refuses a plan without tokens."""
+def _check_plan(plan: Any) -> None:
     parts = plan.arrays() if isinstance(plan, MixPlan) else (plan,)
     other = next((type(part) for part in parts if not isinstance(part, Tensor)), None)
     if other is not None or not isinstance(plan, MixPlan):
         raise TypeError(f"batch.plan must be a dalimix.MixPlan of tensors, got {other or Tensor}")
+
+
+def _check_parts(plan: MixPlan, size: int) -> None:
+    """`source_mask` refuses a plan without tokens."""
     for name, given in (("tokens", plan.source_mask), ("partner", plan.partner), ("weight", plan.weight)):
         checks.batch(f"plan.{name}", given, size)
     if plan.weight.shape != (size, 2):
         raise ValueError(f"plan.weight must be [{size}, 2], got {[*plan.weight.shape]}")
+
+
+def _check_devices(logits: Tensor, others: dict[str, Tensor]) -> None:
+    for name, given in others.items():
+        if given.device != logits.device:
+            raise ValueError(f"{name} must be on {logits.device} as the logits are, got {given.device}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dalimix import checks
-from dalimix.draws import Draws, draw
+from dalimix.draws import Draws
+from dalimix.heatmaps.arguments import class_count, kind
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
 from dalimix.reference.random_choice import chosen_members
-from dalimix.torch.batch_mixer import BatchMixer, check_labels
+from dalimix.torch import arguments
+from dalimix.torch.batch_mixer import BatchMixer
+from dalimix.torch.random_numbers import RandomNumbers
 from dalimix.torch.smmix_loss import SMMixBatch
+from dalimix.uncompiled import uncompiled
 
 
 class SMMixStep:
@@ -59,31 +62,34 @@ class SMMixStep:
     ) -> None:
         method = SMMix() if method is None else method
         if not isinstance(provider, ModelHeatmap):
-            raise TypeError(f"provider must be one that runs a model, such as AttentionHeatmap, got {type(provider)}")
+            expected = "one that runs a model, such as AttentionHeatmap(model, layer)"
+            raise TypeError(f"provider must be {expected}, got {kind(provider)}")
         if provider.mean is not None or provider.std is not None:
             raise ValueError("provider must have no mean and std: the images of a training step are normalised already")
-        self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing, generator=generator)
+        self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing)
+        self._random = RandomNumbers(generator)  # what is drawn says whether the model has to run
         if method.token_grid is None or not method.reads_heatmaps:
             raise TypeError(f"method must paste tokens by heatmaps, such as dalimix.SMMix(), got {method!r}")
-        self.provider, self.method, self.num_classes = provider, method, checks.class_count(num_classes)
+        self.provider, self.method, self.num_classes = provider, method, class_count(num_classes)
 
+    @uncompiled
     def __call__(self, images: Tensor, labels: Tensor) -> SMMixBatch:
         """Mix one batch.
 
         Args:
-            images: float32 or float16 [B, channels, H, W], normalised as the model wants them. Not modified. If they
-                are not square, the provider needs the grid, too: ``AttentionHeatmap(model, layer, grid=(8, 12))``.
+            images: float32, bfloat16 or float16 [B, channels, H, W], normalised as the model wants them. Not modified.
+                If they are not square, the provider needs the grid, too: ``grid=(8, 12)``.
             labels: on the same device; integer [B] or [B, 1], or floating [B, C].
 
         Raises:
             TypeError, ValueError: as of the provider and of `BatchMixer`; the model's output is no logits
                 [B, num_classes]; the heatmaps are of another grid than the method's.
         """
-        if not isinstance(images, Tensor) or images.dtype not in (torch.float32, torch.float16):
-            got = images.dtype if isinstance(images, Tensor) else type(images)
-            raise TypeError(f"images must be a normalised batch, float32 or float16, got {got}")
-        check_labels(labels)
-        draws = draw(self.method, len(images), self._mixer.generator)
+        if isinstance(images, Tensor) and not images.is_floating_point():
+            raise TypeError(f"images must be a normalised batch, floating, got {images.dtype}")
+        arguments.images(images, "CHW")
+        arguments.labels(labels, images)
+        draws = self._random.draw(self.method, len(images))
         heatmaps, predictions = self._look(images) if _is_guided(self.method, draws) else self._nothing(images)
         mixed, targets, plan = self._mixer(images, labels, heatmaps, draws)
         return SMMixBatch(mixed, targets, labels, plan, predictions)

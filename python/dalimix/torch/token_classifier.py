@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dalimix.heatmaps.arguments import kind
 from dalimix.heatmaps.hooks import find_module, first_tensor, lock_of
 from dalimix.heatmaps.tokens import MOST_PREFIX, never_ran
 
@@ -48,7 +49,7 @@ class TokenClassifier(nn.Module):
         module = find_module(model, layer)
         self.layer, self.head = layer, _names(head)
         for name in self.head:
-            find_module(model, name)
+            find_module(model, name, "head")
         self.model, self._kept = model, _Kept()
         self._batch_first = _batch_first(module, model)
         module.register_forward_hook(self._kept)
@@ -62,14 +63,18 @@ class TokenClassifier(nn.Module):
             ValueError: it pools its tokens by anything else than ``global_pool="token"`` or ``"avg"``, or has a second
                 head for distillation.
         """
-        kind = type(model).__name__
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a vision transformer of timm, got {kind(model)}")
+        its = type(model).__name__
         missing = [name for name in ("global_pool", "norm", *TIMM_HEAD) if not hasattr(model, name)]
         if missing:
-            raise TypeError(f"of_timm needs a vision transformer of timm, but {kind} has no {', '.join(missing)}")
+            none = ", ".join(missing)
+            raise TypeError(f"of_timm needs a model that is a vision transformer of timm, but {its} has no {none}")
         if hasattr(model, "head_dist"):
-            raise ValueError(f"{kind} has a second head for distillation: of_timm needs a model with one head")
+            raise ValueError(f"model {its} has a second head for distillation: of_timm needs a model with one head")
         if model.global_pool not in ("token", "avg"):
-            raise ValueError(f"of_timm needs global_pool 'token' or 'avg', but {kind} has {model.global_pool!r}")
+            pool = model.global_pool
+            raise ValueError(f"of_timm needs a model with global_pool 'token' or 'avg', but {its} has {pool!r}")
         return cls(model, "norm", TIMM_HEAD)
 
     def forward(self, images: Tensor, source_mask: Tensor | None = None) -> Any:
@@ -86,11 +91,13 @@ class TokenClassifier(nn.Module):
             logits alone.
 
         Raises:
-            TypeError: the mask is no tensor of uint8 or bool.
+            TypeError: the images are no tensor, or the mask is none of uint8 or bool.
             ValueError: the layer did not run, or gave no tokens; mask and tokens do not fit each other.
             RuntimeError: the model changed the tokens in place; the layer ran without a gradient, as in reentrant
                 checkpointing, though the model is trained; the call came from ``nn.DataParallel``.
         """
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images must be a tensor, got {kind(images)}")
         if source_mask is None:
             return first_tensor(self.model(images))
         logits, tokens = self._run(images)
@@ -205,8 +212,7 @@ def _image_tokens(tokens: Tensor, mask: Tensor, layer: str) -> Tensor:
         ValueError: it does not fit the tokens.
     """
     if not isinstance(mask, Tensor) or mask.dtype not in (torch.uint8, torch.bool):
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask)
-        raise TypeError(f"source_mask must be a tensor of uint8 or bool, such as plan.tokens, got {got}")
+        raise TypeError(f"source_mask must be a tensor of uint8 or bool, such as plan.tokens, got {kind(mask)}")
     if mask.ndim != 3 or len(mask) != len(tokens):
         raise ValueError(f"source_mask must be [{len(tokens)}, gh, gw], one for each image, got {list(mask.shape)}")
     rows, columns = mask.shape[1:]

@@ -1,0 +1,68 @@
+"""What may be handed to providers and mixers. Each check names the argument; none needs torch to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dalimix import checks
+from dalimix.methods.base import is_whole
+from dalimix.pixels import per_channel
+
+Numbers = tuple[float, ...] | None
+LONGEST_SIDE, MOST_CLASSES = 1 << 16, (1 << 31) - 1
+
+
+def normalisation(mean: Any, std: Any) -> tuple[Numbers, Numbers]:
+    """As numbers, one or one per channel, as far as it can be told before the images are there.
+
+    Raises:
+        TypeError, ValueError: they are no numbers, not finite, or not as many; a std is not above 0.
+    """
+    means = None if mean is None else per_channel("mean", mean)
+    stds = None if std is None else per_channel("std", std)
+    counts = {len(numbers) for numbers in (means, stds) if numbers is not None} - {1}
+    if len(counts) > 1:
+        raise ValueError(f"mean and std must be for as many channels, got {len(means or ())} and {len(stds or ())}")
+    checks.scaling(means, stds, max(counts, default=1))
+    return means, stds
+
+
+def plain(given: Any, numbers: Numbers) -> Any:
+    """As it was given, if by Python's own numbers; an array or a tensor, whose text is long, as a list of them."""
+    return given if numbers is None or isinstance(given, (int, float, list, tuple)) else list(numbers)
+
+
+def flag(name: str, given: Any) -> bool:
+    """A truth value, and not just anything that has one."""
+    if not isinstance(given, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {given!r}")
+    return bool(given)
+
+
+def class_count(given: Any) -> int:
+    checks.counts(num_classes=given)
+    if given > MOST_CLASSES:
+        raise ValueError(f"num_classes must be a whole number from 1 to {MOST_CLASSES}, got {given}")
+    return int(given)
+
+
+def sides(name: str, given: Any) -> tuple[int, int] | None:
+    """(rows, columns), of one number or two; None: not given."""
+    if given is None:
+        return None
+    pair = given if isinstance(given, Sequence) else (given, given)
+    whole = len(pair) == 2 and all(is_whole(n) for n in pair)
+    if not whole or not 1 <= min(pair) <= max(pair) <= LONGEST_SIDE:
+        raise ValueError(f"{name} must be one whole number from 1, or two (rows, columns), got {given!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def kind(given: Any) -> str:
+    """What came, in short: ``torch.float32 [8, 3, 32, 32]``, or the name of its type."""
+    dtype, shape = getattr(given, "dtype", None), getattr(given, "shape", None)
+    module = "" if type(given).__module__ == "torch" else f"{type(given).__module__}.{type(given).__qualname__} "
+    told = isinstance(shape, tuple) and dtype is not None
+    return f"{module}{dtype} {list(shape or ())}" if told else type(given).__name__

@@ -1,0 +1,114 @@
+"""What may be handed to a mixer with a batch. No pixel, label or heatmap is read, so no GPU is waited for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dalimix import checks
+from dalimix.draws import Draws
+from dalimix.heatmaps.arguments import kind
+
+PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
+NAMES = "uint8, float16, bfloat16 or float32"
+DEVICES = ("cpu", "cuda")
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
+WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
+
+
+def layout(name: str, given: Any) -> str:
+    if not isinstance(given, str) or given not in checks.LAYOUTS:
+        raise ValueError(f"{name} must be one of {checks.LAYOUTS}, got {given!r}")
+    return given
+
+
+def form(given: Any, smoothing: Any) -> None:
+    if not isinstance(given, str):
+        raise ValueError(f"form must be 'dense' or 'pair', got {given!r}")
+    checks.form(given, smoothing)
+
+
+def images(given: Any, layout_name: str) -> None:
+    """A batch as `layout_name` says, on a device where it can be mixed."""
+    _tensor("images", given, f"a tensor of dtype {NAMES}", _remedy_for_images(given))
+    if given.dtype not in PIXELS:
+        remedy = ": hand in images.float()" if given.is_floating_point() else ""
+        raise TypeError(f"images must be a tensor of dtype {NAMES}, got {given.dtype}{remedy}")
+    if given.ndim != 4 or 0 in given.shape:
+        remedy = ": one image alone is images[None]" if given.ndim == 3 else ""
+        raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got {[*given.shape]}{remedy}")
+    if given.device.type not in DEVICES:
+        raise ValueError(f"images must be on the CPU or on a CUDA device, got {given.device}: hand in images.cpu()")
+    checks.proper_layout(given.shape, layout_name)
+
+
+def _remedy_for_images(given: Any) -> str:
+    arrays = "dalimix.draw, plan, compose and soft_labels mix arrays; or torch.from_numpy(images)"
+    return arrays if type(given).__module__ == "numpy" else ""
+
+
+def labels(given: Any, batch: Tensor) -> None:
+    """One label for each of the images, where they are."""
+    size, whose = len(batch), "integer [B] or floating [B, classes]"
+    _tensor("labels", given, f"a tensor, {whose}", _remedy_for_labels(given))
+    if given.dtype not in WHOLE + FLOATING or given.ndim not in (1, 2):
+        raise ValueError(f"labels must be {whose}, got {kind(given)}")
+    checks.batch("labels", given, size)
+    _same_device("labels", given, batch)
+
+
+def _remedy_for_labels(given: Any) -> str:
+    if type(given).__module__ == "numpy":
+        return "hand in torch.from_numpy(labels)"
+    strings = isinstance(given, str) or (isinstance(given, (list, tuple)) and any(isinstance(n, str) for n in given))
+    if strings:
+        return "number the classes, such as names.index(label), and hand in torch.tensor(labels)"
+    return "hand in torch.tensor(labels)" if isinstance(given, (list, tuple)) else ""
+
+
+def heatmaps(given: Any, batch: Tensor) -> None:
+    """One map for each of the images, where they are; what the method wants of them, `dalimix.plan` says."""
+    provider = "hand in provider(images), not the provider" if callable(given) else ""
+    model = "hand in provider(images), of a provider such as FeatureHeatmap(model, layer)"
+    expected = "a tensor [B, h, w], such as provider(images)"
+    _tensor("heatmaps", given, expected, model if isinstance(given, nn.Module) else provider)
+    if given.dtype not in FLOATING:
+        raise TypeError(f"heatmaps must be floating, got {given.dtype}")
+    if given.ndim != 3 or 0 in given.shape:
+        remedy = ": features become heatmaps by heatmaps.mean(1), as FeatureHeatmap does it" if given.ndim == 4 else ""
+        raise ValueError(f"heatmaps must be [{len(batch)}, h, w], one for each image, got {[*given.shape]}{remedy}")
+    checks.batch("heatmaps", given, len(batch))
+    _same_device("heatmaps", given, batch)
+
+
+def is_dense(given: Any) -> bool:
+    """Whether it is a tensor of floating numbers, with plain memory."""
+    return isinstance(given, Tensor) and given.dtype in FLOATING and given.layout == torch.strided
+
+
+def is_whole(given: Any) -> bool:
+    """Whether it is a tensor of whole numbers, with plain memory."""
+    return isinstance(given, Tensor) and given.dtype in WHOLE and given.layout == torch.strided
+
+
+def draws(given: Any, batch: Tensor) -> None:
+    if not isinstance(given, Draws):
+        raise TypeError(f"draws must be dalimix.Draws, as from dalimix.draw, or None, got {given!r}")
+    if len(given.partner) != len(batch):
+        raise ValueError(f"draws are of a batch of {len(given.partner)}, but images has batch size {len(batch)}")
+
+
+def _tensor(name: str, given: Any, expected: str, remedy: str) -> None:
+    """A tensor with plain memory: not sparse, not nested."""
+    if not isinstance(given, Tensor):
+        raise TypeError(f"{name} must be {expected}, got {kind(given)}" + (f": {remedy}" if remedy else ""))
+    if given.layout != torch.strided:
+        raise TypeError(f"{name} must be {expected}, got one with layout {given.layout}: hand in {name}.to_dense()")
+
+
+def _same_device(name: str, given: Tensor, batch: Tensor) -> None:
+    if given.device != batch.device:
+        move = f"hand in {name}.to(images.device)"
+        raise ValueError(f"{name} must be on {batch.device} as images are, got {given.device}: {move}")

@@ -1,0 +1,64 @@
+"""Class numbers outside of the classes: an error on the CPU at once, on a GPU by a later call."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+MOST_PENDING = 256  # far more than a GPU is ever behind
+
+
+class _Report(NamedTuple):
+    """On its way from the GPU: (sample, its label, whether that is a class)."""
+
+    arrived: torch.cuda.Event
+    told: Tensor
+    classes: int
+
+
+_pending: deque[_Report] = deque(maxlen=MOST_PENDING)
+
+
+def are_classes(labels: Tensor, classes: int) -> Tensor:
+    """Bool [B]: which of the class numbers, int64 [B], are in 0 .. classes − 1.
+
+    Raises:
+        ValueError: on the CPU, one is not. On a GPU, where to look would mean to wait, one of an earlier call was not;
+            not in code that `torch.compile` has compiled.
+    """
+    inside = (labels >= 0) & (labels < classes)
+    if labels.device.type == "cpu":
+        _refuse_others(labels, inside, classes)
+    elif labels.device.type == "cuda" and len(labels) and not torch.compiler.is_compiling():
+        _raise_what_arrived()
+        _send(labels, inside, classes)
+    return inside
+
+
+def _refuse_others(labels: Tensor, inside: Tensor, classes: int) -> None:
+    if not inside.all():
+        at = int(inside.byte().argmin())
+        raise ValueError(f"label {int(labels[at])} of sample {at} is outside 0 .. {classes - 1}")
+
+
+def _send(labels: Tensor, inside: Tensor, classes: int) -> None:
+    """Queues a copy of one label, a wrong one if there is any, which nobody waits for."""
+    if torch.cuda.is_current_stream_capturing():  # a graph that is replayed could not say when
+        return
+    at = inside.byte().argmin().reshape(1)
+    found = torch.cat([at, labels.take(at), inside.take(at).long()])
+    told = torch.empty(3, dtype=torch.int64, pin_memory=True).copy_(found, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record(torch.cuda.current_stream(labels.device))
+    _pending.append(_Report(arrived, told, classes))
+
+
+def _raise_what_arrived() -> None:
+    while _pending and _pending[0].arrived.query():
+        _, told, classes = _pending.popleft()
+        sample, label, inside = told.tolist()
+        if not inside:
+            raise ValueError(f"label {label} of sample {sample} of an earlier batch is outside 0 .. {classes - 1}")

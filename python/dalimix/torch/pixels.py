@@ -1,0 +1,54 @@
+"""The pixels of a planned batch, as tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import dalimix
+from dalimix.heatmaps.arguments import normalisation
+from dalimix.heatmaps.dtypes import is_bfloat16
+from dalimix.mix_plan import MixPlan
+from dalimix.pixels import image_dtype
+from dalimix.torch import arguments
+from dalimix.torch.arrays import as_array
+
+
+class Pixels:
+    """`dalimix.compose` for tensors: also of and to bfloat16, by float32, and in torch's channels_last memory.
+
+    Args:
+        mean, std, dtype, layout, output_layout: as of `BatchMixer`.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described.
+    """
+
+    def __init__(self, mean: Any, std: Any, dtype: Any, layout: Any, output_layout: Any) -> None:
+        self.layout = arguments.layout("layout", layout)
+        self.output_layout = layout if output_layout is None else arguments.layout("output_layout", output_layout)
+        self._mean, self._std = normalisation(mean, std)
+        self._to_bfloat16 = is_bfloat16(dtype)
+        self._dtype = None if dtype is None or self._to_bfloat16 else image_dtype(dtype)
+
+    def size(self, images: Tensor) -> tuple[int, int]:
+        """(H, W)"""
+        rows = 1 + self.layout.index("H")
+        return images.shape[rows], images.shape[rows + 1]
+
+    def __call__(self, images: Tensor, plan: MixPlan) -> Tensor:
+        as_hwc = self.layout == "CHW" and _is_channels_last(images)
+        stays = as_hwc and self.output_layout == "CHW"
+        array = as_array(images.permute(0, 2, 3, 1) if as_hwc else images)
+        layouts = "HWC" if as_hwc else self.layout, "HWC" if stays else self.output_layout
+        to_bfloat16 = self._to_bfloat16 or (self._dtype is None and images.dtype == torch.bfloat16)
+        dtype = "float32" if to_bfloat16 else self._dtype
+        mixed = torch.from_dlpack(dalimix.compose(array, plan, None, self._mean, self._std, dtype, *layouts))
+        mixed = mixed.permute(0, 3, 1, 2) if stays else mixed
+        return mixed.bfloat16() if to_bfloat16 else mixed
+
+
+def _is_channels_last(images: Tensor) -> bool:
+    return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()

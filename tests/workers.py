@@ -1,0 +1,44 @@
+"""What the workers of a DataLoader run: a module of its own, so that a worker that starts anew imports little."""
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from dalimix import Mixup
+from dalimix.torch import BatchMixer
+
+BATCH, WORKERS = 4, 2
+
+
+class Items(Dataset):
+    """One batch for each worker."""
+
+    def __len__(self):
+        return BATCH * WORKERS
+
+    def __getitem__(self, index):
+        return torch.full((3, 8, 8), float(index)), index
+
+
+class Collate:
+    """Mixes, and tells the random numbers."""
+
+    def __init__(self, mixer):
+        self.mixer = mixer
+
+    def __call__(self, items):
+        images, targets, plan = self.mixer(*default_collate(items))
+        return images, targets, tuple(plan.blend.tolist())
+
+
+def mixer(generator=None):
+    return BatchMixer(Mixup(pairing="roll"), BATCH * WORKERS, return_plan=True, generator=generator)
+
+
+def drawn(context, generator, epochs, **options):
+    """The random numbers of every batch of some epochs."""
+    collate = Collate(mixer(generator))
+    workers = {"num_workers": WORKERS, "multiprocessing_context": context, "collate_fn": collate, **options}
+    loader = DataLoader(Items(), BATCH, **workers)
+    batches = [batch for _ in range(epochs) for batch in loader]
+    assert all(images.shape == (BATCH, 3, 8, 8) and targets.shape == (BATCH, 8) for images, targets, _ in batches)
+    return [blend for _, _, blend in batches]
