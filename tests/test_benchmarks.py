@@ -211,10 +211,10 @@ def test_scripts_start_from_the_root_too():
     assert sum(line.startswith("usage:") for line in said) == len(SCRIPTS)
 
 
-@pytest.mark.parametrize("error", [ValueError("no such thing"), OSError("no such thing"), ImportError("no such thing")])
-def test_a_mistake_of_the_user_ends_in_one_line(error):
+@pytest.mark.parametrize("kind", [ValueError, TypeError, OSError, ImportError, RuntimeError])
+def test_a_mistake_of_the_user_ends_in_one_line(kind):
     def main():
-        raise error
+        raise kind("no such\nthing")
 
     with pytest.raises(SystemExit, match="^no such thing$"):
         imported("harness").run_script(main)
