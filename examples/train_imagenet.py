@@ -38,9 +38,9 @@ def folders(root):
     """To train on and to measure on."""
     root = root or make_photo_folder(Path("demo/photos"))
     if not (root / "val").is_dir():
-        both = ImageFolder.scan(root)
-        if both.classes == ["train"]:
+        if (root / "train").is_dir():
             raise ValueError(f"{root} has a folder train, but no val")
+        both = ImageFolder.scan(root)
         return both, both
     train, val = ImageFolder.scan(root / "train"), ImageFolder.scan(root / "val")
     if train.classes != val.classes:
