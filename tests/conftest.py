@@ -41,6 +41,7 @@ LONG = [
     "test_cli.py",
     "test_kernel_table.py",
     "test_loader_life.py",
+    "test_lifetime.py",
     "test_token_mask.py",
 ]
 
