@@ -76,9 +76,7 @@ def started(words: list[str], calls: Path, last: int) -> subprocess.Popen[str]:
     """The command in a process of its own, whose model is kept in the call number `last` until told to go on."""
     environment = {**os.environ, "CALLS": str(calls), "LAST": str(last)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "python"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    # Ctrl-C as in a terminal, also where these tests run in the background of a shell, which has it ignored
-    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    run_it = f"{heed}; from dali_ops.cli import main; sys.exit(main(sys.argv[1:]))"
+    run_it = "import sys; from dali_ops.cli import main; sys.exit(main(sys.argv[1:]))"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
         [sys.executable, "-c", run_it, *words], env=environment, cwd=calls.parent, text=True, **pipes
