@@ -40,21 +40,24 @@ class CallbackErrors:
 
     def __init__(self) -> None:
         self.kept = False
-        self._last: Exception | None = None
+        self._last: BaseException | None = None
 
     def noted(self, function: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
-        """`function`, whose exceptions are kept on their way."""
+        """`function`, whose exceptions are kept on their way, and whose thread is known as one of DALI's meanwhile."""
 
         def noted(*arrays: Any) -> Sequence[Any]:
+            _here.in_callback = True
             try:
                 return function(*arrays)
-            except Exception as error:
+            except BaseException as error:
                 self._last = error if self.kept else None
                 raise
+            finally:
+                _here.in_callback = False
 
         return noted
 
-    def take(self) -> Exception | None:
+    def take(self) -> BaseException | None:
         """The last one, once."""
         last, self._last = self._last, None
         return last
@@ -75,7 +78,15 @@ def guard(pipeline: Pipeline) -> CallbackErrors:
 
 
 def shut_down(pipeline: Pipeline) -> None:
-    """End a pipeline now, in the calling thread, which must not be one of DALI's."""
+    """End a pipeline now.
+
+    Raises:
+        RuntimeError: within a callback, whose thread would have to wait for itself.
+    """
+    if getattr(_here, "in_callback", False):
+        raise RuntimeError(
+            "a pipeline cannot be closed by a function that it calls: close it in the loop over its batches"
+        )
     pipeline._shutdown()
 
 
@@ -100,6 +111,9 @@ class OneProcess:
 class _Guarded:
     """The part of a guarded pipeline's class that differs from DALI's."""
 
+    def __init_subclass__(cls, **_: Any) -> None:
+        """The user's class has been through its own."""
+
     _pipe: Any  # DALI's part: threads and memory
     _shutdown: Callable[[], None]
     _callback_errors: CallbackErrors
@@ -108,7 +122,7 @@ class _Guarded:
         held, self._pipe = [self._pipe], None
         if held[0] is not None:
             _undertaker.take(held)
-        self._shutdown()  # DALI keeps a list of pipelines, too
+        super().__del__()  # type: ignore[misc]  # DALI's, which finds no threads any more, or the user's
 
 
 @cache
@@ -190,6 +204,7 @@ def _keep_for_ever(thing: Any) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+_here = threading.local()  # whether a callback runs in this thread
 _pipelines: WeakSet[Any] = WeakSet()  # that are guarded and of this process
 _undertaker = _Undertaker()
 atexit.register(_at_exit)

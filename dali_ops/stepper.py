@@ -67,9 +67,9 @@ class Stepper:
 
     def _shut_down(self) -> None:
         """Not left to the last reference: an error that somebody keeps refers to the pipeline by its frames."""
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            lifetime.shut_down(pipeline)
+        if self._pipeline is not None:
+            lifetime.shut_down(self._pipeline)
+            self._pipeline = None
 
     def _resume(self) -> None:
         """Let the pipeline run again if it does not."""
@@ -108,10 +108,13 @@ class Stepper:
 
     def _raise_inner(self, error: RuntimeError) -> None:
         """Raise what a callback raised in the pipeline, if that is why it failed; DALI's text is the cause."""
+        self.check_open()  # it may be that another thread has closed it meanwhile
         inner = lifetime.guard(self._pipeline).take()
         if inner is not None:
             clear_frames(inner.__traceback__)  # they hold DALI's memory, which goes with the pipeline
             self._shut_down()
+            if isinstance(inner, StopIteration):  # would end the loop, which is a generator
+                raise RuntimeError(f"a function that the pipeline calls raised {inner!r}") from inner
             raise inner from error
 
     def _skip(self, error: RuntimeError) -> None:
@@ -152,8 +155,8 @@ class Stepper:
 
     def close(self) -> None:
         """Take down the pipeline, and its threads with it."""
-        self._batches, self._closed = None, True
         self._shut_down()
+        self._batches, self._closed = None, True
 
     def check_open(self) -> None:
         """Raises RuntimeError after `close`, and in another process than that which made the loader."""

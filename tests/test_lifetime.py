@@ -17,6 +17,8 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
+from nvidia.dali.pipeline import Pipeline
+
 import dali_ops
 from dali_ops import lifetime
 from dalimix import AttentiveCutMix, CutMix
@@ -201,3 +203,52 @@ def test_plain_pipelines_keep_no_errors():
     with pytest.raises(MyError):
         lifetime.guard(pipeline).noted(provider)(torch.zeros(4))
     assert lifetime.guard(pipeline).take() is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(5), GeneratorExit()], ids=lambda e: type(e).__name__)
+def test_errors_that_are_no_exceptions_come_out_as_they_are(root, error):
+    def stopping(images):
+        raise error
+
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=stopping)
+    with loader, pytest.raises(type(error)):
+        next(iter(loader))
+
+
+def test_a_provider_that_runs_out_does_not_end_the_epoch(root):
+    def empty(images):
+        return next(iter(()))
+
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=empty)
+    with loader, pytest.raises(RuntimeError, match="a function that the pipeline calls raised StopIteration"):
+        list(loader)
+
+
+def test_a_loader_is_not_closed_by_its_own_provider(root):
+    loaders = []
+
+    def closing(images):
+        loaders[0].close()
+
+    loaders.append(dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=closing))
+    with loaders[0], pytest.raises(RuntimeError, match="cannot be closed by a function that it calls"):
+        next(iter(loaders[0]))
+
+
+def test_a_class_of_the_users_own_ends_as_it_says():
+    ended = []
+
+    class Own(Pipeline):
+        def __init_subclass__(cls, *, must):
+            """Wants more than we know."""
+
+        def __del__(self):
+            ended.append(True)
+            super().__del__()
+
+    pipeline = Own(batch_size=4, num_threads=1, device_id=None)
+    lifetime.guard(pipeline)
+    Owner(pipeline)
+    del pipeline
+    gc.collect()
+    assert ended == [True]
