@@ -104,6 +104,10 @@ def learned(given):
     return given.requires_grad_()
 
 
+def negated(given):
+    return torch._neg_view(given)
+
+
 class Image(torch.Tensor):
     """As torchvision's ``tv_tensors.Image``."""
 
@@ -112,7 +116,7 @@ def subclassed(given):
     return given.as_subclass(Image)
 
 
-@pytest.mark.parametrize("change", [strided, expanded, learned, subclassed], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", [strided, expanded, learned, negated, subclassed], ids=lambda change: change.__name__)
 def test_tensors_of_any_kind(device, change):
     given = change(images(device=device))
     made = mixed(given)

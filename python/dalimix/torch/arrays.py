@@ -10,7 +10,7 @@ from torch import Tensor
 
 def as_array(tensor: Tensor) -> Any:
     """The tensor as a NumPy or CuPy array; bfloat16, which those do not know, as float32."""
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_neg()  # such as the imaginary part of a conjugate
     tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
     if tensor.device.type == "cpu":
         return tensor.numpy()
