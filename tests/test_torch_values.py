@@ -116,7 +116,7 @@ def subclassed(given):
     return given.as_subclass(Image)
 
 
-@pytest.mark.parametrize("change", [strided, expanded, learned, negated, subclassed], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", [strided, expanded, learned, negated, subclassed], ids=lambda way: way.__name__)
 def test_tensors_of_any_kind(device, change):
     given = change(images(device=device))
     made = mixed(given)
