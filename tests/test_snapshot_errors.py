@@ -17,7 +17,10 @@ def test_every(every):
         a_snapshot(every=every)
 
 
-@pytest.mark.parametrize("provider", [lambda images: images[:, 0], Versions(), None, a_snapshot()], ids=str)
+NO_PROVIDERS = {"function": lambda images: images[:, 0], "model": Versions(), "None": None, "snapshot": a_snapshot()}
+
+
+@pytest.mark.parametrize("provider", NO_PROVIDERS.values(), ids=NO_PROVIDERS)
 def test_provider(provider):
     expected = r"provider must be a ModelHeatmap, such as AttentionHeatmap\(model, layer\), got "
     with pytest.raises(TypeError, match=expected + type(provider).__name__):
