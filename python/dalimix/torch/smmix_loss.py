@@ -109,7 +109,7 @@ class SMMixLoss(nn.Module):
         partner, known = _partners(batch.plan)
         labels, of_classes = _labels(batch.labels, logits)
         shows = batch.plan.source_mask.flatten(1)
-        known = known & of_classes & of_classes[partner]
+        known = known & of_classes
         tokens = self._tokens(of_target, of_source, labels, partner, shows).where(known, float("nan")).mean()
         consistency = _consistency(logits, batch, partner, shows.any(1))
         return SMMixLosses(classification + tokens + consistency, classification, tokens, consistency)
