@@ -1,6 +1,8 @@
 """Images that cannot be read or decoded are left out and counted, where a user asks for that."""
 
 import os
+import sys
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -192,3 +194,30 @@ def test_other_lines_are_passed_on(capfd):
     with without_red_lines():
         os.write(2, b"\x1b[0;31m[ERROR] \x1b[0m[decoder] of DALI\nof others\n")
     assert capfd.readouterr().err == "of others\n"
+
+
+def test_two_threads_give_stderr_back():
+    def second():
+        with without_red_lines():
+            entered.set()
+            left.wait(60)
+
+    entered, left, thread, before = Event(), Event(), Thread(target=second), os.fstat(2)
+    with without_red_lines():
+        thread.start()
+        entered.wait(0.3)
+    left.set()
+    thread.join()
+    assert os.path.samestat(os.fstat(2), before)
+
+
+def test_without_a_stderr(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    kept = os.dup(2)
+    os.close(2)
+    try:
+        with without_red_lines(), pytest.raises(OSError, match="descriptor"):
+            os.write(2, b"to nobody")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
