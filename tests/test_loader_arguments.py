@@ -54,6 +54,13 @@ def test_mean_and_std_in_any_form_are_the_same_settings(root, given):
     assert same(list(loader), list(plain))
 
 
+def test_texts_of_numpy_are_the_same_settings(root):
+    plain = load(root, CutMix())
+    loader = load(root, CutMix(), form=np.str_("dense"), output_layout=np.str_("CHW"))
+    loader.load_state_dict(plain.state_dict())
+    assert same(list(loader), list(plain))
+
+
 def test_arrays_that_mean_nothing_special(root):
     assert len(load(root, mean=np.zeros(3), std=np.ones(3), dtype="uint8")) == 3
     with pytest.raises(ValueError, match="normalised images have no place in uint8"):
