@@ -122,12 +122,17 @@ class _Undertaker:
     def __init__(self) -> None:
         self.queue: SimpleQueue[tuple[list[Any], Any] | None] = SimpleQueue()  # its put may be interrupted by another
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def start(self) -> None:
-        """Not when a pipeline is handed over: the collector may run where no thread can be started."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="dalimix-pipelines", daemon=True)
-            self._thread.start()
+        """Not when a pipeline is handed over: the collector may run where no thread can be started.
+
+        One thread, also if pipelines are made in several: `stop` ends and joins no more than one.
+        """
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="dalimix-pipelines", daemon=True)
+                self._thread.start()
 
     def take(self, held: list[Any]) -> None:
         """Shut down what the list holds; nobody else may, so that it goes with the list.
@@ -168,14 +173,14 @@ class _Elsewhere:
 
 
 def _at_exit() -> None:
-    """Before DALI does the same: what a callback's collector finds meanwhile still comes to the thread."""
+    """Shut all pipelines down before DALI does, while the thread still takes those that the collector finds."""
     for pipeline in list(_pipelines):
         pipeline._shutdown()
     _undertaker.stop()
 
 
 def _after_fork() -> None:
-    """In the child. What has threads in the parent is kept for ever, since to free it would be to join them."""
+    """In the child: nothing that has threads in the parent is ever freed, since freeing it would join them."""
     global _undertaker
     _keep_for_ever(_undertaker)
     _undertaker = _Undertaker()

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import weakref
@@ -69,14 +70,32 @@ def test_the_interpreter_ends_while_callbacks_work():
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_pipelines_made_in_several_threads_share_one_that_ends_them(monkeypatch):
+    """A second one would be left over at the end, and which of them then ends is a matter of chance."""
+
+    class Slow(threading.Thread):
+        def __init__(self, **options):
+            made.append(self)
+            time.sleep(0.05)
+            super().__init__(**options)
+
+    made, undertaker = [], lifetime._Undertaker()
+    makers = [threading.Thread(target=undertaker.start) for _ in range(4)]
+    monkeypatch.setattr(lifetime.threading, "Thread", Slow)
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    undertaker.stop()
+    assert len(made) == 1
+
+
 def test_the_collector_hands_a_pipeline_over_in_any_thread():
     """The thread that lets go of it must not be the one that joins DALI's threads."""
     shut_down_by = []
 
     class Inner:
         def Shutdown(self):  # noqa: N802
-            import threading
-
             shut_down_by.append(threading.current_thread().name)
 
     pipeline = _pipeline()
