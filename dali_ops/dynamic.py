@@ -24,7 +24,7 @@ from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.draws import Operators, draw_by
 from dali_ops.lifetime import OneProcess
 from dali_ops.mix import Mixer, PerChannel, one_mirror
-from dali_ops.nodes import layout_of_images
+from dali_ops.nodes import layout_of_images, unequal
 from dalimix import Draws, Method, checks
 from dalimix.backend import Array
 from dalimix.cuda.stream import borrowed_stream
@@ -245,8 +245,7 @@ def _check_uniform(name: str, batch: ndd.Batch) -> None:
     shapes = batch.shape
     other = next((shape for shape in shapes if shape != shapes[0]), None)
     if other is not None:
-        mend = "resize before mixing" if name == "batch" else f"all {name} of a batch need one shape"
-        raise ValueError(f"{name} must be of one shape to be mixed, got {list(shapes[0])} and {list(other)}: {mend}")
+        raise unequal(name, shapes[0], other)
 
 
 def _is_on(target: ndd.Device, value: Any) -> bool:

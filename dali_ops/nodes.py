@@ -108,9 +108,14 @@ class _Refuse:
         _, *first = _parts(expected[0].tolist())
         for name, one, other in zip(self.names, first, got, strict=True):
             if one != other:
-                mend = "resize before mixing" if name == "images" else f"all {name} of a batch need one shape"
-                raise ValueError(f"{name} must be of one shape to be mixed, got {one} and {other}: {mend}")
+                raise unequal(name, one, other)
         raise ValueError("images must be of one layout to be mixed")
+
+
+def unequal(name: str, one: Sequence[int], other: Sequence[int]) -> ValueError:
+    """The error to raise where samples of the argument `name` are of these two shapes."""
+    mend = "resize before mixing" if name in ("images", "batch") else f"all {name} of a batch need one shape"
+    return ValueError(f"{name} must be of one shape to be mixed, got {list(one)} and {list(other)}: {mend}")
 
 
 def _parts(row: Sequence[int]) -> list[list[int]]:
