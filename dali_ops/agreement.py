@@ -1,4 +1,4 @@
-"""Whether processes that train together were told the same: they would read some images twice and some never."""
+"""Processes that train together must have the same seed and source, or they read some images twice and some never."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from dali_ops.feed import Feed
 from dali_ops.loader_settings import LoaderSettings
 from dali_ops.shard import Shard
 
-MUST_AGREE = {  # by the argument, what a process calls its own
+MUST_AGREE = {  # by argument: what to do where processes differ
     "seed": "give all processes the same seed=",
     "source": "all processes must read the same images, in the same order",
 }
-_MADE: Counter[str] = Counter()  # loaders of this process by all that they agree in
+_MADE: Counter[str] = Counter()  # how many loaders this process has made, by their key
 
 
 def check_agreement(feed: Feed, settings: LoaderSettings) -> None:
     """Compare the seed and the source of a loader with those of the other processes of torch.distributed.
 
-    Nobody waits: a loader leaves what it was told in the process group's store, where it is the first, and finds what
-    the first one left otherwise. The first is the one that agrees in all but the seed (or the source), and that is the
-    same in number: the third such loader of a process meets the third of another. So loaders of validation, of one
-    process alone, made again or made in another order meet none but their likes. Where the process group does not make
-    the shares, or a store cannot tell, nothing is known and nothing is said.
+    Nobody waits. The first process that makes a loader leaves its seed in the process group's store, and the others
+    compare theirs with it; likewise the source. The key in the store is everything else about the loader, and how many
+    such loaders the process has made before. So a process may make several loaders, in any order: each is compared only
+    with those that are like it in all but the seed (or the source). Loaders of validation are not compared.
+
+    Where the process group does not make the shares, or its store cannot compare, nothing is checked.
 
     Raises:
-        ValueError: another process was told otherwise.
+        ValueError: another process has another seed or source.
     """
     store = _store_of(feed.order.shard) if settings.training else None
     if store is None:
@@ -54,19 +55,20 @@ def _key(name: str, facts: dict[str, Any]) -> str:
     return f"dalimix/{name}/{sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()}"
 
 
-def _compare(store: Any, name: str, key: str, told: list[Any]) -> None:
+def _compare(store: Any, name: str, key: str, own: list[Any]) -> None:
+    """With what the first process left at this key; `own`: the seed or source, and the rank of this process."""
     try:
-        first, rank = json.loads(store.compare_set(key, "", json.dumps(told)))
+        first, rank = json.loads(store.compare_set(key, "", json.dumps(own)))
     except (NotImplementedError, RuntimeError):  # a store that cannot do this, or is gone
         return
-    if first != told[0]:
+    if first != own[0]:
         alone = "A loader for one process alone takes rank=0, world_size=1."
-        raise ValueError(f"{name} is {told[0]} in process {told[1]}, but {first} in process {rank}, so that some "
+        raise ValueError(f"{name} is {own[0]} in process {own[1]}, but {first} in process {rank}, so that some "
                          f"images would be read twice and some never: {MUST_AGREE[name]}. {alone}")  # fmt: skip
 
 
 def _store_of(shard: Shard) -> Any:
-    """That of the process group of torch.distributed, if it is the one that shares the data."""
+    """The store of the process group of torch.distributed, if that group makes the shares."""
     distributed = getattr(sys.modules.get("torch"), "distributed", None)
     if shard.world_size == 1 or distributed is None or not distributed.is_available():
         return None
@@ -74,5 +76,5 @@ def _store_of(shard: Shard) -> Any:
         return None
     try:
         return distributed.distributed_c10d._get_default_store()
-    except (AttributeError, ValueError, RuntimeError):  # it is no public name
+    except (AttributeError, ValueError, RuntimeError):  # its name is not public, and may change
         return None

@@ -59,6 +59,7 @@ def whole_batch(
         tensors: `function` gets and returns torch tensors instead of arrays.
 
     Raises:
+        RuntimeError: no pipeline is being defined.
         ValueError: on the GPU, in a pipeline with a stream for every operator: see above.
     """
     current = Pipeline.current()
@@ -217,5 +218,5 @@ def _by_sample(
 
 
 def _as_laid_out(like: DataNode, node: DataNode) -> DataNode:
-    """The node with the layout of another one, of which nothing is joined to it."""
+    """The node, with the layout of another: joining it to an empty slice of that one passes the layout on."""
     return fn.cat(fn.cast_like(like[0:0], node), node)

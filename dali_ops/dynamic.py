@@ -24,7 +24,7 @@ from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.draws import Operators, draw_by
 from dali_ops.lifetime import OneProcess
 from dali_ops.mix import Mixer, PerChannel, one_mirror
-from dali_ops.nodes import check_layouts, layout_of_images
+from dali_ops.nodes import layout_of_images, unequal
 from dalimix import Draws, Method, checks
 from dalimix.backend import Array
 from dalimix.cuda.stream import borrowed_stream
@@ -57,14 +57,12 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
     """
     _PROCESS.check()
     checks.method(method)
-    checks.counts(batch_size=batch_size)
-    if batch_size > MAX_BATCH:
-        raise ValueError(f"batch_size must be at most {MAX_BATCH}, got {batch_size}")
+    batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
     if rng is not None and not isinstance(rng, ndd.random.RNG):
         raise TypeError(f"rng must be an ndd.random.RNG, got {type(rng).__name__}")
 
     def random(operator: Callable[..., Any], **arguments: Any) -> Any:
-        return operator(batch_size=int(batch_size), rng=rng, **arguments)
+        return operator(batch_size=batch_size, rng=rng, **arguments)
 
     return draw_by(OPERATORS, method, random)
 
@@ -157,7 +155,7 @@ def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> 
         )
     checks.method(method)
     checks.heatmaps_wanted(method, heatmaps is not None, f"heatmaps=[{batch.batch_size}, h, w], one map for each image")
-    check_layouts(layout=layout)
+    checks.layouts(layout=layout)
     if labels is None:
         raise TypeError("labels must be class numbers or soft labels, got None")
     if not batch.batch_size:
@@ -247,8 +245,7 @@ def _check_uniform(name: str, batch: ndd.Batch) -> None:
     shapes = batch.shape
     other = next((shape for shape in shapes if shape != shapes[0]), None)
     if other is not None:
-        mend = "resize before mixing" if name == "batch" else f"all {name} of a batch need one shape"
-        raise ValueError(f"{name} must be of one shape to be mixed, got {list(shapes[0])} and {list(other)}: {mend}")
+        raise unequal(name, shapes[0], other)
 
 
 def _is_on(target: ndd.Device, value: Any) -> bool:

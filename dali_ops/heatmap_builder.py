@@ -77,8 +77,10 @@ def build_store(
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
     threads = default_threads() if num_threads is None else num_threads
-    size, batch_size, threads = _counts(size=size, batch_size=batch_size, num_threads=threads)
-    _check_kinds(folder, provider, labelled, advance)
+    given = {"size": size, "batch_size": batch_size, "num_threads": threads}
+    size, batch_size, threads = (checks.count(name, value, MOST[name]) for name, value in given.items())
+    labelled = checks.flag("labelled", labelled)
+    _check_kinds(folder, provider, advance)
     check_outside(path, folder.root)
     device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
@@ -94,22 +96,11 @@ def build_store(
         return writer.finish()
 
 
-def _counts(**counts: int) -> list[int]:
-    """As Python's own numbers, which NumPy's small ones are not in sums."""
-    checks.counts(**counts)
-    for name, value in counts.items():
-        if value > MOST[name]:
-            raise ValueError(f"{name} must be {MOST[name]} at most, got {value}")
-    return [int(value) for value in counts.values()]
-
-
-def _check_kinds(folder: object, provider: object, labelled: object, advance: object) -> None:
+def _check_kinds(folder: object, provider: object, advance: object) -> None:
     if not isinstance(folder, ImageFolder):
         raise TypeError(f"folder must be an ImageFolder, as ImageFolder.scan makes it, got {folder!r:.100}")
     if not callable(provider):
         raise TypeError(f"provider must be callable, as those of dalimix.heatmaps, got {provider!r:.100}")
-    if not isinstance(labelled, bool):
-        raise TypeError(f"labelled must be True or False, got {labelled!r:.100}")
     if not callable(advance):
         raise TypeError(f"advance must be callable, got {advance!r:.100}")
 

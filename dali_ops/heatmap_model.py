@@ -75,7 +75,7 @@ def provider_from(
     """
     if not isinstance(spec, str) or not spec:
         raise TypeError(f"spec must be 'module:function' or the name of a timm model, got {spec!r}")
-    check_device(device)
+    device = check_device(device)
     if input_size is not None:
         checks.counts(input_size=input_size)
     said = {"kind": kind, "layer": layer, "classifier": classifier, "mean": _plain(mean), "std": _plain(std)}

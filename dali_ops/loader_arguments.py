@@ -89,17 +89,17 @@ def place_of(device: Any, device_id: Any) -> tuple[str, int | None]:
 
 
 def seed_of(seed: Any, shard: Shard, training: bool) -> int:
-    """A fresh one for None and numbers below 0.
+    """A fresh one for None and -1.
 
     Raises:
         TypeError: no whole number.
-        ValueError: too large; or several processes, which must have one in common.
+        ValueError: below -1, or too large; or several processes, which must have one in common.
     """
     seed = -1 if seed is None else seed
     if not is_whole(seed):
         raise TypeError(f"seed must be a whole number, got {seed!r}")
-    if seed >= SEEDS:
-        raise ValueError(f"seed must be below 2**64, got {seed}")
+    if not -1 <= seed < SEEDS:
+        raise ValueError(f"seed must be below 2**64 and from 0, or -1 for a fresh one, got {seed}")
     if seed < 0 and shard.world_size > 1 and training:
         raise ValueError(f"{shard.world_size} processes must shuffle alike: give all the same seed=, from 0")
     return secrets.randbits(31) if seed < 0 else int(seed)

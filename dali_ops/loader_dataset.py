@@ -31,9 +31,10 @@ class LoaderDataset(IterableDataset):
 
     def __init__(self, loader: Loader, gather: bool = False) -> None:
         super().__init__()
-        if gather and _group()[1] == 1 < loader.shard.world_size:
-            raise ValueError(f"gather=True is by torch.distributed, which does not run, but there are "
-                             f"{loader.shard.world_size} processes: call init_process_group first")  # fmt: skip
+        processes = loader.shard.world_size
+        if gather and processes > 1 and _group()[1] == 1:
+            raise ValueError(f"gather=True needs torch.distributed, which does not run, but there are "
+                             f"{processes} processes: call init_process_group first")  # fmt: skip
         self.loader, self.gather = loader, gather
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:

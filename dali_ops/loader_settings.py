@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from dali_ops.arguments import count, flag, text
 from dali_ops.batch_info import Outputs
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment, guide_for
 from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
-from dalimix.pixels import check_units, image_dtype, per_channel
+from dalimix.pixels import image_dtype, per_channel
 
 PerChannel = float | Sequence[float]  # also arrays and tensors
 
@@ -60,24 +59,21 @@ class LoaderSettings:
         if self.augment is not None and not (self.training and _is_function(self.augment)):
             raise ValueError(f"augment must be a function from images to images, for training; got {self.augment!r}")
         self._check_heatmaps()
-        checks.form(self.form, self.smoothing)
-        object.__setattr__(self, "smoothing", float(self.smoothing))
         self._check_mixed_only()
         self._check_output()
 
     def _bring_to_one_form(self) -> None:
-        forms: dict[str, Any] = {name: flag(name, getattr(self, name)) for name in FLAGS}
-        forms |= {name: text(name, getattr(self, name)) for name in ("form", "output_layout")}
+        checks.form(self.form, self.smoothing)
+        checks.layout(self.output_layout, "output_layout")
+        forms: dict[str, Any] = {name: checks.flag(name, getattr(self, name)) for name in FLAGS}
+        forms |= {"form": str(self.form), "output_layout": str(self.output_layout), "smoothing": float(self.smoothing)}
         forms |= {"size": _side(self.size), "dtype": str(image_dtype(self.dtype))}
         forms |= {name: per_channel(name, getattr(self, name), CHANNELS) for name in ("mean", "std")}
         for name, value in forms.items():
             object.__setattr__(self, name, value)
 
     def _check_output(self) -> None:
-        checks.scaling(self.mean, self.std, CHANNELS)
-        check_units("uint8", self.mean, self.std)
-        if self.output_layout not in checks.LAYOUTS:
-            raise ValueError(f"output_layout must be one of {checks.LAYOUTS}, got {self.output_layout!r}")
+        checks.scaling(self.mean, self.std, CHANNELS, checks.UINT8)
         if self.channels_last and self.output_layout != "CHW":
             raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
         if self.dtype == "uint8" and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
@@ -147,7 +143,7 @@ def _side(size: Any) -> int:
     if isinstance(size, (tuple, list)):
         raise TypeError(f"size must be one whole number, the side of square images in pixels, got {size!r}: "
                         "images that are not square are not made yet")  # fmt: skip
-    return count("size", size, MOST_PIXELS)
+    return checks.count("size", size, MOST_PIXELS)
 
 
 def _is_function(value: Any) -> bool:

@@ -14,14 +14,13 @@ from nvidia.dali.pipeline import do_not_convert
 import dalimix
 from dali_ops import bridge
 from dali_ops.draws import draw, flatten, unflatten
-from dali_ops.nodes import NodeLayout, check_layouts, check_node, check_switch, device_of, facts
+from dali_ops.nodes import NodeLayout, check_node, device_of, facts
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
 from dalimix.methods.base import is_whole
 from dalimix.pixels import image_dtype, per_channel
 
 PerChannel = float | Sequence[float]
-MAX_CLASSES = 2**31 - 1  # class numbers are int32 at least
 
 
 @do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
@@ -128,25 +127,18 @@ class Mixer:
         """Refuse at once what needs no data to be refused."""
         checks.method(self.method)
         checks.heatmaps_wanted(self.method, self.guided, "such as heatmaps=dali_ops.model_heatmaps(images, provider)")
-        check_layouts(layout=self.layout, output_layout=self.output_layout)
-        self._check_targets()
+        checks.layouts(layout=self.layout, output_layout=self.output_layout)
+        checks.form(self.form, self.smoothing)
+        if self.num_classes is not None:
+            checks.class_count(self.num_classes)
         mean, std = _numbers("mean", self.mean), _numbers("std", self.std)
         channels = max(len(mean or ()), len(std or ()))  # how many there are, only the images will tell
         checks.scaling(mean, std, channels)
         dtype = None if self.dtype is None else image_dtype(self.dtype)
-        kept = {"mean": mean, "std": std, "dtype": dtype, "node_layout": NodeLayout(self.layout)}
+        kept: dict[str, Any] = {"mean": mean, "std": std, "dtype": dtype, "node_layout": NodeLayout(self.layout)}
+        kept["return_plan"] = checks.flag("return_plan", self.return_plan)
         for name, value in kept.items():
             object.__setattr__(self, name, value)
-
-    def _check_targets(self) -> None:
-        if not isinstance(self.form, str):
-            raise TypeError(f"form must be 'dense' or 'pair', got {self.form!r}")
-        checks.form(self.form, self.smoothing)
-        check_switch(return_plan=self.return_plan)
-        if self.num_classes is not None:
-            checks.counts(num_classes=self.num_classes)
-            if self.num_classes > MAX_CLASSES:
-                raise ValueError(f"num_classes must be at most {MAX_CLASSES}, got {self.num_classes}")
 
     @property
     def output_layouts(self) -> list[str] | None:

@@ -10,7 +10,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops import bridge
-from dali_ops.nodes import NodeLayout, check_layouts, check_node, check_switch, device_of, facts
+from dali_ops.nodes import NodeLayout, check_node, device_of, facts
 from dalimix import checks
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ def model_heatmaps(
             provider raises or returns wrongly, when the pipeline runs, as DALI's RuntimeError with the message inside.
         ModuleNotFoundError: ``device="gpu"`` without CuPy; torch is missing.
     """
+    predictions = checks.flag("predictions", predictions)
     _check_provider(provider, predictions)
-    check_layouts(layout=layout)
+    checks.layouts(layout=layout)
     check_node("images", images)
     if labels is not None:
         check_node("labels", labels)
@@ -98,8 +99,7 @@ class _Callback:
         return images if layout == "CHW" else images.permute(0, 3, 1, 2)
 
 
-def _check_provider(provider: Any, predictions: Any) -> None:
-    check_switch(predictions=predictions)
+def _check_provider(provider: Any, predictions: bool) -> None:
     kind = type(provider).__name__
     if not callable(provider) or isinstance(provider, type):
         raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")

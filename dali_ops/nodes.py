@@ -108,9 +108,14 @@ class _Refuse:
         _, *first = _parts(expected[0].tolist())
         for name, one, other in zip(self.names, first, got, strict=True):
             if one != other:
-                mend = "resize before mixing" if name == "images" else f"all {name} of a batch need one shape"
-                raise ValueError(f"{name} must be of one shape to be mixed, got {one} and {other}: {mend}")
+                raise unequal(name, one, other)
         raise ValueError("images must be of one layout to be mixed")
+
+
+def unequal(name: str, one: Sequence[int], other: Sequence[int]) -> ValueError:
+    """The error to raise where samples of the argument `name` are of these two shapes."""
+    mend = "resize before mixing" if name in ("images", "batch") else f"all {name} of a batch need one shape"
+    return ValueError(f"{name} must be of one shape to be mixed, got {list(one)} and {list(other)}: {mend}")
 
 
 def _parts(row: Sequence[int]) -> list[list[int]]:
@@ -168,25 +173,3 @@ def layout_of_images(given: str | None, own: str, shape: Sequence[int], name: st
     if not own and not given and len(shape) == 4 and shape[3] > 4 >= shape[1]:
         raise ValueError(f"{name} {list(shape)} look like CHW, but layout is not said: give layout='CHW'")
     return own or given or "HWC"
-
-
-def check_layouts(**given: Any) -> None:
-    """Each of them a layout of images, or None.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    for name, layout in given.items():
-        if layout is not None and not (isinstance(layout, str) and layout in checks.LAYOUTS):
-            raise ValueError(f"{name} must be one of {checks.LAYOUTS}, got {layout!r}")
-
-
-def check_switch(**given: Any) -> None:
-    """Each of them True or False.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    for name, value in given.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")

@@ -55,8 +55,7 @@ class Effort:
 
     def __post_init__(self) -> None:
         checks.counts(rounds=self.rounds, batches=self.batches)
-        if not isinstance(self.busy_gil, bool):
-            raise TypeError(f"busy_gil must be True or False, got {self.busy_gil!r}")
+        checks.flag("busy_gil", self.busy_gil)
         if not callable(self.advance):
             raise TypeError(f"advance must be a function of a name, got {type(self.advance).__name__}")
 

@@ -43,13 +43,13 @@ def preview(
         TypeError, ValueError: an argument is not as described; an image cannot be decoded, by name.
         ModuleNotFoundError: the teacher is missing, or CuPy for the GPU.
     """
-    methods = _checked(folder, methods, device)
+    methods, device = _checked(folder, methods), check_device(device)
     checks.counts(count=count, size=size)
     checks.numbers(seed=seed)
     return [row for method in methods for row in _rows(folder, method, device, count, size, seed)]
 
 
-def _checked(folder: object, methods: Iterable[Method], device: str) -> list[Method]:
+def _checked(folder: object, methods: Iterable[Method]) -> list[Method]:
     if not isinstance(folder, ImageFolder):
         raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
     if not isinstance(methods, Iterable) or isinstance(methods, np.ndarray):
@@ -57,7 +57,6 @@ def _checked(folder: object, methods: Iterable[Method], device: str) -> list[Met
     given = list(methods)
     for method in given:
         checks.method(method)
-    check_device(device)
     return given
 
 

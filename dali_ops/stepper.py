@@ -122,7 +122,8 @@ class Stepper:
         tried = self.feed.source, self.feed.asked(self.epoch, self.step), self._runtime["device_id"]
         if not self._skip_corrupt:
             refuse_unreadable(error, *tried)
-        corrupt = find_unreadable(error, *tried) if self._skip_corrupt else []
+            raise error
+        corrupt = find_unreadable(error, *tried)
         if not corrupt:
             raise error
         self.feed = replace(self.feed, skipped=self.feed.skipped.union(corrupt))

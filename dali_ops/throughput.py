@@ -43,7 +43,7 @@ class Setting:
     def __post_init__(self) -> None:
         if not isinstance(self.source, Source):
             raise TypeError(f"source must be one of dali_ops.sources, got {type(self.source).__name__}")
-        check_device(self.device)
+        object.__setattr__(self, "device", check_device(self.device))  # "cuda" is "gpu", too
         checks.counts(batch_size=self.batch_size, num_threads=self.num_threads, size=self.size)
         if len(self.source) < self.batch_size:
             raise ValueError(f"batch_size is {self.batch_size}, but there are {len(self.source)} images")

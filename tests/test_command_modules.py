@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from dali_ops import heatmap_model, heatmap_sheet
+from dali_ops import device, heatmap_model, heatmap_sheet
 from dali_ops.heatmap_model import provider_from
 from dali_ops.heatmap_sheet import draw_heatmaps
 from dali_ops.pipeline_benchmark import Effort
@@ -74,3 +74,10 @@ def test_a_wrong_argument_is_named(calls: dict[str, Any], function: str) -> None
         for value in hostile.values():
             wrong = hostile.complaint(partial(call, **{**good, name: value}), [name, *ALSO.get(function, [])])
             assert wrong is None, (name, value, wrong)
+
+
+def test_devices_by_other_names_are_the_same_setting(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "find_spec", lambda name: name)  # as if CuPy were there
+    names = {"cuda": "gpu", torch.device("cuda"): "gpu", torch.device("cpu"): "cpu"}
+    folder = ImageFolder.scan(root)
+    assert [Setting(folder, name, 1, 1, 8).device for name in names] == list(names.values())

@@ -54,6 +54,13 @@ def test_mean_and_std_in_any_form_are_the_same_settings(root, given):
     assert same(list(loader), list(plain))
 
 
+def test_texts_of_numpy_are_the_same_settings(root):
+    plain = load(root, CutMix())
+    loader = load(root, CutMix(), form=np.str_("dense"), output_layout=np.str_("CHW"))
+    loader.load_state_dict(plain.state_dict())
+    assert same(list(loader), list(plain))
+
+
 def test_arrays_that_mean_nothing_special(root):
     assert len(load(root, mean=np.zeros(3), std=np.ones(3), dtype="uint8")) == 3
     with pytest.raises(ValueError, match="normalised images have no place in uint8"):
@@ -113,6 +120,7 @@ WRONG = [
         "heatmaps must be a provider.*the class FeatureHeatmap",
     ),
     ({"augment": torch.nn.Identity}, "augment must be a function from images to images"),
+    ({"seed": -2}, "seed must be below .* or -1 for a fresh one, got -2"),
     ({"seed": 1 << 64}, r"seed must be below 2\*\*64"),
     ({"device_id": 0}, "device_id is for a GPU, got 0, but device is 'cpu'"),
     ({"batch_size": 1 << 40}, "batch_size must be 2147483647 at most"),
@@ -233,7 +241,7 @@ def test_what_is_no_flag(root, gather):
 
 
 def test_gathering_without_a_process_group(root):
-    with pytest.raises(ValueError, match="gather=True is by torch.distributed, which does not run, but there are 2"):
+    with pytest.raises(ValueError, match="gather=True needs torch.distributed, which does not run, but there are 2"):
         load(root, rank=0, world_size=2).as_dataset(gather=True)
     loader, again = (load(root, CutMix()).as_dataset(gather=True) for _ in range(2))
     next(iter(loader))

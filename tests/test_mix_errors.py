@@ -27,6 +27,8 @@ CONSTRUCTION = [
     ({"dtype": "halff"}, TypeError, "dtype must be uint8, float16, float32, got halff"),
     ({"dtype": types.INT32}, TypeError, "dtype must be uint8, float16, float32, got int32"),
     ({"num_classes": 0}, ValueError, "num_classes must be a whole number from 1, got 0"),
+    ({"num_classes": 1 << 25}, ValueError, "num_classes must be at most 16777216, got 33554432"),
+    ({"return_plan": 1}, TypeError, "return_plan must be True or False, got 1"),
     ({"heatmaps": object()}, ValueError, "CutMix reads no heatmaps"),
 ]
 
@@ -35,6 +37,12 @@ CONSTRUCTION = [
 def test_errors_when_the_pipeline_is_made(options, error, message):
     with pytest.raises(error, match=message):
         build(lambda: dali_ops.mix(*images_and_labels(), **{"method": CutMix(), "num_classes": BATCH, **options}))
+
+
+def test_flags_of_numpy_are_flags():
+    options = {"num_classes": BATCH, "return_plan": np.True_}
+    (plan,) = run(build(lambda: dali_ops.cutmix(*images_and_labels(), **options)[2].arrays()))
+    assert len(plan) == 5
 
 
 def test_mean_must_be_numbers():

@@ -73,6 +73,16 @@ def test_first_label(tmp_path):
             TFRecord(path, first_label=wrong)
 
 
+def test_labels_at_the_ends_of_int64(tmp_path):
+    """Less the first label they are no int64 any more: damage of one record, not of the file."""
+    labels = [-(1 << 63), 3, (1 << 63) - 1]
+    path = write_records(tmp_path / "a.tfrecord", [imagenet_example(label, encoded(1)) for label in labels])
+    for first_label in (1, -1):
+        source = TFRecord(path, first_label=first_label)
+        assert list(source.labels) == [3 - first_label]
+        assert len(source.corrupt) == 2
+
+
 def test_dali_reads_the_same(tmp_path):
     path, index = write_records(tmp_path / "a.tfrecord", map(message, range(12))), tmp_path / "a.idx"
     spans = [(start_of(k), start_of(k + 1) - start_of(k)) for k in range(12)]

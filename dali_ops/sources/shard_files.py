@@ -141,8 +141,8 @@ def kind_of(start: bytes) -> str:
     return next((kind for kind, magic in COMPRESSED.items() if start.startswith(magic)), "")
 
 
-def refuse_compressed(shard: ShardFile, start: bytes) -> None:
-    """Raises ValueError: a compressed file begins so."""
+def refuse_other_kind(shard: ShardFile, start: bytes) -> None:
+    """Where a file is not of the format that was expected. Raises ValueError: it is compressed, or a tar."""
     kind = kind_of(start)
     if kind == "tar":
         raise ValueError(f"{shard.path} is a tar, not what was expected: WebDataset reads tars")

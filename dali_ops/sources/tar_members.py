@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from dali_ops.sources.shard_files import ShardFile, refuse_compressed
+from dali_ops.sources.shard_files import ShardFile, refuse_other_kind
 
 # what tarfile raises of a bad header that follows a long name, and of numbers that make no sense
 NO_HEADER = (tarfile.TarError, ValueError, OverflowError, MemoryError)
@@ -39,7 +39,7 @@ def tar_members(shard: ShardFile, content: np.ndarray, corrupt: list[str]) -> It
         ValueError: the file is compressed.
     """
     if content[257:262].tobytes() != b"ustar":
-        refuse_compressed(shard, content[:6].tobytes())
+        refuse_other_kind(shard, content[:6].tobytes())
     end, last = 0, "its beginning"
     with open(shard.path, "rb") as file:
         for header, after in _headers(file, shard.size):

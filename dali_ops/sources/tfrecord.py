@@ -11,14 +11,14 @@ import numpy as np
 
 from dali_ops.sources.archive import Archive, Member
 from dali_ops.sources.example_proto import image_and_label
-from dali_ops.sources.shard_files import Paths, ShardFile, refuse_compressed
-from dali_ops.sources.source import MOST_CLASSES
+from dali_ops.sources.shard_files import Paths, ShardFile, refuse_other_kind
 from dalimix.methods.base import is_whole
 
 HEADER = struct.Struct("<QI")  # the length of the data, and the checksum of it
 LENGTH, FOOTER = 8, 4  # bytes of the length, and of the checksum of the data behind them
 POLYNOMIAL = 0x82F63B78  # Castagnoli's, its bits reversed
 MASK = 0xA282EAD8
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1  # of the class numbers in a listing, int64
 
 
 def _crc_of_byte(crc: int) -> int:
@@ -75,8 +75,8 @@ class TFRecord(Archive):
         classes: Sequence[str] | None = None,
         index: str | PathLike[str] | None = None,
     ) -> None:
-        if not is_whole(first_label) or abs(first_label) > MOST_CLASSES:
-            raise TypeError(f"first_label must be a whole number near 0, got {first_label!r:.100}")
+        if not is_whole(first_label):
+            raise TypeError(f"first_label must be a whole number, got {first_label!r:.100}")
         for name, feature in {"image": image, "label": label}.items():
             if not isinstance(feature, str) or not feature:
                 raise TypeError(f"{name} must be the name of a feature, got {feature!r:.100}")
@@ -96,7 +96,8 @@ def _list(
         except ValueError as error:
             corrupt.append(f"{shard.name}:{number}: {error}")
         else:
-            yield Member(f"{shard.name}:{number}", start + at, length, found - first_label)
+            class_number = min(max(found - first_label, LOWEST), HIGHEST)  # beyond them is no class anyhow
+            yield Member(f"{shard.name}:{number}", start + at, length, class_number)
 
 
 def _records(shard: ShardFile, data: memoryview, corrupt: list[str]) -> Iterator[tuple[int, int]]:
@@ -106,7 +107,7 @@ def _records(shard: ShardFile, data: memoryview, corrupt: list[str]) -> Iterator
         try:
             start, stop = _record(data, at)
         except ValueError as error:
-            refuse_compressed(shard, data[: 0 if at else 512].tobytes())
+            refuse_other_kind(shard, data[: 0 if at else 512].tobytes())
             lost = f"the last {shard.size - at} bytes of the file are lost"
             corrupt.append(f"{shard.name}:{number}: {error}: {lost}")
             return

@@ -10,7 +10,7 @@ import numpy as np
 
 from dalimix.backend import Array, array_module
 from dalimix.methods import METHODS, Method
-from dalimix.methods.base import is_number, is_pair, is_whole
+from dalimix.methods.base import is_number, is_pair, is_truth, is_whole
 from dalimix.pixels import DTYPES, check_units, image_dtype, per_channel
 
 UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
@@ -22,6 +22,14 @@ LAYOUTS = ("HWC", "CHW")
 
 def counts(**values: Any) -> None:
     _whole(values, 1)
+
+
+def count(name: str, value: Any, most: int) -> int:
+    """A whole number from 1 to `most`, as Python's own."""
+    counts(**{name: value})
+    if value > most:
+        raise ValueError(f"{name} must be {most} at most, got {value}")
+    return int(value)
 
 
 def numbers(**values: Any) -> None:
@@ -44,10 +52,24 @@ def kind(name: str, value: object, wanted: type, example: str) -> None:
         raise TypeError(f"{name} must be a dalimix.{wanted.__name__}, such as {example}, got {value!r}")
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False, as Python's own; nothing else that merely has a truth value."""
+    if not is_truth(value):
+        raise TypeError(f"{name} must be True or False, got {value!r:.100}")
+    return bool(value)
+
+
 def layout(given: str, name: str = "layout") -> str:
     if not isinstance(given, str) or given not in LAYOUTS:
         raise ValueError(f"{name} must be one of {LAYOUTS}, got {given!r}")
     return given
+
+
+def layouts(**given: Any) -> None:
+    """Each of them a layout of images, or None."""
+    for name, value in given.items():
+        if value is not None:
+            layout(value, name)
 
 
 def method(given: object) -> None:
