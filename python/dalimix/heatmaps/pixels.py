@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dalimix import checks
 from dalimix.heatmaps.arguments import Numbers, kind
+from dalimix.pixels import check_units, check_values
 
 INTEGERS = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
@@ -51,6 +52,22 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
     if labels.device != images.device:
         raise ValueError(f"labels are on {labels.device} but the images are on {images.device}")
     return labels.reshape(size)
+
+
+def units_fit(images: Tensor, mean: Numbers, std: Numbers) -> bool:
+    """Whether these images tell that mean and std are of their units.
+
+    Of uint8 that is known. Floating images are looked at on the CPU only, since on a GPU it would mean to wait for it.
+
+    Raises:
+        ValueError: mean and std are of other units than the images.
+    """
+    if mean is None and std is None:
+        return True
+    if images.dtype == torch.uint8:
+        check_units(images.dtype, mean, std)
+        return True
+    return images.device.type == "cpu" and check_values(images.detach(), mean, std)
 
 
 def model_input(
