@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from dalimix import checks
-
-
-def flag(name: str, value: Any) -> bool:
-    """Raises TypeError: not True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
 
 
 def count(name: str, value: Any, most: int) -> int:

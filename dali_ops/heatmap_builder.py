@@ -108,8 +108,7 @@ def _check_kinds(folder: object, provider: object, labelled: object, advance: ob
         raise TypeError(f"folder must be an ImageFolder, as ImageFolder.scan makes it, got {folder!r:.100}")
     if not callable(provider):
         raise TypeError(f"provider must be callable, as those of dalimix.heatmaps, got {provider!r:.100}")
-    if not isinstance(labelled, bool):
-        raise TypeError(f"labelled must be True or False, got {labelled!r:.100}")
+    checks.flag("labelled", labelled)
     if not callable(advance):
         raise TypeError(f"advance must be callable, got {advance!r:.100}")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dali_ops.agreement import check_agreement
-from dali_ops.arguments import count, flag
+from dali_ops.arguments import count
 from dali_ops.batch_info import BatchInfo
 from dali_ops.device import default_threads
 from dali_ops.feed import Feed
@@ -17,7 +17,7 @@ from dali_ops.order import Order, check_epoch
 from dali_ops.shard import Shard
 from dali_ops.sources import Source
 from dali_ops.stepper import Stepper
-from dalimix import Method
+from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ class Loader:
             device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
             augment=augment, channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
         )  # fmt: skip
-        training, skip_corrupt = settings.training, flag("skip_corrupt", skip_corrupt)
-        drop_last = training if drop_last is None else flag("drop_last", drop_last)
+        training, skip_corrupt = settings.training, checks.flag("skip_corrupt", skip_corrupt)
+        drop_last = training if drop_last is None else checks.flag("drop_last", drop_last)
         batch_size, shard = count("batch_size", batch_size, MOST_IMAGES), Shard.of(rank, world_size)
         num_threads = default_threads() if num_threads is None else num_threads
         feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed_of(seed, shard, training), shard))
@@ -153,7 +153,7 @@ class Loader:
             "prefetch_queue_depth": count("prefetch", prefetch, MOST_BATCHES),
             "enable_checkpointing": True,
         }
-        self._pin_memory = pinned(flag("pin_memory", pin_memory), self.device)
+        self._pin_memory = pinned(checks.flag("pin_memory", pin_memory), self.device)
         check_agreement(feed, settings)
         self._stepper = Stepper(feed, settings, runtime, skip_corrupt)
         self._info: BatchInfo | None = None
@@ -255,7 +255,7 @@ class Loader:
         """
         from dali_ops.loader_dataset import LoaderDataset
 
-        return LoaderDataset(self, flag("gather", gather))
+        return LoaderDataset(self, checks.flag("gather", gather))
 
     def close(self) -> None:
         """Take down the pipeline with its threads. The source stays open: another loader may be reading it."""

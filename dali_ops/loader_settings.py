@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from dali_ops.arguments import count, flag, text
+from dali_ops.arguments import count, text
 from dali_ops.batch_info import Outputs
 from dali_ops.feed import Feed
 from dali_ops.guides import Augment, guide_for
@@ -66,7 +66,7 @@ class LoaderSettings:
         self._check_output()
 
     def _bring_to_one_form(self) -> None:
-        forms: dict[str, Any] = {name: flag(name, getattr(self, name)) for name in FLAGS}
+        forms: dict[str, Any] = {name: checks.flag(name, getattr(self, name)) for name in FLAGS}
         forms |= {name: text(name, getattr(self, name)) for name in ("form", "output_layout")}
         forms |= {"size": _side(self.size), "dtype": str(image_dtype(self.dtype))}
         forms |= {name: per_channel(name, getattr(self, name), CHANNELS) for name in ("mean", "std")}

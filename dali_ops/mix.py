@@ -14,7 +14,7 @@ from nvidia.dali.pipeline import do_not_convert
 import dalimix
 from dali_ops import bridge
 from dali_ops.draws import draw, flatten, unflatten
-from dali_ops.nodes import NodeLayout, check_layouts, check_node, check_switch, device_of, facts
+from dali_ops.nodes import NodeLayout, check_layouts, check_node, device_of, facts
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
 from dalimix.methods.base import is_whole
@@ -142,7 +142,7 @@ class Mixer:
         if not isinstance(self.form, str):
             raise TypeError(f"form must be 'dense' or 'pair', got {self.form!r}")
         checks.form(self.form, self.smoothing)
-        check_switch(return_plan=self.return_plan)
+        checks.flag("return_plan", self.return_plan)
         if self.num_classes is not None:
             checks.counts(num_classes=self.num_classes)
             if self.num_classes > MAX_CLASSES:

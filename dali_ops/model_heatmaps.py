@@ -10,7 +10,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops import bridge
-from dali_ops.nodes import NodeLayout, check_layouts, check_node, check_switch, device_of, facts
+from dali_ops.nodes import NodeLayout, check_layouts, check_node, device_of, facts
 from dalimix import checks
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class _Callback:
 
 
 def _check_provider(provider: Any, predictions: Any) -> None:
-    check_switch(predictions=predictions)
+    checks.flag("predictions", predictions)
     kind = type(provider).__name__
     if not callable(provider) or isinstance(provider, type):
         raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")

@@ -179,14 +179,3 @@ def check_layouts(**given: Any) -> None:
     for name, layout in given.items():
         if layout is not None and not (isinstance(layout, str) and layout in checks.LAYOUTS):
             raise ValueError(f"{name} must be one of {checks.LAYOUTS}, got {layout!r}")
-
-
-def check_switch(**given: Any) -> None:
-    """Each of them True or False.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    for name, value in given.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")

@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from dali_ops.arguments import flag
 from dali_ops.shard import ALONE, Shard
 from dalimix import checks
 from dalimix.methods.base import is_whole
@@ -56,7 +55,7 @@ class Order:
         for name in ("count", "batch_size", "seed"):
             object.__setattr__(self, name, int(getattr(self, name)))  # NumPy's would not fit into a state
         for name in ("training", "drop_last"):
-            object.__setattr__(self, name, flag(name, getattr(self, name)))
+            object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
 
     @cached_property
     def steps(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dalimix.backend import Array, array_module
 from dalimix.methods import METHODS, Method
-from dalimix.methods.base import is_number, is_pair, is_whole
+from dalimix.methods.base import is_number, is_pair, is_truth, is_whole
 from dalimix.pixels import DTYPES, check_units, image_dtype, per_channel
 
 UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
@@ -26,6 +26,13 @@ def counts(**values: Any) -> None:
 
 def numbers(**values: Any) -> None:
     _whole(values, 0)
+
+
+def flag(name: str, value: Any) -> bool:
+    """A truth value, and not just anything that has one."""
+    if not is_truth(value):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def _whole(values: dict[str, Any], lowest: int) -> None:

@@ -18,18 +18,6 @@ FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no f
 WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 
-def layout(name: str, given: Any) -> str:
-    if not isinstance(given, str) or given not in checks.LAYOUTS:
-        raise ValueError(f"{name} must be one of {checks.LAYOUTS}, got {given!r}")
-    return given
-
-
-def form(given: Any, smoothing: Any) -> None:
-    if not isinstance(given, str):
-        raise ValueError(f"form must be 'dense' or 'pair', got {given!r}")
-    checks.form(given, smoothing)
-
-
 def images(given: Any, layout_name: str) -> None:
     """A batch as `layout_name` says, on a device where it can be mixed."""
     _tensor("images", given, f"a tensor of dtype {NAMES}", _remedy_for_images(given))

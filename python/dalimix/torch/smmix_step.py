@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.heatmaps.arguments import class_count, kind
+from dalimix.heatmaps.arguments import kind
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
@@ -70,7 +71,7 @@ class SMMixStep:
         self._random = RandomNumbers(generator)  # what is drawn says whether the model has to run
         if method.token_grid is None or not method.reads_heatmaps:
             raise TypeError(f"method must paste tokens by heatmaps, such as dalimix.SMMix(), got {method!r}")
-        self.provider, self.method, self.num_classes = provider, method, class_count(num_classes)
+        self.provider, self.method, self.num_classes = provider, method, checks.class_count(num_classes)
 
     @uncompiled
     def __call__(self, images: Tensor, labels: Tensor) -> SMMixBatch:
