@@ -1,5 +1,7 @@
 """Class numbers outside of the classes, in the loss of SMMix: they never index a tensor."""
 
+from threading import Thread
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -92,3 +94,26 @@ def test_what_a_gpu_told_is_raised_once_and_not_before_it_arrived():
         class_numbers._raise_what_arrived()
     class_numbers._raise_what_arrived()
     assert not class_numbers._pending
+
+
+class Overtaken(Arrival):
+    """While one thread asks whether it arrived, another one looks, too."""
+
+    other = None
+
+    def query(self):
+        if self.other is None:
+            self.other = Thread(target=class_numbers._raise_what_arrived)
+            self.other.start()
+            self.other.join(0.3)
+        return super().query()
+
+
+def test_a_thread_that_reads_reports_takes_none_that_did_not_arrive():
+    first, second = Overtaken(True, True), Arrival(False, False, True)
+    for arrival, told in ((first, torch.tensor([0, 2, 1])), (second, torch.tensor([3, 9, 0]))):
+        class_numbers._pending.append(class_numbers._Report(arrival, told, C))
+    class_numbers._raise_what_arrived()
+    first.other.join()
+    with pytest.raises(ValueError, match="label 9 of sample 3"):
+        class_numbers._raise_what_arrived()

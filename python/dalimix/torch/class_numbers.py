@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ class _Report(NamedTuple):
 
 
 _pending: deque[_Report] = deque(maxlen=MOST_PENDING)
+_reading = Lock()  # or one thread would take the report that another one found to have arrived
 
 
 def are_classes(labels: Tensor, classes: int) -> Tensor:
@@ -57,8 +59,14 @@ def _send(labels: Tensor, inside: Tensor, classes: int) -> None:
 
 
 def _raise_what_arrived() -> None:
-    while _pending and _pending[0].arrived.query():
-        _, told, classes = _pending.popleft()
+    while (report := _arrived()) is not None:
+        _, told, classes = report
         sample, label, inside = told.tolist()
         if not inside:
             raise ValueError(f"label {label} of sample {sample} of an earlier batch is outside 0 .. {classes - 1}")
+
+
+def _arrived() -> _Report | None:
+    """The oldest report, if it is there."""
+    with _reading:
+        return _pending.popleft() if _pending and _pending[0].arrived.query() else None
