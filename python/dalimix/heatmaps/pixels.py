@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from dalimix import checks
 from dalimix.heatmaps.arguments import Numbers, kind
+from dalimix.heatmaps.tensors import FLOATING, is_integer
 from dalimix.pixels import check_units, check_values
-
-INTEGERS = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 def check_images(images: object, model: nn.Module) -> None:
@@ -23,8 +22,9 @@ def check_images(images: object, model: nn.Module) -> None:
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a tensor, got {kind(images)}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+    if images.dtype != torch.uint8 and images.dtype not in FLOATING:
+        remedy = ": hand in images.float()" if images.is_floating_point() else ""
+        raise TypeError(f"images must be uint8 or floating, got {images.dtype}{remedy}")
     if images.layout != torch.strided:
         raise TypeError(f"images must be a tensor with plain memory, got {images.layout}: hand in images.to_dense()")
     if images.ndim != 4 or 0 in images.shape:
@@ -45,7 +45,7 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
     size = len(images)
     if labels is None:
         return None
-    if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS or labels.layout != torch.strided:
+    if not is_integer(labels):
         raise TypeError(f"labels must be an integer tensor [{size}], got {kind(labels)}")
     if labels.shape not in ((size,), (size, 1)):
         raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")
