@@ -21,7 +21,6 @@ from dalimix.methods.base import is_whole
 from dalimix.pixels import image_dtype, per_channel
 
 PerChannel = float | Sequence[float]
-MAX_CLASSES = 2**31 - 1  # class numbers are int32 at least
 
 
 @do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
@@ -144,9 +143,7 @@ class Mixer:
         checks.form(self.form, self.smoothing)
         checks.flag("return_plan", self.return_plan)
         if self.num_classes is not None:
-            checks.counts(num_classes=self.num_classes)
-            if self.num_classes > MAX_CLASSES:
-                raise ValueError(f"num_classes must be at most {MAX_CLASSES}, got {self.num_classes}")
+            checks.class_count(self.num_classes)
 
     @property
     def output_layouts(self) -> list[str] | None:

@@ -27,6 +27,7 @@ CONSTRUCTION = [
     ({"dtype": "halff"}, TypeError, "dtype must be uint8, float16, float32, got halff"),
     ({"dtype": types.INT32}, TypeError, "dtype must be uint8, float16, float32, got int32"),
     ({"num_classes": 0}, ValueError, "num_classes must be a whole number from 1, got 0"),
+    ({"num_classes": 1 << 25}, ValueError, "num_classes must be at most 16777216, got 33554432"),
     ({"heatmaps": object()}, ValueError, "CutMix reads no heatmaps"),
 ]
 
