@@ -46,7 +46,7 @@ def batch(name: str, array: Array, size: int) -> None:
         raise ValueError(f"{name} has {len(array)} entries but images has batch size {size}")
 
 
-def kind(name: str, value: object, wanted: type, example: str) -> None:
+def instance(name: str, value: object, wanted: type, example: str) -> None:
     if not isinstance(value, wanted):
         raise TypeError(f"{name} must be a dalimix.{wanted.__name__}, such as {example}, got {value!r}")
 

@@ -39,7 +39,7 @@ def sides(name: str, given: Any) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
-def kind(given: Any) -> str:
+def described(given: Any) -> str:
     """What came, in short: ``torch.float32 [8, 3, 32, 32]``, or the name of its type."""
     dtype, shape = getattr(given, "dtype", None), getattr(given, "shape", None)
     module = "" if type(given).__module__ == "torch" else f"{type(given).__module__}.{type(given).__qualname__} "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dalimix import checks
-from dalimix.heatmaps.arguments import Numbers, kind
+from dalimix.heatmaps.arguments import Numbers, described
 from dalimix.heatmaps.tensors import FLOATING, is_integer
 from dalimix.pixels import check_units, check_values
 
@@ -21,7 +21,7 @@ def check_images(images: object, model: nn.Module) -> None:
         ValueError: another shape or layout, or another device than the model's.
     """
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor, got {kind(images)}")
+        raise TypeError(f"images must be a tensor, got {described(images)}")
     if images.dtype != torch.uint8 and images.dtype not in FLOATING:
         remedy = ": hand in images.float()" if images.is_floating_point() else ""
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}{remedy}")
@@ -46,7 +46,7 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
     if labels is None:
         return None
     if not is_integer(labels):
-        raise TypeError(f"labels must be an integer tensor [{size}], got {kind(labels)}")
+        raise TypeError(f"labels must be an integer tensor [{size}], got {described(labels)}")
     if labels.shape not in ((size,), (size, 1)):
         raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")
     if labels.device != images.device:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.methods.base import is_whole
 from dalimix.torch.class_numbers import are_classes
@@ -48,9 +48,9 @@ def soft_target_accuracy(
             number outside 0 .. C − 1 makes the accuracy NaN, and a later call raises the error.
     """
     if not is_floating(outputs):
-        raise TypeError(f"outputs must be floating [B, classes], got {kind(outputs)}")
+        raise TypeError(f"outputs must be floating [B, classes], got {described(outputs)}")
     if outputs.ndim != 2 or outputs.shape[1] == 0:
-        raise ValueError(f"outputs must be [B, classes], got {kind(outputs)}")
+        raise ValueError(f"outputs must be [B, classes], got {described(outputs)}")
     counts = _counts(topk, outputs.shape[1])
     labels, weights = _labels_and_weights(targets, outputs)
     highest = outputs.topk(max(counts), dim=1).indices
@@ -80,7 +80,7 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
         raise TypeError(f"targets must be a tensor, or (labels, labels of the partners, weights), got {got}")
     own, partners, weights = targets
     if not is_floating(weights) or weights.shape != (len(outputs), 2):
-        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {kind(weights)}")
+        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {described(weights)}")
     same_device("the weights of targets", weights, "outputs", outputs)
     names = {"the labels of targets": own, "the partners' labels of targets": partners}
     return [_checked(name, label, outputs) for name, label in names.items()], weights
@@ -91,7 +91,7 @@ def _checked(name: str, label: Any, outputs: Tensor) -> Tensor:
     size, classes = outputs.shape
     dense = is_floating(label)
     if not (dense or is_integer(label)) or label.shape != ((size, classes) if dense else (size,)):
-        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {kind(label)}")
+        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {described(label)}")
     same_device(name, label, "outputs", outputs)
     return label if dense else _of_classes(label.long(), classes)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.tensors import FLOATING, WHOLE, same_device
 
 PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
@@ -41,7 +41,7 @@ def labels(given: Any, batch: Tensor) -> None:
     size, whose = len(batch), "integer [B] or floating [B, classes]"
     _tensor("labels", given, f"a tensor, {whose}", _remedy_for_labels(given))
     if given.dtype not in WHOLE + FLOATING or given.ndim not in (1, 2):
-        raise ValueError(f"labels must be {whose}, got {kind(given)}")
+        raise ValueError(f"labels must be {whose}, got {described(given)}")
     checks.batch("labels", given, size)
     same_device("labels", given, "images", batch, ": hand in labels.to(images.device)")
 
@@ -80,6 +80,6 @@ def draws(given: Any, batch: Tensor) -> None:
 def _tensor(name: str, given: Any, expected: str, remedy: str) -> None:
     """A tensor with plain memory: not sparse, not nested."""
     if not isinstance(given, Tensor):
-        raise TypeError(f"{name} must be {expected}, got {kind(given)}" + (f": {remedy}" if remedy else ""))
+        raise TypeError(f"{name} must be {expected}, got {described(given)}" + (f": {remedy}" if remedy else ""))
     if given.layout != torch.strided:
         raise TypeError(f"{name} must be {expected}, got one with layout {given.layout}: hand in {name}.to_dense()")

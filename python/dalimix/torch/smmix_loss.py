@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from dalimix import checks
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.mix_plan import MixPlan
 from dalimix.torch.class_numbers import are_classes
@@ -48,7 +48,7 @@ class SMMixBatch:
             tensors["predictions"] = self.predictions
         for name, given in tensors.items():
             if not isinstance(given, Tensor):
-                raise TypeError(f"batch.{name} must be a tensor, got {kind(given)}")
+                raise TypeError(f"batch.{name} must be a tensor, got {described(given)}")
         _check_plan(self.plan)
 
 
@@ -176,7 +176,7 @@ def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
 def _matrix(name: str, given: Any) -> tuple[int, int]:
     """Its shape."""
     if not is_floating(given):
-        raise TypeError(f"{name} must be a floating tensor [B, classes], got {kind(given)}")
+        raise TypeError(f"{name} must be a floating tensor [B, classes], got {described(given)}")
     if given.ndim != 2:
         raise ValueError(f"{name} must be [B, classes], got {[*given.shape]}")
     return given.shape[0], given.shape[1]
@@ -186,7 +186,9 @@ def _check_labels(labels: Tensor, size: int, classes: int) -> None:
     dense = is_floating(labels)
     shapes = [(size, classes)] if dense else [(size,), (size, 1)]
     if not (dense or is_integer(labels)) or tuple(labels.shape) not in shapes:
-        raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {kind(labels)}")
+        raise ValueError(
+            f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {described(labels)}"
+        )
 
 
 def _check_plan(plan: Any) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
@@ -64,7 +64,7 @@ class SMMixStep:
         method = SMMix() if method is None else method
         if not isinstance(provider, ModelHeatmap):
             expected = "one that runs a model, such as AttentionHeatmap(model, layer)"
-            raise TypeError(f"provider must be {expected}, got {kind(provider)}")
+            raise TypeError(f"provider must be {expected}, got {described(provider)}")
         if provider.mean is not None or provider.std is not None:
             raise ValueError("provider must have no mean and std: the images of a training step are normalised already")
         self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing)
