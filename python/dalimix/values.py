@@ -10,7 +10,7 @@ from dalimix.draws import Draws
 from dalimix.mix_plan import MixPlan, edges
 from dalimix.pixels import check_values
 
-THIN = 4  # of the first image, every fourth row and column are looked at
+THIN = 4  # of the first image, only every fourth entry along its first two axes is looked at
 
 
 def check_draws(draws: Draws) -> None:
