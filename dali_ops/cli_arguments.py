@@ -80,7 +80,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         if value < least:
             raise argparse.ArgumentTypeError(f"must be a whole number from {least}, got {_shortened(text)}")
         if value > most:
-            raise argparse.ArgumentTypeError(f"must be {most} at most, got {_shortened(text)}")
+            raise argparse.ArgumentTypeError(f"must be at most {most}, got {_shortened(text)}")
         return value
 
     return number

@@ -78,7 +78,7 @@ def provider_from(
     device = check_device(device)
     if input_size is not None:
         checks.counts(input_size=input_size)
-    said = {"kind": kind, "layer": layer, "classifier": classifier, "mean": _plain(mean), "std": _plain(std)}
+    said = {"kind": kind, "layer": layer, "classifier": classifier, "mean": mean, "std": std}
     made, known = _called(spec) if ":" in spec else _from_timm(spec)
     provider = _provider(made, spec, said, known)
     size = input_size or known.get("size") or _size_of(provider)
@@ -88,11 +88,6 @@ def provider_from(
         provider.model.to(torch_device(device)).eval()
     _try_out(provider, spec, size, labelled, device)
     return HeatmapModel(provider, size, _text(provider, spec, size, labelled))
-
-
-def _plain(values: Sequence[float] | None) -> float | Sequence[float] | None:
-    """One number as a number: it then is for any number of channels."""
-    return values[0] if values is not None and len(values) == 1 else values
 
 
 def _called(spec: str) -> tuple[Any, dict[str, Any]]:

@@ -52,7 +52,6 @@ LONG = [
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-gpu", action="store_true", help="fail, instead of skip, where there is no CUDA device")
-    parser.addoption("--fuzz-calls", type=int, default=4000, help="calls of every argument fuzz; 100000 by hand")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable, Iterator
-
-
-def rounds(usual: int) -> Iterator[random.Random]:
-    """A generator of random numbers for each round; the environment variable DALIMIX_FUZZ multiplies them."""
-    for number in range(int(usual * float(os.environ.get("DALIMIX_FUZZ", "1")))):
-        yield random.Random(number)
+from collections.abc import Callable
 
 
 def flip(data: bytes, rng: random.Random) -> bytes:

@@ -16,7 +16,8 @@ from dali_ops.sources.listing import Listing
 from dali_ops.sources.tfrecord import TFRecord
 from dali_ops.sources.web_dataset import WebDataset
 from tests.archives import check_images, encoded, imagenet_example, sample, write_records, write_shard
-from tests.damaged_bytes import damaged, rounds
+from tests.damaged_bytes import damaged
+from tests.fuzz_rounds import rounds
 
 COUNT = 6
 COLUMNS = ("shard", "offset", "length", "labels")

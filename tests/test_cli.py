@@ -219,8 +219,8 @@ def test_preview_names_a_wrong_argument(photos, change, name):
     ("words", "said"),
     [
         (["--seed", "-1"], "--seed: must be a whole number from 0, got -1"),
-        (["--count", "9" * 5000], f"--count: must be 1000000 at most, got {'9' * 40}..."),
-        (["--size", "4097"], "--size: must be 4096 at most, got 4097"),
+        (["--count", "9" * 5000], f"--count: must be at most 1000000, got {'9' * 40}..."),
+        (["--size", "4097"], "--size: must be at most 4096, got 4097"),
         (["--size", ""], "--size: must be a whole number from 1, got ''"),
         (["--out", ""], "--out: must be a path, got ''"),
     ],

@@ -22,6 +22,7 @@ import dali_ops.photos
 import dali_ops.pipeline_benchmark
 import dali_ops.preview
 from dali_ops import cli
+from tests.fuzz_rounds import times
 
 # Of each kind of value the first two are good ones, which come as often as all others together.
 NUMBERS = ["1", "7", "0", "-1", "1.5", "1e3", "nan", "inf", "-inf", "", " ", "٣", "²", "0x10", "1_0", "9" * 5000, "x"]
@@ -96,12 +97,12 @@ def ended(words: list[str]) -> int:
 
 def test_any_command_line_is_answered(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chance, seen = Random(15), {0: 0, 1: 0, 2: 0}
-    for _ in range(700):
+    for _ in range(times(700)):
         words = command(chance)
         status, (out, err) = ended(words), capsys.readouterr()
         assert status in seen, words
         seen[status] += 1
         assert err.count("\n") == (status != 0), (words, err)
         assert status == 0 or (err.startswith("dalimix") and not out and len(err) < 700), (words, out, err)
-    assert min(seen.values()) > 50, seen
+    assert min(seen.values()) > times(50), seen
     assert Path("file").read_text() == "mine"

@@ -142,7 +142,7 @@ def test_all_options_reach_the_store(here: Path, root: Path) -> None:
     expected = means / np.maximum(np.abs(means).max((1, 2), keepdims=True), 1e-30)
     assert expected.any()
     np.testing.assert_allclose(store.maps, expected, atol=1e-3)
-    said = "layer='1', classifier='4', mean=[100.0, 110.0, 120.0], std=60.0"
+    said = "layer='1', classifier='4', mean=(100.0, 110.0, 120.0), std=(60.0,)"
     assert store.model == f"my_cnn:cnn, ClassActivationHeatmap({said}), images 16 × 16, for their classes"
     assert (store.grid, store.dtype) == (2, "float16")
 

@@ -21,7 +21,7 @@ from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix.heatmaps import HeatmapStore, HeatmapWriter
 from dalimix.heatmaps.token_labels import import_token_labels, token_label_maps
 from tests.archives import encoded, imagenet_example, sample, write_records, write_shard
-from tests.damaged_bytes import rounds
+from tests.fuzz_rounds import rounds
 from tests.hostile import complaint, values
 
 FILES = ["a/0.jpg", "a/1.jpg", "b/2.jpg"]

@@ -95,7 +95,7 @@ def test_feature_heatmaps_of_a_module() -> None:
 def test_one_mean_of_zero() -> None:
     got = provider_from("my_models:cnn", "feature", "1", mean=[0.0], std=[2.0])
     assert equal(got, FeatureHeatmap(cnn(), "1", mean=0, std=2))
-    assert "mean=0.0, std=2.0" in got.text
+    assert "mean=(0.0,), std=(2.0,)" in got.text
 
 
 def test_attention_of_a_module() -> None:
@@ -140,10 +140,10 @@ def test_text_tells_models_apart() -> None:
     ways += [{**feature, "input_size": 64}, {"spec": "my_models:teacher"}, {"spec": "my_models:function"}]
     texts = [provider_from(**way).text for way in ways]
     assert len(set(texts)) == len(ways)
-    assert texts[0] == "my_models:cnn, FeatureHeatmap(layer='1', mean=1.0, std=2.0), images 224 × 224"
+    assert texts[0] == "my_models:cnn, FeatureHeatmap(layer='1', mean=(1.0,), std=(2.0,)), images 224 × 224"
     assert texts[-2] == "my_models:teacher, FeatureHeatmap(layer='1', size=(24, 40)), images 40 × 40"
     assert texts[-1] == "my_models:function, images 224 × 224"
-    assert texts[7].endswith("classifier='4', mean=1.0, std=2.0), images 224 × 224, for their classes")
+    assert texts[7].endswith("classifier='4', mean=(1.0,), std=(2.0,)), images 224 × 224, for their classes")
     assert texts == [provider_from(**way).text for way in ways]
 
 
@@ -176,7 +176,7 @@ def test_a_model_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [("resnet1", True)]
     assert equal(got, FeatureHeatmap(cnn(), "1", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]))
     assert got.size == 32
-    scaling = "mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]"
+    scaling = "mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)"
     assert got.text == f"resnet1, FeatureHeatmap(layer='1', {scaling}), images 32 × 32"
     other = provider_from("resnet1", "feature", "1", mean=[0.0], input_size=64)
     assert equal(other, FeatureHeatmap(cnn(), "1", mean=0.0, std=[58.395, 57.12, 57.375]))

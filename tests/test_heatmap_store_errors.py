@@ -229,8 +229,6 @@ def test_another_store(tmp_path: Path, other: dict[str, Any], message: str) -> N
 
 
 WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
-    ({"files": "a.jpg"}, "files must be a list of paths, got str"),
-    ({"files": 5}, "files must be a list of paths, got int"),
     ({"files": []}, "files must be a list of one path at least"),
     *(
         ({"files": ["a.jpg", wrong]}, "files must be paths relative to .* root, with forward slashes, .*, got ")
@@ -252,6 +250,17 @@ WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
 def test_wrong_arguments(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with refused(tmp_path, message):
         HeatmapStore.create(tmp_path / "store", **{"files": FILES, "grid": 3, "model": "random"} | wrong)
+
+
+@pytest.mark.parametrize("files", ["a.jpg", 5, {"a.jpg"}], ids=str)
+def test_files_that_are_no_list(tmp_path: Path, files: Any) -> None:
+    with refused(tmp_path, f"files must be a list of paths, got {files!r}", TypeError):
+        HeatmapStore.create(tmp_path / "store", files, grid=3, model="random")
+
+
+def test_files_may_be_an_array(tmp_path: Path) -> None:
+    with HeatmapStore.create(tmp_path / "store", np.array(FILES), grid=3, model="random") as writer:
+        assert writer.files == FILES
 
 
 @pytest.mark.parametrize("limit", [-1, 1.5, None, True])

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from dalimix.heatmaps import HeatmapStore
-from tests.damaged_bytes import damaged, rounds
+from tests.damaged_bytes import damaged
+from tests.fuzz_rounds import rounds
 from tests.test_heatmap_store import DTYPES, FILES, build, create, some_maps
 
 ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"

@@ -269,6 +269,8 @@ def test_bad_images():
         provider(images().numpy())
     with pytest.raises(TypeError, match="images must be uint8 or floating, got torch.int64"):
         provider(images().long())
+    with pytest.raises(TypeError, match=r"got torch.float8_e5m2: hand in images.float\(\)"):
+        provider(images().to(torch.float8_e5m2))
     for wrong in (images()[0], images()[:0]):
         with pytest.raises(ValueError, match=r"images must be a batch \[B, C, H, W\], got shape"):
             provider(wrong)

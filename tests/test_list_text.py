@@ -14,7 +14,8 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops.sources import FileList
 from tests.archives import encoded, sample, write_records, write_shard
-from tests.damaged_bytes import damaged, rounds
+from tests.damaged_bytes import damaged
+from tests.fuzz_rounds import rounds
 
 CLASSES = ["cat", "dog", "great white shark", "shark"]
 A, B = ("a.jpg", 0), ("d/b c.jpg", 1)

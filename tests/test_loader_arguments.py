@@ -104,7 +104,7 @@ def a_model():
 
 WRONG = [
     ({"size": (32, 48)}, r"size must be one whole number, the side of square images in pixels, got \(32, 48\)"),
-    ({"size": 1 << 20}, "size must be 16384 at most, got 1048576"),
+    ({"size": 1 << 20}, "size must be at most 16384, got 1048576"),
     ({"training": "val"}, "training must be True or False, got 'val'"),
     ({"training": 1}, "training must be True or False, got 1"),
     ({"drop_last": "no"}, "drop_last must be True or False, got 'no'"),
@@ -123,8 +123,8 @@ WRONG = [
     ({"seed": -2}, "seed must be below .* or -1 for a fresh one, got -2"),
     ({"seed": 1 << 64}, r"seed must be below 2\*\*64"),
     ({"device_id": 0}, "device_id is for a GPU, got 0, but device is 'cpu'"),
-    ({"batch_size": 1 << 40}, "batch_size must be 2147483647 at most"),
-    ({"num_threads": 1 << 20}, "num_threads must be 1024 at most"),
+    ({"batch_size": 1 << 40}, "batch_size must be at most 2147483647"),
+    ({"num_threads": 1 << 20}, "num_threads must be at most 1024"),
 ]
 
 

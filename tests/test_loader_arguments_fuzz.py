@@ -15,7 +15,7 @@ from dali_ops.order import Order
 from dali_ops.shard import Shard
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
-from tests.damaged_bytes import rounds
+from tests.fuzz_rounds import rounds
 from tests.hostile import complaint, values
 from tests.test_loader import load
 

@@ -13,7 +13,8 @@ pytest.importorskip("PIL.Image")
 from dali_ops.loader_state import sealed
 from dalimix import CutMix, Mixup
 from tests.coloured import coloured_folder
-from tests.damaged_bytes import damaged, rounds
+from tests.damaged_bytes import damaged
+from tests.fuzz_rounds import rounds
 from tests.hostile import values
 from tests.same import same
 from tests.test_loader import load

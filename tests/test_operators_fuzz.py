@@ -16,6 +16,7 @@ import dalimix
 from dali_ops import dynamic
 from dalimix import AttentiveCutMix, CutMix, Draws, RandomChoice, TokenMix
 from dalimix.heatmaps import HeatmapStore
+from tests.fuzz_rounds import times
 from tests.hostile import complaint, values
 from tests.pipelines import images_and_labels
 
@@ -48,7 +49,7 @@ def test_mix(graph, method):
 
 def test_mix_takes_two_wrong_arguments(graph):
     rng, all_values, (images, labels) = np.random.default_rng(0), values(), images_and_labels()
-    for _ in range(1500):
+    for _ in range(times(1500)):
         own = {OPTIONS[k]: all_values[rng.integers(len(all_values))] for k in rng.choice(len(OPTIONS), 2, False)}
         text = complaint(partial(dali_ops.mix, images, labels, CutMix(), **own), own)
         assert text is None, f"{own}: {text}"

@@ -14,6 +14,7 @@ from torch import nn
 import dalimix
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap, SnapshotHeatmap
 from dalimix.torch import BatchMixer, SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier, soft_target_accuracy
+from tests.fuzz_rounds import times
 from tests.hostile import complaint, values
 from tests.vits import SIDE, Small, Timm
 
@@ -206,7 +207,7 @@ def test_several_at_once():
     rng = np.random.default_rng(0)
     several = [called for called, (_, arguments) in CALLS.items() if len(arguments) > 1]
     pool, told = [*values(), *tensors(), *others()], {}
-    for number in range(1500):
+    for number in range(times(1500)):
         called = several[rng.integers(len(several))]
         call, arguments = CALLS[called]
         chosen = rng.choice(list(arguments), 2, replace=False).tolist()

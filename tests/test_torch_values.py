@@ -219,6 +219,11 @@ def test_options_are_checked_when_they_are_given(name):
         BatchMixer(dalimix.CutMix(), **{"std": (58.0, 57.0, 56.0), name: value})
 
 
+def test_no_more_classes_than_can_be_labelled():
+    with pytest.raises(ValueError, match="num_classes must be at most 16777216, got 33554432"):
+        BatchMixer(dalimix.CutMix(), 1 << 25)
+
+
 def test_a_single_draw_for_all_batches_is_no_generator():
     with pytest.raises(TypeError, match="generator must be a torch.Generator"):
         BatchMixer(dalimix.CutMix(), C, generator=np.random.default_rng(0))

@@ -5,7 +5,8 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn
 
-from dalimix.heatmaps import FeatureHeatmap, units
+from dalimix.heatmaps import FeatureHeatmap
+from dalimix.heatmaps import pixels as model_pixels
 
 OF_BYTES = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
 OF_ONE = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -35,14 +36,18 @@ def dark():
 WRONG = {
     "bytes, of one": (pixels(), OF_ONE, r"uint8 0 … 255, but mean is \(0.485.*multiply both by 255"),
     "bytes, mean of one": (pixels(), {"mean": 0.45, "std": 1}, "uint8 0 … 255, .*multiply both by 255"),
-    "floating bytes, of one": (pixels().float(), OF_ONE, "images go from 0 to 255, .*multiply mean and std by 255"),
-    "half bytes, mean of one": (pixels().half(), {"mean": 0.5}, "images go from 0 to 255, .*multiply mean and std"),
-    "0 to 1, of bytes": (pixels() / 255, OF_BYTES, "images go from 0 to 1, .*multiply the images by 255"),
-    "0 to 1, as bfloat16": ((pixels() / 255).bfloat16(), OF_BYTES, "images go from 0 to 1, .*multiply the images"),
-    "0 to 1, Caffe": (pixels() / 255, CAFFE, "images go from 0 to 1, .*multiply the images by 255"),
-    "0 to 1, to one": (pixels() / 255, TO_ONE, "images go from 0 to 1, .*multiply the images by 255"),
-    "normalised, of bytes": (normalised(), OF_BYTES, r"images go from -\d.* as decoded, or leave mean and std out"),
-    "-1 to 1, Caffe": (pixels() / 127.5 - 1, CAFFE, "images go from -1 to 1, .* as decoded, or leave mean and std out"),
+    "floating bytes, of one": (pixels().float(), OF_ONE, "have values 0 … 255, .*multiply both by 255"),
+    "half bytes, mean of one": (pixels().half(), {"mean": 0.5}, "have values 0 … 255, .*multiply both by 255"),
+    "0 to 1, of bytes": (pixels() / 255, OF_BYTES, "have values 0 … 1, .*divide both by 255, or multiply the images"),
+    "0 to 1, as bfloat16": (
+        (pixels() / 255).bfloat16(),
+        OF_BYTES,
+        "have values 0 … 1, .*divide both by 255, or multiply the images",
+    ),
+    "0 to 1, Caffe": (pixels() / 255, CAFFE, "have values 0 … 1, .*divide both by 255, or multiply the images"),
+    "0 to 1, to one": (pixels() / 255, TO_ONE, "have values 0 … 1, .*divide both by 255, or multiply the images"),
+    "normalised, of bytes": (normalised(), OF_BYTES, r"have values -\d.*leave both out for images .* as decoded"),
+    "-1 to 1, Caffe": (pixels() / 127.5 - 1, CAFFE, "have values -1 … 1, .*leave both out for images .* as decoded"),
 }
 
 
@@ -81,8 +86,8 @@ def test_taken(name):
 
 def test_looked_at_until_they_tell(monkeypatch):
     made, looked = provider(**OF_BYTES), []
-    look = units._tells_bytes
-    monkeypatch.setattr(units, "_tells_bytes", lambda *given: looked.append(1) or look(*given))
+    look = model_pixels.check_values
+    monkeypatch.setattr(model_pixels, "check_values", lambda *given: looked.append(1) or look(*given))
     for images in (pixels() * 0.0, dark(), pixels().float(), pixels() / 255, pixels().float()):
         made(images)
     assert len(looked) == 3

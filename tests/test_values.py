@@ -143,8 +143,18 @@ def test_what_may_be_meant_is_taken(name: str) -> None:
 )
 def test_the_rule_of_values(lowest: float, highest: float, mean: Any, std: Any) -> None:
     with pytest.raises(ValueError, match=f"have values {lowest:.4g} … {highest:.4g}, but mean is"):
-        check_values(lowest, highest, mean, std)
-    check_values(np.float32(lowest), np.float32(highest), None, None)
+        check_values(np.linspace(lowest, highest, 9), mean, std)
+    check_values(np.linspace(lowest, highest, 9), None, None)
+
+
+def test_dark_images_as_resizing_leaves_them() -> None:
+    for images in (np.linspace(-0.9, 9, 9), np.linspace(0, 0.3, 9), np.float32([0, 1, 1, 0])):
+        assert not check_values(images, MEAN_255, STD_255)
+
+
+def test_a_mean_alone() -> None:
+    with pytest.raises(ValueError, match="have values 0 … 255, but mean is 0.5 and std is None: multiply both by 255"):
+        check_values(np.linspace(0, 255, 9), 0.5, None)
 
 
 def test_units_of_bytes_alone() -> None:

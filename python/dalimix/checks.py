@@ -28,7 +28,7 @@ def count(name: str, value: Any, most: int) -> int:
     """A whole number from 1 to `most`, as Python's own."""
     counts(**{name: value})
     if value > most:
-        raise ValueError(f"{name} must be {most} at most, got {value}")
+        raise ValueError(f"{name} must be at most {most}, got {value}")
     return int(value)
 
 
@@ -47,7 +47,7 @@ def batch(name: str, array: Array, size: int) -> None:
         raise ValueError(f"{name} has {len(array)} entries but images has batch size {size}")
 
 
-def kind(name: str, value: object, wanted: type, example: str) -> None:
+def instance(name: str, value: object, wanted: type, example: str) -> None:
     if not isinstance(value, wanted):
         raise TypeError(f"{name} must be a dalimix.{wanted.__name__}, such as {example}, got {value!r}")
 
@@ -244,11 +244,7 @@ def num_classes(classes: int | None, labels: Array) -> int:
 
 
 def class_count(classes: int) -> int:
-    if not is_whole(classes) or classes < 1:
-        raise ValueError(f"num_classes must be a whole number from 1, got {classes!r}")
-    if classes > MAX_CLASSES:
-        raise ValueError(f"num_classes must be at most {MAX_CLASSES}, got {classes}")
-    return int(classes)
+    return count("num_classes", classes, MAX_CLASSES)
 
 
 def form(name: str, smoothing: float) -> None:

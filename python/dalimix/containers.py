@@ -23,11 +23,13 @@ PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
 
 def check_draws(method: Method, drawn: Draws) -> None:
     """Every array as the kernels read it."""
-    size, name = _batch_size("draws.partner", drawn.partner), type(method).__name__
-    _exact(f"{name} needs draws.partner", drawn.partner, INT32, (size,))
-    _exact(f"{name} needs draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1))
-    _drawn(f"{name} needs draws.lam", drawn.lam, FLOAT32, (size,), method.beta is not None)
-    _drawn(f"{name} needs draws.key", drawn.key, UINT32, (size, 2), method.keyed)
+    size, reader = _batch_size("draws.partner", drawn.partner), type(method).__name__
+    _exact("draws.partner", drawn.partner, INT32, (size,), reader)
+    _exact("draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1), reader)
+    if method.beta is not None or drawn.lam is not None:
+        _exact("draws.lam", drawn.lam, FLOAT32, (size,), reader)
+    if method.keyed or drawn.key is not None:
+        _exact("draws.key", drawn.key, UINT32, (size, 2), reader)
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):
@@ -35,19 +37,11 @@ def check_draws(method: Method, drawn: Draws) -> None:
         checks.batch("draws.members", of_member.partner, size)
 
 
-def _drawn(what: str, array: Array | None, dtype: np.dtype, shape: tuple[int, ...], needed: bool) -> None:
-    """One that not all methods draw."""
-    if array is not None:
-        _exact(what, array, dtype, shape)
-    elif needed:
-        raise ValueError(f"{what} of {list(shape)}, got None")
-
-
 def check_plan(plan: MixPlan) -> None:
     """Every array as the kernels read it."""
     size = _batch_size("plan.partner", plan.partner)
     for field, dtype, rest in PLAN_FIELDS:
-        _exact(f"plan.{field} must be", getattr(plan, field), dtype, (size, *rest))
+        _exact(f"plan.{field}", getattr(plan, field), dtype, (size, *rest))
     if plan.tokens is not None:
         _tokens(plan.tokens, size)
 
@@ -57,7 +51,7 @@ def _tokens(tokens: Array, size: int) -> None:
     grid = tokens.shape[1:]
     if len(grid) != 2 or min(grid) < 1:
         raise ValueError(f"plan.tokens must be [{size}, rows, columns], got {list(tokens.shape)}")
-    _exact("plan.tokens must be", tokens, UINT8, (size, *grid))
+    _exact("plan.tokens", tokens, UINT8, (size, *grid))
 
 
 def _batch_size(name: str, partner: Array) -> int:
@@ -67,9 +61,15 @@ def _batch_size(name: str, partner: Array) -> int:
     return len(partner)
 
 
-def _exact(what: str, array: Array, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """The kernels take the memory as it is: another type or stride would be read as something else."""
-    array_module(array, next(word for word in what.split() if "." in word))
+def _exact(name: str, array: Array | None, dtype: np.dtype, shape: tuple[int, ...], reader: str = "") -> None:
+    """The kernels take the memory as it is: another type or stride would be read as something else.
+
+    `reader` is the method that needs it, if it is one that does.
+    """
+    what = f"{reader} needs {name}" if reader else f"{name} must be"
+    if array is None:
+        raise ValueError(f"{what} of {list(shape)}, got None")
+    array_module(array, name)
     if array.shape != shape:
         raise ValueError(f"{what} of {list(shape)}, got {list(array.shape)}")
     if array.dtype != dtype:

@@ -43,7 +43,7 @@ def plan(
             makes the label shares NaN.
     """
     checks.method(method)
-    checks.kind("draws", draws, Draws, "that of dalimix.draw")
+    checks.instance("draws", draws, Draws, "that of dalimix.draw")
     containers.check_draws(method, draws)
     batch = len(draws.partner)
     scene = Scene(checks.size(size), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
@@ -88,7 +88,7 @@ def compose(
             floating images. On a GPU, which the host does not wait for, such a plan is cut off at their borders.
     """
     checks.images(images, layout)
-    checks.kind("plan", plan, MixPlan, "that of dalimix.plan")
+    checks.instance("plan", plan, MixPlan, "that of dalimix.plan")
     containers.check_plan(plan)
     checks.batch("plan", plan.partner, len(images))
     containers.check_plan_size(plan, images, layout)
@@ -131,7 +131,7 @@ def soft_labels(
             never waits for the device. On the CPU, soft labels or shares of the plan that are not finite, and partners
             out of the batch, which a GPU takes for the nearest image.
     """
-    checks.kind("plan", plan, MixPlan, "that of dalimix.plan")
+    checks.instance("plan", plan, MixPlan, "that of dalimix.plan")
     containers.check_plan(plan)
     labels = checks.labels(labels, len(plan.partner))
     checks.form(form, smoothing)

@@ -31,8 +31,8 @@ def class_numbers(name: str, given: Any) -> list[int]:
     Raises:
         TypeError: something else, also floats and truth values; it names the first.
     """
-    return [one if type(one) is int else _number(f"{name}[{k}]", one)
-            for k, one in enumerate(listed(name, given, "class numbers"))]  # fmt: skip
+    numbers = enumerate(listed(name, given, "class numbers"))
+    return [one if type(one) is int else _number(f"{name}[{k}]", one) for k, one in numbers]
 
 
 def _number(where: str, given: Any) -> int:

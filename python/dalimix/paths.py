@@ -15,7 +15,7 @@ URL = re.compile(r"\s*(pipe:|[A-Za-z][A-Za-z0-9+.-]+:/)")  # one slash: pathlib 
 
 
 def local_path(given: Any, name: str = "path") -> Path:
-    """The path of something on this machine. ``~`` and environment variables are replaced, unless it is there as it is.
+    """The path of something on this machine; ``~`` and variables are replaced, unless a file has that very name.
 
     Args:
         given: text, bytes or a path object.
@@ -29,7 +29,7 @@ def local_path(given: Any, name: str = "path") -> Path:
 
 
 def local_text(given: Any, name: str = "path") -> str:
-    """As `local_path`, but as text that is kept as it was written. The disk is looked at only if there is a doubt."""
+    """As `local_path`, but as text, kept as it was written. The disk is asked only about what may be no plain path."""
     if not isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} must be a path, got {given!r:.100}")
     path = os.fsdecode(given)
@@ -47,8 +47,8 @@ def local_text(given: Any, name: str = "path") -> str:
 
 def local_texts(name: str, given: Any) -> list[str]:
     """As `local_text`, of each of many: a list, an array, a generator."""
-    return [path if type(path) is str and _is_plain(path) else local_text(path, f"{name}[{k}]")
-            for k, path in enumerate(listed(name, given, "paths"))]  # fmt: skip
+    paths = enumerate(listed(name, given, "paths"))
+    return [path if type(path) is str and _is_plain(path) else local_text(path, f"{name}[{k}]") for k, path in paths]
 
 
 def _is_plain(path: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.methods.base import is_number, is_whole
+from dalimix.methods.base import is_whole
 
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
 MAX_CHANNELS = 1 << 20
@@ -89,52 +89,53 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
     if image_dtype(dtype) != DTYPES["uint8"]:
         return
     means, stds = _means_and_stds(mean, std)
-    if max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1):
+    if _are_of_one(means, stds):
         raise ValueError(
             f"mean and std must be in the units of the images, uint8 0 … 255, but mean is {mean} and std is {std}: "
             "multiply both by 255"
         )
 
 
-def check_values(lowest: float, highest: float, mean: Any, std: Any) -> None:
+def check_values(images: Any, mean: Any, std: Any) -> bool:
     """Refuse mean and std that plainly do not fit the values of floating images.
 
     Values around 0 … 255 do not fit a std below 1. Values 0 … 1, or around 0 as they are after normalising, do not fit
-    a mean or std of tens. What may be right passes: all black, other ranges, NaN.
+    a mean or std of tens. What may be right passes: dark images, other ranges, NaN.
 
     Args:
-        lowest: of the values of some images.
-        highest: likewise.
+        images: a floating array, or a tensor on the CPU without a gradient, of any shape, not empty.
         mean, std: as `per_channel` takes them, or None.
 
+    Returns:
+        Whether the images are bright enough to tell their units; black is black in all of them.
+
     Raises:
-        ValueError: they are of other units.
+        ValueError: mean and std are of other units.
     """
-    for name, value in (("lowest", lowest), ("highest", highest)):
-        if not is_number(value):
-            raise TypeError(f"{name} must be a number, got {value!r}")
     means, stds = _means_and_stds(mean, std)
-    seen = _range_of(lowest, highest)
-    if seen == "0 … 255" and max(stds) < 1:
+    lowest, highest = float(images.min()), float(images.max())
+    of_255 = max(*means, *stds) >= SOME_OF_255
+    remedy = None
+    if of_255 and _is_normalised(lowest, highest):
+        remedy = "leave both out for images that are normalised already, or hand in the images as decoded"
+    elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and bool((images % 1).any()):  # 0 and 1 may be dark bytes
+        remedy = "divide both by 255, or multiply the images by it"
+    elif _are_of_one(means, stds) and lowest >= -64 and 64 < highest <= 320:  # resizing overshoots
         remedy = "multiply both by 255"
-    elif seen in ("0 … 1", "normalised") and max(*means, *stds) >= SOME_OF_255:
-        remedy = "divide both by 255" if seen == "0 … 1" else "leave both out for images that are normalised already"
-    else:
-        return
-    found = f"{lowest:.4g} … {highest:.4g}"
-    raise ValueError(
-        f"mean and std must be in the units of the images, which have values {found}, but mean is {mean} and "
-        f"std is {std}: {remedy}"
-    )
+    if remedy is not None:
+        found = f"{lowest:.4g} … {highest:.4g}, but mean is {mean} and std is {std}"
+        raise ValueError(f"mean and std must be in the units of the images, which have values {found}: {remedy}")
+    return highest >= SOME_OF_255 if of_255 else highest > 0
 
 
-def _range_of(lowest: float, highest: float) -> str:
-    """Of which images such values plainly are; nothing if they may be of several."""
-    if 0 <= lowest < highest <= 1:
-        return "0 … 1"
-    if -SOME_OF_255 < lowest < -0.5 and 0 < highest < SOME_OF_255:
-        return "normalised"
-    return "0 … 255" if lowest >= -64 and 64 < highest <= 320 else ""  # resizing overshoots
+def _is_normalised(lowest: float, highest: float) -> bool:
+    """Whether values lie on both sides of 0; what resizing adds below 0 to dark images is far less than they reach."""
+    return -SOME_OF_255 < lowest < -0.5 and 0 < highest < min(SOME_OF_255, -8 * lowest)
+
+
+def _are_of_one(means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
+    """Whether mean and std are those of values 0 … 1."""
+    return max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1)
 
 
 def _means_and_stds(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -14,7 +14,7 @@ R = TypeVar("R")
 def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function, which runs outside of the graph when `torch.compile` compiles what is around it.
 
-    As `torch.compiler.disable`, which would import the compiler, seconds of work, also where nobody compiles.
+    Like `torch.compiler.disable`; but that imports the compiler, which takes seconds, even where nobody compiles.
     """
 
     @wraps(function)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from dalimix import checks
 from dalimix.methods.base import is_whole
 from dalimix.pixels import per_channel
 
 Numbers = tuple[float, ...] | None
-LONGEST_SIDE, MOST_CLASSES = 1 << 16, (1 << 31) - 1
+LONGEST_SIDE = 1 << 16
 
 
 def normalisation(mean: Any, std: Any) -> tuple[Numbers, Numbers]:
@@ -30,25 +28,6 @@ def normalisation(mean: Any, std: Any) -> tuple[Numbers, Numbers]:
     return means, stds
 
 
-def plain(given: Any, numbers: Numbers) -> Any:
-    """As it was given, if by Python's own numbers; an array or a tensor, whose text is long, as a list of them."""
-    return given if numbers is None or isinstance(given, (int, float, list, tuple)) else list(numbers)
-
-
-def flag(name: str, given: Any) -> bool:
-    """A truth value, and not just anything that has one."""
-    if not isinstance(given, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {given!r}")
-    return bool(given)
-
-
-def class_count(given: Any) -> int:
-    checks.counts(num_classes=given)
-    if given > MOST_CLASSES:
-        raise ValueError(f"num_classes must be a whole number from 1 to {MOST_CLASSES}, got {given}")
-    return int(given)
-
-
 def sides(name: str, given: Any) -> tuple[int, int] | None:
     """(rows, columns), of one number or two; None: not given."""
     if given is None:
@@ -60,7 +39,7 @@ def sides(name: str, given: Any) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
-def kind(given: Any) -> str:
+def described(given: Any) -> str:
     """What came, in short: ``torch.float32 [8, 3, 32, 32]``, or the name of its type."""
     dtype, shape = getattr(given, "dtype", None), getattr(given, "shape", None)
     module = "" if type(given).__module__ == "torch" else f"{type(given).__module__}.{type(given).__qualname__} "

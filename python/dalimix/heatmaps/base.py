@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dalimix.functional import PerChannel
-from dalimix.heatmaps.arguments import normalisation, plain, sides
+from dalimix.heatmaps.arguments import normalisation, sides
 from dalimix.heatmaps.dtypes import autocast_dtype
 from dalimix.uncompiled import uncompiled
 
@@ -60,8 +60,7 @@ class ModelHeatmap(ABC):
         find_module(model, layer)
         self.model, self.layer = model, layer
         self.autocast = autocast_dtype(autocast)
-        self._scaling = normalisation(mean, std)
-        self.mean, self.std = map(plain, (mean, std), self._scaling)
+        self.mean, self.std = normalisation(mean, std)
         self.grid, self.size = sides("grid", grid), sides("size", size)
         self._units_fit = False  # until images were seen that tell
 
@@ -98,15 +97,14 @@ class ModelHeatmap(ABC):
         import torch
 
         from dalimix.heatmaps.hooks import evaluating, lock_of
-        from dalimix.heatmaps.pixels import check_images, check_labels, model_input
-        from dalimix.heatmaps.units import units_fit
+        from dalimix.heatmaps.pixels import check_images, check_labels, model_input, units_fit
 
         check_images(images, self.model)
         labels = check_labels(labels, images)
-        self._units_fit = self._units_fit or units_fit(images, *self._scaling)
+        self._units_fit = self._units_fit or units_fit(images, self.mean, self.std)
         precision = _precision(images.device.type, self.autocast)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):  # whatever the caller has set
-            pixels = model_input(images, self.model, self.size, *self._scaling)
+            pixels = model_input(images, self.model, self.size, self.mean, self.std)
             with lock_of(self.model), evaluating(self.model), self._watch(len(images)) as seen, precision:
                 output = self.model(pixels)
             heatmaps = self._heatmaps(seen, output, labels, pixels)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.recorder import AttentionRecorder, Unfused
 
 
@@ -25,7 +25,7 @@ def find_module(model: nn.Module, name: str, argument: str = "layer") -> nn.Modu
         ValueError: there is none; the nearest names are given.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {kind(model)}")
+        raise TypeError(f"model must be a torch.nn.Module, got {described(model)}")
     if not isinstance(name, str):
         expected = "a name as in model.named_modules(), such as 'layer4'"
         raise TypeError(f"{argument} must be {expected}, got {name!r}")

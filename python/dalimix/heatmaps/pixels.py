@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dalimix import checks
-from dalimix.heatmaps.arguments import Numbers, kind
-
-INTEGERS = {getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}
+from dalimix.heatmaps.arguments import Numbers, described
+from dalimix.heatmaps.tensors import FLOATING, is_integer
+from dalimix.pixels import check_units, check_values
 
 
 def check_images(images: object, model: nn.Module) -> None:
@@ -21,9 +21,10 @@ def check_images(images: object, model: nn.Module) -> None:
         ValueError: another shape or layout, or another device than the model's.
     """
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor, got {kind(images)}")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+        raise TypeError(f"images must be a tensor, got {described(images)}")
+    if images.dtype != torch.uint8 and images.dtype not in FLOATING:
+        remedy = ": hand in images.float()" if images.is_floating_point() else ""
+        raise TypeError(f"images must be uint8 or floating, got {images.dtype}{remedy}")
     if images.layout != torch.strided:
         raise TypeError(f"images must be a tensor with plain memory, got {images.layout}: hand in images.to_dense()")
     if images.ndim != 4 or 0 in images.shape:
@@ -44,13 +45,29 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
     size = len(images)
     if labels is None:
         return None
-    if not isinstance(labels, Tensor) or labels.dtype not in INTEGERS or labels.layout != torch.strided:
-        raise TypeError(f"labels must be an integer tensor [{size}], got {kind(labels)}")
+    if not is_integer(labels):
+        raise TypeError(f"labels must be an integer tensor [{size}], got {described(labels)}")
     if labels.shape not in ((size,), (size, 1)):
         raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")
     if labels.device != images.device:
         raise ValueError(f"labels are on {labels.device} but the images are on {images.device}")
     return labels.reshape(size)
+
+
+def units_fit(images: Tensor, mean: Numbers, std: Numbers) -> bool:
+    """Whether these images tell that mean and std are of their units.
+
+    Of uint8 that is known. Floating images are looked at on the CPU only, since on a GPU it would mean to wait for it.
+
+    Raises:
+        ValueError: mean and std are of other units than the images.
+    """
+    if mean is None and std is None:
+        return True
+    if images.dtype == torch.uint8:
+        check_units(images.dtype, mean, std)
+        return True
+    return images.device.type == "cpu" and check_values(images.detach(), mean, std)
 
 
 def model_input(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dalimix import checks
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.uncompiled import uncompiled
 
@@ -63,7 +63,7 @@ class SnapshotHeatmap:
     def __init__(self, provider: ModelHeatmap, every: int = 1) -> None:
         if not isinstance(provider, ModelHeatmap):
             expected = "a ModelHeatmap, such as AttentionHeatmap(model, layer)"
-            raise TypeError(f"provider must be {expected}, got {kind(provider)}")
+            raise TypeError(f"provider must be {expected}, got {described(provider)}")
         checks.counts(every=every)
         from dalimix.heatmaps.frozen_copy import FrozenCopy
 

@@ -34,6 +34,7 @@ from dalimix.heatmaps.store_format import (
     write_facts,
     write_progress,
 )
+from dalimix.lists import listed
 from dalimix.methods.base import is_whole
 from dalimix.paths import errors_name, local_path
 from dalimix.pixels import image_dtype
@@ -212,18 +213,18 @@ def portable_names(files: Sequence[str]) -> list[str]:
     """`files` as a list, if their names mean the same wherever the data set lies.
 
     Raises:
+        TypeError: they are no list, array or the like.
         ValueError: they do not.
     """
-    if isinstance(files, str) or not isinstance(files, Sequence):
-        raise ValueError(f"files must be a list of paths, got {type(files).__name__}")
-    wrong = [file for file in files if not _is_portable(file)]
+    names = listed("files", files, "paths")
+    wrong = [name for name in names if not _is_portable(name)]
     if wrong:
         expected = "paths relative to the data set's root, with forward slashes, that UTF-8 can write"
         raise ValueError(f"files must be {expected}, got {wrong[0]!r}")
-    if len(set(files)) < len(files):
-        twice = next(file for file, count in Counter(files).items() if count > 1)
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise ValueError(f"files must be different ones, got {twice!r} twice")
-    return list(files)
+    return names
 
 
 def _is_portable(file: object) -> bool:

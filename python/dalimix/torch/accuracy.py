@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
+from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.methods.base import is_whole
-from dalimix.torch import arguments
 from dalimix.torch.class_numbers import are_classes
 
 Targets: TypeAlias = Tensor | Sequence[Tensor]
@@ -47,10 +47,10 @@ def soft_target_accuracy(
         TypeError, ValueError: an argument is not as described. On a GPU, where to look would mean to wait, a class
             number outside 0 .. C − 1 makes the accuracy NaN, and a later call raises the error.
     """
-    if not arguments.is_dense(outputs):
-        raise TypeError(f"outputs must be floating [B, classes], got {kind(outputs)}")
+    if not is_floating(outputs):
+        raise TypeError(f"outputs must be floating [B, classes], got {described(outputs)}")
     if outputs.ndim != 2 or outputs.shape[1] == 0:
-        raise ValueError(f"outputs must be [B, classes], got {kind(outputs)}")
+        raise ValueError(f"outputs must be [B, classes], got {described(outputs)}")
     counts = _counts(topk, outputs.shape[1])
     labels, weights = _labels_and_weights(targets, outputs)
     highest = outputs.topk(max(counts), dim=1).indices
@@ -79,9 +79,9 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
         got = f"{len(targets)} of them" if isinstance(targets, Sequence) else type(targets).__name__
         raise TypeError(f"targets must be a tensor, or (labels, labels of the partners, weights), got {got}")
     own, partners, weights = targets
-    if not arguments.is_dense(weights) or weights.shape != (len(outputs), 2):
-        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {kind(weights)}")
-    _check_device("the weights of targets", weights, outputs)
+    if not is_floating(weights) or weights.shape != (len(outputs), 2):
+        raise ValueError(f"the weights of targets must be floating [{len(outputs)}, 2], got {described(weights)}")
+    same_device("the weights of targets", weights, "outputs", outputs)
     names = {"the labels of targets": own, "the partners' labels of targets": partners}
     return [_checked(name, label, outputs) for name, label in names.items()], weights
 
@@ -89,16 +89,11 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
 def _checked(name: str, label: Any, outputs: Tensor) -> Tensor:
     """Floating [B, C], or int64 [B] in which those outside 0 .. C − 1 are −1, on the device of the outputs."""
     size, classes = outputs.shape
-    dense = arguments.is_dense(label)
-    if not (dense or arguments.is_whole(label)) or label.shape != ((size, classes) if dense else (size,)):
-        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {kind(label)}")
-    _check_device(name, label, outputs)
+    dense = is_floating(label)
+    if not (dense or is_integer(label)) or label.shape != ((size, classes) if dense else (size,)):
+        raise ValueError(f"{name} must be floating [{size}, {classes}] or integer [{size}], got {described(label)}")
+    same_device(name, label, "outputs", outputs)
     return label if dense else _of_classes(label.long(), classes)
-
-
-def _check_device(name: str, given: Tensor, outputs: Tensor) -> None:
-    if given.device != outputs.device:
-        raise ValueError(f"{name} must be on {outputs.device} as outputs are, got {given.device}")
 
 
 def _of_classes(label: Tensor, classes: int) -> Tensor:

@@ -9,25 +9,12 @@ from torch import Tensor, nn
 
 from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
+from dalimix.heatmaps.tensors import FLOATING, WHOLE, same_device
 
 PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 NAMES = "uint8, float16, bfloat16 or float32"
 DEVICES = ("cpu", "cuda")
-FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
-WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
-
-
-def layout(name: str, given: Any) -> str:
-    if not isinstance(given, str) or given not in checks.LAYOUTS:
-        raise ValueError(f"{name} must be one of {checks.LAYOUTS}, got {given!r}")
-    return given
-
-
-def form(given: Any, smoothing: Any) -> None:
-    if not isinstance(given, str):
-        raise ValueError(f"form must be 'dense' or 'pair', got {given!r}")
-    checks.form(given, smoothing)
 
 
 def images(given: Any, layout_name: str) -> None:
@@ -54,9 +41,9 @@ def labels(given: Any, batch: Tensor) -> None:
     size, whose = len(batch), "integer [B] or floating [B, classes]"
     _tensor("labels", given, f"a tensor, {whose}", _remedy_for_labels(given))
     if given.dtype not in WHOLE + FLOATING or given.ndim not in (1, 2):
-        raise ValueError(f"labels must be {whose}, got {kind(given)}")
+        raise ValueError(f"labels must be {whose}, got {described(given)}")
     checks.batch("labels", given, size)
-    _same_device("labels", given, batch)
+    same_device("labels", given, "images", batch, ": hand in labels.to(images.device)")
 
 
 def _remedy_for_labels(given: Any) -> str:
@@ -80,17 +67,7 @@ def heatmaps(given: Any, batch: Tensor) -> None:
         remedy = ": features become heatmaps by heatmaps.mean(1), as FeatureHeatmap does it" if given.ndim == 4 else ""
         raise ValueError(f"heatmaps must be [{len(batch)}, h, w], one for each image, got {[*given.shape]}{remedy}")
     checks.batch("heatmaps", given, len(batch))
-    _same_device("heatmaps", given, batch)
-
-
-def is_dense(given: Any) -> bool:
-    """Whether it is a tensor of floating numbers, with plain memory."""
-    return isinstance(given, Tensor) and given.dtype in FLOATING and given.layout == torch.strided
-
-
-def is_whole(given: Any) -> bool:
-    """Whether it is a tensor of whole numbers, with plain memory."""
-    return isinstance(given, Tensor) and given.dtype in WHOLE and given.layout == torch.strided
+    same_device("heatmaps", given, "images", batch, ": hand in heatmaps.to(images.device)")
 
 
 def draws(given: Any, batch: Tensor) -> None:
@@ -103,12 +80,6 @@ def draws(given: Any, batch: Tensor) -> None:
 def _tensor(name: str, given: Any, expected: str, remedy: str) -> None:
     """A tensor with plain memory: not sparse, not nested."""
     if not isinstance(given, Tensor):
-        raise TypeError(f"{name} must be {expected}, got {kind(given)}" + (f": {remedy}" if remedy else ""))
+        raise TypeError(f"{name} must be {expected}, got {described(given)}" + (f": {remedy}" if remedy else ""))
     if given.layout != torch.strided:
         raise TypeError(f"{name} must be {expected}, got one with layout {given.layout}: hand in {name}.to_dense()")
-
-
-def _same_device(name: str, given: Tensor, batch: Tensor) -> None:
-    if given.device != batch.device:
-        move = f"hand in {name}.to(images.device)"
-        raise ValueError(f"{name} must be on {batch.device} as images are, got {given.device}: {move}")

@@ -12,7 +12,6 @@ import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
 from dalimix.functional import PerChannel
-from dalimix.heatmaps.arguments import class_count, flag
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 from dalimix.packages import missing
@@ -68,10 +67,10 @@ class BatchMixer:
         generator: torch.Generator | None = None,
     ) -> None:
         checks.method(method)
-        arguments.form(form, smoothing)
-        classes = None if num_classes is None else class_count(num_classes)
+        checks.form(form, smoothing)
+        classes = None if num_classes is None else checks.class_count(num_classes)
         self.method, self.num_classes = method, classes
-        self.return_plan = flag("return_plan", return_plan)
+        self.return_plan = checks.flag("return_plan", return_plan)
         self._pixels = Pixels(mean, std, dtype, layout, output_layout)
         self._labels: dict[str, Any] = {"num_classes": classes, "smoothing": smoothing, "form": form}
         self._random = RandomNumbers(generator)

@@ -47,7 +47,7 @@ def _refuse_others(labels: Tensor, inside: Tensor, classes: int) -> None:
 
 
 def _send(labels: Tensor, inside: Tensor, classes: int) -> None:
-    """Queues a copy of one label, a wrong one if there is any, which nobody waits for."""
+    """Queue a copy of one label, a wrong one if there is any. The host does not wait for it."""
     if torch.cuda.is_current_stream_capturing():  # a graph that is replayed could not say when
         return
     at = inside.byte().argmin().reshape(1)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 import dalimix
+from dalimix import checks
 from dalimix.heatmaps.arguments import normalisation
 from dalimix.heatmaps.dtypes import is_bfloat16
 from dalimix.mix_plan import MixPlan
 from dalimix.pixels import image_dtype
-from dalimix.torch import arguments
 from dalimix.torch.arrays import as_array
 
 
@@ -27,8 +27,8 @@ class Pixels:
     """
 
     def __init__(self, mean: Any, std: Any, dtype: Any, layout: Any, output_layout: Any) -> None:
-        self.layout = arguments.layout("layout", layout)
-        self.output_layout = layout if output_layout is None else arguments.layout("output_layout", output_layout)
+        self.layout = checks.layout(layout)
+        self.output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
         self._mean, self._std = normalisation(mean, std)
         self._to_bfloat16 = is_bfloat16(dtype)
         self._dtype = None if dtype is None or self._to_bfloat16 else image_dtype(dtype)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from dalimix import checks
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
+from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.mix_plan import MixPlan
-from dalimix.torch import arguments
 from dalimix.torch.class_numbers import are_classes
 
 
@@ -48,7 +48,7 @@ class SMMixBatch:
             tensors["predictions"] = self.predictions
         for name, given in tensors.items():
             if not isinstance(given, Tensor):
-                raise TypeError(f"batch.{name} must be a tensor, got {kind(given)}")
+                raise TypeError(f"batch.{name} must be a tensor, got {described(given)}")
         _check_plan(self.plan)
 
 
@@ -168,24 +168,27 @@ def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
             raise ValueError(f"{name} must be {[*shape]} as the logits are, got {[*given.shape]}")
     _check_labels(batch.labels, size, classes)
     _check_parts(batch.plan, size)
-    _check_devices(outputs[0], floating | {"batch.labels": batch.labels, "batch.plan": batch.plan.partner})
+    for name, given in (floating | {"batch.labels": batch.labels, "batch.plan": batch.plan.partner}).items():
+        same_device(name, given, "the logits", outputs[0])
     return outputs[0], outputs[1], outputs[2]
 
 
 def _matrix(name: str, given: Any) -> tuple[int, int]:
     """Its shape."""
-    if not arguments.is_dense(given):
-        raise TypeError(f"{name} must be a floating tensor [B, classes], got {kind(given)}")
+    if not is_floating(given):
+        raise TypeError(f"{name} must be a floating tensor [B, classes], got {described(given)}")
     if given.ndim != 2:
         raise ValueError(f"{name} must be [B, classes], got {[*given.shape]}")
     return given.shape[0], given.shape[1]
 
 
 def _check_labels(labels: Tensor, size: int, classes: int) -> None:
-    dense = arguments.is_dense(labels)
+    dense = is_floating(labels)
     shapes = [(size, classes)] if dense else [(size,), (size, 1)]
-    if not (dense or arguments.is_whole(labels)) or tuple(labels.shape) not in shapes:
-        raise ValueError(f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {kind(labels)}")
+    if not (dense or is_integer(labels)) or tuple(labels.shape) not in shapes:
+        raise ValueError(
+            f"batch.labels must be integer [{size}] or floating [{size}, {classes}], got {described(labels)}"
+        )
 
 
 def _check_plan(plan: Any) -> None:
@@ -201,9 +204,3 @@ def _check_parts(plan: MixPlan, size: int) -> None:
         checks.batch(f"plan.{name}", given, size)
     if plan.weight.shape != (size, 2):
         raise ValueError(f"plan.weight must be [{size}, 2], got {[*plan.weight.shape]}")
-
-
-def _check_devices(logits: Tensor, others: dict[str, Tensor]) -> None:
-    for name, given in others.items():
-        if given.device != logits.device:
-            raise ValueError(f"{name} must be on {logits.device} as the logits are, got {given.device}")

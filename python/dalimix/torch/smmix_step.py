@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.heatmaps.arguments import class_count, kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
@@ -63,14 +64,14 @@ class SMMixStep:
         method = SMMix() if method is None else method
         if not isinstance(provider, ModelHeatmap):
             expected = "one that runs a model, such as AttentionHeatmap(model, layer)"
-            raise TypeError(f"provider must be {expected}, got {kind(provider)}")
+            raise TypeError(f"provider must be {expected}, got {described(provider)}")
         if provider.mean is not None or provider.std is not None:
             raise ValueError("provider must have no mean and std: the images of a training step are normalised already")
         self._mixer = BatchMixer(method, num_classes, return_plan=True, smoothing=smoothing)
         self._random = RandomNumbers(generator)  # what is drawn says whether the model has to run
         if method.token_grid is None or not method.reads_heatmaps:
             raise TypeError(f"method must paste tokens by heatmaps, such as dalimix.SMMix(), got {method!r}")
-        self.provider, self.method, self.num_classes = provider, method, class_count(num_classes)
+        self.provider, self.method, self.num_classes = provider, method, checks.class_count(num_classes)
 
     @uncompiled
     def __call__(self, images: Tensor, labels: Tensor) -> SMMixBatch:

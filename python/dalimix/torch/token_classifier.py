@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dalimix.heatmaps.arguments import kind
+from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.hooks import find_module, first_tensor, lock_of
 from dalimix.heatmaps.tokens import MOST_PREFIX, never_ran
 
@@ -64,7 +64,7 @@ class TokenClassifier(nn.Module):
                 head for distillation.
         """
         if not isinstance(model, nn.Module):
-            raise TypeError(f"model must be a vision transformer of timm, got {kind(model)}")
+            raise TypeError(f"model must be a vision transformer of timm, got {described(model)}")
         its = type(model).__name__
         missing = [name for name in ("global_pool", "norm", *TIMM_HEAD) if not hasattr(model, name)]
         if missing:
@@ -97,7 +97,7 @@ class TokenClassifier(nn.Module):
                 checkpointing, though the model is trained; the call came from ``nn.DataParallel``.
         """
         if not isinstance(images, Tensor):
-            raise TypeError(f"images must be a tensor, got {kind(images)}")
+            raise TypeError(f"images must be a tensor, got {described(images)}")
         if source_mask is None:
             return first_tensor(self.model(images))
         logits, tokens = self._run(images)
@@ -212,7 +212,7 @@ def _image_tokens(tokens: Tensor, mask: Tensor, layer: str) -> Tensor:
         ValueError: it does not fit the tokens.
     """
     if not isinstance(mask, Tensor) or mask.dtype not in (torch.uint8, torch.bool):
-        raise TypeError(f"source_mask must be a tensor of uint8 or bool, such as plan.tokens, got {kind(mask)}")
+        raise TypeError(f"source_mask must be a tensor of uint8 or bool, such as plan.tokens, got {described(mask)}")
     if mask.ndim != 3 or len(mask) != len(tokens):
         raise ValueError(f"source_mask must be [{len(tokens)}, gh, gw], one for each image, got {list(mask.shape)}")
     rows, columns = mask.shape[1:]

@@ -1,0 +1,27 @@
+"""The tensors that providers, mixers and losses take: of dtypes that torch computes with, and with plain memory."""
+
+from __future__ import annotations
+
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
+WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
+
+
+def is_floating(given: Any) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of floating numbers: not sparse, not nested."""
+    return isinstance(given, Tensor) and given.dtype in FLOATING and given.layout == torch.strided
+
+
+def is_integer(given: Any) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of whole numbers: not sparse, not nested."""
+    return isinstance(given, Tensor) and given.dtype in WHOLE and given.layout == torch.strided
+
+
+def same_device(name: str, given: Tensor, others: str, wanted: Tensor, remedy: str = "") -> None:
+    """Refuse a tensor that lies elsewhere than `wanted`, which is called `others`."""
+    if given.device != wanted.device:
+        raise ValueError(f"{name} must be on {wanted.device} as {others} are, got {given.device}{remedy}")
