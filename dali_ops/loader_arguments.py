@@ -31,6 +31,8 @@ ADVICE = {  # what other loaders call it, and what to write here
     **dict.fromkeys(("label_smoothing", "smooth"), "smoothing= is that"),
     **dict.fromkeys(("image_size", "img_size", "input_size", "crop"), "size= is the side of the images"),
     **dict.fromkeys(("num_shards", "num_replicas"), "world_size= is that"),
+    **dict.fromkeys(("num_classes", "classes"), "the source knows how many classes there are"),
+    **dict.fromkeys(("normalize", "normalise"), "mean= and std= are that, in the units of bytes"),
     "shard_id": "rank= is that",
     **dict.fromkeys(("layout", "memory_format"), "output_layout= is 'CHW' or 'HWC'; or channels_last=True"),
 }

@@ -14,7 +14,7 @@ from dali_ops.guides import Augment, guide_for
 from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
-from dalimix.pixels import image_dtype, per_channel
+from dalimix.pixels import check_bytes, image_dtype, per_channel
 
 PerChannel = float | Sequence[float]  # also arrays and tensors
 
@@ -76,8 +76,7 @@ class LoaderSettings:
         checks.scaling(self.mean, self.std, CHANNELS, checks.UINT8)
         if self.channels_last and self.output_layout != "CHW":
             raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
-        if self.dtype == "uint8" and (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
-            raise ValueError("normalised images have no place in uint8: give mean=0 and std=1, or another dtype")
+        check_bytes(self.dtype, self.mean, self.std)
 
     def _check_heatmaps(self) -> None:
         heatmaps, stored = self.heatmaps, isinstance(self.heatmaps, HeatmapStore)
@@ -95,7 +94,10 @@ class LoaderSettings:
     def _check_mixed_only(self) -> None:
         if self.method is None and (self.smoothing or self.form != "dense"):
             got = f"{self.smoothing}, {self.form!r}"
-            raise ValueError(f"smoothing and form are for mixed batches, but method is None; got {got}")
+            raise ValueError(
+                f"smoothing and form are for mixed batches, but method is None, got {got}: give a method, "
+                "or let the loss smooth, as torch.nn.CrossEntropyLoss(label_smoothing=…) does"
+            )
         if self.method is None and self.keep_info:
             raise ValueError("keep_info is for mixed batches, but method is None")
 

@@ -18,7 +18,7 @@ from dali_ops.nodes import NodeLayout, check_node, device_of, facts
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
 from dalimix.methods.base import is_whole
-from dalimix.pixels import image_dtype, per_channel
+from dalimix.pixels import check_bytes, image_dtype, per_channel
 
 PerChannel = float | Sequence[float]
 
@@ -135,6 +135,8 @@ class Mixer:
         channels = max(len(mean or ()), len(std or ()))  # how many there are, only the images will tell
         checks.scaling(mean, std, channels)
         dtype = None if self.dtype is None else image_dtype(self.dtype)
+        if dtype is not None:
+            check_bytes(dtype, mean, std)
         kept: dict[str, Any] = {"mean": mean, "std": std, "dtype": dtype, "node_layout": NodeLayout(self.layout)}
         kept["return_plan"] = checks.flag("return_plan", self.return_plan)
         for name, value in kept.items():

@@ -38,11 +38,12 @@ def read_only(array: np.ndarray) -> np.ndarray:
         (IMAGES.astype(">f4"), "got >f4: convert with images.astype('float32')"),
         (IMAGES.astype("int64"), "got int64: bytes are images.astype('uint8')"),
         (IMAGES[0], "got shape (8, 8, 3): add the batch dimension, images[None]"),
+        (IMAGES[:0], "got shape (0, 8, 8, 3): leave batches without images out"),
         (list(IMAGES), "images must be a NumPy or CuPy array, got a list: make one with numpy.asarray"),
         (np.float32(1), "images must be a NumPy or CuPy array, got numpy.float32"),
         (np.random.default_rng(0), "images must be a NumPy or CuPy array, got numpy.Generator"),
     ],
-    ids=["float64", "big-endian", "int64", "one image", "list", "scalar", "generator"],
+    ids=["float64", "big-endian", "int64", "one image", "no image", "list", "scalar", "generator"],
 )
 def test_images_that_are_refused(images: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
@@ -52,6 +53,32 @@ def test_images_that_are_refused(images: Any, message: str) -> None:
 @pytest.mark.parametrize("kind", ["float16", "fp16", np.float16, np.dtype(">f2"), "half"], ids=str)
 def test_dtypes_by_any_name(kind: Any) -> None:
     assert_same_images(compose(IMAGES, dtype=kind), compose(IMAGES).astype("float16"))
+
+
+NORMALISED = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+BYTES = {  # how they come out of images of 0 … 1, or stay bytes
+    "of one": (IMAGES / np.float32(255), {"std": 1 / 255}),
+    "plain": (IMAGES, {"mean": 0, "std": 1}),
+    "half as bright": (IMAGES, {"std": 2}),
+    "contrast": (IMAGES, {"mean": 64, "std": (0.9, 1, 1.1)}),
+}
+
+
+@pytest.mark.parametrize("scaling", [NORMALISED, {"std": 255}, {"mean": 0.45, "std": 0.22}], ids=str)
+def test_uint8_is_not_for_normalised_images(scaling: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="dtype is uint8.*no place for normalised.*give mean=0 and std=1, or dtype="):
+        compose(IMAGES / np.float32(255) if scaling["std"] == 0.22 else IMAGES, **scaling, dtype="uint8")
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_uint8_of_what_is_bright(name: str) -> None:
+    images, scaling = BYTES[name]
+    assert compose(images, **scaling | {"dtype": "uint8"}).max() > 100
+
+
+def test_bfloat16_is_made_of_float32() -> None:
+    with pytest.raises(TypeError, match=r"got bfloat16: take float32 and cast, as images.bfloat16\(\) does"):
+        compose(IMAGES, dtype="bfloat16")
 
 
 def test_arrays_of_any_strides_and_rights() -> None:

@@ -1,6 +1,7 @@
 """torch.compile around a whole step: what mixes and what looks into a model stays outside of the graph."""
 
 import sys
+import warnings
 
 import pytest
 
@@ -117,6 +118,14 @@ def test_fullgraph_shows_the_call_that_cannot_be_in_it():
     whole = torch.compile(lambda images: mixer(images, LABELS), backend="eager", fullgraph=True)
     with pytest.raises(torch._dynamo.exc.Unsupported, match=r"lambda images: mixer\(images, LABELS\)"):
         whole(IMAGES)
+
+
+def test_the_compiler_has_nothing_to_warn_of():
+    torch._dynamo.reset()
+    mixer = BatchMixer(CutMix(), C)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.compile(lambda images: mixer(images, LABELS), backend="eager")(IMAGES)
 
 
 def test_nobody_who_does_not_compile_imports_the_compiler(monkeypatch):

@@ -64,10 +64,11 @@ def arguments(way: dict[str, Any], count: int, seed: int = 0) -> dict[str, Any]:
     """Everything but the images and the plan."""
     mirror = np.random.default_rng(seed).integers(0, 2, count).astype(np.int32)
     channels = way["channels"]
+    contrast = 50 if way["out"] == "uint8" else 1  # bytes have no place for normalised images; these saturate
     return {
         "mirror": mirror if way["mirror"] else None,
         "mean": MEAN[:channels] if way["normalise"] else None,
-        "std": STD[:channels] if way["normalise"] else None,
+        "std": [std / contrast for std in STD[:channels]] if way["normalise"] else None,
         "dtype": way["out"],
         "layout": way["layout"],
         "output_layout": way["output_layout"],

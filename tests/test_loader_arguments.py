@@ -63,7 +63,7 @@ def test_texts_of_numpy_are_the_same_settings(root):
 
 def test_arrays_that_mean_nothing_special(root):
     assert len(load(root, mean=np.zeros(3), std=np.ones(3), dtype="uint8")) == 3
-    with pytest.raises(ValueError, match="normalised images have no place in uint8"):
+    with pytest.raises(ValueError, match="dtype is uint8, which has no place for normalised"):
         load(root, mean=np.array(IMAGENET_MEAN), std=np.array(IMAGENET_STD), dtype="uint8")
 
 
@@ -184,6 +184,7 @@ def test_what_is_no_folder(root, tmp_path):
 
 KEYWORDS = {
     "num_workers": "num_threads=",
+    "num_classes": "the source knows how many classes",
     "shuffle": "training=True shuffles",
     "collate_fn": "makes whole batches itself",
     "prefetch_factor": "prefetch=",

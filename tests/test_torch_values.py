@@ -148,7 +148,11 @@ REFUSED = {
         (X[0], Y),
     ),
     "five dimensions": (ValueError, r"images must be a batch \[B, C, H, W\], got \[1, 6, 3, 32, 48\]$", (X[None], Y)),
-    "no images": (ValueError, r"images must be a batch \[B, C, H, W\], got \[0, 3, 32, 48\]", (X[:0], Y[:0])),
+    "no images": (
+        ValueError,
+        r"images must be a batch \[B, C, H, W\], got \[0, 3, 32, 48\]: leave batches without images out",
+        (X[:0], Y[:0]),
+    ),
     "meta": (ValueError, "images must be on the CPU or on a CUDA device, got meta", (X.to("meta"), Y)),
     "sparse": (TypeError, r"images must be .* torch.sparse_coo: hand in images.to_dense\(\)", (X.to_sparse(), Y)),
     "labels elsewhere": (
@@ -161,8 +165,22 @@ REFUSED = {
     "labels as a list": (TypeError, r"labels must be .* got list: hand in torch.tensor\(labels\)", (X, [0] * B)),
     "numpy labels": (TypeError, r"labels must be .* hand in torch.from_numpy\(labels\)", (X, Y.numpy())),
     "bool labels": (ValueError, r"labels must be .* got torch.bool \[6\]", (X, Y > 1)),
+    "several classes": (
+        ValueError,
+        r"labels must be .* int64 \[6, 5\]: .* are labels.float",
+        (X, torch.ones(B, C).long()),
+    ),
+    "several, as bool": (
+        ValueError,
+        r"labels must be .* bool \[6, 5\]: .* are labels.float",
+        (X, torch.ones(B, C) > 0),
+    ),
     "labels [B, C, 1]": (ValueError, r"labels must be .* got torch.float32 \[6, 5, 1\]", (X, torch.rand(B, C, 1))),
-    "floating [B]": (ValueError, r"labels must be integer \[6\] or floating .* got float32 \[6\]", (X, Y.float())),
+    "floating [B]": (
+        ValueError,
+        r"labels must be integer \[B\] or floating .* float32 \[6\]: class numbers are labels.long",
+        (X, Y.float()),
+    ),
     "features": (
         ValueError,
         r"heatmaps must be \[6, h, w\].* got \[6, 512, 4, 4\]: .*FeatureHeatmap",
@@ -220,6 +238,8 @@ def test_options_are_checked_when_they_are_given(name):
 
 
 def test_no_more_classes_than_can_be_labelled():
+    with pytest.raises(ValueError, match="dtype is uint8, which has no place for normalised"):
+        BatchMixer(dalimix.CutMix(), C, mean=120, std=58, dtype=torch.uint8)
     with pytest.raises(ValueError, match="num_classes must be at most 16777216, got 33554432"):
         BatchMixer(dalimix.CutMix(), 1 << 25)
 

@@ -11,7 +11,7 @@ import numpy as np
 from dalimix.backend import Array, array_module
 from dalimix.methods import METHODS, Method
 from dalimix.methods.base import is_number, is_pair, is_truth, is_whole
-from dalimix.pixels import DTYPES, check_units, image_dtype, per_channel
+from dalimix.pixels import DTYPES, check_bytes, check_units, image_dtype, per_channel
 
 UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
 NAMES = tuple(DTYPES)
@@ -139,9 +139,16 @@ def images(array: Array, layout_name: str) -> None:
         remedy = _floats("images", array.dtype) or ": bytes are images.astype('uint8')"
         raise TypeError(f"images must have dtype {', '.join(NAMES)}, got {array.dtype}{remedy}")
     if array.ndim != 4 or 0 in array.shape:
-        remedy = ": add the batch dimension, images[None]" if array.ndim == 3 and 0 not in array.shape else ""
+        remedy = batch_remedy(array.shape)
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}{remedy}")
     proper_layout(array.shape, layout_name)
+
+
+def batch_remedy(shape: Sequence[int]) -> str:
+    """What to do with images of this shape, which are no batch."""
+    if len(shape) == 4 and not shape[0]:
+        return ": leave batches without images out"
+    return ": add the batch dimension, images[None]" if len(shape) == 3 and 0 not in shape else ""
 
 
 def _floats(name: str, dtype: np.dtype) -> str:
@@ -162,9 +169,10 @@ def image_size(array: Array, layout_name: str) -> tuple[int, int]:
     return array.shape[1 + layout_name.index("H")], array.shape[1 + layout_name.index("W")]
 
 
-def output_dtype(dtype: Any, of_images: np.dtype, normalised: bool) -> np.dtype:
+def output_dtype(dtype: Any, of_images: np.dtype, mean: Any, std: Any) -> np.dtype:
     if dtype is None:
-        return FLOAT32 if normalised and of_images == UINT8 else of_images
+        return FLOAT32 if of_images == UINT8 and not (mean is None and std is None) else of_images
+    check_bytes(dtype, mean, std)
     return image_dtype(dtype)
 
 
@@ -226,6 +234,8 @@ def _labels_remedy(labels: Array) -> str:
         return ": number the classes, as numpy.unique(labels, return_inverse=True) does"
     if labels.ndim == 1 and labels.dtype.kind == "f":
         return ": class numbers are labels.astype('int64')"
+    if labels.ndim == 2 and labels.dtype.kind in "iub":
+        return ": several classes an image are labels.astype('float32')"
     return _floats("labels", labels.dtype) if labels.dtype.kind != "f" else ""
 
 

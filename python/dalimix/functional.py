@@ -94,7 +94,7 @@ def compose(
     containers.check_plan_size(plan, images, layout)
     mirror = checks.mirror(mirror, len(images))
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
-    dtype = checks.output_dtype(dtype, images.dtype, normalised=scaling is not None)
+    dtype = checks.output_dtype(dtype, images.dtype, mean, std)
     output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
     backend = backend_of(images, *plan.arrays(), mirror)
     if backend.READS_VALUES:

@@ -11,6 +11,7 @@ from dalimix.methods.base import is_whole
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
 MAX_CHANNELS = 1 << 20
 SOME_OF_255 = 16  # no mean, std or value of images 0 … 1 or normalised comes so far
+BFLOAT16 = ("bfloat16", "bf16")
 DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
 
 
@@ -30,7 +31,8 @@ def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
     called = _called(given)
     dtype = DTYPES.get(ALIASES.get(called, called))
     if dtype is None:
-        raise TypeError(f"{name} must be {', '.join(DTYPES)}, got {called or repr(given)}")
+        remedy = ": take float32 and cast, as images.bfloat16() does" if called in BFLOAT16 else ""
+        raise TypeError(f"{name} must be {', '.join(DTYPES)}, got {called or repr(given)}{remedy}")
     return dtype
 
 
@@ -126,6 +128,27 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
         found = f"{lowest:.4g} … {highest:.4g}, but mean is {mean} and std is {std}"
         raise ValueError(f"mean and std must be in the units of the images, which have values {found}: {remedy}")
     return highest >= SOME_OF_255 if of_255 else highest > 0
+
+
+def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
+    """Refuse uint8 for images that are normalised: they would be a few numbers around 0, and half of them 0.
+
+    Args:
+        dtype: that comes out, as `image_dtype` takes it.
+        mean, std: as `per_channel` takes them, or None.
+
+    Raises:
+        ValueError: the brightest of what comes out is a number below 16.
+    """
+    if image_dtype(dtype) != DTYPES["uint8"]:
+        return
+    means, stds = _means_and_stds(mean, std)
+    brightest = 1 if _are_of_one(means, stds) else 255
+    if all((brightest - m) / s < SOME_OF_255 for m in means for s in stds):
+        raise ValueError(
+            f"dtype is uint8, which has no place for normalised images, but mean is {mean} and std is {std}: "
+            "give mean=0 and std=1, or dtype='float32'"
+        )
 
 
 def _is_normalised(lowest: float, highest: float) -> bool:

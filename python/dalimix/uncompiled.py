@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -14,19 +14,24 @@ R = TypeVar("R")
 def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function, which runs outside of the graph when `torch.compile` compiles what is around it.
 
-    Like `torch.compiler.disable`; but that imports the compiler, which takes seconds, even where nobody compiles.
+    The graph breaks there, which ``fullgraph=True`` forbids. Like `torch.compiler.disable`; but that imports the
+    compiler, which takes seconds, even where nobody compiles.
     """
+    disabled: list[Callable[P, R]] = []  # made once; no functools.cache, of which the compiler warns
 
     @wraps(function)
     def outside(*args: P.args, **kwargs: P.kwargs) -> R:
-        run = _disabled(function) if "torch._dynamo" in sys.modules else function
-        return run(*args, **kwargs)
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if not disabled:
+            disabled.append(_disabled(function))
+        return disabled[0](*args, **kwargs)
 
     return outside
 
 
-@cache
-def _disabled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _disabled(function: Callable[P, R]) -> Callable[P, R]:
     import torch
 
-    return torch.compiler.disable(function)
+    made: Callable[P, R] = torch.compiler.disable(function)
+    return made

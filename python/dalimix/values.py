@@ -101,11 +101,17 @@ def check_labels(labels: np.ndarray, classes: int | None) -> None:
     if labels.ndim == 1 and classes is not None:
         bad = np.flatnonzero((labels < 0) | (labels >= classes))
         if len(bad):
-            raise ValueError(f"label {labels[bad[0]]} of sample {bad[0]} is outside 0 .. {classes - 1}")
+            raise label_outside(labels[bad[0]], bad[0], classes)
     if labels.ndim == 2:
         with np.errstate(over="ignore"):  # too large for float32 is infinity
             finite = np.isfinite(labels.astype(np.float32, copy=False))
         _check("labels", labels, finite, "finite numbers, in float32")
+
+
+def label_outside(label: int, sample: int, classes: int, batch: str = "") -> ValueError:
+    """The error to raise where a class number is none of the `classes`."""
+    counted = "class numbers begin at 0, and num_classes is how many there are"
+    return ValueError(f"label {label} of sample {sample}{batch} is outside 0 .. {classes - 1}: {counted}")
 
 
 def _check_partner(plan: MixPlan) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from dalimix.backend import Array, array_module
 from dalimix.cuda import loader
 from dalimix.mix_plan import MixPlan
+from dalimix.values import label_outside
 
 THREADS = 256
 LABEL_TYPES = {np.dtype("int32"): "int", np.dtype("int64"): "long long", np.dtype("float32"): "float"}
@@ -63,4 +64,4 @@ def _raise_if_set(flag: np.ndarray) -> None:
     sample, label, classes = int(flag[0]) - 1, int(flag[1]), int(flag[2])
     if sample >= 0:
         flag[0] = 0
-        raise ValueError(f"label {label} of sample {sample} of an earlier batch is outside 0 .. {classes - 1}")
+        raise label_outside(label, sample, classes, " of an earlier batch")

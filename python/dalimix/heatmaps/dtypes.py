@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dalimix.pixels import image_dtype
+from dalimix.pixels import BFLOAT16, image_dtype
 
 if TYPE_CHECKING:
     import torch
-
-BFLOAT16 = ("bfloat16", "bf16", "torch.bfloat16")
 
 
 def is_bfloat16(given: Any) -> bool:
     """Whether it names bfloat16: as a string, or as a dtype of torch or of a library that adds it to NumPy."""
     named = isinstance(given, (str, np.dtype)) or type(given).__module__ == "torch"
-    return named and str(given) in BFLOAT16
+    return named and str(given).removeprefix("torch.") in BFLOAT16
 
 
 def autocast_dtype(given: Any) -> torch.dtype | None:

@@ -24,7 +24,7 @@ def images(given: Any, layout_name: str) -> None:
         remedy = ": hand in images.float()" if given.is_floating_point() else ""
         raise TypeError(f"images must be a tensor of dtype {NAMES}, got {given.dtype}{remedy}")
     if given.ndim != 4 or 0 in given.shape:
-        remedy = ": one image alone is images[None]" if given.ndim == 3 else ""
+        remedy = checks.batch_remedy(given.shape)
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got {[*given.shape]}{remedy}")
     if given.device.type not in DEVICES:
         raise ValueError(f"images must be on the CPU or on a CUDA device, got {given.device}: hand in images.cpu()")
@@ -40,8 +40,10 @@ def labels(given: Any, batch: Tensor) -> None:
     """One label for each of the images, where they are."""
     size, whose = len(batch), "integer [B] or floating [B, classes]"
     _tensor("labels", given, f"a tensor, {whose}", _remedy_for_labels(given))
-    if given.dtype not in WHOLE + FLOATING or given.ndim not in (1, 2):
-        raise ValueError(f"labels must be {whose}, got {described(given)}")
+    numbers = given.dtype in WHOLE and (given.ndim == 1 or given.shape[1:] == (1,))
+    soft = given.dtype in FLOATING and given.ndim == 2
+    if not (numbers or soft):
+        raise ValueError(f"labels must be {whose}, got {described(given)}{_form_of_labels(given)}")
     checks.batch("labels", given, size)
     same_device("labels", given, "images", batch, ": hand in labels.to(images.device)")
 
@@ -53,6 +55,13 @@ def _remedy_for_labels(given: Any) -> str:
     if strings:
         return "number the classes, such as names.index(label), and hand in torch.tensor(labels)"
     return "hand in torch.tensor(labels)" if isinstance(given, (list, tuple)) else ""
+
+
+def _form_of_labels(given: Tensor) -> str:
+    """What to do with class numbers that are floating, and with several classes an image that are not."""
+    if given.ndim == 1 and given.dtype in FLOATING:
+        return ": class numbers are labels.long()"
+    return ": several classes an image are labels.float()" if given.ndim == 2 and given.dtype not in FLOATING else ""
 
 
 def heatmaps(given: Any, batch: Tensor) -> None:

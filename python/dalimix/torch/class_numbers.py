@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dalimix.values import label_outside
+
 MOST_PENDING = 256  # far more than a GPU is ever behind
 
 
@@ -43,7 +45,7 @@ def are_classes(labels: Tensor, classes: int) -> Tensor:
 def _refuse_others(labels: Tensor, inside: Tensor, classes: int) -> None:
     if not inside.all():
         at = int(inside.byte().argmin())
-        raise ValueError(f"label {int(labels[at])} of sample {at} is outside 0 .. {classes - 1}")
+        raise label_outside(int(labels[at]), at, classes)
 
 
 def _send(labels: Tensor, inside: Tensor, classes: int) -> None:
@@ -63,7 +65,7 @@ def _raise_what_arrived() -> None:
         _, told, classes = report
         sample, label, inside = told.tolist()
         if not inside:
-            raise ValueError(f"label {label} of sample {sample} of an earlier batch is outside 0 .. {classes - 1}")
+            raise label_outside(label, sample, classes, " of an earlier batch")
 
 
 def _arrived() -> _Report | None:

@@ -12,7 +12,7 @@ from dalimix import checks
 from dalimix.heatmaps.arguments import normalisation
 from dalimix.heatmaps.dtypes import is_bfloat16
 from dalimix.mix_plan import MixPlan
-from dalimix.pixels import image_dtype
+from dalimix.pixels import check_bytes, image_dtype
 from dalimix.torch.arrays import as_array
 
 
@@ -32,6 +32,8 @@ class Pixels:
         self._mean, self._std = normalisation(mean, std)
         self._to_bfloat16 = is_bfloat16(dtype)
         self._dtype = None if dtype is None or self._to_bfloat16 else image_dtype(dtype)
+        if self._dtype is not None:
+            check_bytes(self._dtype, self._mean, self._std)
 
     def size(self, images: Tensor) -> tuple[int, int]:
         """(H, W)"""
