@@ -167,18 +167,18 @@ REFUSED = {
     "bool labels": (ValueError, r"labels must be .* got torch.bool \[6\]", (X, Y > 1)),
     "several classes": (
         ValueError,
-        r"labels must be .* int64 \[6, 5\]: .* are labels.float",
+        r"labels must be .* torch.int64 \[6, 5\]: .* are labels.float",
         (X, torch.ones(B, C).long()),
     ),
     "several, as bool": (
         ValueError,
-        r"labels must be .* bool \[6, 5\]: .* are labels.float",
+        r"labels must be .* torch.bool \[6, 5\]: .* are labels.float",
         (X, torch.ones(B, C) > 0),
     ),
     "labels [B, C, 1]": (ValueError, r"labels must be .* got torch.float32 \[6, 5, 1\]", (X, torch.rand(B, C, 1))),
     "floating [B]": (
         ValueError,
-        r"labels must be integer \[B\] or floating .* float32 \[6\]: class numbers are labels.long",
+        r"labels must be integer \[B\] or floating .* torch.float32 \[6\]: class numbers are labels.long",
         (X, Y.float()),
     ),
     "features": (
