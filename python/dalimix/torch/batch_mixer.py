@@ -27,7 +27,7 @@ class BatchMixer:
 
     No gradient flows through it. On CUDA the work is queued on torch's current stream; results that another stream
     goes on reading must be kept until it has (``record_stream`` does not know CuPy's memory). `torch.compile` around
-    it leaves it outside of the graph.
+    it leaves it outside of the graph, so there is no ``fullgraph=True`` around it.
 
     Args:
         method: e.g. ``dalimix.CutMix()``.
