@@ -299,7 +299,7 @@ def test_more_samples_are_hardly_more_lines(kind, per, dtype):
 
         def whole(images=images, labels=labels, method=method, drawn=drawn):
             plan = dalimix.plan(method, drawn, (16, 16))
-            dalimix.compose(images, plan, mean=100.0, std=50.0, dtype=dtype, output_layout="CHW")
+            dalimix.compose(images, plan, mean=100.0, std=2.0, dtype=dtype, output_layout="CHW")
             dalimix.soft_labels(labels, plan, 100, smoothing=0.1)
 
         whole()  # tables are made once
