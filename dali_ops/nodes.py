@@ -170,6 +170,6 @@ def layout_of_images(given: str | None, own: str, shape: Sequence[int], name: st
         raise ValueError(f"{name} has layout {own!r}, but 'HWC' or 'CHW' is expected: {mend}")
     if own and given and own != given:
         raise ValueError(f"{name} has layout {own!r}, but layout is {given!r}: leave layout out")
-    if not own and not given and len(shape) == 4 and shape[3] > 4 >= shape[1]:
+    if not own and not given and len(shape) == 4 and checks.seems_other(shape, "HWC"):
         raise ValueError(f"{name} {list(shape)} look like CHW, but layout is not said: give layout='CHW'")
     return own or given or "HWC"

@@ -111,7 +111,7 @@ def test_every_number_of_cells_is_drawn_alike() -> None:
     assert abs(counts - 1000).max() < 5 * (6000 * 1 / 6 * 5 / 6) ** 0.5
 
 
-@pytest.mark.parametrize("shape", [(14, 14), (4, 4), (5, 9), (1, 1), (7, 3), (20, 7)], ids=str)
+@pytest.mark.parametrize("shape", [(14, 14), (4, 4), (5, 9), (1, 2), (7, 3), (20, 7)], ids=str)
 @pytest.mark.parametrize("size", [(224, 224), (33, 17)], ids=str)
 def test_heatmaps_of_another_grid(backend: Any, shape: tuple[int, int], size: tuple[int, int]) -> None:
     method = AttentiveCutMix((1, 49))
@@ -119,6 +119,13 @@ def test_heatmaps_of_another_grid(backend: Any, shape: tuple[int, int], size: tu
     heatmaps = heatmaps_for(method, 7, shape)
     want = by_hand.plan(method, draws, size, heatmaps, mirror)
     assert_same_plan(backend.plan(method, draws, size, heatmaps, mirror), want)
+
+
+def test_maps_of_one_cell_choose_no_place() -> None:
+    with pytest.raises(ValueError, match="1 × 1 cell, which says nothing about places: .* layer before the pooling"):
+        dalimix.plan(
+            AttentiveCutMix(), dalimix.draw(AttentiveCutMix(), 7, 1), 28, heatmaps_for(AttentiveCutMix(), 7, (1, 1))
+        )
 
 
 @pytest.mark.parametrize("kind", ["float16", "float64"])
@@ -178,7 +185,7 @@ BLIND = np.zeros((4, 7, 7), np.float32)
 BLIND[2] = np.nan
 BAD_HEATMAPS = [
     (None, ValueError, "AttentiveCutMix needs heatmaps: heatmaps=[4, h, w], floating, one map for each image"),
-    (np.zeros((3, 7, 7), np.float32), ValueError, "heatmaps has 3 entries but images has batch size 4"),
+    (np.zeros((3, 7, 7), np.float32), ValueError, "heatmaps has 3 entries but the batch has 4 images"),
     (
         np.zeros((4, 49), np.float32),
         ValueError,

@@ -109,9 +109,9 @@ def test_the_callback_lives_as_long_as_the_pipeline(way):
 
 def test_an_error_names_its_cause_and_the_pipeline_can_be_built_anew(way):
     def failing(images, labels):
-        raise ValueError("labels has 31 entries but images has batch size 32")
+        raise ValueError("labels has 31 entries but the batch has 32 images")
 
-    with pytest.raises(RuntimeError, match="labels has 31 entries but images has batch size 32"):
+    with pytest.raises(RuntimeError, match="labels has 31 entries but the batch has 32 images"):
         run(build(node(failing)))
     assert len(run(build(node(lambda x, y: [x + 0])))) == 1
 

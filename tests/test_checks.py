@@ -144,7 +144,7 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
         ({"images": IMAGES[0]}, ValueError, r"images must be a batch \[B, H, W, C\], got shape \(6, 32, 3\)"),
         ({"images": IMAGES[..., 0], "layout": "CHW"}, ValueError, r"batch \[B, C, H, W\], got shape \(4, 6, 32\)"),
         ({"images": IMAGES[:, :0]}, ValueError, r"images must be a batch .* got shape \(4, 0, 32, 3\)"),
-        ({"images": IMAGES[:3]}, ValueError, "plan has 4 entries but images has batch size 3"),
+        ({"images": IMAGES[:3]}, ValueError, "plan has 4 entries but the batch has 3 images"),
         ({"images": IMAGES.astype("int8")}, TypeError, "images must have dtype uint8, float16, float32, got int8"),
         ({"images": IMAGES.astype(float)}, TypeError, "images must have dtype uint8, float16, float32, got float64"),
         ({"images": [IMAGES[0], IMAGES[1, :5]]}, TypeError, "images must be a NumPy or CuPy array, got a list"),
@@ -190,7 +190,7 @@ def test_arrays_of_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"labels": LABELS[:3]}, "labels has 3 entries but images has batch size 4"),
+        ({"labels": LABELS[:3]}, "labels has 3 entries but the batch has 4 images"),
         ({"labels": np.zeros((4, 2), np.int64)}, r"labels must be integer \[4\] or floating \[4, classes\], got int64"),
         ({"labels": np.zeros(4, np.float32)}, r"labels must be integer \[4\] or floating .* got float32 \[4\]"),
         ({"labels": np.zeros(4, bool)}, r"labels must be integer \[4\] or floating .* got bool \[4\]"),
@@ -210,7 +210,7 @@ def test_soft_labels(given: dict[str, Any], message: str) -> None:
 
 def test_labels_of_another_batch() -> None:
     plan = dalimix.plan(CutMix(), dalimix.draw(CutMix(), 32, 0), SIZE)
-    with pytest.raises(ValueError, match="labels has 31 entries but images has batch size 32"):
+    with pytest.raises(ValueError, match="labels has 31 entries but the batch has 32 images"):
         dalimix.soft_labels(np.zeros(31, np.int64), plan, num_classes=10)
 
 

@@ -249,7 +249,7 @@ BAD_HEATMAPS = [
         ValueError,
         "SMMix needs heatmaps of its grid (14, 14), got heatmaps of (14, 7)",
     ),
-    (np.zeros((3, 14, 14), np.float32), ValueError, "heatmaps has 3 entries but images has batch size 4"),
+    (np.zeros((3, 14, 14), np.float32), ValueError, "heatmaps has 3 entries but the batch has 4 images"),
     (np.zeros((4, 14, 14), np.int64), TypeError, "heatmaps must be floating, got int64"),
     (BLIND, ValueError, "heatmaps[2] has NaN in it: expected finite numbers"),
 ]

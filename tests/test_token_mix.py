@@ -217,5 +217,5 @@ def test_bad_heatmaps() -> None:
     blind[2] = np.nan
     with pytest.raises(ValueError, match=r"heatmaps\[2\] has NaN in it: expected finite numbers"):
         dalimix.plan(TokenMix(), draws, (224, 224), blind)
-    with pytest.raises(ValueError, match="heatmaps has 3 entries but images has batch size 4"):
+    with pytest.raises(ValueError, match="heatmaps has 3 entries but the batch has 4 images"):
         dalimix.plan(TokenMix(), draws, (224, 224), blind[:3])

@@ -116,7 +116,7 @@ def test_bad_input():
     images, labels = batch()
     with pytest.raises(ValueError, match="num_classes is missing"):
         BatchMixer(dalimix.CutMix())(images, labels)
-    with pytest.raises(ValueError, match="labels has 5 entries but images has batch size 6"):
+    with pytest.raises(ValueError, match="labels has 5 entries but the batch has 6 images"):
         BatchMixer(dalimix.CutMix(), 6)(images, labels[:5])
     with pytest.raises(TypeError, match=r"images must be a tensor .* got torch.float64"):
         BatchMixer(dalimix.CutMix(), 6)(images.double(), labels)
@@ -132,11 +132,16 @@ def test_bad_input():
         TypeError, match=r"heatmaps must be a tensor \[B, h, w\], such as provider\(images\), got function"
     ):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, seeded)
-    with pytest.raises(ValueError, match="heatmaps has 5 entries but images has batch size 6"):
+    with pytest.raises(ValueError, match="heatmaps has 5 entries but the batch has 6 images"):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, torch.zeros(5, 7, 7))
     with pytest.raises(TypeError, match="method must be an instance"):
         BatchMixer(dalimix.CutMix)
     with pytest.raises(ValueError, match="layout must be one of"):
         BatchMixer(dalimix.CutMix(), layout="NCHW")
+    for shape in ((512, 4, 4), (512, 7, 4), (64, 3, 3), (7, 4, 4)):  # features
+        BatchMixer(dalimix.CutMix(), 6)(torch.rand(6, *shape), labels)
+    for channels in (1, 2):
+        with pytest.raises(ValueError, match="look like HWC, but layout is 'CHW'"):
+            BatchMixer(dalimix.CutMix(), 6)(torch.rand(6, 28, 28, channels), labels)
     with pytest.raises(ValueError, match="look like HWC, but layout is 'CHW'"):
         BatchMixer(dalimix.CutMix(), 6)(images.permute(0, 2, 3, 1).contiguous(), labels)

@@ -101,6 +101,37 @@ def test_mean_and_std_of_0_to_255_are_refused_for_other_units(dtype: str) -> Non
         compose(normalised.astype(dtype), MEAN_255, STD_255)
 
 
+CONTRADICTIONS = {"mean of one": (IMAGENET_MEAN, STD_255), "std of one": (MEAN_255, IMAGENET_STD)}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_a_mean_and_a_std_of_different_units(name: str, dtype: str) -> None:
+    mean, std = CONTRADICTIONS[name]
+    with pytest.raises(ValueError, match="they contradict each other, give both in these units"):
+        compose(bytes_of().astype(dtype), mean, std)
+
+
+def test_images_that_are_normalised_already_by_statistics_of_0_to_1() -> None:
+    shares = (bytes_of() / np.float32(255) - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+    with pytest.raises(ValueError, match="leave both out for images that are normalised already"):
+        compose(shares, IMAGENET_MEAN, IMAGENET_STD)
+
+
+@pytest.mark.parametrize("spoilt", ["black first", "black channel", "NaN", "NaN everywhere in one"])
+def test_one_image_or_channel_does_not_hide_the_others(spoilt: str) -> None:
+    images = bytes_of(8).astype(np.float32)
+    if spoilt == "black channel":
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        images[:, 0] = 0
+    else:
+        images[(0, slice(None)) if spoilt != "NaN" else (0, 0, 0)] = 0 if spoilt == "black first" else np.nan
+    layout = "CHW" if spoilt == "black channel" else "HWC"
+    plan = dalimix.plan(CutMix(), dalimix.draw(CutMix(), 8, 0), 16)
+    with pytest.raises(ValueError, match="multiply both by 255"):
+        dalimix.compose(images, plan, mean=IMAGENET_MEAN, std=IMAGENET_STD, layout=layout)
+
+
 def fitting() -> dict[str, tuple[np.ndarray, Any, Any]]:
     """Images, mean and std that may well be meant."""
     floats = bytes_of().astype(np.float32)
@@ -110,14 +141,21 @@ def fitting() -> dict[str, tuple[np.ndarray, Any, Any]]:
     radiance[0, 3, 4] = 50.0
     radiance[0, 5, 6] = -0.1
     depth = floats * 100
-    spoilt = floats / 255
+    spoilt = floats.copy()
     spoilt[0, 0, 0] = np.nan
+    frame = np.zeros_like(floats)
+    frame[:, ::5, ::5] = 0.92  # of 1, resized
+    masked = np.concatenate([bytes_of(), bytes_of()[..., :1] > 99], axis=-1)
     return {
         "bytes": (bytes_of(), MEAN_255, STD_255),
         "bytes to 0 … 1": (bytes_of(), 0, 255),
         "bytes as they are": (bytes_of(), 0, 1),
         "floats": (floats, MEAN_255, STD_255),
         "0 … 1": (floats / 255, IMAGENET_MEAN, IMAGENET_STD),
+        "all NaN": (np.full_like(floats, np.nan), MEAN_255, STD_255),
+        "a black frame": (frame, MEAN_255, STD_255),
+        "bytes and a mask": (masked, [*MEAN_255, 0.5], [*STD_255, 0.5]),
+        "a dark channel": (bytes_of(), (0.9, 116, 103), (9, 57, 57)),
         "black": (np.zeros_like(floats), MEAN_255, STD_255),
         "black, of 0 … 1": (np.zeros_like(floats), IMAGENET_MEAN, IMAGENET_STD),
         "white, of 0 … 1": (np.ones_like(floats), MEAN_255, STD_255),
@@ -148,7 +186,12 @@ def test_the_rule_of_values(lowest: float, highest: float, mean: Any, std: Any) 
 
 
 def test_dark_images_as_resizing_leaves_them() -> None:
-    for images in (np.linspace(-0.9, 9, 9), np.linspace(0, 0.3, 9), np.float32([0, 1, 1, 0])):
+    for images in (
+        np.linspace(-0.9, 9, 9),
+        np.linspace(0, 0.3, 9),
+        np.float32([0, 1, 1, 0]),
+        np.float32([0] * 9 + [0.9]),
+    ):
         assert not check_values(images, MEAN_255, STD_255)
 
 

@@ -18,6 +18,7 @@ NAMES = tuple(DTYPES)
 MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
 MAX_CLASSES = 1 << 24
 LAYOUTS = ("HWC", "CHW")
+MOST_PLAIN, LONGEST_STRIP = 4, 16  # channels of an image as cameras make it; times that it is as long as wide
 
 
 def counts(**values: Any) -> None:
@@ -44,7 +45,7 @@ def _whole(values: dict[str, Any], lowest: int) -> None:
 
 def batch(name: str, array: Array, size: int) -> None:
     if len(array) != size:
-        raise ValueError(f"{name} has {len(array)} entries but images has batch size {size}")
+        raise ValueError(f"{name} has {len(array)} entries but the batch has {size} images")
 
 
 def instance(name: str, value: object, wanted: type, example: str) -> None:
@@ -104,9 +105,16 @@ def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
     if given.ndim != 3 or 0 in given.shape:
         raise ValueError(f"heatmaps must be [{size}, h, w], one map for each image, got {list(given.shape)}")
     batch("heatmaps", given, size)
+    _of_several_cells(by, tuple(given.shape[1:]))
     _heatmap_grid(by, tuple(given.shape[1:]))
     with np.errstate(over="ignore"):  # too large for float32 is infinity
         return xp.ascontiguousarray(given, "float32")
+
+
+def _of_several_cells(by: Method, got: tuple[int, ...]) -> None:
+    if by.needs_heatmaps and got == (1, 1):
+        remedy = "take those of a layer before the pooling"
+        raise ValueError(f"heatmaps are of 1 × 1 cell, which says nothing about places: {remedy}")
 
 
 def _heatmap_grid(by: Method, got: tuple[int, ...]) -> None:
@@ -139,16 +147,19 @@ def images(array: Array, layout_name: str) -> None:
         remedy = _floats("images", array.dtype) or ": bytes are images.astype('uint8')"
         raise TypeError(f"images must have dtype {', '.join(NAMES)}, got {array.dtype}{remedy}")
     if array.ndim != 4 or 0 in array.shape:
-        remedy = batch_remedy(array.shape)
+        remedy = batch_remedy(array.shape, layout_name)
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got shape {array.shape}{remedy}")
     proper_layout(array.shape, layout_name)
 
 
-def batch_remedy(shape: Sequence[int]) -> str:
+def batch_remedy(shape: Sequence[int], layout_name: str) -> str:
     """What to do with images of this shape, which are no batch."""
     if len(shape) == 4 and not shape[0]:
         return ": leave batches without images out"
-    return ": add the batch dimension, images[None]" if len(shape) == 3 and 0 not in shape else ""
+    if len(shape) != 3 or 0 in shape:
+        return ""
+    grey = "images[:, None]" if layout_name == "CHW" else "images[..., None]"
+    return f": one image alone is images[None], grey images are {grey}"
 
 
 def _floats(name: str, dtype: np.dtype) -> str:
@@ -158,10 +169,25 @@ def _floats(name: str, dtype: np.dtype) -> str:
 
 
 def proper_layout(shape: Sequence[int], layout_name: str) -> None:
-    """Of a batch of images: refuse many channels where the other layout would mean three or four."""
-    other = "CHW" if layout_name == "HWC" else "HWC"
-    if shape[1 + layout_name.index("C")] > 4 and shape[1 + other.index("C")] in (3, 4):
+    """Raises ValueError: a batch of images of this shape looks like one of the other layout."""
+    if seems_other(shape, layout_name):
+        other = "CHW" if layout_name == "HWC" else "HWC"
         raise ValueError(f"images {list(shape)} look like {other}, but layout is {layout_name!r}")
+
+
+def seems_other(shape: Sequence[int], layout_name: str) -> bool:
+    """Whether there are many channels where the other layout would mean few.
+
+    Not of feature maps such as [B, 64, 3, 3] or [B, 512, 7, 4], of which the other layout would make strips.
+    """
+    channels, *sides = _channels_and_sides(shape, layout_name)
+    others, *other_sides = _channels_and_sides(shape, "CHW" if layout_name == "HWC" else "HWC")
+    are_strips = max(other_sides) > LONGEST_STRIP * min(other_sides)
+    return channels > MOST_PLAIN >= others and max(sides) > MOST_PLAIN and not are_strips
+
+
+def _channels_and_sides(shape: Sequence[int], layout_name: str) -> list[int]:
+    return [shape[1 + layout_name.index(axis)] for axis in "CHW"]
 
 
 def image_size(array: Array, layout_name: str) -> tuple[int, int]:

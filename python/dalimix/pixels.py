@@ -86,16 +86,19 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
-        ValueError: they are of other units.
+        ValueError: one of them, or both, are of other units.
     """
     if image_dtype(dtype) != DTYPES["uint8"]:
         return
     means, stds = _means_and_stds(mean, std)
-    if _are_of_one(means, stds):
-        raise ValueError(
-            f"mean and std must be in the units of the images, uint8 0 … 255, but mean is {mean} and std is {std}: "
-            "multiply both by 255"
-        )
+    remedy = None
+    if any(map(_contradict, *_by_channel(means, stds))):
+        remedy = "they contradict each other, give both in these units"
+    elif _are_of_one(means, stds):
+        remedy = "multiply both by 255"
+    if remedy is not None:
+        found = f"uint8 0 … 255, but mean is {mean} and std is {std}"
+        raise ValueError(f"mean and std must be in the units of the images, {found}: {remedy}")
 
 
 def check_values(images: Any, mean: Any, std: Any) -> bool:
@@ -118,9 +121,11 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     lowest, highest = float(images.min()), float(images.max())
     of_255 = max(*means, *stds) >= SOME_OF_255
     remedy = None
-    if of_255 and _is_normalised(lowest, highest):
+    if of_255 and lowest >= 0 and highest <= 320 and all(map(_contradict, *_by_channel(means, stds))):
+        remedy = "they contradict each other, give both in these units"
+    elif _is_normalised(lowest, highest) and (of_255 or _is_far_below(lowest, means, stds)):
         remedy = "leave both out for images that are normalised already, or hand in the images as decoded"
-    elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and bool((images % 1).any()):  # 0 and 1 may be dark bytes
+    elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and _is_of_one(images):
         remedy = "divide both by 255, or multiply the images by it"
     elif _are_of_one(means, stds) and lowest >= -64 and 64 < highest <= 320:  # resizing overshoots
         remedy = "multiply both by 255"
@@ -144,7 +149,7 @@ def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
         return
     means, stds = _means_and_stds(mean, std)
     brightest = 1 if _are_of_one(means, stds) else 255
-    if all((brightest - m) / s < SOME_OF_255 for m in means for s in stds):
+    if all((brightest - m) / s < SOME_OF_255 for m, s in zip(*_by_channel(means, stds), strict=True)):
         raise ValueError(
             f"dtype is uint8, which has no place for normalised images, but mean is {mean} and std is {std}: "
             "give mean=0 and std=1, or dtype='float32'"
@@ -156,9 +161,30 @@ def _is_normalised(lowest: float, highest: float) -> bool:
     return -SOME_OF_255 < lowest < -0.5 and 0 < highest < min(SOME_OF_255, -8 * lowest)
 
 
+def _is_far_below(lowest: float, means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
+    """Whether a value is so far below the means of values 0 … 1 that these cannot be its own."""
+    return _are_of_one(means, stds) and lowest < min(m - 8 * s for m, s in zip(*_by_channel(means, stds), strict=True))
+
+
+def _is_of_one(images: Any) -> bool:
+    """Whether values 0 … 1 are no dark bytes, which are 0 and 1 or, resized, mostly near 0."""
+    return bool((images % 1).any()) and float(images.mean()) >= 0.1
+
+
 def _are_of_one(means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
     """Whether mean and std are those of values 0 … 1."""
     return max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1)
+
+
+def _contradict(mean: float, std: float) -> bool:
+    """Whether one is of values 0 … 1 and the other of 0 … 255. A mean m of these has no std above √(255·m)."""
+    return (0 < mean < 1 and std >= SOME_OF_255) or (mean >= SOME_OF_255 and std < 1)
+
+
+def _by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """As many of both."""
+    channels = max(len(means), len(stds))
+    return per_channel("mean", means, channels), per_channel("std", stds, channels)
 
 
 def _means_and_stds(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from dalimix.draws import Draws
 from dalimix.mix_plan import MixPlan, edges
 from dalimix.pixels import check_values
 
-THIN = 4  # of the first image, only every fourth entry along its first two axes is looked at
+LOOKED_AT = 1 << 14  # numbers of a floating batch
 
 
 def check_draws(draws: Draws) -> None:
@@ -80,14 +82,26 @@ def _reach(tokens: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.nd
 def check_pixels(images: np.ndarray, mean: Any, std: Any) -> None:
     """Refuse mean and std that plainly do not fit the values of floating images.
 
-    The first image is looked at, here and there; the whole batch only if that one does not fit: it may be a dark one.
+    They are looked at here and there, in all images and channels; all of them only if those do not fit.
     """
     if images.dtype == np.uint8 or (mean is None and std is None):
         return
+    flat = images.ravel("K")
+    some = _finite(flat[:: _step(flat.size)])
     try:
-        check_values(images[0, ::THIN, ::THIN], mean, std)
+        if len(some):
+            check_values(some, mean, std)
     except ValueError:
-        check_values(images, mean, std)
+        check_values(_finite(flat), mean, std)
+
+
+def _step(size: int) -> int:
+    """One that passes over no axis of the images: it has no divisor in common with their size."""
+    return next(step for step in count(max(1, size // LOOKED_AT)) if gcd(step, size) == 1)
+
+
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    return numbers[np.isfinite(numbers)]
 
 
 def check_shares(plan: MixPlan) -> None:

@@ -24,7 +24,7 @@ def images(given: Any, layout_name: str) -> None:
         remedy = ": hand in images.float()" if given.is_floating_point() else ""
         raise TypeError(f"images must be a tensor of dtype {NAMES}, got {given.dtype}{remedy}")
     if given.ndim != 4 or 0 in given.shape:
-        remedy = checks.batch_remedy(given.shape)
+        remedy = checks.batch_remedy(given.shape, layout_name)
         raise ValueError(f"images must be a batch [B, {', '.join(layout_name)}], got {[*given.shape]}{remedy}")
     if given.device.type not in DEVICES:
         raise ValueError(f"images must be on the CPU or on a CUDA device, got {given.device}: hand in images.cpu()")
@@ -59,7 +59,7 @@ def _remedy_for_labels(given: Any) -> str:
 
 def _form_of_labels(given: Tensor) -> str:
     """What to do with class numbers that are floating, and with several classes an image that are not."""
-    if given.ndim == 1 and given.dtype in FLOATING:
+    if given.ndim == 1:
         return ": class numbers are labels.long()"
     return ": several classes an image are labels.float()" if given.ndim == 2 and given.dtype not in FLOATING else ""
 
