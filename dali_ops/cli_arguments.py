@@ -118,6 +118,11 @@ def place(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{expected}, got {_shortened(text)}") from None
 
 
+def add_skip_corrupt(parser: argparse.ArgumentParser) -> None:
+    told = "leave out images that are missing or cannot be decoded, instead of stopping there"
+    parser.add_argument("--skip-corrupt", action="store_true", help=told)
+
+
 def check_png(option: str, path: Path) -> None:
     """Before the work for it: whether a PNG can be there, and would not be written over a photograph by mistake.
 
