@@ -77,7 +77,9 @@ def test_errors_are_one_line(tmp_path, capsys):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "text.jpg").write_text("no picture")
     assert cli.main(["preview", str(tmp_path), "--device", "cpu"]) == 1
-    assert capsys.readouterr().err.endswith("cat/text.jpg cannot be decoded as an image\n")
+    assert capsys.readouterr().err.endswith(
+        "cat/text.jpg cannot be decoded as an image: mend or remove it; --skip-corrupt leaves it out\n"
+    )
     with pytest.raises(SystemExit):
         cli.main(["preview", str(tmp_path), "--count", "0"])
     assert "must be a whole number from 1, got 0" in capsys.readouterr().err

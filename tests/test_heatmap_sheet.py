@@ -136,9 +136,10 @@ def test_what_cannot_be_shown(root: Path, store: HeatmapStore, tmp_path: Path, c
     (root / "a" / "new.png").unlink()
     (root / "b" / "03.png").write_bytes(b"")
     assert cli.main(words) == 1
-    assert capsys.readouterr().err == f"dalimix: {root / 'b' / '03.png'} cannot be decoded as an image\n"
+    remedy = "mend or remove it, or choose other images by another seed"
+    assert capsys.readouterr().err == f"dalimix: {root / 'b' / '03.png'} cannot be decoded as an image: {remedy}\n"
     assert cli.main(["heatmaps", "show", str(tmp_path / "nowhere"), str(root)]) == 1
-    assert "nowhere is no folder" in capsys.readouterr().err
+    assert "nowhere is no folder, expected one made by dalimix heatmaps build" in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()
 
 

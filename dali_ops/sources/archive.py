@@ -39,7 +39,7 @@ class Archive(Source):
         paths: as of `find_shards`.
         lister: goes through one shard.
         options: what else the listing follows from, for the index; ``first_label``, which the lister has subtracted,
-            is one of them.
+            is one of them if it is not 0.
         classes: names of the classes; None: their numbers as text, up to the highest.
         index: file that keeps the listing.
         name: of `paths`, for messages.
@@ -68,7 +68,7 @@ class Archive(Source):
             raise ValueError("classes must be one name at least, or None for numbers, got none")
         self.shards = find_shards(paths, name)
         listing = kept_listing(index, self.shards, options, lambda: _list(self.shards, lister))
-        first_label, most = options["first_label"], len(names) if names is not None else MOST_CLASSES
+        first_label, most = options.get("first_label", 0), len(names) if names is not None else MOST_CLASSES
         listing = _with_classes_below(most, first_label, listing)
         if not listing.names:
             first = ", ".join(listing.corrupt[:1])
@@ -134,5 +134,5 @@ def _with_classes_below(count: int, first_label: int, listing: Listing) -> Listi
         return listing
     unusable = np.flatnonzero(~usable)
     told = {k: of_no_class(int(listing.labels[k]) + first_label, first_label, count) for k in unusable}
-    lines = [f"{listing.names[k]} has {what}" for k, what in told.items()]
+    lines = [f"{listing.names[k]}: {what}" for k, what in told.items()]
     return listing.picked(np.flatnonzero(usable), lines)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,9 @@ class WebDataset(Archive):
         if not extensions:
             raise ValueError("images must be one extension at least, such as 'jpg', got none")
         label, first_label = _extension(label, "label"), check_first_label(first_label)
-        options = {"kind": "tar", "images": extensions, "label": label, "first_label": first_label}
+        options: dict[str, Any] = {"kind": "tar", "images": extensions, "label": label}
+        if first_label:  # without it, indices of earlier versions still fit
+            options["first_label"] = first_label
         lister = partial(_list, images=extensions, label=label, first_label=first_label)
         super().__init__(shards, lister, options, classes, index)
 
