@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,18 @@ from dali_ops.preview import preview
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
 from dalimix.heatmaps import HeatmapStore
-from tests.test_heatmap_builder import COUNT, NAMES, SIDE, brightness, build, by_place, contents, image_folder, pictures
+from tests.test_heatmap_builder import (
+    COUNT,
+    NAMES,
+    SIDE,
+    brightness,
+    build,
+    by_place,
+    contents,
+    image_folder,
+    interrupting,
+    pictures,
+)
 from tests.test_heatmap_model import modules_here
 
 BAD = [3, 4, 5, 6, 7, 10]  # the end of a batch of four, all of the next one, and the last image
@@ -57,23 +70,19 @@ def test_they_are_left_out_and_all_others_are_there(root: Path, tmp_path: Path) 
     assert again.left_out == LEFT_OUT
 
 
+@pytest.mark.parametrize("mended", [[], [4, 5, 6, 7]], ids=["a batch of bad ones", "a good one first"])
 @pytest.mark.parametrize("shard", [1, 1024])
 @pytest.mark.parametrize("times", range(1, 5))
 def test_interrupted_and_gone_on_with(
-    root: Path, tmp_path: Path, times: int, shard: int, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, times: int, shard: int, mended: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The very same store: also the maps that tell where in its batch an image stood."""
+    for k in mended:
+        image.fromarray(pictures()[k]).save(root / NAMES[k])
     monkeypatch.setattr("dali_ops.heatmap_builder.SHARD", shard)
     whole = contents(build(root, tmp_path / "whole", by_place, skip_corrupt=True).path)
-    calls: list[int] = []
-
-    def advance(count: int) -> None:
-        calls.append(count)
-        if len(calls) == times:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        build(root, tmp_path / "store", by_place, skip_corrupt=True, advance=advance)
+        build(root, tmp_path / "store", by_place, skip_corrupt=True, advance=interrupting(times))
     build(root, tmp_path / "store", by_place, skip_corrupt=True)
     assert contents(tmp_path / "store") == whole
 
@@ -126,36 +135,32 @@ def test_a_writer_refuses_files_that_have_maps_or_are_none(tmp_path: Path) -> No
             writer.leave_out(["a"])
 
 
+def work(path: Path) -> None:
+    """Two maps, a file without one, and a third map; as far as they are not there yet."""
+    with begun(path, ["a", "b", "c", "d"]) as writer:
+        writer.append(np.eye(2)[None].repeat(max(2 - writer.done, 0), 0))
+        if "c" in writer.files:
+            writer.leave_out(["c"])
+        writer.append(np.ones((3 - writer.done, 2, 2)))
+        writer.finish()
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace", "ftruncate", "rename"])
 @pytest.mark.parametrize("moment", range(6))
 def test_whenever_it_stops_the_same_arguments_go_on(
     tmp_path: Path, step: str, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work(path: Path) -> None:
-        with begun(path, ["a", "b", "c", "d"]) as writer:
-            if writer.done < 2:
-                writer.append(np.eye(2)[None].repeat(2 - writer.done, 0))
-            if "c" in writer.files:
-                writer.leave_out(["c"])
-            if writer.done < 3:
-                writer.append(np.ones((1, 2, 2)))
-            writer.finish()
-
-    calls, real = [0], getattr(os, step)
+    calls, real = itertools.count(), getattr(os, step)
 
     def stopping(*args: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == moment + 1:
+        if next(calls) == moment:
             raise KeyboardInterrupt
         return real(*args)
 
     work(tmp_path / "whole")
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
         patched.setattr(os, step, stopping)
-        try:
-            work(tmp_path / "store")
-        except KeyboardInterrupt:
-            assert not (tmp_path / "store").exists()
+        work(tmp_path / "store")
     if not (tmp_path / "store").exists():
         work(tmp_path / "store")
     assert contents(tmp_path / "store") == contents(tmp_path / "whole")
