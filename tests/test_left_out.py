@@ -130,9 +130,9 @@ def test_a_writer_refuses_files_that_have_maps_or_are_none(tmp_path: Path) -> No
                 writer.leave_out(wrong)
         writer.leave_out(["c"])
         assert (writer.files, writer.left_out, len(writer)) == (["a", "b"], ["c"], 2)
-    with begun(tmp_path / "none", ["a"]) as writer:
-        with pytest.raises(ValueError, match="files must be a list of one path"):
-            writer.leave_out(["a"])
+    none = begun(tmp_path / "none", ["a"])
+    with none, pytest.raises(ValueError, match="files must be a list of one path"):
+        none.leave_out(["a"])
 
 
 def work(path: Path) -> None:
