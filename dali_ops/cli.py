@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dali_ops.cli_arguments import Parser, Several, check_folder, check_png, pixels, place, positive, seed
+from dali_ops.cli_arguments import (
+    Parser,
+    Several,
+    add_skip_corrupt,
+    check_folder,
+    check_png,
+    pixels,
+    place,
+    positive,
+    seed,
+)
 from dali_ops.cli_bench import add_bench
 from dali_ops.cli_heatmaps import add_heatmaps
-from dali_ops.cli_output import carried_out, console, say
+from dali_ops.cli_output import carried_out, console, say_sheet
 from dali_ops.device import device_name, usable_device
 from dalimix import METHODS, __version__
 from dalimix.packages import need
@@ -68,6 +78,7 @@ def _add_preview(commands: Any, shared: argparse.ArgumentParser) -> None:
     add("--count", type=positive, default=6, help="rows per method (default: %(default)s)")
     add("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
     add("--seed", type=seed, default=1, help="of crops and mixes (default: %(default)s)")
+    add_skip_corrupt(preview)
     preview.set_defaults(run=_preview)
 
 
@@ -83,11 +94,15 @@ def _preview(options: argparse.Namespace) -> None:
     check_png("--out", options.out)
     need("preview", *NEEDED)
     from dali_ops.preview import preview
-    from dali_ops.sheet import draw_sheet
+    from dali_ops.sheet import classes_on, draw_sheet
+    from dali_ops.sheet_text import class_key, spelled
     from dali_ops.sources import ImageFolder
 
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
     methods = [METHODS[name]() for name in options.method]
-    rows = preview(folder, methods, device, count=options.count, size=options.size, seed=options.seed)
-    draw_sheet(rows, options.out, "dalimix preview", f"{options.root}, on {device_name(device)}")
-    say(f"{options.out}")
+    chosen = {name: vars(options)[name] for name in ("count", "size", "seed", "skip_corrupt")}
+    rows = preview(folder, methods, device, **chosen)
+    key = class_key(folder.classes, classes_on(rows))
+    subtitle = f"{options.root}, on {device_name(device)}{'; ' if key else ''}{spelled(key)}"
+    draw_sheet(rows, options.out, "dalimix preview", subtitle)
+    say_sheet(options.out, key)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dali_ops.cli_output import one_line
+from dalimix.paths import local_path
 
 # Above these it is a slip of the keyboard, which could take all memory: pixels, images, threads, rounds, cells.
 MAX_SIZE, MAX_BATCH, MAX_THREADS, MAX_COUNT, MAX_GRID = 4096, 65536, 1024, 1_000_000, 1024
@@ -109,9 +110,17 @@ def finite(text: str) -> float:
 
 def place(text: str) -> Path:
     """A path: an empty one, as of a variable of the shell that is not set, would be the current folder."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"must be a path, got {_shortened(text)}")
-    return Path(text)
+    try:
+        return local_path(text, "it")
+    except ValueError as error:
+        url = "URL" in str(error)
+        expected = "must be on this machine, not a URL" if url else "must be a path"
+        raise argparse.ArgumentTypeError(f"{expected}, got {_shortened(text)}") from None
+
+
+def add_skip_corrupt(parser: argparse.ArgumentParser) -> None:
+    told = "leave out images that are missing or cannot be decoded, instead of stopping there"
+    parser.add_argument("--skip-corrupt", action="store_true", help=told)
 
 
 def check_png(option: str, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.cli_arguments import Several, batch_size, check_folder, pixels, place, positive, threads
+from dali_ops.cli_arguments import Several, add_skip_corrupt, batch_size, check_folder, pixels, place, positive, threads
 from dali_ops.cli_output import console, tell
 from dali_ops.device import default_threads, usable_device
 from dalimix import METHODS
@@ -53,6 +53,7 @@ def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
     bench.add_argument("--heatmaps", type=place, metavar="STORE", help="of ROOT's images, instead of random ones")
     bench.add_argument("--teacher", action="store_true", help="measure with a model in the pipeline, too")
     bench.add_argument("--busy-gil", action="store_true", help="and while a Python thread keeps the GIL busy")
+    add_skip_corrupt(bench)
     _add_effort(bench)
     out = "folder for bench.json and bench.png (default: %(default)s)"
     bench.add_argument("--out", type=place, default=Path("bench"), help=out)
@@ -69,12 +70,15 @@ def _add_effort(bench: argparse.ArgumentParser) -> None:
 def _bench(options: argparse.Namespace) -> None:
     need("bench", "nvidia.dali", "matplotlib", "PIL", "rich")
     from dali_ops.benchmark_plot import draw_bars
+    from dali_ops.random_heatmaps import random_store
     from dali_ops.surroundings import hardware, surroundings, write_results
+    from dalimix.heatmaps import HeatmapStore
 
     _complete(options)
-    images = _images(options)
+    given = options.heatmaps and HeatmapStore.open(options.heatmaps)
+    images = _images(options, given)
     with TemporaryDirectory() as place:
-        store = _store(options, Path(place) / "store", images)
+        store = given or random_store(Path(place) / "store", images)
         rows = _measured(options, images, store)
     facts = {"images": _described(images, options.root), "heatmaps": store.model}
     facts |= {name: vars(options)[name] for name in ("size", "rounds", "batches")}
@@ -95,26 +99,22 @@ def _complete(options: argparse.Namespace) -> None:
     options.threads = options.threads or [default_threads()]
 
 
-def _images(options: argparse.Namespace) -> ImageFolder:
+def _images(options: argparse.Namespace, store: HeatmapStore | None) -> ImageFolder:
+    """Those to measure with, all of them with maps in the store, if one was given."""
+    from dali_ops.guides import places, without_maps
     from dali_ops.photos import make_imagenet_like_folder
     from dali_ops.pipeline_benchmark import some_images
     from dali_ops.sources import ImageFolder
 
     root = options.root or make_imagenet_like_folder(options.out / "photos")
-    return some_images(ImageFolder.scan(root), max(options.batch_size))
-
-
-def _store(options: argparse.Namespace, place: Path, images: ImageFolder) -> HeatmapStore:
-    """The one that was given, or a random one in `place`."""
-    from dali_ops.guides import places
-    from dali_ops.random_heatmaps import random_store
-    from dalimix.heatmaps import HeatmapStore
-
-    if options.heatmaps is None:
-        return random_store(place, images)
-    store = HeatmapStore.open(options.heatmaps)
-    places(images, store)  # refuses a store of other images
-    return store
+    folder = ImageFolder.scan(root)
+    if options.skip_corrupt and store is not None:
+        without = set(without_maps(folder, store))
+        folder = folder.picked([number for number in range(len(folder)) if number not in without])
+    images = some_images(folder, max(options.batch_size), options.skip_corrupt, options.device)
+    if store is not None:
+        places(images, store)  # refuses a store of other images
+    return images
 
 
 def _measured(options: argparse.Namespace, images: ImageFolder, store: HeatmapStore) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dali_ops.cli_arguments import (
     Several,
+    add_skip_corrupt,
     batch_size,
     cells,
     check_folder,
@@ -21,7 +22,7 @@ from dali_ops.cli_arguments import (
     seed,
     threads,
 )
-from dali_ops.cli_output import console, say
+from dali_ops.cli_output import console, say, say_sheet
 from dali_ops.device import usable_device
 from dali_ops.heatmap_model import KINDS
 from dalimix.heatmaps.store_format import DTYPES, MAPS_AT_ONCE
@@ -49,6 +50,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     _add_out(build)
     build.add_argument("--batch-size", type=batch_size, default=64, help="default: %(default)s")
     build.add_argument("--threads", type=threads, help="that decode; default: as many as cores, 8 at most")
+    add_skip_corrupt(build)
     build.set_defaults(run=_build)
 
 
@@ -109,6 +111,7 @@ def _build(options: argparse.Namespace) -> None:
     model = provider_from(options.model, **chosen, labelled=options.labels, device=device)
     made = {"grid": options.grid, "model": model.text, "dtype": options.dtype, "labelled": options.labels}
     run = {"device": device, "size": model.size, "batch_size": options.batch_size, "num_threads": options.threads}
+    run["skip_corrupt"] = options.skip_corrupt
     with _progress(len(folder.files), options.out) as advance:
         store = build_store(folder, model.provider, options.out, **made, **run, advance=advance)
     _tell(store)
@@ -136,8 +139,8 @@ def _show(options: argparse.Namespace) -> None:
     from dalimix.heatmaps import HeatmapStore
 
     store, folder = HeatmapStore.open(options.store), ImageFolder.scan(options.root)
-    draw_heatmaps(store, folder, options.out, count=options.count, seed=options.seed)
-    say(f"{options.out}")
+    key = draw_heatmaps(store, folder, options.out, count=options.count, seed=options.seed)
+    say_sheet(options.out, key)
 
 
 @contextmanager
@@ -157,7 +160,10 @@ def _tell(store: HeatmapStore) -> None:
     blank = _blank(store)
     without = "is nowhere above 0, and gets" if blank == 1 else "are nowhere above 0, and get"
     said = f"; {blank:,} {without} no share of a label" if blank else ""
-    say(f"{store.path}: {kept}{said}")
+    count = len(store.left_out)
+    left_out = f"; {count:,} left out, which cannot be decoded: {', '.join(store.left_out[:3])}" if count else ""
+    more = ", … (see store.json)" if count > 3 else ""
+    say(f"{store.path}: {kept}{said}{left_out}{more}")
 
 
 def _blank(store: HeatmapStore) -> int:

@@ -6,7 +6,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalimix.packages import with_remedy
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # as shells say it of a program that Ctrl-C has ended
 LONGEST = 500  # letters of an error
+WORDS = {"skip_corrupt=True": "--skip-corrupt", "HeatmapStore.create": "dalimix heatmaps build"}  # in Python; here
 USUAL = (ValueError, TypeError, OSError, RuntimeError)  # their messages say it all
 
 
@@ -49,6 +51,13 @@ def say(text: str) -> None:
         sys.stdout.write(f"{text}\n")
 
 
+def say_sheet(out: Path, key: Mapping[str, str]) -> None:
+    """Where a sheet is, and the names of classes that it could not write: a terminal may."""
+    say(f"{out}")
+    for word, name in key.items():
+        say(f"{word}: {name}")
+
+
 def console() -> Console:
     """For tables and progress: in a file or a pipe without control characters, also where colours are forced."""
     from rich.console import Console
@@ -67,6 +76,8 @@ def sentence(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     text = with_remedy(error) if isinstance(error, ImportError) else str(error)
+    for python, word in WORDS.items():
+        text = text.replace(python, word)
     text = text.rpartition("encountered:\n\n")[2].partition("\n\n")[0]  # DALI's own, without its stack
     text = one_line(re.sub(r"^\[Errno \d+\] ", "", text))
     return text if text and isinstance(error, (*USUAL, ImportError)) else f"{type(error).__name__}: {text}"

@@ -14,6 +14,7 @@ from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops.order import Order
 from dali_ops.sources import Source
+from dali_ops.sources.unreadable import Failure, find_unreadable, refuse_unreadable
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,24 @@ class Feed:
         """The same, but one image instead of none, which DALI cannot take: a batch to be thrown away."""
         numbers = self.numbers(epoch, step)
         return numbers if len(numbers) else np.flatnonzero(self._usable)[:1]
+
+    def without_unreadable(
+        self, error: Failure, epoch: int, step: int, device_id: int | None, skip_corrupt: bool
+    ) -> Feed:
+        """The same without the images of a batch that cannot be read or decoded, where a pipeline has failed at it.
+
+        Raises:
+            ValueError: one cannot, and is not to be skipped; by name.
+            RuntimeError: the `error`, since it does not come from that.
+        """
+        tried = self.source, self.asked(epoch, step), device_id
+        if not skip_corrupt:
+            refuse_unreadable(error, *tried)
+            raise error
+        corrupt = find_unreadable(error, *tried)
+        if not corrupt:
+            raise error
+        return replace(self, skipped=self.skipped.union(map(int, corrupt)))
 
     @cached_property
     def _usable(self) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from dali_ops.feed import Feed
 from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.reading import random_crop
 from dali_ops.sources import Source
+from dali_ops.sources.unreadable import LEAVES_OUT
 from dali_ops.stored_heatmaps import stored_heatmaps
 from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
@@ -77,7 +78,7 @@ class StoreGuide:
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
-        encoded, labels, index = feed.read(feed.source.class_numbers, places(feed.source, self.store))
+        encoded, labels, index = feed.read(feed.source.class_numbers, places(feed.source, self.store, feed.skipped))
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
@@ -85,18 +86,26 @@ class StoreGuide:
         return Samples(images, bridge.moved(labels, device), heatmaps)
 
 
-def places(source: Source, store: HeatmapStore) -> np.ndarray:
-    """Int32 [N]: where the store has the map of each image.
+def places(source: Source, store: HeatmapStore, skipped: Set[int] = frozenset()) -> np.ndarray:
+    """Int32 [N]: where the store has the map of each image; 0 for one that is skipped and has none.
 
     Raises:
         ValueError: it has none of some image.
     """
     place, names = {name: k for k, name in enumerate(store.files)}, source.names
-    missing = [name for name in names if name not in place]
+    missing = [name for k, name in enumerate(names) if name not in place and k not in skipped]
     if missing:
+        known = missing[0] in store.left_out
+        reason = f": it could not be decoded when the maps were made; {LEAVES_OUT}" if known else ""
         count = f"{len(missing)} of {len(names)} files have none"
-        raise ValueError(f"{store.path} has no heatmap of {missing[0]!r}; {count}")
-    return np.array([place[name] for name in names], np.int32)
+        raise ValueError(f"{store.path} has no heatmap of {missing[0]!r}; {count}{reason}")
+    return np.array([place.get(name, 0) for name in names], np.int32)
+
+
+def without_maps(source: Source, heatmaps: object) -> list[int]:
+    """The images that a store has left out, if the heatmaps are one."""
+    left_out = set(heatmaps.left_out) if isinstance(heatmaps, HeatmapStore) else set()
+    return [k for k, name in enumerate(source.names) if name in left_out] if left_out else []
 
 
 def guide_for(method: Method | None, heatmaps: Any, labelled: bool, predictions: bool) -> Guide | StoreGuide:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.order import Order
 from dali_ops.reading import whole_image
 from dali_ops.sources import ImageFolder
-from dali_ops.sources.unreadable import refuse_unreadable
+from dali_ops.sources.unreadable import FAILURES, Failure
 from dalimix import checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
 from dalimix.heatmaps.store_writer import check_finite
@@ -42,6 +43,7 @@ def build_store(
     size: int = 224,
     batch_size: int = 64,
     num_threads: int | None = None,
+    skip_corrupt: bool = False,
     advance: Callable[[int], object] = lambda count: None,
 ) -> HeatmapStore:
     """Make a store of the heatmaps of all images of a folder. When it is stopped, the same call goes on with it.
@@ -64,7 +66,9 @@ def build_store(
         size: side in pixels to which whole images are brought.
         batch_size: images per batch.
         num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
-        advance: called with the number of maps that there are more than before, for a progress bar: first with those
+        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error. The store has no map
+            of them, and says so: `HeatmapStore.left_out`. A loader leaves them out, too, with its own `skip_corrupt`.
+        advance: called with the number of images that are done more than before, for a progress bar: first with those
             of earlier calls, then after every batch.
 
     Returns:
@@ -72,28 +76,36 @@ def build_store(
 
     Raises:
         TypeError, ValueError: an argument is not as described, or as of `HeatmapStore.create`; an image cannot be
-            decoded, or its map is not finite, by name; the provider failed, or made something that is no map of the
-            images, with what it said.
+            decoded (with `skip_corrupt`: none can), or its map is not finite, by name; the provider failed, or made
+            something that is no map of the images, with what it said.
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
     """
     threads = default_threads() if num_threads is None else num_threads
     given = {"size": size, "batch_size": batch_size, "num_threads": threads}
     size, batch_size, threads = (checks.count(name, value, MOST[name]) for name, value in given.items())
-    labelled = checks.flag("labelled", labelled)
+    labelled, skip_corrupt = checks.flag("labelled", labelled), checks.flag("skip_corrupt", skip_corrupt)
     _check_kinds(folder, provider, advance)
     check_outside(path, folder.root)
     device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
     with HeatmapStore.create(path, folder.names, grid, model=model, dtype=dtype) as writer:
-        advance(writer.done)
+        start = _start(writer, folder.names, batch_size)
+        advance(start)
         if writer.done < len(writer):
-            start = writer.done
             missing = folder.picked(range(start, len(folder)))
-            feed = Feed(missing, Order(len(missing), batch_size))
-            pipeline = _pipeline(feed, provider, labelled, size, device, **runtime)
-            batches = _batches(pipeline, folder, start, batch_size)
+            of_model = {"provider": provider, "labelled": labelled, "size": size, "device": device}
+            batches = _Batches(writer, missing, batch_size, partial(_pipeline, **of_model, **runtime), skip_corrupt)
             _append(writer, batches, grid, max(1, SHARD // batch_size), advance)
         return writer.finish()
+
+
+def _start(writer: HeatmapWriter, names: Sequence[str], batch_size: int) -> int:
+    """The number of the next image. Where some were left out, it is that with which a batch begins, if there is one."""
+    if writer.done == len(writer):
+        return len(names)
+    after = names.index(writer.files[writer.done - 1]) + 1 if writer.done else 0
+    aligned = -(-after // batch_size) * batch_size
+    return aligned if aligned <= names.index(writer.files[writer.done]) else after
 
 
 def _check_kinds(folder: object, provider: object, advance: object) -> None:
@@ -129,20 +141,51 @@ def _pipeline(feed: Feed, provider: HeatmapProvider, labelled: bool, size: int, 
     return model_heatmaps(images, provider, labels if labelled else None, device=device)
 
 
-def _batches(pipeline: Any, folder: ImageFolder, start: int, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The place of every batch's first image in the folder, and the batch's heatmaps, float32 [n, h, w]."""
-    for first in range(start, len(folder), batch_size):
-        try:
-            (heatmaps,) = pipeline.run()
-        except RuntimeError as error:
-            batch = range(first, min(first + batch_size, len(folder)))
-            _name_failure(error, [folder.files[k] for k in batch])
-            refuse_unreadable(error, folder, batch, pipeline.device_id)
-            raise
-        yield first, heatmaps.as_cpu().as_array()
+class _Batches:
+    """For every batch of the images that are missing: the place of its first map among the writer's files, its
+    heatmaps, float32 [n, h, w], and how many images it was to be of."""
+
+    def __init__(
+        self, writer: HeatmapWriter, missing: ImageFolder, batch_size: int, make: Callable[[Feed], Any], skip: bool
+    ) -> None:
+        left_out = set(writer.left_out)
+        skipped = frozenset(k for k, name in enumerate(missing.names) if name in left_out)
+        self._feed = Feed(missing, Order(len(missing), batch_size), skipped=skipped)
+        self._writer, self._folder, self._make, self._skip = writer, missing, make, skip
+        self._pipeline: Any = None
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, int]]:
+        order, first = self._feed.order, self._writer.done
+        for step in range(order.steps):
+            heatmaps = self._next(step)
+            yield first, heatmaps, len(order.numbers(0, step))
+            first += len(heatmaps)
+
+    def _next(self, step: int) -> np.ndarray:
+        """None where no image can be decoded."""
+        while len(self._feed.skipped) < len(self._folder):
+            self._pipeline = self._pipeline or self._make(self._feed.from_here(0, step))
+            try:
+                (heatmaps,) = self._pipeline.run()
+            except FAILURES as error:
+                self._leave_out(error, step)
+            else:
+                return np.array(heatmaps.as_cpu().as_array()[: len(self._feed.numbers(0, step))])
+        return np.zeros((0, 1, 1), np.float32)
+
+    def _leave_out(self, error: Failure, step: int) -> None:
+        """The images at which the pipeline has failed; it is made anew without them. Raises ValueError: there are none,
+        or no others."""
+        _name_failure(error, [self._folder.files[k] for k in self._feed.asked(0, step)])
+        feed = self._feed.without_unreadable(error, 0, step, self._pipeline.device_id, self._skip)
+        corrupt = sorted(feed.skipped - self._feed.skipped)
+        if len(corrupt) == len(self._writer):
+            raise ValueError(f"none of the images can be decoded, such as {self._folder.files[corrupt[0]]}") from error
+        self._writer.leave_out([self._folder.names[k] for k in corrupt])
+        self._feed, self._pipeline = feed, None
 
 
-def _name_failure(error: RuntimeError, batch: list[str]) -> None:
+def _name_failure(error: Failure, batch: list[str]) -> None:
     """Raise a ValueError with what the provider said: DALI's `error` has it in the middle of a long text."""
     said = re.search(r"^encountered:\n\n(.*?)\n\nAt:$", str(error), re.DOTALL | re.MULTILINE)
     if said:
@@ -152,7 +195,7 @@ def _name_failure(error: RuntimeError, batch: list[str]) -> None:
 
 def _append(
     writer: HeatmapWriter,
-    batches: Iterator[tuple[int, np.ndarray]],
+    batches: Iterable[tuple[int, np.ndarray, int]],
     grid: int,
     per_shard: int,
     advance: Callable[[int], object],
@@ -160,11 +203,12 @@ def _append(
     """Write the batches, several at a time because every write waits for the disk; whatever happens, all of them."""
     made: dict[int, np.ndarray] = {}
     try:
-        for first, heatmaps in batches:
-            maps = resample_heatmaps(heatmaps, grid)
-            check_finite(maps, writer.files, first)  # before the writer would refuse the whole shard
-            made[first] = maps
-            advance(len(heatmaps))
+        for first, heatmaps, images in batches:
+            if len(heatmaps):
+                maps = resample_heatmaps(heatmaps, grid)
+                check_finite(maps, writer.files, first)  # before the writer would refuse the whole shard
+                made[first] = maps
+            advance(images)
             if len(made) == per_shard:
                 _write(writer, made)
     finally:

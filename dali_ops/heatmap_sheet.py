@@ -18,9 +18,9 @@ from dali_ops.order import Order
 from dali_ops.reading import whole_image
 from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
 from dali_ops.sheet_page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page, as_path
-from dali_ops.sheet_text import readable_classes, wrapped
+from dali_ops.sheet_text import class_key, readable_classes, spelled, wrapped
 from dali_ops.sources import ImageFolder
-from dali_ops.sources.unreadable import refuse_unreadable
+from dali_ops.sources.unreadable import FAILURES, refuse_unreadable
 from dalimix import checks
 from dalimix.heatmaps import HeatmapStore
 
@@ -56,15 +56,18 @@ class _Pair:
     heatmap: np.ndarray
 
 
-def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count: int, seed: int) -> None:
+def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count: int, seed: int) -> dict[str, str]:
     """Draw some images of a folder, chosen at random, each beside itself under its stored heatmap.
 
     Args:
-        store: of the folder, or of one that has its files and more.
+        store: of the folder, or of one that has its files and more. Images that it has left out are not shown.
         folder: the images.
         out: the PNG, below 2.5 MB for up to 24 images; its folder is made if need be.
         count: how many images; fewer if the folder has no more.
         seed: of the choice.
+
+    Returns:
+        What stands on the sheet for classes whose names no font here can write, and those names.
 
     Raises:
         TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or an image
@@ -74,6 +77,8 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     checks.numbers(seed=seed)
     _check(store, folder)
     out = as_path(out)
+    all_of_them, left_out = len(folder), set(store.left_out)
+    folder = folder.picked([k for k, name in enumerate(folder.names) if name not in left_out])
     at = places(folder, store)
     numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
     chosen = folder.picked(numbers)
@@ -81,7 +86,12 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     names = _readable(chosen)
     pairs = [_Pair(*pair) for pair in zip(names, _photographs(chosen), maps, strict=True)]
     facts = f"{len(pairs)} of {len(at):,} images, {store.grid} × {store.grid} cells in {store.dtype}"
-    _draw(pairs, out, wrapped(f"Heatmaps in {store.path}", 75), [facts, *wrapped(store.model, 155)])
+    if len(at) < all_of_them:
+        facts += f"; {all_of_them - len(at):,} that could not be decoded have none"
+    key = class_key(chosen.classes, {name.partition("/")[0] for name in names})
+    subtitle = [facts, *wrapped(store.model, 155), *wrapped(spelled(key), 155)]
+    _draw(pairs, out, wrapped(f"Heatmaps in {store.path}", 75), subtitle)
+    return key
 
 
 def _check(store: object, folder: object) -> None:
@@ -104,8 +114,9 @@ def _photographs(folder: ImageFolder) -> list[np.ndarray]:
     pipeline = _whole(feed, batch_size=len(folder), num_threads=2, device_id=None, prefetch_queue_depth=1)
     try:
         (images,) = pipeline.run()
-    except RuntimeError as error:
-        refuse_unreadable(error, folder, range(len(folder)), pipeline.device_id)
+    except FAILURES as error:
+        remedy = "mend or remove it, or choose other images by another seed"
+        refuse_unreadable(error, folder, range(len(folder)), pipeline.device_id, remedy)
         raise
     return [np.array(images.at(k)) for k in range(len(images))]
 

@@ -9,7 +9,7 @@ from dali_ops.agreement import check_agreement
 from dali_ops.batch_info import BatchInfo
 from dali_ops.device import default_threads
 from dali_ops.feed import Feed
-from dali_ops.guides import Augment
+from dali_ops.guides import Augment, without_maps
 from dali_ops.loader_arguments import answering, check_source, pinned, place_of, seed_of, source_of
 from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings, PerChannel
 from dali_ops.order import Order, check_epoch
@@ -64,9 +64,9 @@ class Loader:
         form: ``"dense"`` or ``"pair"`` targets, with a method.
         drop_last: leave out batches that are not full; None: in training only. A kept one is mixed within itself.
         keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
-        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error. Their batch is
-            smaller, empty if it has no other image, and comes late, as a pipeline is begun anew for it: this is for
-            some, not for many. `skipped` names them.
+        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error, and those that a
+            `HeatmapStore` has left out for that reason. Their batch is smaller, empty if it has no other image, and
+            comes late, as a pipeline is begun anew for it: this is for some, not for many. `skipped` names them.
         rank: of this process; None: that of torch.distributed, if it runs.
         world_size: how many processes share the data; None: likewise.
         num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
@@ -184,8 +184,10 @@ class Loader:
 
     @property
     def skipped(self) -> list[str]:
-        numbers = sorted(self._stepper.feed.skipped)
-        return [*self.source.corrupt, *(f"{self.source.place(k)} cannot be read or decoded" for k in numbers)]
+        reasons = dict.fromkeys(sorted(self._stepper.feed.skipped), "cannot be read or decoded")
+        of_store = without_maps(self.source, self._stepper.settings.heatmaps)
+        reasons |= dict.fromkeys(reasons.keys() & of_store, "has no heatmap: it could not be decoded for one")
+        return [*self.source.corrupt, *(f"{self.source.place(k)} {reason}" for k, reason in reasons.items())]
 
     @property
     def batch_info(self) -> BatchInfo:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dalimix.packages import missing
+from dalimix.paths import local_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,7 +67,7 @@ def make_photo_folder(root: Path) -> Path:
         ImportError: Pillow, scikit-image or scikit-learn is missing.
         FileExistsError: `root` holds something else.
     """
-    return _make(Path(root), "{name}_{n}.jpg", _as_it_is)
+    return _make(local_path(root, "root"), "{name}_{n}.jpg", _as_it_is)
 
 
 def make_imagenet_like_folder(root: Path) -> Path:
@@ -75,7 +76,7 @@ def make_imagenet_like_folder(root: Path) -> Path:
     The files are named ``root/<class>/<class>_500x375_<n>.jpg``.
     """
     width, height = IMAGENET_SIZE
-    return _make(Path(root), f"{{name}}_{width}x{height}_{{n}}.jpg", _as_in_imagenet)
+    return _make(local_path(root, "root"), f"{{name}}_{width}x{height}_{{n}}.jpg", _as_in_imagenet)
 
 
 def _make(root: Path, pattern: str, encode: Encode) -> Path:

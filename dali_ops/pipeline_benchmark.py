@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dali_ops.busy_gil import BusyGil
+from dali_ops.device import default_id
 from dali_ops.guides import Guide, StoreGuide
 from dali_ops.pipelines import NO_HEATMAPS
 from dali_ops.sources import ImageFolder
+from dali_ops.sources.unreadable import unreadable
 from dali_ops.teacher import teacher_for
 from dali_ops.throughput import Contender, Setting, Span
 from dalimix import Method, checks
@@ -89,16 +91,24 @@ def _with_teacher(method: Method, device: str) -> Guide:
     return Guide(teacher_for(method, device))
 
 
-def some_images(folder: ImageFolder, least: int) -> ImageFolder:
+def some_images(folder: ImageFolder, least: int, skip_corrupt: bool = False, device: str = "cpu") -> ImageFolder:
     """`SAMPLE` images of a folder at random, or `least` if that is more; few ones several times.
+
+    With `skip_corrupt`, without those that are missing or cannot be decoded on the device.
 
     The same ones on every run, and each is read once here, so that no pipeline waits for a disk where the next one
     finds the files in the system's memory.
 
     Raises:
         OSError: a file cannot be read.
+        ValueError: none of the images can be decoded.
     """
     numbers = np.random.default_rng(0).permutation(len(folder))[: max(SAMPLE, least)]
+    if skip_corrupt:
+        corrupt = [number for number, _ in unreadable(folder, numbers, default_id(device))]
+        if len(corrupt) == len(numbers):
+            raise ValueError(f"none of {len(numbers)} images can be decoded, such as {folder.place(corrupt[0])}")
+        numbers = numbers[~np.isin(numbers, corrupt)]
     for number in numbers:
         folder.read(number)
     return folder.picked(np.resize(numbers, max(len(numbers), least)).tolist())

@@ -17,7 +17,7 @@ from dali_ops.reading import random_crop
 from dali_ops.sheet import SheetRow, rows_of_batch
 from dali_ops.sheet_text import readable_classes
 from dali_ops.sources import ImageFolder
-from dali_ops.sources.unreadable import refuse_unreadable
+from dali_ops.sources.unreadable import FAILURES
 from dali_ops.teacher import teacher_for
 from dalimix import Method, MixPlan, checks
 from dalimix.heatmaps import HeatmapProvider
@@ -27,7 +27,14 @@ SMALLEST = 0.5  # share of a photograph's area: in training it may be so small t
 
 
 def preview(
-    folder: ImageFolder, methods: Iterable[Method], device: str, *, count: int, size: int, seed: int
+    folder: ImageFolder,
+    methods: Iterable[Method],
+    device: str,
+    *,
+    count: int,
+    size: int,
+    seed: int,
+    skip_corrupt: bool = False,
 ) -> list[SheetRow]:
     """Run a batch through a pipeline with every method, and pick `count` images of each for a sheet.
 
@@ -38,6 +45,7 @@ def preview(
         count: how many rows for a method, 32 at most.
         size: side of the images in pixels.
         seed: of crops and mixes, from 0.
+        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error.
 
     Raises:
         TypeError, ValueError: an argument is not as described; an image cannot be decoded, by name.
@@ -46,7 +54,8 @@ def preview(
     methods, device = _checked(folder, methods), check_device(device)
     checks.counts(count=count, size=size)
     checks.numbers(seed=seed)
-    return [row for method in methods for row in _rows(folder, method, device, count, size, seed)]
+    run = {"device": device, "size": size, "seed": seed, "skip_corrupt": checks.flag("skip_corrupt", skip_corrupt)}
+    return [row for method in methods for row in _rows(folder, method, count, **run)]
 
 
 def _checked(folder: object, methods: Iterable[Method]) -> list[Method]:
@@ -60,25 +69,30 @@ def _checked(folder: object, methods: Iterable[Method]) -> list[Method]:
     return given
 
 
-def _rows(folder: ImageFolder, method: Method, device: str, count: int, size: int, seed: int) -> list[SheetRow]:
-    images, mixed, targets, *rest = _run_once(folder, method, device, size, seed)
+def _rows(folder: ImageFolder, method: Method, count: int, **run: Any) -> list[SheetRow]:
+    images, mixed, targets, *rest = _run_once(folder, method, **run)
     heatmaps = rest.pop() if method.reads_heatmaps else None
     plan, name = MixPlan(*rest), type(method).__name__
     return rows_of_batch(name, images, mixed, plan, targets, readable_classes(folder.classes), count, heatmaps)
 
 
-def _run_once(folder: ImageFolder, method: Method, device: str, size: int, seed: int) -> list[np.ndarray]:
+def _run_once(
+    folder: ImageFolder, method: Method, device: str, size: int, seed: int, skip_corrupt: bool
+) -> list[np.ndarray]:
     source = _enough(folder)
     runtime = {"batch_size": BATCH, "num_threads": 2, "device_id": default_id(device), "seed": seed}
     runtime |= {"prefetch_queue_depth": 1}  # no more than one batch
     feed = Feed(source, Order(len(source), BATCH, training=True, seed=seed))
-    pipeline = _preview_pipeline(feed, method, device, size, teacher_for(method, device), **runtime)
-    try:
-        outputs = pipeline.run()
-    except RuntimeError as error:
-        refuse_unreadable(error, source, feed.numbers(0, 0), pipeline.device_id)
-        raise
-    return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
+    provider = teacher_for(method, device)
+    while True:
+        feed.asked(0, 0)  # raises ValueError if no image is left
+        pipeline = _preview_pipeline(feed, method, device, size, provider, **runtime)
+        try:
+            outputs = pipeline.run()
+        except FAILURES as error:
+            feed = feed.without_unreadable(error, 0, 0, pipeline.device_id, skip_corrupt)
+        else:
+            return [(output.as_cpu() if device == "gpu" else output).as_array() for output in outputs]
 
 
 def _enough(folder: ImageFolder) -> ImageFolder:

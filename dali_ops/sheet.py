@@ -128,6 +128,11 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
     return " + ".join(words) or "no class above 0.5 %"
 
 
+def classes_on(rows: Sequence[SheetRow]) -> set[str]:
+    """The names of classes in the labels of some rows."""
+    return {part.partition(" % ")[2] for row in rows for part in row.label.split(" + ")}
+
+
 def _kind(value: object) -> str:
     """What came instead of an array of the right kind."""
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dali_ops.sheet_text import lettering
+from dalimix.paths import local_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -112,11 +113,9 @@ def as_path(out: str | PathLike[str]) -> Path:
     """Where to write a picture.
 
     Raises:
-        TypeError: it is no path.
+        TypeError, ValueError: it is no path, or none of this machine.
     """
-    if not isinstance(out, (str, PathLike)):
-        raise TypeError(f"out must be a path, got {type(out).__name__}")
-    return Path(out)
+    return local_path(out, "out")
 
 
 def picture_height(image: np.ndarray, width: int = PICTURE) -> int:

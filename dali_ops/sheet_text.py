@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ BOXES = re.compile("last ?resort|adobe.?blank", re.IGNORECASE)  # fonts that hav
 CJK, SYMBOLS, OTHERS = "fonts-noto-cjk", "fonts-symbola", "fonts-noto-core"  # Debian's packages of fonts
 # how the names of letters begin in Unicode
 OF_CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "BOPOMOFO", "FULLWIDTH", "HALFWIDTH")
+SOUND = re.compile(r"(?:HANGUL SYLLABLE|(?:HIRAGANA|KATAKANA) LETTER(?: SMALL)?) (\w+)")
 _told: set[str] = set()  # the packages that were recommended already
 
 
@@ -38,6 +39,25 @@ def lettering(text: str) -> tuple[str, list[str]]:
 def readable_classes(classes: Sequence[str]) -> list[str]:
     """Names of classes; "class 3" for one with letters that no font has, and a warning says which to install."""
     return [name if lettering(name)[0] == name else f"class {number}" for number, name in enumerate(classes)]
+
+
+def class_key(classes: Sequence[str], shown: Collection[str]) -> dict[str, str]:
+    """Those words of `readable_classes` which are shown and stand for a name that no font has, with these names."""
+    readable = readable_classes(classes)
+    return {word: name for word, name in zip(readable, classes, strict=True) if word in shown and word != name}
+
+
+def spelled(key: Mapping[str, str]) -> str:
+    """Such a key in letters that every font has: by their sound as Unicode names it, or by their numbers."""
+    return "; ".join(f"{word} is {' '.join(map(_spelled, name))}" for word, name in key.items())
+
+
+def _spelled(letter: str) -> str:
+    """Of 한: han; of か and カ: ka; of 猫, whose sound Unicode does not tell: U+732B."""
+    if _family_with(letter) is not None:
+        return letter
+    sound = SOUND.fullmatch(unicodedata.name(letter, ""))
+    return sound[1].lower() if sound else f"U+{ord(letter):04X}"
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 
 from dali_ops import lifetime
 from dali_ops.feed import Feed
+from dali_ops.guides import without_maps
 from dali_ops.loader_settings import LoaderSettings
 from dali_ops.loader_state import DAMAGED, check_state, identity, sealed
-from dali_ops.sources.unreadable import find_unreadable, refuse_unreadable
+from dali_ops.sources.unreadable import FAILURES, Failure
 
 REMEDY = "make the loader in the process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
 
@@ -53,6 +54,8 @@ class Stepper:
         from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
         self.check_open()
+        if self._skip_corrupt:
+            feed = replace(feed, skipped=feed.skipped.union(without_maps(feed.source, settings.heatmaps)))
         pipeline = settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
         self._halt()
         self._shut_down()  # the old pipeline goes before the new one is built, and its memory with it
@@ -102,11 +105,12 @@ class Stepper:
             self._halt()
             try:
                 return next(batches)[0], batches
-            except RuntimeError as error:
+            except FAILURES as error:
                 self._raise_inner(error)
-                self._skip(error)
+                where = self.epoch, self.step, self._runtime["device_id"]
+                self.feed = self.feed.without_unreadable(error, *where, self._skip_corrupt)
 
-    def _raise_inner(self, error: RuntimeError) -> None:
+    def _raise_inner(self, error: Failure) -> None:
         """Raise what a callback raised in the pipeline, if that is why it failed; DALI's text is the cause."""
         self.check_open()  # it may be that another thread has closed it meanwhile
         inner = lifetime.guard(self._pipeline).take()
@@ -116,17 +120,6 @@ class Stepper:
             if isinstance(inner, StopIteration):  # would end the loop, which is a generator
                 raise RuntimeError(f"a function that the pipeline calls raised {inner!r}") from inner
             raise inner from error
-
-    def _skip(self, error: RuntimeError) -> None:
-        """Leave out the images that cannot be decoded, or raise."""
-        tried = self.feed.source, self.feed.asked(self.epoch, self.step), self._runtime["device_id"]
-        if not self._skip_corrupt:
-            refuse_unreadable(error, *tried)
-            raise error
-        corrupt = find_unreadable(error, *tried)
-        if not corrupt:
-            raise error
-        self.feed = replace(self.feed, skipped=self.feed.skipped.union(corrupt))
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs."""

@@ -16,7 +16,7 @@ from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, dali_type
 from dali_ops.order import Order
 from dali_ops.pipelines import NO_HEATMAPS, training_pipeline
 from dali_ops.sources import Source
-from dali_ops.sources.unreadable import refuse_unreadable
+from dali_ops.sources.unreadable import FAILURES, refuse_unreadable
 from dalimix import Method, checks
 
 WARM_UP = 3  # batches, until the pipeline works as evenly as it will
@@ -145,7 +145,7 @@ class Contender:
         """Wait for a batch."""
         try:
             outputs = self._pipeline.outputs()
-        except RuntimeError as error:
+        except FAILURES as error:
             asked = self._feed.asked(*divmod(self._done, self._feed.order.steps))
             refuse_unreadable(error, self._feed.source, asked, self._pipeline.device_id)
             raise

@@ -14,6 +14,7 @@ import dali_ops.preview
 from dali_ops import cli, demo, sheet_text
 from dali_ops.cli_arguments import Several
 from dali_ops.photos import make_photo_folder
+from dali_ops.sheet_page import Page
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, AttentiveCutMix, CutMix
 
@@ -77,7 +78,9 @@ def test_errors_are_one_line(tmp_path, capsys):
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "text.jpg").write_text("no picture")
     assert cli.main(["preview", str(tmp_path), "--device", "cpu"]) == 1
-    assert capsys.readouterr().err.endswith("cat/text.jpg cannot be decoded as an image\n")
+    assert capsys.readouterr().err.endswith(
+        "cat/text.jpg cannot be decoded as an image: mend or remove it; --skip-corrupt leaves it out\n"
+    )
     with pytest.raises(SystemExit):
         cli.main(["preview", str(tmp_path), "--count", "0"])
     assert "must be a whole number from 1, got 0" in capsys.readouterr().err
@@ -179,14 +182,19 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     """Where no font has their letters, it is said once, in one line."""
     monkeypatch.setattr(sheet_text, "_told", set())
     monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "犬" else sheet_text.USUAL)
-    root, out = tmp_path / "a b" / "é", tmp_path / "猫.png"
+    root, out, texts = tmp_path / "a b" / "é", tmp_path / "猫.png", []
+    text = Page.text
+    monkeypatch.setattr(Page, "text", lambda page, x, y, lines, *rest, **look: (
+        texts.append(" ".join(lines)), text(page, x, y, lines, *rest, **look)))  # fmt: skip
     some_photos(photos, root, 2)
     (root / "astronaut").rename(root / "犬")
     assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
-    err = capsys.readouterr().err
+    said, err = capsys.readouterr()
     assert err.startswith("dalimix: warning: no font here has letters such as")
     assert err.count("\n") == 1
     assert out.exists()
+    assert said == f"{out}\nclass 1: 犬\n"
+    assert texts[1] == f"{root}, on CPU (NumPy twin, no GPU used); class 1 is U+72AC"
 
 
 @pytest.mark.parametrize(

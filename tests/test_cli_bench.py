@@ -182,6 +182,9 @@ def test_a_teacher(root, tmp_path, monkeypatch):
     ]
 
 
+REMEDY = "mend or remove it; --skip-corrupt leaves it out"
+
+
 def test_errors(root, tmp_path, capsys):
     assert bench(tmp_path / "nowhere", *TINY, "--out", tmp_path / "out") == 1
     assert capsys.readouterr().err == f"dalimix: {tmp_path / 'nowhere'} is not a folder\n"
@@ -191,7 +194,7 @@ def test_errors(root, tmp_path, capsys):
     (tmp_path / "text" / "a").mkdir(parents=True)
     (tmp_path / "text" / "a" / "0.jpg").write_text("no picture")
     assert bench(tmp_path / "text", *TINY, "--out", tmp_path / "out", "--batch-size", 1) == 1
-    assert capsys.readouterr().err == f"dalimix: {tmp_path}/text/a/0.jpg cannot be decoded as an image\n"
+    assert capsys.readouterr().err == f"dalimix: {tmp_path}/text/a/0.jpg cannot be decoded as an image: {REMEDY}\n"
     assert not (tmp_path / "out").exists()
     file = tmp_path / "text" / "a" / "0.jpg"
     assert bench(root, *TINY, "--out", file) == 1

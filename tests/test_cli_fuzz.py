@@ -33,16 +33,34 @@ SPECS = ["os:getcwd", "builtins:object", "nowhere:f", ":", "os:nothing", "", ".:
          "os:abort:x", "builtins:exit"]  # fmt: skip
 COMMANDS: dict[str, tuple[int, dict[str, list[str]]]] = {  # how many paths, and the options
     "demo": (0, {"--out": PATHS}),
-    "preview": (1, {"--method": WORDS, "--out": PATHS, "--count": NUMBERS, "--size": NUMBERS, "--seed": NUMBERS}),
+    "preview": (
+        1,
+        {"--method": WORDS, "--out": PATHS, "--count": NUMBERS, "--size": NUMBERS, "--seed": NUMBERS}
+        | {"--skip-corrupt": []},
+    ),
     "bench": (
         1,
         {"--method": WORDS, "--batch-size": NUMBERS, "--threads": NUMBERS, "--size": NUMBERS, "--heatmaps": PATHS}
-        | {"--rounds": NUMBERS, "--batches": NUMBERS, "--out": PATHS, "--teacher": [], "--busy-gil": []},
+        | {
+            "--rounds": NUMBERS,
+            "--batches": NUMBERS,
+            "--out": PATHS,
+            "--teacher": [],
+            "--busy-gil": [],
+            "--skip-corrupt": [],
+        },
     ),
     "heatmaps build": (
         1,
         {"--model": SPECS, "--kind": WORDS, "--layer": WORDS, "--classifier": WORDS, "--mean": NUMBERS}
-        | {"--std": NUMBERS, "--input-size": NUMBERS, "--grid": NUMBERS, "--dtype": WORDS, "--out": PATHS},
+        | {
+            "--std": NUMBERS,
+            "--input-size": NUMBERS,
+            "--grid": NUMBERS,
+            "--dtype": WORDS,
+            "--out": PATHS,
+            "--skip-corrupt": [],
+        },
     ),
     "heatmaps show": (2, {"--out": PATHS, "--count": NUMBERS, "--seed": NUMBERS}),
     "heatmaps import-token-labels": (2, {"--out": PATHS}),
@@ -56,6 +74,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("images/a", "empty", "corrupt/a"):
         Path(name).mkdir(parents=True)
     Image.new("RGB", (8, 8)).save("images/a/0.png")

@@ -186,7 +186,8 @@ def test_another_model_or_grid_is_refused(here: Path, root: Path, capsys: pytest
     good = (root / NAMES[5]).read_bytes()
     (root / NAMES[5]).write_bytes(b"")
     assert cli.main(words) == 1
-    assert capsys.readouterr().err == f"dalimix: {root / NAMES[5]} cannot be decoded as an image\n"
+    remedy = "mend or remove it; --skip-corrupt leaves it out"
+    assert capsys.readouterr().err == f"dalimix: {root / NAMES[5]} cannot be decoded as an image: {remedy}\n"
     before = contents(here / "store.part")
     (root / NAMES[5]).write_bytes(good)
     assert cli.main([*words, "--grid", "7"]) == 1

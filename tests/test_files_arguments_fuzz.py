@@ -67,15 +67,24 @@ def calls(data: Path) -> dict[str, Call]:
     folder = ImageFolder.scan(data / "images")
     store, tar = HeatmapStore.open(data / "store"), WebDataset(data / "a.tar")
     made = {"path": "made", "grid": 2, "model": "x", "dtype": "uint8"}
-    run = {"labelled": False, "size": 16, "batch_size": 4, "num_threads": 1, "advance": lambda count: None}
+    run = {
+        "labelled": False,
+        "size": 16,
+        "batch_size": 4,
+        "num_threads": 1,
+        "skip_corrupt": False,
+        "advance": lambda count: None,
+    }
     return {
         "ImageFolder": (ImageFolder, {name: getattr(folder, name) for name in ("files", "labels", "classes", "root")}),
         "ImageFolder.scan": (ImageFolder.scan, {"root": data / "images"}),
         "picked": (folder.picked, {"numbers": [0, 2]}),
-        "FileList": (FileList, {"files": ["a", "b"], "labels": [0, 1], "classes": ["x", "y"], "names": ["c", "d"]}),
-        "FileList.open": (FileList.open, {"path": data / "list.txt", "root": data / "images", "classes": ["x", "y"]}),
+        "FileList": (FileList, {"files": ["a", "b"], "labels": [0, 1], "classes": ["x", "y"], "names": ["c", "d"],
+                                "first_label": 0}),
+        "FileList.open": (FileList.open, {"path": data / "list.txt", "root": data / "images", "classes": ["x", "y"],
+                                          "first_label": 0}),
         "WebDataset": (WebDataset, {"shards": data / "a.tar", "images": "jpg", "label": "cls", "classes": list("xyz"),
-                                    "index": "tar.npz"}),
+                                    "first_label": 0, "index": "tar.npz"}),
         "TFRecord": (TFRecord, {"files": [data / "a.tfrecord"], "image": "image/encoded", "label": "image/class/label",
                                 "first_label": 0, "classes": list("xyz"), "index": "tfrecord.npz"}),
         **{f"{name}.{what}": (getattr(source, what), {argument: right})

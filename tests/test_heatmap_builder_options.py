@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +50,14 @@ def test_batches_before_one_that_is_not_finite_are_kept(root: Path, tmp_path: Pa
 def test_threads_of_dali(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int | None, cores: int, used: int
 ) -> None:
-    threads, batches = [], heatmap_builder._batches
+    threads, make = [], heatmap_builder._pipeline
 
-    def watched(pipeline: Any, *rest: Any) -> Iterator[Any]:
+    def watched(*feed: Any, **options: Any) -> Any:
+        pipeline = make(*feed, **options)
         threads.append(pipeline.num_threads)
-        return batches(pipeline, *rest)
+        return pipeline
 
-    monkeypatch.setattr(heatmap_builder, "_batches", watched)
+    monkeypatch.setattr(heatmap_builder, "_pipeline", watched)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(cores))
     build(root, tmp_path / "store", num_threads=said)
     assert threads == [used]

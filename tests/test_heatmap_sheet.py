@@ -14,7 +14,7 @@ image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("matplotlib")
 
-from dali_ops import cli, heatmap_sheet
+from dali_ops import cli, heatmap_sheet, sheet_text
 from dali_ops.heatmap_progress import HeatmapProgress
 from dali_ops.sheet_overlays import heat_overlay
 from dali_ops.sources import ImageFolder
@@ -136,10 +136,23 @@ def test_what_cannot_be_shown(root: Path, store: HeatmapStore, tmp_path: Path, c
     (root / "a" / "new.png").unlink()
     (root / "b" / "03.png").write_bytes(b"")
     assert cli.main(words) == 1
-    assert capsys.readouterr().err == f"dalimix: {root / 'b' / '03.png'} cannot be decoded as an image\n"
+    remedy = "mend or remove it, or choose other images by another seed"
+    assert capsys.readouterr().err == f"dalimix: {root / 'b' / '03.png'} cannot be decoded as an image: {remedy}\n"
     assert cli.main(["heatmaps", "show", str(tmp_path / "nowhere"), str(root)]) == 1
-    assert "nowhere is no folder" in capsys.readouterr().err
+    assert "nowhere is no folder, expected one made by dalimix heatmaps build" in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_key_of_classes_that_no_font_can_write(
+    root: Path, store: HeatmapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(heatmap_sheet, "_draw", lambda pairs, out, title, subtitle: drawn.append(subtitle))
+    monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "b" else sheet_text.USUAL)
+    show = ["heatmaps", "show", str(store.path), str(root), "--out", str(tmp_path / "sheet.png")]
+    assert cli.main(show) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'sheet.png'}\nclass 1: b\n"
+    assert drawn[0][-1] == "class 1 is U+0062"
 
 
 def watch(counts: list[int], **console: Any) -> str:

@@ -37,7 +37,7 @@ LISTS: dict[str, tuple[str | bytes, list[tuple[str, int]]]] = {
     "old-Mac": ("a.jpg 0\rd/b c.jpg 1\r", [A, B]),
     "BOM": (b"\xef\xbb\xbfa.jpg 0\nd/b c.jpg 1\n", [A, B]),
     "UTF-16": ("a.jpg 0\r\nd/b c.jpg 1\r\n".encode("utf-16"), [A, B]),
-    "Latin-1": ("é.jpg 0\n".encode("latin-1"), [("\udce9.jpg", 0)]),
+    "Latin-1-as-the-file": ("é.jpg 0\n".encode("latin-1"), [("\udce9.jpg", 0)]),
     "comments": ("# path label\n# 3 images of class 0\n\na.jpg 0\n  \n#d/b c.jpg 1\n#0\n", [A]),
     "a-file-called-so": ("#here.jpg 0\n# 1 1\nphoto 7 1\n", [("#here.jpg", 0), ("photo 7", 1)]),
     "names-of-classes": ("a.jpg cat\nd/b c.jpg\tdog\nd/b c.jpg great white shark\nx.jpg, shark\n",
@@ -50,7 +50,8 @@ LISTS: dict[str, tuple[str | bytes, list[tuple[str, int]]]] = {
 @pytest.mark.parametrize("kind", LISTS)
 def test_lists_of_other_programs(tmp_path: Path, kind: str) -> None:
     text, expected = LISTS[kind]
-    for name in ("#here.jpg", "photo 7"):
+    for name in ("#here.jpg", "photo 7", *(name for name, _ in expected)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "list.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
     found = FileList.open(tmp_path / "list.txt", classes=CLASSES)
@@ -60,7 +61,7 @@ def test_lists_of_other_programs(tmp_path: Path, kind: str) -> None:
 
 WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "no-label": ("a.jpg 0\n\nb.jpg\n", (), 3, r"expected PATH LABEL, got 'b\.jpg'"),
-    "negative": ("a.jpg -1\n", (), 1, "LABEL is a class number, a whole one from 0"),
+    "negative": ("a.jpg -1\n", (), 1, "a.jpg has label -1, but labels begin with 0: first_label= says"),
     "no-whole-number": ("a.jpg 0\nb.jpg,1.0\n", (), 2, "LABEL is a class number, a whole one from 0"),
     "several-numbers": ("a.jpg 0\nb.jpg 1 5 7\n", (), 2, "which has several numbers; an image has one class"),
     "boxes": ("a.jpg,0.5,0.25,1,1,0\n", (), 1, "which has several numbers"),
@@ -124,6 +125,7 @@ def test_paths_are_absolute_relative_or_of_the_home_folder(tmp_path: Path, monke
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DATA", str(tmp_path / "data"))
     (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "a.jpg").touch()
     (tmp_path / "home" / "list.txt").write_text("~/a.jpg 0\n$DATA/b.jpg 0\n/c.jpg 0\n./d.jpg 0\n")
     expected = [f"{tmp_path}/home/a.jpg", f"{tmp_path}/data/b.jpg", "/c.jpg"]
     assert FileList.open("~/list.txt").files == [*expected, f"{tmp_path}/home/d.jpg"]

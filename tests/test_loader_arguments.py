@@ -171,12 +171,13 @@ def test_what_is_no_folder(root, tmp_path):
         "data/train-{0000..0146}.tar": "WebDataset",
         "data/train.tfrecord-*": "TFRecord",
         tmp_path / "list.txt": r"FileList\.open",
-        "s3://bucket/train": "only files that are here, or mounted",
         "nowhere": "'nowhere' is not a folder$",
-        "": "'' is not a folder$",
     }
     for path, remedy in paths.items():
         with pytest.raises(ValueError, match=f"root must be a folder with a sub-folder for each class, but .*{remedy}"):
+            ImageFolderLoader(path)
+    for path, said in {"s3://bucket/train": "root must be local files, got the URL", "": "root must be a path"}.items():
+        with pytest.raises(ValueError, match=said):
             ImageFolderLoader(path)
     with pytest.raises(TypeError, match="root must be the path of a folder, got a source, which Loader takes"):
         ImageFolderLoader(ImageFolder.scan(root))

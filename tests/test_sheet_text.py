@@ -13,7 +13,7 @@ pens = pytest.importorskip("fontTools.pens.ttGlyphPen")
 
 from dali_ops import sheet_text
 from dali_ops.sheet_page import Column, Layout, Page
-from dali_ops.sheet_text import UNKNOWN, USUAL, lettering, readable_classes, wrapped
+from dali_ops.sheet_text import UNKNOWN, USUAL, class_key, lettering, readable_classes, spelled, wrapped
 
 GOTHIC = "𐌰𐌱"  # letters of a script that no usual font has
 
@@ -118,3 +118,18 @@ def test_lines_of_wide_letters_are_half_as_many() -> None:
     assert wrapped("猫" * 10, 8) == ["猫" * 4, "猫" * 4, "猫" * 2]
     assert wrapped("a cat and 猫", 8) == ["a cat", "and 猫"]
     assert wrapped("a cat", 22) == ["a cat"]
+
+
+@pytest.mark.filterwarnings("ignore:no font here")
+def test_a_key_spells_the_classes_that_are_shown() -> None:
+    """By their sound where Unicode tells it; every letter of it can be drawn."""
+    classes = ["ant", "ミツバチ", "고양이", "狗2", "猫"]
+    key = class_key(classes, {"ant", "class 1", "class 2", "class 3"})
+    assert key == {"class 1": "ミツバチ", "class 2": "고양이", "class 3": "狗2"}
+    assert spelled(key) == "class 1 is mi tu ba ti; class 2 is go yang i; class 3 is U+72D7 2"
+    assert lettering(spelled(key)) == (spelled(key), [USUAL])
+
+
+def test_no_key_where_a_font_has_all_letters() -> None:
+    assert class_key(["ant", "кот"], {"ant", "кот"}) == {}
+    assert spelled({}) == ""

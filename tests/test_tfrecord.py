@@ -65,7 +65,9 @@ def test_first_label(tmp_path):
     path = write_records(tmp_path / "a.tfrecord", [imagenet_example(label, encoded(1)) for label in labels])
     source = TFRecord(path, first_label=1, classes=list(map(str, range(1000))))
     assert list(source.labels) == [0, 999, 1]
-    assert source.corrupt == ["a.tfrecord:2: class number -1 is not from 0 to 999"]
+    assert source.corrupt == [
+        "a.tfrecord:2: label 0, but labels begin with 1: first_label= says which is that of class 0"
+    ]
     assert source.names == ["a.tfrecord:0", "a.tfrecord:1", "a.tfrecord:3"]
     assert list(TFRecord(path, first_label=np.int64(-1)).labels) == [2, 1001, 1, 3]
     for wrong in (1.0, "1", True):
@@ -189,7 +191,7 @@ def test_damaged_data_are_not_noticed(file):
         (example({"image/class/label": [1]}), "image/encoded has 0 values of bytes, expected 1"),
         (example({"image/encoded": [encoded(1)]}), "image/class/label has 0 values of int64, expected 1"),
         (imagenet_example(1, b""), "image/encoded has 0 bytes"),
-        (imagenet_example(1 << 20, encoded(1)), "class number 1048576 is not from 0 to 1048575"),
+        (imagenet_example(1 << 20, encoded(1)), "label 1048576, but the 1048576 classes have the numbers from 0 on"),
         (b"no protobuf at all", "no tf.train.Example"),
         (message(1)[:-5], "no tf.train.Example"),
         (b"", "image/encoded has 0 values"),

@@ -141,7 +141,10 @@ def test_classes_by_name(shard):
     source = WebDataset(shard, classes=["cat", "dog"])
     assert names(source) == ["000", "001", "003", "004"]
     check_images(source, [0, 1, 3, 4])
-    check_corrupt(source, "a.tar/002.jpg: class number 2 is not from 0 to 1")
+    check_corrupt(
+        source,
+        "a.tar/002.jpg: label 2, but the 2 classes have the numbers from 0 on: if labels begin with 1, give first_",
+    )
     with pytest.raises(TypeError, match="classes must be a list of names, got 'cat'"):
         WebDataset(shard, classes="cat")
 

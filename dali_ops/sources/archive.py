@@ -9,11 +9,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from dali_ops.sources.archive_index import kept_listing
+from dali_ops.sources.first_label import of_no_class, warn_without_class_0
 from dali_ops.sources.listing import Listing
 from dali_ops.sources.mapped_file import map_shard
 from dali_ops.sources.shard_files import Paths, ShardFile, find_shards
 from dali_ops.sources.source import MOST_CLASSES, Source
 from dalimix.lists import texts
+
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1  # of the class numbers in a listing, int64
 
 
 class Member(NamedTuple):
@@ -35,7 +38,8 @@ class Archive(Source):
     Args:
         paths: as of `find_shards`.
         lister: goes through one shard.
-        options: what else the listing follows from, for the index.
+        options: what else the listing follows from, for the index; ``first_label``, which the lister has subtracted,
+            is one of them if it is not 0.
         classes: names of the classes; None: their numbers as text, up to the highest.
         index: file that keeps the listing.
         name: of `paths`, for messages.
@@ -64,7 +68,8 @@ class Archive(Source):
             raise ValueError("classes must be one name at least, or None for numbers, got none")
         self.shards = find_shards(paths, name)
         listing = kept_listing(index, self.shards, options, lambda: _list(self.shards, lister))
-        listing = _with_class_numbers_below(len(names) if names is not None else MOST_CLASSES, listing)
+        first_label, most = options.get("first_label", 0), len(names) if names is not None else MOST_CLASSES
+        listing = _with_classes_below(most, first_label, listing)
         if not listing.names:
             first = ", ".join(listing.corrupt[:1])
             raise ValueError(f"no usable image in {self.shards[0].path}: {first}; {self.chosen_by}")
@@ -73,6 +78,8 @@ class Archive(Source):
         self.labels = cast("Sequence[int]", listing.labels)  # an array does all that is asked of it
         self.classes = names if names is not None else list(map(str, range(listing.labels.max() + 1)))
         self._maps: dict[int, np.ndarray] = {}
+        if names is None:
+            warn_without_class_0(int(listing.labels.min()), first_label, len(self.classes))
 
     def fetch(self, numbers: np.ndarray) -> list[np.ndarray]:
         """Read-only views of the shards, uint8 [n]; nothing is read until somebody looks at them.
@@ -115,11 +122,17 @@ def _list(shards: Sequence[ShardFile], lister: Lister) -> Listing:
     return Listing.joined(parts)
 
 
-def _with_class_numbers_below(count: int, listing: Listing) -> Listing:
+def class_number(label: int, first_label: int) -> int:
+    """From 0, for a `Lister`; what int64 cannot hold is no class anyhow."""
+    return min(max(label - first_label, LOWEST), HIGHEST)
+
+
+def _with_classes_below(count: int, first_label: int, listing: Listing) -> Listing:
     """Without images of other class numbers: each is told by a line."""
     usable = (listing.labels >= 0) & (listing.labels < count)
     if usable.all():
         return listing
     unusable = np.flatnonzero(~usable)
-    lines = [f"{listing.names[k]}: class number {listing.labels[k]} is not from 0 to {count - 1}" for k in unusable]
+    told = {k: of_no_class(int(listing.labels[k]) + first_label, first_label, count) for k in unusable}
+    lines = [f"{listing.names[k]}: {what}" for k, what in told.items()]
     return listing.picked(np.flatnonzero(usable), lines)

@@ -4,67 +4,88 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
 from dali_ops.sources.files import Files
+from dali_ops.sources.first_label import check_first_label, of_no_class, warn_without_class_0
 from dali_ops.sources.list_text import NUMBER, Entry, ListReader, of_names
 from dali_ops.sources.source import MOST_CLASSES
 from dalimix.lists import texts
 from dalimix.paths import local_path, local_text
+
+TRIED = 100  # files of a list, to learn whether the paths begin at the right folder
 
 
 @dataclass(frozen=True)
 class FileList(Files):
     """Images and class numbers as told, e.g. ``FileList(["a.jpg", "b.jpg"], [0, 1])``.
 
+    Args:
+        first_label: the label of class 0: 1 for lists that count from 1. It is subtracted from all numbers.
+
     Attributes:
         files: paths, text, bytes or path objects; a list, an array or a generator.
         labels: class number of every file, from 0, as a list, an array or a tensor, [N] or [N, 1]; or its name, if the
             `classes` are given.
-        classes: names of the classes; empty: as many as the labels need, named by their numbers.
+        classes: names of the classes; empty: as many as the labels need, named by their numbers, with a warning if
+            class 0 has no image.
         names: of the files, as they were told; empty: the paths.
     """
 
     classes: list[str] = field(default_factory=list)
     names: Sequence[str] = ()
+    first_label: InitVar[int] = 0
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, first_label: int) -> None:
         """Raises TypeError or ValueError: no files, another number of labels or names, a label that is no class."""
-        super().__post_init__()
+        first_label = check_first_label(first_label)
+        named = bool(texts("classes", self.classes))
+        self._bring_to_one_form(first_label)
         names = texts("names", self.names) or list(self.files)
         if len(names) != len(self.files):
             raise ValueError(f"names has {len(names)} entries but files has {len(self.files)}")
         object.__setattr__(self, "names", names)
+        if not named:
+            warn_without_class_0(min(self.labels), first_label, len(self.classes))
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, classes: Sequence[str] = ()
+        cls,
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        classes: Sequence[str] = (),
+        first_label: int = 0,
     ) -> FileList:
         """Read a text file with a line ``PATH LABEL`` per image, as DALI's ``file_list`` and Caffe's lists are.
 
         Between them is a blank, a tab, a comma or a semicolon; paths may have blanks and quotes around them. A table
-        whose first line names its columns, such as ``filename,label``, may have others. Lines that are empty or begin
-        with ``#`` are passed over.
+        may have other columns, if its first line names them: that of the paths is called path, filepath, file_path,
+        filename, file_name, file, image_path, img_path, image_name, image, img or name, that of the labels label,
+        label_id, label_idx, target, class_id, class_idx, class_number, class, class_name, category or y. Lines that are
+        empty or begin with ``#`` are passed over.
 
         Args:
             path: the text file, in UTF-8, or UTF-16 with a byte order mark.
             root: where relative paths start; None: at the folder of the list.
-            classes: as of the class. With them, a label may be a name; digits are always a class number.
+            classes: as of the class. With them, a label may be a name; digits are always a number.
+            first_label: the label of class 0, if labels are numbers: 1 for lists that count from 1.
 
         Raises:
-            TypeError, ValueError: the arguments; a line is not like that, by its number; or as of the class.
+            TypeError, ValueError: the arguments; a line is not like that, by its number; none of the files is there; or
+                as of the class.
             OSError: the list is there, but cannot be read.
         """
-        path, names = local_path(path), texts("classes", classes)
+        path, names, first_label = local_path(path), texts("classes", classes), check_first_label(first_label)
         start = path.parent if root is None else local_path(root, "root")
         if not start.is_dir() and root is not None:
             raise ValueError(f"root must be a folder, where the paths of {path} start, got {start}")
-        entries = ListReader(path, frozenset(names), lambda told: os.path.lexists(_placed(start, told))).entries()
-        numbers = {name: number for number, name in reversed(list(enumerate(names)))}
-        labels = [_label(entry, numbers) for entry in entries]
+        entries = ListReader(path, frozenset(names), lambda told: os.path.isfile(_placed(start, told))).entries()
+        numbers = {name: number + first_label for number, name in reversed(list(enumerate(names)))}
+        labels = [_label(entry, numbers, first_label) for entry in entries]
         files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
-        return cls(files, labels, names, [entry.path for entry in entries])
+        _refuse_all_missing(path, None if root is None else start, files)
+        return cls(files, labels, names, [entry.path for entry in entries], first_label)
 
 
 def _placed(start: Path, told: str, name: str = "path") -> str:
@@ -75,13 +96,25 @@ def _placed(start: Path, told: str, name: str = "path") -> str:
     return path if path.startswith("/") else f"{start}/{path}"
 
 
-def _label(entry: Entry, classes: dict[str, int]) -> int:
-    """Class number of a line."""
+def _label(entry: Entry, classes: dict[str, int], first_label: int) -> int:
+    """That of a line, as a number."""
     label = int(entry.label) if NUMBER.fullmatch(entry.label) else classes.get(entry.label)
     if label is None:
         raise ValueError(f"{entry.where}: the label must be a class number, got {entry.label!r}; {of_names(classes)}")
     most = len(classes) or MOST_CLASSES
-    if label >= most:
-        told = f"{entry.path} has label {label}"
-        raise ValueError(f"{entry.where}: {told}, but the {most} classes have the numbers from 0 on")
+    if not 0 <= label - first_label < most:
+        raise ValueError(f"{entry.where}: {entry.path} has {of_no_class(label, first_label, most)}")
     return label
+
+
+def _refuse_all_missing(path: Path, root: Path | None, files: Sequence[str]) -> None:
+    """A few of them are looked for, all over the list."""
+    tried = [files[len(files) * k // TRIED] for k in range(TRIED)] if len(files) > TRIED else files
+    if any(map(os.path.lexists, tried)):
+        return
+    remedy = "root= is the folder where relative paths start"
+    likely = (
+        f"{remedy}, by default that of the list" if root is None else f"root={str(root)!r} is likely wrong: {remedy}"
+    )
+    missing = f"none of the {len(tried)} files that were looked for is there, the first being {files[0]}"
+    raise ValueError(f"{path}: {missing}; {likely}")

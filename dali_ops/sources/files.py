@@ -10,6 +10,7 @@ import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
+from dali_ops.sources.first_label import of_no_class
 from dali_ops.sources.source import MOST_CLASSES, Source
 from dalimix.lists import class_numbers, listed, texts
 from dalimix.paths import local_texts
@@ -31,16 +32,21 @@ class Files(Source):
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError: no files, another number of labels, a label that is no class."""
+        self._bring_to_one_form()
+
+    def _bring_to_one_form(self, first_label: int = 0) -> None:
+        """Lists of texts and of class numbers from 0, from labels of which `first_label` is that of class 0."""
         files = local_texts("files", self.files)
         classes = texts("classes", self.classes)
-        labels = class_numbers("labels", _numbered(self.labels, classes))
+        told = class_numbers("labels", _numbered(self.labels, classes, first_label))
+        labels = [label - first_label for label in told] if first_label else told
         if not files or len(labels) != len(files):
             raise ValueError(f"labels has {len(labels)} entries but files has {len(files)}")
         classes = classes or [str(k) for k in range(min(max(labels) + 1, MOST_CLASSES))]
         wrong = next((k for k, label in enumerate(labels) if not 0 <= label < len(classes)), None)
         if wrong is not None:
-            told = f"labels must be of classes: {files[wrong]} has label {labels[wrong]}"
-            raise ValueError(f"{told}, but the {len(classes)} classes have the numbers from 0 on")
+            what = of_no_class(told[wrong], first_label, len(classes))
+            raise ValueError(f"labels must be of classes: {files[wrong]} has {what}")
         for name, value in {"files": files, "labels": labels, "classes": classes}.items():
             object.__setattr__(self, name, value)
 
@@ -59,12 +65,12 @@ class Files(Source):
         return np.fromfile(self.files[self._asked_one(number)], np.uint8)
 
 
-def _numbered(labels: Sequence[int], classes: list[str]) -> list[int]:
-    """Labels that are names become the numbers of these classes; all else stays as it is."""
+def _numbered(labels: Sequence[int], classes: list[str], first_label: int) -> list[int]:
+    """Labels that are names become the numbers of these classes, from `first_label` on; all else stays as it is."""
     given = listed("labels", labels, "class numbers")
     if not any(isinstance(label, str) for label in given):
         return given
-    numbers = {name: number for number, name in reversed(list(enumerate(classes)))}
+    numbers = {name: number + first_label for number, name in reversed(list(enumerate(classes)))}
     unknown = next((label for label in given if not isinstance(label, str) or label not in numbers), None)
     if unknown is not None:
         remedy = "give classes=[…], all names in the order of their numbers" if not classes else "it is none of classes"

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
+import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dali_ops.sources.list_table import Columns, Line, columns_of, rows_of, unknown_headings
 from dali_ops.sources.shard_files import kind_of
 
-NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
 ANY_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-# columns, the likeliest first
-PATHS = ("path", "filepath", "file_path", "filename", "file_name", "file", "image_path", "img_path", "image_name",
-         "image", "img", "name")  # fmt: skip
-LABELS = ("label", "label_id", "label_idx", "target", "class_id", "class_idx", "class_number", "class", "class_name",
-          "category", "y")  # fmt: skip
-SEPARATORS = (",", ";", "\t", " ")
+NO_UTF_8 = re.compile("[\udc80-\udcff]")  # letters that stand for bytes
 EXPECTED = "expected PATH LABEL"
+TEXT = "expected a list, text with a line PATH LABEL for each image, in UTF-8 or in UTF-16 with a byte order mark"
 
 
 class Entry(NamedTuple):
@@ -37,12 +34,12 @@ class ListReader:
     Attributes:
         file: the list.
         classes: names that labels may have; empty: labels are numbers.
-        exists: whether the file of a path is there; asked only where a line can be read in two ways.
+        is_file: whether that of a path is there; asked only where a line can be read in two ways.
     """
 
     file: Path
     classes: frozenset[str]
-    exists: Callable[[str], bool]
+    is_file: Callable[[str], bool]
 
     def entries(self) -> list[Entry]:
         """All lines but empty ones and comments.
@@ -53,28 +50,65 @@ class ListReader:
         """
         lines = [(f"{self.file}, line {k}", line.strip()) for k, line in enumerate(_lines(_text(self.file)), 1)]
         lines = [(where, line) for where, line in lines if line and not self._is_comment(line)]
-        columns = _columns(lines[0][1]) if lines else None
-        found = _of_table(lines[1:], *columns) if columns else (self._entry(*line) for line in lines)
-        entries = list(found)
-        if not entries:
+        columns = self._columns(lines)
+        found = [self._entry(*line) for line in lines] if columns is None else self._rows(lines[1:], columns)
+        if not found:
             raise ValueError(f"{self.file} is empty: expected a line PATH LABEL for each image")
-        return entries
+        return found
 
     def _is_comment(self, line: str) -> bool:
         """Not if a file is called so."""
         pair = self._pair(line) if line.startswith("#") else None
-        return line.startswith("#") and not (pair and self.exists(pair[0]))
+        return line.startswith("#") and not (pair and self.is_file(pair[0]))
+
+    def _columns(self, lines: list[Line]) -> Columns | None:
+        """Those of a table; None if the first line is one of PATH LABEL."""
+        if not lines:
+            return None
+        where, heading = lines[0]
+        row = lines[1][1] if len(lines) > 1 else ""
+        try:
+            columns = columns_of(heading, row, self.is_file, self._is_label)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        unknown = "" if columns or self._pair(heading) else unknown_headings(heading)
+        if unknown:
+            names = "" if "," in heading or self.classes else f"; {of_names(self.classes)}"
+            raise ValueError(f"{where}: {EXPECTED}, got {heading!r:.200}; {unknown}{names}")
+        return columns
+
+    def _is_label(self, cell: str) -> bool:
+        return NUMBER.fullmatch(cell) is not None or cell in self.classes
+
+    def _rows(self, lines: list[Line], columns: Columns) -> list[Entry]:
+        found = [Entry(*row) for row in rows_of(lines, columns)]
+        for entry in found:
+            self._check_letters(entry.where, entry.path, "" if entry.label in self.classes else entry.label)
+        return found
 
     def _entry(self, where: str, line: str) -> Entry:
         pair = self._pair(line)
         if pair is None:
+            self._check_letters(where, "", line)
             raise ValueError(f"{where}: {EXPECTED}, got {line!r:.200}{self._hint(line)}")
+        self._check_letters(where, pair[0])
         last = re.split(r"[\s,;]", pair[0])[-1]
-        if ANY_NUMBER.fullmatch(last) and not self.exists(pair[0]):
+        if ANY_NUMBER.fullmatch(last) and not self.is_file(pair[0]):
             raise ValueError(
                 f"{where}: {EXPECTED}, got {line!r:.200}, which has several numbers; an image has one class"
             )
         return Entry(*pair, where)
+
+    def _check_letters(self, where: str, path: str, text: str = "") -> None:
+        """Refuse what is not in UTF-8, unless a file is called so.
+
+        Raises:
+            ValueError: with what to do.
+        """
+        wrong = path if NO_UTF_8.search(path) and not self.is_file(path) else text
+        if NO_UTF_8.search(wrong):
+            raise ValueError(f"{where}: {os.fsencode(wrong)!r:.200} is not in UTF-8: "
+                             "convert the list, as iconv -f GBK -t UTF-8 does with one in GBK")  # fmt: skip
 
     def _pair(self, line: str) -> tuple[str, str] | None:
         """Path and label: a number first of all, behind the last separator; else the longest name."""
@@ -114,32 +148,6 @@ def _unquoted(text: str) -> str:
     return text[1:-1].replace(text[0] * 2, text[0]) if quoted else text
 
 
-def _columns(line: str) -> tuple[str, int, int, int] | None:
-    """Of a line that names the columns of a table: separator, how many, and the places of path and label."""
-    for separator in SEPARATORS:
-        names = [name.lower() for name in _cells(line, separator)]
-        paths, labels = ([names.index(one) for one in known if one in names] for known in (PATHS, LABELS))
-        if paths and labels:
-            return separator, len(names), paths[0], labels[0]
-    return None
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    """Nothing of a line that is no row of a table: csv takes no cells of 128 kB."""
-    try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
-    except csv.Error:
-        return []
-
-
-def _of_table(lines: Sequence[tuple[str, str]], separator: str, count: int, path: int, label: int) -> Iterator[Entry]:
-    for where, line in lines:
-        cells = _cells(line, separator)
-        if len(cells) != count or not cells[path] or not cells[label]:
-            raise ValueError(f"{where}: expected {count} columns, as the first line has, got {line!r:.200}")
-        yield Entry(cells[path], cells[label], where)
-
-
 def _lines(text: str) -> list[str]:
     """Not ``splitlines``, which also cuts at characters that names may have."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -154,10 +162,9 @@ def _text(file: Path) -> str:
         start = opened.read(1024)
         wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
         if kind_of(start) or (b"\0" in start and not wide):
-            kind = kind_of(start) or "binary"
-            raise ValueError(f"{file} is a {kind} file, expected a list, text with a line PATH LABEL for each image")
+            raise ValueError(f"{file} is a {kind_of(start) or 'binary'} file, {TEXT}")
         data = start + opened.read()
     text = data.decode("utf-16", "replace") if wide else data.decode("utf-8-sig", "surrogateescape")
     if "\0" in text:
-        raise ValueError(f"{file} is a binary file, expected a list, text with a line PATH LABEL for each image")
+        raise ValueError(f"{file} is a binary file, {TEXT}")
     return text

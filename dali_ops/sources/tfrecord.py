@@ -9,16 +9,15 @@ from os import PathLike
 
 import numpy as np
 
-from dali_ops.sources.archive import Archive, Member
+from dali_ops.sources.archive import Archive, Member, class_number
 from dali_ops.sources.example_proto import image_and_label
+from dali_ops.sources.first_label import check_first_label
 from dali_ops.sources.shard_files import Paths, ShardFile, refuse_other_kind
-from dalimix.methods.base import is_whole
 
 HEADER = struct.Struct("<QI")  # the length of the data, and the checksum of it
 LENGTH, FOOTER = 8, 4  # bytes of the length, and of the checksum of the data behind them
 POLYNOMIAL = 0x82F63B78  # Castagnoli's, its bits reversed
 MASK = 0xA282EAD8
-LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1  # of the class numbers in a listing, int64
 
 
 def _crc_of_byte(crc: int) -> int:
@@ -49,7 +48,8 @@ class TFRecord(Archive):
         image: the feature that holds the encoded image, one value of bytes.
         label: the feature that holds the class number, one value of int64.
         first_label: the label of class 0: 1 for ImageNet as TensorFlow's scripts write it, with 0 for the background.
-        classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20.
+        classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20, with a
+            warning if class 0 has no image.
         index: file that keeps the listing, such as ``"train.index.npz"``. It is made if it is not there, and anew if
             it was made of other files or options.
 
@@ -75,14 +75,13 @@ class TFRecord(Archive):
         classes: Sequence[str] | None = None,
         index: str | PathLike[str] | None = None,
     ) -> None:
-        if not is_whole(first_label):
-            raise TypeError(f"first_label must be a whole number, got {first_label!r:.100}")
+        first_label = check_first_label(first_label)
         for name, feature in {"image": image, "label": label}.items():
             if not isinstance(feature, str) or not feature:
                 raise TypeError(f"{name} must be the name of a feature, got {feature!r:.100}")
-        options = {"image": image, "label": label, "first_label": int(first_label)}
+        options = {"image": image, "label": label, "first_label": first_label}
         names = image.encode("utf-8", "replace"), label.encode("utf-8", "replace")
-        lister = partial(_list, image=names[0], label=names[1], first_label=int(first_label))
+        lister = partial(_list, image=names[0], label=names[1], first_label=first_label)
         super().__init__(files, lister, {"kind": "tfrecord", **options}, classes, index, "files")
 
 
@@ -96,8 +95,7 @@ def _list(
         except ValueError as error:
             corrupt.append(f"{shard.name}:{number}: {error}")
         else:
-            class_number = min(max(found - first_label, LOWEST), HIGHEST)  # beyond them is no class anyhow
-            yield Member(f"{shard.name}:{number}", start + at, length, class_number)
+            yield Member(f"{shard.name}:{number}", start + at, length, class_number(found, first_label))
 
 
 def _records(shard: ShardFile, data: memoryview, corrupt: list[str]) -> Iterator[tuple[int, int]]:

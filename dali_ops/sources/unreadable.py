@@ -13,9 +13,14 @@ from dali_ops.sources.red_lines import without_red_lines
 from dali_ops.sources.source import Source
 
 OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
+# What a pipeline raises. DALI's text becomes a str in the end, which fails if a name in it is not UTF-8.
+Failure = RuntimeError | UnicodeDecodeError
+FAILURES = (RuntimeError, UnicodeDecodeError)
+LEAVES_OUT = "skip_corrupt=True leaves it out"
+REMEDY = f"mend or remove it; {LEAVES_OUT}"
 
 
-def find_unreadable(error: RuntimeError, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
+def find_unreadable(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
     """Those of some images that are missing or cannot be decoded, if a pipeline's `error` comes from that.
 
     Each is read and decoded by itself, as the pipeline does it, on the same device; so `numbers` should be few.
@@ -26,17 +31,28 @@ def find_unreadable(error: RuntimeError, source: Source, numbers: Iterable[int],
     return [number for number, _ in _unreadable(error, source, numbers, device_id)]
 
 
-def refuse_unreadable(error: RuntimeError, source: Source, numbers: Iterable[int], device_id: int | None) -> None:
+def refuse_unreadable(
+    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None, remedy: str = REMEDY
+) -> None:
     """Raise a ValueError that names the first image that cannot be read or decoded, if the `error` comes from one."""
     for number, reason in _unreadable(error, source, numbers, device_id):
-        raise ValueError(f"{source.place(number)} {reason}") from error
+        raise ValueError(f"{source.place(number)} {reason}: {remedy}") from error
 
 
 def _unreadable(
-    error: RuntimeError, source: Source, numbers: Iterable[int], device_id: int | None
+    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None
 ) -> Iterator[tuple[int, str]]:
-    if not any(operator in str(error) for operator in OPERATORS):
-        return
+    said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    if any(operator in said for operator in OPERATORS):
+        yield from unreadable(source, numbers, device_id)
+
+
+def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) -> Iterator[tuple[int, str]]:
+    """Those of some images that cannot be read or decoded, and why: each is tried by itself.
+
+    Raises:
+        OSError: as of `find_unreadable`.
+    """
     decoder = None
     for number in numbers:
         decoder = decoder or _decoder(batch_size=1, num_threads=1, device_id=device_id, prefetch_queue_depth=1)
@@ -46,7 +62,7 @@ def _unreadable(
                 decoder.run()
         except FileNotFoundError:
             yield number, "is missing"
-        except RuntimeError:
+        except FAILURES:
             decoder = None  # it has failed for good
             yield number, "cannot be decoded as an image"
 

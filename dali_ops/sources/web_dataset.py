@@ -8,10 +8,12 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
-from dali_ops.sources.archive import Archive, Member
+from dali_ops.sources.archive import Archive, Member, class_number
+from dali_ops.sources.first_label import check_first_label
 from dali_ops.sources.folder_scan import EXTENSIONS
 from dali_ops.sources.shard_files import Paths, ShardFile
 from dali_ops.sources.tar_members import TarMember, tar_members
@@ -45,8 +47,10 @@ class WebDataset(Archive):
         shards: a path, a pattern with braces or stars, or a sequence of paths, see `find_shards`.
         images: extensions of images; if a sample has several, the first that is here. Text: with ``;`` between them.
             In either case, with or without a dot before them.
-        label: the extension of the class number, from 0, in decimal digits.
-        classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20.
+        label: the extension of the class number in decimal digits.
+        first_label: the label of class 0: 1 for shards that count from 1.
+        classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20, with a
+            warning if class 0 has no image.
         index: file that keeps the listing, such as ``"train.index.npz"``. It is made if it is not there, and anew if
             it was made of other shards or options.
 
@@ -60,7 +64,7 @@ class WebDataset(Archive):
         OSError: a shard or the index cannot be opened.
     """
 
-    chosen_by = "the arguments images and label choose the extensions"
+    chosen_by = "the arguments images and label choose the extensions, and first_label is subtracted"
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class WebDataset(Archive):
         *,
         images: str | Sequence[str] = IMAGES,
         label: str = "cls",
+        first_label: int = 0,
         classes: Sequence[str] | None = None,
         index: str | PathLike[str] | None = None,
     ) -> None:
@@ -75,9 +80,12 @@ class WebDataset(Archive):
         extensions = [_extension(one, "images") for one in given]
         if not extensions:
             raise ValueError("images must be one extension at least, such as 'jpg', got none")
-        label = _extension(label, "label")
-        options = {"kind": "tar", "images": extensions, "label": label}
-        super().__init__(shards, partial(_list, images=extensions, label=label), options, classes, index)
+        label, first_label = _extension(label, "label"), check_first_label(first_label)
+        options: dict[str, Any] = {"kind": "tar", "images": extensions, "label": label}
+        if first_label:  # without it, indices of earlier versions still fit
+            options["first_label"] = first_label
+        lister = partial(_list, images=extensions, label=label, first_label=first_label)
+        super().__init__(shards, lister, options, classes, index)
 
 
 def _extension(given: str, name: str) -> str:
@@ -88,7 +96,7 @@ def _extension(given: str, name: str) -> str:
 
 
 def _list(
-    shard: ShardFile, content: np.ndarray, corrupt: list[str], *, images: Sequence[str], label: str
+    shard: ShardFile, content: np.ndarray, corrupt: list[str], *, images: Sequence[str], label: str, first_label: int
 ) -> Iterator[Member]:
     names: set[str] = set()
     for key, members in groupby(_named(tar_members(shard, content, corrupt)), itemgetter(0)):
@@ -102,7 +110,7 @@ def _list(
             corrupt.append(f"{shard.name}/{error}")
             continue
         names.add(image.name)
-        yield Member(f"{shard.name}/{image.name}", image.offset, image.size, number)
+        yield Member(f"{shard.name}/{image.name}", image.offset, image.size, class_number(number, first_label))
 
 
 def _named(members: Iterable[TarMember]) -> Iterator[tuple[str, str, TarMember]]:

@@ -47,6 +47,7 @@ class HeatmapStore:
         path: the folder.
         maps: read-only memory map [N, g, g], as it is on disk.
         files: N paths relative to the data set's root, with forward slashes; ``maps[k]`` is of ``files[k]``.
+        left_out: paths of images that have no map, because they could not be decoded when the maps were made.
         model: what made the maps, in words.
         grid: g, cells along each side.
         dtype: ``"uint8"``, 0 … 255 for 0 … 1, where what was below 0 is 0; or ``"float16"``, -1 … 1.
@@ -63,7 +64,8 @@ class HeatmapStore:
         path = local_path(path)
         _check_there(path)
         self.path, self.maps, self.gpu_limit = path, maps, gpu_limit
-        self.files, self.model, self.grid, self.dtype = facts.files, facts.model, facts.grid, facts.dtype
+        self.files, self.left_out = facts.files, facts.left_out
+        self.model, self.grid, self.dtype = facts.model, facts.grid, facts.dtype
         self.nbytes: int = maps.nbytes
         self._facts = facts
         self._stamp = _stamp(path / ARRAY)

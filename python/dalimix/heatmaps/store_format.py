@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ VERSION = 2
 NORMALISATION = "each map divided by its largest absolute value"
 DTYPES = {"uint8": "|u1", "float16": "<f2"}  # as npy files name them: the same on every machine
 HEADER = 128  # bytes before the first map
+LEFT_OUT = "left_out"
 FIELDS = {"dtype", "facts_sha256", "files", "grid", "model", "normalisation", "sha256"}
 MOST_GRID = 4096
 MAPS_AT_ONCE = 1024
@@ -33,7 +34,7 @@ REMEDY = "go on as it was begun, or remove that folder to begin anew"
 class Facts:
     """What store.json says, apart from what is the same in every store and from its digest.
 
-    `sha256` is of the maps, and None while the store is made.
+    `sha256` is of the maps, and None while the store is made. Images that are `left_out` have no map.
 
     Raises:
         ValueError: a fact is not as it must be.
@@ -44,9 +45,12 @@ class Facts:
     model: str
     dtype: str
     sha256: str | None = None
+    left_out: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        _check_files(self.files)
+        _check_files("files", self.files)
+        _require(len(self.files) > 0, "files must be a list of one path at least", self.files)
+        _check_files("left_out", self.left_out)
         whole = is_whole(self.grid) and 1 <= self.grid <= MOST_GRID
         _require(whole, f"grid must be a whole number from 1 to {MOST_GRID}", self.grid)
         _require(isinstance(self.model, str), "model must be a string", self.model)
@@ -58,6 +62,11 @@ class Facts:
     @property
     def shape(self) -> tuple[int, int, int]:
         return len(self.files), self.grid, self.grid
+
+    def without(self, files: Set[str]) -> Facts:
+        """The same with some files left out."""
+        kept = [file for file in self.files if file not in files]
+        return replace(self, files=kept, left_out=[*self.left_out, *(file for file in self.files if file in files)])
 
     @property
     def map_bytes(self) -> int:
@@ -81,11 +90,10 @@ def _require(holds: bool, expectation: str, got: object) -> None:
         raise ValueError(f"{expectation}, got {got!r}")
 
 
-def _check_files(files: Any) -> None:
-    _require(isinstance(files, list), "files must be a list of paths", type(files).__name__)
-    _require(len(files) > 0, "files must be a list of one path at least", files)
+def _check_files(name: str, files: Any) -> None:
+    _require(isinstance(files, list), f"{name} must be a list of paths", type(files).__name__)
     wrong = [file for file in files if not isinstance(file, str)]
-    _require(not wrong, "files must be strings", wrong[:1])
+    _require(not wrong, f"{name} must be strings", wrong[:1])
 
 
 def part_of(path: Path) -> Path:
@@ -128,7 +136,8 @@ def write_facts(folder: Path, facts: Facts) -> None:
 
 
 def _said(facts: Facts) -> dict[str, Any]:
-    return {"version": VERSION, "normalisation": NORMALISATION, **vars(facts)}
+    said = {"version": VERSION, "normalisation": NORMALISATION, **vars(facts)}
+    return {name: value for name, value in said.items() if name != LEFT_OUT or value}  # seldom there is anything
 
 
 def digest_of_facts(facts: Facts) -> str:
@@ -146,7 +155,8 @@ def read_facts(folder: Path) -> Facts:
     said = read_json(file)
     version = said.pop("version", None)
     _require(type(version) is int and version == VERSION, f"{file} must be of format version {VERSION}", version)
-    _require(said.keys() == FIELDS, f"{file} must have the fields version and {sorted(FIELDS)}", sorted(said))
+    fields = f"{file} must have the fields version and {sorted(FIELDS)}"
+    _require(said.keys() - {LEFT_OUT} == FIELDS, fields, sorted(said))
     normalisation = said.pop("normalisation")
     _require(normalisation == NORMALISATION, f"{file}: normalisation must be {NORMALISATION!r}", normalisation)
     digest = said.pop("facts_sha256")
@@ -199,8 +209,9 @@ def same_files(where: Path, there: Sequence[str], expected: Sequence[str]) -> No
 
 def same_facts(part: Path, there: Facts, expected: Facts) -> None:
     """Refuse to go on with an unfinished store that is of something else."""
+    left_out = set(there.left_out)
     try:
-        same_files(part, there.files, expected.files)
+        same_files(part, there.files, [file for file in expected.files if file not in left_out])
         for name in ("grid", "model", "dtype"):
             has, wanted = getattr(there, name), getattr(expected, name)
             _require(has == wanted, f"{part} is a store of {name} {has!r}", wanted)
@@ -208,31 +219,34 @@ def same_facts(part: Path, there: Facts, expected: Facts) -> None:
         raise ValueError(f"{error}; {REMEDY}") from None
 
 
-def npy_header(facts: Facts) -> bytes:
-    """The first `HEADER` bytes of the array's file, npy format 1.0.
+def npy_header(facts: Facts, more: int = 0) -> bytes:
+    """The first `HEADER` bytes of the array's file, npy format 1.0, if there are so many maps more than files.
 
     Written here because NumPy's own may differ from version to version, if only in blanks.
     """
-    said = f"{{'descr': {DTYPES[facts.dtype]!r}, 'fortran_order': False, 'shape': {facts.shape}, }}"
+    count, *cells = facts.shape
+    shape = (count + more, *cells)
+    said = f"{{'descr': {DTYPES[facts.dtype]!r}, 'fortran_order': False, 'shape': {shape}, }}"
     text = said.ljust(HEADER - 11) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("ascii")
 
 
-def check_array(folder: Path, facts: Facts, least: int) -> None:
+def check_array(folder: Path, facts: Facts, least: int, begun: bool = False) -> None:
     """Refuse an array's file that begins otherwise than it must, has fewer maps than `least`, or more than all.
 
-    What it begins with is compared, never parsed nor unpickled.
+    What it begins with is compared, never parsed nor unpickled. Until it is finished, one that was `begun` is as long
+    as if nothing had been left out.
     """
-    file, header = folder / ARRAY, npy_header(facts)
+    file, header, more = folder / ARRAY, npy_header(facts), len(facts.left_out) if begun else 0
     if not file.is_file():
         raise ValueError(f"{folder} has no {ARRAY}")
     with file.open("rb") as array:
         start = array.read(len(header))
-    if not header.startswith(start):
+    if not header.startswith(start) and not npy_header(facts, more).startswith(start):
         of = f"{facts.dtype} {list(facts.shape)} in C order"
         raise ValueError(f"{file} must be an npy file, {of}, but it begins with {start.rstrip()!r}")
     size = file.stat().st_size
-    low, high = (HEADER + maps * facts.map_bytes for maps in (least, len(facts.files)))
+    low, high = (HEADER + maps * facts.map_bytes for maps in (least, len(facts.files) + more))
     if size < low:
         raise ValueError(f"{file} is truncated: it has {size} bytes, expected {low}")
     if size > high:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +33,8 @@ from dalimix.heatmaps.store_format import (
     write_facts,
     write_progress,
 )
-from dalimix.lists import listed
+from dalimix.heatmaps.store_names import portable_names, writable
+from dalimix.lists import texts
 from dalimix.methods.base import is_whole
 from dalimix.paths import errors_name, local_path
 from dalimix.pixels import image_dtype
@@ -59,6 +59,7 @@ class HeatmapWriter:
     Attributes:
         path: the folder that is to be.
         files: the images' paths, one for each map.
+        left_out: paths of images that have no map, see `leave_out`.
         done: how many maps are safely written, also by earlier writers.
     """
 
@@ -66,8 +67,8 @@ class HeatmapWriter:
         self, path: str | os.PathLike[str], files: Sequence[str], grid: int, model: str, dtype: str | np.dtype
     ) -> None:
         whole = int(grid) if is_whole(grid) else grid
-        self._facts = Facts(portable_names(files), whole, _writable(model), _dtype_name(dtype))
-        self.path, self.files = local_path(path), self._facts.files
+        self._facts = Facts(portable_names(files), whole, writable(model), _dtype_name(dtype))
+        self.path = local_path(path)
         _refuse_existing(self.path)
         self._part, self._process = part_of(self.path), os.getpid()
         self._array: int | None = _open_locked(self._part)
@@ -77,6 +78,14 @@ class HeatmapWriter:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def files(self) -> list[str]:
+        return self._facts.files
+
+    @property
+    def left_out(self) -> list[str]:
+        return self._facts.left_out
 
     def __len__(self) -> int:
         return len(self.files)
@@ -118,6 +127,21 @@ class HeatmapWriter:
         write_progress(self._part, progress)
         self.done, self._digest = progress.done, digest
 
+    def leave_out(self, files: Sequence[str]) -> None:
+        """Make no maps of some images, such as those that cannot be decoded: they go from `files` to `left_out`.
+
+        Raises:
+            TypeError, ValueError: not files whose maps are missing, or all that there are; the writer is closed.
+            OSError: as of `append`.
+        """
+        self._open_array()
+        asked = set(texts("files", files, "paths"))
+        unknown = sorted(asked - set(self.files[self.done :]))
+        if unknown:
+            raise ValueError(f"files must be such as have no map yet, got {unknown[0]!r}")
+        write_facts(self._part, facts := self._facts.without(asked))
+        self._facts = facts
+
     def finish(self) -> HeatmapStore:
         """Move the store to its path, and open it. The writer is closed then.
 
@@ -128,9 +152,11 @@ class HeatmapWriter:
         """
         self._open_array()
         if self.done < len(self):
-            next_file = self.files[self.done]
-            raise ValueError(f"{self._part} has {self.done} of {len(self)} maps, the next is of {next_file!r}")
+            there = f"{self._part} has {self.done} of {len(self)} maps"
+            raise ValueError(f"{there}, the next is of {self.files[self.done]!r}")
         _refuse_existing(self.path)
+        if self.left_out:
+            self._shorten()
         digest = digest_of(map_array(self._part, self._facts))
         self._same_maps(len(self), digest, self._digest.hexdigest())
         write_facts(self._part, replace(self._facts, sha256=digest))
@@ -148,6 +174,13 @@ class HeatmapWriter:
             raise ValueError(f"the writer of {self.path} was made in another process; make one in each process")
         return self._array
 
+    def _shorten(self) -> None:
+        """Give the array the header and the length of the maps that are in it."""
+        array = self._open_array()
+        with errors_name(self._part / ARRAY):
+            _write(array, npy_header(self._facts), 0)
+            os.ftruncate(array, HEADER + len(self) * self._facts.map_bytes)
+
     def _go_on(self) -> tuple[int, hashlib._Hash]:
         """How many maps are there, and their digest; if the store is new, it is made ready for the first."""
         begun = read_begun(self._part)
@@ -156,7 +189,8 @@ class HeatmapWriter:
             return 0, hashlib.sha256()
         there, progress = begun
         same_facts(self._part, there, self._facts)
-        check_array(self._part, self._facts, least=progress.done)
+        self._facts = replace(there, sha256=None)
+        check_array(self._part, self._facts, least=progress.done, begun=True)
         with errors_name(self._part / ARRAY):
             digest = digest_of_written(self._open_array(), progress.done * self._facts.map_bytes)
         self._same_maps(progress.done, digest.hexdigest(), progress.sha256)
@@ -207,40 +241,6 @@ def quantised(heatmaps: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "uint8":
         scaled = np.rint(np.maximum(scaled, 0) * 255)
     return scaled.astype(DTYPES[dtype])
-
-
-def portable_names(files: Sequence[str]) -> list[str]:
-    """`files` as a list, if their names mean the same wherever the data set lies.
-
-    Raises:
-        TypeError: they are no list, array or the like.
-        ValueError: they do not.
-    """
-    names = listed("files", files, "paths")
-    wrong = [name for name in names if not _is_portable(name)]
-    if wrong:
-        expected = "paths relative to the data set's root, with forward slashes, that UTF-8 can write"
-        raise ValueError(f"files must be {expected}, got {wrong[0]!r}")
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise ValueError(f"files must be different ones, got {twice!r} twice")
-    return names
-
-
-def _is_portable(file: object) -> bool:
-    if not isinstance(file, str) or "\\" in file or {"", ".", ".."} & set(file.split("/")):
-        return False
-    return _is_utf8(file)
-
-
-def _is_utf8(text: str) -> bool:
-    return text.encode(errors="ignore").decode() == text
-
-
-def _writable(model: str) -> str:
-    if isinstance(model, str) and not _is_utf8(model):
-        raise ValueError(f"model must be text that UTF-8 can write, got {model!r}")
-    return model
 
 
 def _dtype_name(dtype: str | np.dtype) -> str:

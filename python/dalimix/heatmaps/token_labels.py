@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dalimix.heatmaps.store import HeatmapStore
-from dalimix.heatmaps.store_writer import portable_names
+from dalimix.heatmaps.store_names import portable_names
 from dalimix.lists import class_numbers
 from dalimix.methods.base import is_whole
 from dalimix.paths import local_path
