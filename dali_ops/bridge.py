@@ -67,7 +67,6 @@ def whole_batch(
         raise RuntimeError(f"{name} is an operator for pipelines: call it where a pipeline is defined")
     if device == "gpu" and current.stream_policy is StreamPolicy.PER_OPERATOR:
         raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
-    function = guard(current).noted(function)
     if whole_batches_are_shared():
         outputs = _share(function, inputs, num_outputs, device, output_layouts, name, tensors)
     else:
@@ -113,11 +112,16 @@ def _share(
     name: str,
     tensors: bool,
 ) -> list[DataNode]:
-    callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function, tensors)
+    callback = _noted({"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function, tensors))
     operator = type(name, (_WholeBatch,), {})  # DALI calls it in its messages as its class is called
     said = {} if layouts is None else {"output_layouts": list(layouts)}  # else DALI passes on those of the inputs
     outputs = operator(callback, device=device, num_outputs=num_outputs, **said)(*inputs)
     return [outputs] if num_outputs == 1 else list(outputs)
+
+
+def _noted(callback: Callback) -> Callback:
+    """The whole of it, since the garbage collector may run anywhere in it."""
+    return guard(Pipeline.current()).noted(callback)
 
 
 class Exported:
@@ -207,7 +211,7 @@ def _by_sample(
 
     outputs = fn.python_function(
         *inputs,
-        function=callback,
+        function=_noted(callback),
         num_outputs=num_outputs,
         batch_processing=True,
         device=device,

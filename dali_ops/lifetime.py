@@ -1,10 +1,11 @@
 """How pipelines that call Python end, and what is left of a pipeline after a fork.
 
-**The end.** DALI calls our callbacks in threads of its own, and Python's garbage collector may run there. If it finds
-that this very pipeline is unreachable, because its owner was part of a reference cycle, DALI's ``Pipeline.__del__``
-joins the thread that it runs in, and the process is aborted ("Resource deadlock avoided"). In any thread, the collector
-may also run while a lock is held for which a callback of that pipeline is waiting; the join would never end. So a
-pipeline that nobody shut down is handed to a thread of ours, which holds no lock and shuts it down.
+**The end.** DALI calls our callbacks in threads of its own, and Python's garbage collector may run there, and with it
+whatever a user does when an object goes. If it finds that this very pipeline is unreachable, because its owner was part
+of a reference cycle, DALI's ``Pipeline.__del__`` joins the thread that it runs in, and the process is aborted
+("Resource deadlock avoided"). In any thread, the collector may also run while a lock is held for which a callback of
+that pipeline is waiting; the join would never end. So all pipelines are handed to a thread of ours, which holds no lock
+and shuts them down. Others wait for it where they may, and never for ever.
 
 **Fork.** A child process has none of the threads of its parent: to run a pipeline there, or to shut it down, hangs or
 crashes. There, DALI's part of every pipeline is replaced by one that says so.
@@ -16,8 +17,10 @@ import atexit
 import ctypes
 import logging
 import os
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, NoReturn
@@ -25,69 +28,85 @@ from weakref import WeakSet
 
 from nvidia.dali.pipeline import Pipeline
 
-PATIENCE = 5.0  # seconds, for which the main thread waits until the memory of a pipeline is back
+PATIENCE = 5.0  # seconds, for which one waits until the memory of a pipeline is back
+SOON = 0.05  # seconds, in which a `__del__` is over
+CLOSED = "this pipeline is closed, as all are when Python ends"
 AFTER_FORK = "belongs to another process, and nothing of DALI works after a fork:"
 PIPELINE = f"this pipeline {AFTER_FORK} make it in the process that uses it, or start that process by spawn"
 
 
-class CallbackErrors:
-    """What the callbacks of a pipeline raised last; DALI itself passes on nothing but the text.
+class Callbacks:
+    """The callbacks of one pipeline: where they run, and what they raised last. DALI passes on nothing but its text.
 
     Attributes:
-        kept: whether somebody is going to take it. An exception holds the frames that it went through, and so DALI's
-            memory, and must not lie around.
+        kept: whether somebody is going to take what they raise. An exception holds the frames that it went through, and
+            so DALI's memory, and must not lie around.
     """
 
     def __init__(self) -> None:
         self.kept = False
         self._last: BaseException | None = None
 
-    def noted(self, function: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+    def noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, whose exceptions are kept on their way, and whose thread is known as one of DALI's meanwhile."""
 
-        def noted(*arrays: Any) -> Sequence[Any]:
-            _here.in_callback = True
+        def noted(*arrays: Any) -> Any:
+            _in_this_thread().append(self)
             try:
                 return function(*arrays)
             except BaseException as error:
                 self._last = error if self.kept else None
                 raise
             finally:
-                _here.in_callback = False
+                _in_this_thread().pop()
 
         return noted
 
+    def run_here(self) -> bool:
+        """Whether one of them is what runs in this thread."""
+        return self in _in_this_thread()
+
     def take(self) -> BaseException | None:
-        """The last one, once."""
+        """What was raised last, once."""
         last, self._last = self._last, None
         return last
 
 
-def guard(pipeline: Pipeline) -> CallbackErrors:
+def _in_this_thread() -> list[Callbacks]:
+    """Those that run in this thread, one inside the other."""
+    running: list[Callbacks] = _here.__dict__.setdefault("running", [])
+    return running
+
+
+def guard(pipeline: Pipeline) -> Callbacks:
     """Let the pipeline end outside of DALI's threads, and not at all in a child process.
 
     Returns:
-        Where its callbacks leave what they raise.
+        Its callbacks, of which `Callbacks.noted` must hear.
     """
     if not isinstance(pipeline, _Guarded):
         pipeline.__class__ = _guarded(type(pipeline))  # type: ignore[arg-type]  # mypy doubts that a type is hashable
-        pipeline._callback_errors = CallbackErrors()
+        pipeline._callbacks = Callbacks()
         _pipelines.add(pipeline)
         _undertaker.start()
-    return pipeline._callback_errors
+    return pipeline._callbacks
 
 
-def shut_down(pipeline: Pipeline) -> None:
-    """End a pipeline now.
+def shut_down(pipeline: Any) -> None:
+    """End a guarded pipeline, and wait for it; not in a callback, for which the pipeline itself has to wait."""
+    held = _taken(pipeline)
+    if held:
+        _undertaker.take(held, wait=not _in_this_thread())
 
-    Raises:
-        RuntimeError: within a callback, whose thread would have to wait for itself.
-    """
-    if getattr(_here, "in_callback", False):
-        raise RuntimeError(
-            "a pipeline cannot be closed by a function that it calls: close it in the loop over its batches"
-        )
-    pipeline._shutdown()
+
+def is_shut_down(pipeline: Any) -> bool:
+    return isinstance(pipeline._pipe, _NoPipe)
+
+
+def _taken(pipeline: Any) -> list[Any]:
+    """DALI's part of it, with its threads and memory, from where it is passed on; nothing if it was taken before."""
+    pipe, pipeline._pipe = getattr(pipeline, "_pipe", None), _NoPipe(CLOSED)
+    return [] if pipe is None or isinstance(pipe, _NoPipe) else [pipe]
 
 
 class OneProcess:
@@ -114,15 +133,28 @@ class _Guarded:
     def __init_subclass__(cls, **_: Any) -> None:
         """The user's class has been through its own."""
 
-    _pipe: Any  # DALI's part: threads and memory
-    _shutdown: Callable[[], None]
-    _callback_errors: CallbackErrors
+    _callbacks: Callbacks
 
     def __del__(self) -> None:
-        held, self._pipe = [self._pipe], None
-        if held[0] is not None:
-            _undertaker.take(held)
+        """The main thread waits, as memory is expected back after a ``del``; in others, a callback may be at work."""
+        held = _taken(self)
+        try:
+            if held:
+                _undertaker.take(held, wait=_is_main() and not _in_this_thread())
+        except KeyboardInterrupt:  # Python would ignore it in here
+            _interrupt_soon()
         super().__del__()  # type: ignore[misc]  # DALI's, which finds no threads any more, or the user's
+
+
+def _is_main() -> bool:
+    return threading.get_ident() == threading.main_thread().ident
+
+
+def _interrupt_soon() -> None:
+    later = threading.Timer(SOON, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    later.daemon = True
+    with suppress(RuntimeError):  # Python is ending, and no thread can be started
+        later.start()
 
 
 @cache
@@ -136,6 +168,7 @@ class _Undertaker:
     def __init__(self) -> None:
         self.queue: SimpleQueue[tuple[list[Any], Any] | None] = SimpleQueue()  # its put may be interrupted by another
         self._thread: threading.Thread | None = None
+        self._over = False  # Python is ending
         self._starting = threading.Lock()
 
     def start(self) -> None:
@@ -144,19 +177,19 @@ class _Undertaker:
         One thread, also if pipelines are made in several: `stop` ends and joins no more than one.
         """
         with self._starting:
-            if self._thread is None:
+            if self._thread is None and not self._over:
                 self._thread = threading.Thread(target=self._work, name="dalimix-pipelines", daemon=True)
                 self._thread.start()
 
-    def take(self, held: list[Any]) -> None:
-        """Shut down what the list holds; nobody else may, so that it goes with the list.
-
-        The main thread waits for it, as memory is expected back after a ``del``; but not for ever, see above.
-        """
+    def take(self, held: list[Any], wait: bool) -> None:
+        """Shut down what the list holds; nobody else may, so that it goes with the list."""
+        if self._over:
+            _shut_down_at_exit(held.pop())
+            return
         over = threading.Lock()
         over.acquire()
         self.queue.put((held, over))
-        if threading.get_ident() == threading.main_thread().ident:
+        if wait:
             over.acquire(timeout=PATIENCE)
 
     def _work(self) -> None:
@@ -174,22 +207,35 @@ class _Undertaker:
         if self._thread is not None:
             self.queue.put(None)
             self._thread.join()
+        self._over = True
 
 
-class _Elsewhere:
-    """DALI's part of a pipeline in a child process of the one that made it."""
+def _shut_down_at_exit(pipe: Any) -> None:
+    """In the thread that ends Python, where no thread of ours is left; elsewhere, nobody frees it any more."""
+    if _is_main():
+        pipe.Shutdown()
+    else:
+        _keep_for_ever(pipe)
 
-    def Shutdown(self) -> None:  # noqa: N802  (as DALI calls it)
-        """There is nothing here."""
+
+class _NoPipe:
+    """What is in the place of DALI's part of a pipeline, once that is gone: closed, or of another process."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __bool__(self) -> bool:
+        """DALI shuts down what is true, and then forgets it."""
+        return False
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise RuntimeError(PIPELINE)
+        raise RuntimeError(self.message)
 
 
 def _at_exit() -> None:
     """Shut all pipelines down before DALI does, while the thread still takes those that the collector finds."""
     for pipeline in list(_pipelines):
-        pipeline._shutdown()
+        shut_down(pipeline)
     _undertaker.stop()
 
 
@@ -200,16 +246,17 @@ def _after_fork() -> None:
     _undertaker = _Undertaker()
     for pipeline in list(_pipelines):
         _pipelines.discard(pipeline)
-        if pipeline._pipe is not None:
-            _keep_for_ever(pipeline._pipe)
-            pipeline._pipe = _Elsewhere()
+        held = [] if pipeline._pipe is None else _taken(pipeline)
+        if held:
+            _keep_for_ever(held[0])
+            pipeline._pipe = _NoPipe(PIPELINE)
 
 
 def _keep_for_ever(thing: Any) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-_here = threading.local()  # whether a callback runs in this thread
+_here = threading.local()  # see `_in_this_thread`
 _pipelines: WeakSet[Any] = WeakSet()  # that are guarded and of this process
 _undertaker = _Undertaker()
 atexit.register(_at_exit)

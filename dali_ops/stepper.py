@@ -70,9 +70,9 @@ class Stepper:
 
     def _shut_down(self) -> None:
         """Not left to the last reference: an error that somebody keeps refers to the pipeline by its frames."""
-        if self._pipeline is not None:
-            lifetime.shut_down(self._pipeline)
-            self._pipeline = None
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            lifetime.shut_down(pipeline)
 
     def _resume(self) -> None:
         """Let the pipeline run again if it does not."""
@@ -106,20 +106,32 @@ class Stepper:
             try:
                 return next(batches)[0], batches
             except FAILURES as error:
-                self._raise_inner(error)
-                where = self.epoch, self.step, self._runtime["device_id"]
-                self.feed = self.feed.without_unreadable(error, *where, self._skip_corrupt)
+                inner = self._inner(error)
+                if inner is None:
+                    where = self.epoch, self.step, self._runtime["device_id"]
+                    self.feed = self.feed.without_unreadable(error, *where, self._skip_corrupt)
+            if inner is not None:  # out of the block above, which would replace what it was raised from
+                self._shut_down()
+                try:
+                    raise inner
+                finally:
+                    del inner  # it holds this frame
 
-    def _raise_inner(self, error: Failure) -> None:
-        """Raise what a callback raised in the pipeline, if that is why it failed; DALI's text is the cause."""
+    def _inner(self, error: Failure) -> BaseException | None:
+        """What a callback raised in the pipeline, if that is why it failed; DALI's text is its first cause."""
         self.check_open()  # it may be that another thread has closed it meanwhile
+        if lifetime.is_shut_down(self._pipeline):
+            raise RuntimeError(lifetime.CLOSED) from error
         inner = lifetime.guard(self._pipeline).take()
-        if inner is not None:
-            clear_frames(inner.__traceback__)  # they hold DALI's memory, which goes with the pipeline
-            self._shut_down()
-            if isinstance(inner, StopIteration):  # would end the loop, which is a generator
-                raise RuntimeError(f"a function that the pipeline calls raised {inner!r}") from inner
-            raise inner from error
+        if inner is None:
+            return None
+        clear_frames(inner.__traceback__)  # they hold DALI's memory, which goes with the pipeline
+        _first_cause(inner).__cause__ = error
+        if not isinstance(inner, StopIteration):
+            return inner
+        stopped = RuntimeError(f"a function that the pipeline calls raised {inner!r}")  # or it would end the loop
+        stopped.__cause__ = inner
+        return stopped
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs."""
@@ -149,14 +161,26 @@ class Stepper:
 
     def close(self) -> None:
         """Take down the pipeline, and its threads with it."""
+        self._closed = True  # first, so that whoever is in the midst of a batch knows why it does not come
         self._shut_down()
-        self._batches, self._closed = None, True
+        self._batches = None
 
     def check_open(self) -> None:
         """Raises RuntimeError after `close`, and in another process than that which made the loader."""
         self._process.check()
         if self._closed:
             raise RuntimeError("the loader is closed")
+        if self._pipeline is not None and lifetime.guard(self._pipeline).run_here():
+            raise RuntimeError("a loader cannot be used by a function that its pipeline calls: use it around the loop")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The one from which all others in the chain were raised, as a traceback shows it first."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__) or error
+    return error
 
 
 def _seed_of(feed: Feed) -> int:
