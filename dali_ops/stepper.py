@@ -156,7 +156,7 @@ class Stepper:
         try:
             self._start(feed.from_here(*state["start"]), self.settings, state["pipeline"])
         except RuntimeError as error:
-            raise ValueError(f"{DAMAGED}: DALI cannot restore its pipeline") from error
+            raise ValueError(f"{DAMAGED}: DALI cannot restore its pipeline, or it is of another augment=") from error
         self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
 
     def close(self) -> None:
