@@ -97,7 +97,7 @@ def test_mean_and_std_of_0_to_255_are_refused_for_other_units(dtype: str) -> Non
         with pytest.raises(ValueError, match=r"which have values 0 … 1, but .*: divide both by 255"):
             compose(shares, mean, std)
     normalised = (shares - np.float32(0.45)) / np.float32(0.225)
-    with pytest.raises(ValueError, match="leave both out for images that are normalised already"):
+    with pytest.raises(ValueError, match="give mean=0 and std=1 for images that are normalised already"):
         compose(normalised.astype(dtype), MEAN_255, STD_255)
 
 

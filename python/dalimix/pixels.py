@@ -119,7 +119,7 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     of_255 = max(*means, *stds) >= SOME_OF_255
     remedy = None
     if of_255 and _is_normalised(lowest, highest):
-        remedy = "leave both out for images that are normalised already, or hand in the images as decoded"
+        remedy = "give mean=0 and std=1 for images that are normalised already, or hand in the images as decoded"
     elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and bool((images % 1).any()):  # 0 and 1 may be dark bytes
         remedy = "divide both by 255, or multiply the images by it"
     elif _are_of_one(means, stds) and lowest >= -64 and 64 < highest <= 320:  # resizing overshoots
