@@ -97,5 +97,4 @@ def as_raised(define: Callable[[], Any]) -> Any:
         raised = error.__context__
         if raised is None or not hasattr(raised, "ag_error_metadata"):
             raise
-        error.__context__ = None  # each would lead to the other
         raise raised from error
