@@ -62,9 +62,7 @@ def whole_batch(
         RuntimeError: no pipeline is being defined.
         ValueError: on the GPU, in a pipeline with a stream for every operator: see above.
     """
-    current = Pipeline.current()
-    if current is None:
-        raise RuntimeError(f"{name} is an operator for pipelines: call it where a pipeline is defined")
+    current = current_pipeline(name)
     if device == "gpu" and current.stream_policy is StreamPolicy.PER_OPERATOR:
         raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
     if whole_batches_are_shared():
@@ -72,6 +70,23 @@ def whole_batch(
     else:
         outputs = _by_sample(function, inputs, num_outputs, device, output_layouts, tensors)
     return [fn.copy(output) for output in outputs] if device == "gpu" else outputs
+
+
+def current_pipeline(name: str, others: str = "") -> Pipeline:
+    """The pipeline that is being defined.
+
+    Args:
+        name: of what is called, for the message.
+        others: what there is for it elsewhere.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    current = Pipeline.current()
+    if current is None:
+        where = "in a function with @pipeline_def, or in a with block of a pipeline"
+        raise RuntimeError(f"{name} must be called where a pipeline is defined, {where}{others}")
+    return current
 
 
 def moved(node: DataNode, device: str) -> DataNode:

@@ -24,7 +24,8 @@ from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.draws import Operators, draw_by
 from dali_ops.lifetime import OneProcess
 from dali_ops.mix import Mixer, PerChannel, one_mirror
-from dali_ops.nodes import layout_of_images, unequal
+from dali_ops.model_heatmaps import refuse_model
+from dali_ops.nodes import check_labels, layout_of_images, unequal
 from dalimix import Draws, Method, checks
 from dalimix.backend import Array
 from dalimix.cuda.stream import borrowed_stream
@@ -134,6 +135,7 @@ def mix(
         smoothing=smoothing,
         form=form,
         return_plan=return_plan,
+        calls="ndd",
     )
     target = _target(batch, device)
     drawn = draw(method, batch.batch_size, rng) if draws is None else _replayed(draws, rng)
@@ -142,6 +144,8 @@ def mix(
         images, numbers = put(batch, "batch"), drawn.mapped(partial(put, name="draws"))
         checks.batch("draws", numbers.partner.reshape(numbers.partner.shape or 1), len(images))
         given = [put(labels, "labels"), put(heatmaps, "heatmaps"), put(_mirrors(mirror, len(images)), "mirror")]
+        if isinstance(labels, ndd.Batch):
+            check_labels(given[0], "ndd")
         arrays = mixer.outputs(images, given[0], numbers, given[1], given[2], own)
         layouts = [output_layout or own, *[""] * (len(arrays) - 1)]
         return mixer.packed([_batch(*output, target) for output in zip(arrays, layouts, strict=True)])
@@ -155,11 +159,20 @@ def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> 
         )
     checks.method(method)
     checks.heatmaps_wanted(method, heatmaps is not None, f"heatmaps=[{batch.batch_size}, h, w], one map for each image")
+    _check_heatmaps(heatmaps)
     checks.layouts(layout=layout)
     if labels is None:
         raise TypeError("labels must be class numbers or soft labels, got None")
     if not batch.batch_size:
         raise ValueError("batch must hold at least one image")
+
+
+def _check_heatmaps(heatmaps: Any) -> None:
+    """Refuse what makes heatmaps in the place of heatmaps."""
+    refuse_model("heatmaps", heatmaps, "give what a provider returns, called with the images as a tensor [B, C, H, W]")
+    if callable(heatmaps):
+        raise TypeError(f"heatmaps must be an array [B, h, w], got {type(heatmaps).__name__}: "
+                        "if that is a provider, call it with the images as a tensor [B, C, H, W]")  # fmt: skip
 
 
 def _mirrors(mirror: Any, count: int) -> Any:

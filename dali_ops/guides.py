@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from nvidia.dali.data_node import DataNode
 
 from dali_ops import bridge
+from dali_ops.augment import Augment, augmented
 from dali_ops.feed import Feed
 from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.reading import random_crop
@@ -20,8 +21,6 @@ from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
 
-Augment = Callable[[DataNode], DataNode]
-
 
 class Samples(NamedTuple):
     """Images, their class numbers, and where there are any, heatmaps and what the model that made these said."""
@@ -30,15 +29,6 @@ class Samples(NamedTuple):
     labels: DataNode
     heatmaps: DataNode | None = None
     predictions: DataNode | None = None
-
-
-def augmented(images: DataNode, augment: Augment | None) -> DataNode:
-    if augment is None:
-        return images
-    images = augment(images)
-    if not isinstance(images, DataNode):
-        raise TypeError(f"augment must return a node of images, got {type(images).__name__}")
-    return images
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class Guide:
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
         encoded, labels = feed.read(feed.source.class_numbers)
         labels, (images, _) = bridge.moved(labels, device), random_crop(encoded, size, device)
-        images = augmented(images, augment)
+        images = augmented(images, augment, size)
         if self.provider is None:
             return Samples(images, labels)
         options = {"predictions": self.predictions, "device": device}
@@ -82,7 +72,7 @@ class StoreGuide:
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
-        images = augmented(images, augment)
+        images = augmented(images, augment, size)
         return Samples(images, bridge.moved(labels, device), heatmaps)
 
 

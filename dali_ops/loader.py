@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from dali_ops.agreement import check_agreement
+from dali_ops.augment import Augment
 from dali_ops.batch_info import BatchInfo
 from dali_ops.device import default_threads
 from dali_ops.feed import Feed
-from dali_ops.guides import Augment, without_maps
+from dali_ops.guides import without_maps
 from dali_ops.loader_arguments import answering, check_source, pinned, place_of, seed_of, source_of
 from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD, LoaderSettings, PerChannel
 from dali_ops.order import Order, check_epoch
@@ -50,13 +51,15 @@ class Loader:
         device: ``"gpu"`` or ``"cpu"``, also as torch calls it, such as ``"cuda:1"``; None: the GPU if there is one.
         device_id: which GPU; None: as `device` says, else that of ``LOCAL_RANK``, which torchrun sets, else torch's
             current one.
-        mean: per channel, in units of pixels 0 … 255; one number, or a sequence, array or tensor.
+        mean: per channel, in units of pixels 0 … 255, or of what `augment` returns; one number, or a sequence, array or
+            tensor.
         std: likewise.
         dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``, by any library's name.
         output_layout: ``"CHW"`` or ``"HWC"``.
         augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
-            [H, W, C]; returns one of the same size, e.g. of ``rand_augment`` in ``nvidia.dali.auto_aug``, from a
-            function that is written in a file, since DALI reads its source. The model of a provider sees what it
+            [H, W, C]; returns one of the same shape, uint8 or floating, in the units of mean and std: e.g. of
+            ``rand_augment`` in ``nvidia.dali.auto_aug``, from a function that is written in a file, since DALI reads
+            its source. The model of a provider sees what it
             returns. Beside a `HeatmapStore` it should move nothing.
         channels_last: images [B, C, H, W] in ``torch.channels_last``, which costs nothing.
         pin_memory: with ``device="cpu"``, images and targets in page-locked memory, for copies to a GPU.
@@ -92,7 +95,8 @@ class Loader:
 
     Raises:
         TypeError: an argument of another type. One that a loader does not have is answered with the one that is meant.
-        ValueError: mean and std of pixels 0 … 1; a device that is not there; a seed or images that are not those of
+        ValueError: mean and std of other units than the images; what `augment` returns is of another shape or dtype;
+            a device that is not there; a seed or images that are not those of
             another process; a source without images, more images in a batch than there are while the last is dropped,
             a method with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map
             of some image; several processes without a seed; corrupt members of an archive; while iterating, an image

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from dali_ops.augment import Augment, as_raised
 from dali_ops.batch_info import Outputs
 from dali_ops.feed import Feed
-from dali_ops.guides import Augment, guide_for
+from dali_ops.guides import guide_for
+from dali_ops.model_heatmaps import refuse_model
 from dali_ops.pipelines import training_pipeline, validation_pipeline
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, SnapshotHeatmap
@@ -68,12 +69,12 @@ class LoaderSettings:
         forms: dict[str, Any] = {name: checks.flag(name, getattr(self, name)) for name in FLAGS}
         forms |= {"form": str(self.form), "output_layout": str(self.output_layout), "smoothing": float(self.smoothing)}
         forms |= {"size": _side(self.size), "dtype": str(image_dtype(self.dtype))}
-        forms |= {name: per_channel(name, getattr(self, name), CHANNELS) for name in ("mean", "std")}
+        forms |= {name: _per_channel(name, getattr(self, name)) for name in ("mean", "std")}
         for name, value in forms.items():
             object.__setattr__(self, name, value)
 
     def _check_output(self) -> None:
-        checks.scaling(self.mean, self.std, CHANNELS, checks.UINT8)
+        checks.scaling(self.mean, self.std, CHANNELS, checks.UINT8 if self.augment is None else None)  # else as it runs
         if self.channels_last and self.output_layout != "CHW":
             raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
         check_bytes(self.dtype, self.mean, self.std)
@@ -119,10 +120,10 @@ class LoaderSettings:
             return validation_pipeline(feed, self.size, self.device, normalise, **runtime)
         options = {"num_classes": len(feed.source.classes), "smoothing": self.smoothing, "form": self.form}
         guide = guide_for(self.method, self.heatmaps, self.heatmap_labels, self._predictions)
-        return training_pipeline(
+        return as_raised(lambda: training_pipeline(
             feed, self.method, self.size, self.device, normalise, options, guide, self.keep_info, self.augment,
             enable_conditionals=self.augment is not None, **runtime,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def switched(self, **changes: Any) -> LoaderSettings:
         """With some of `SWITCHES` changed; see `dali_ops.Loader.switch`."""
@@ -148,17 +149,21 @@ def _side(size: Any) -> int:
     return checks.count("size", size, MOST_PIXELS)
 
 
+def _per_channel(name: str, given: Any) -> tuple[float, ...]:
+    """None is refused, which is nothing in DALI, and the values of ImageNet in other libraries."""
+    if given is None:
+        raise TypeError(f"{name} must be one number, or one per channel, got None: "
+                        "leave it out for that of ImageNet, or give mean=0 and std=1 to normalise nothing")  # fmt: skip
+    return per_channel(name, given, CHANNELS)
+
+
 def _is_function(value: Any) -> bool:
     """A class is called, too, but makes objects."""
     return callable(value) and not isinstance(value, type)
 
 
 def _check_provider(heatmaps: Any) -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(heatmaps, torch.nn.Module):
-        remedy = "FeatureHeatmap(model, layer), AttentionHeatmap(model, layer) or ClassActivationHeatmap(model, layer)"
-        raise TypeError(f"heatmaps is a model, {type(heatmaps).__name__}, of which nobody knows where its heatmaps "
-                        f"are: give a provider of dalimix.heatmaps, such as {remedy}")  # fmt: skip
+    refuse_model("heatmaps", heatmaps)
     if not _is_function(heatmaps):
         got = f"the class {heatmaps.__name__}" if isinstance(heatmaps, type) else type(heatmaps).__name__
         expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"

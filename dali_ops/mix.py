@@ -14,7 +14,8 @@ from nvidia.dali.pipeline import do_not_convert
 import dalimix
 from dali_ops import bridge
 from dali_ops.draws import draw, flatten, unflatten
-from dali_ops.nodes import NodeLayout, check_node, device_of, facts
+from dali_ops.model_heatmaps import refuse_model
+from dali_ops.nodes import NodeLayout, check_images, check_labels, check_node, device_of, facts
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
 from dalimix.methods.base import is_whole
@@ -77,6 +78,7 @@ def mix(
     Raises:
         ValueError, TypeError: arguments out of range, now; data that do not fit, when the pipeline runs, as DALI's
             RuntimeError with the message of the ValueError inside.
+        RuntimeError: no pipeline is being defined.
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
     """
     mixer = Mixer(
@@ -96,7 +98,9 @@ def mix(
     check_node("images", images)
     check_node("labels", labels)
     if heatmaps is not None:
+        refuse_model("heatmaps", heatmaps, "give dali_ops.model_heatmaps(images, provider) of a provider")
         check_node("heatmaps", heatmaps, "of model_heatmaps or stored_heatmaps")
+    bridge.current_pipeline("mix", "; for arrays there is dalimix.compose, for dynamic mode dali_ops.dynamic.mix")
     device, drawn = device_of(device, images), draw(method, seed)
     known = facts(layout, images, labels=labels, heatmaps=heatmaps)
     nodes = [images, labels, *flatten(drawn), heatmaps, _mirror_node(mirror), known]
@@ -121,6 +125,7 @@ class Mixer:
     smoothing: float
     form: Literal["dense", "pair"]
     return_plan: bool
+    calls: str = "fn"  # what users find DALI's operators in
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -165,6 +170,7 @@ class Mixer:
         draws = unflatten(self.method, values)
         heatmaps = next(values) if self.guided else None
         mirror = next(values) if self.mirrored else None
+        check_labels(labels)
         layout = self.node_layout.of(next(values, None), images.shape)
         return self.outputs(images, labels, draws, heatmaps, mirror, layout)
 
@@ -172,6 +178,7 @@ class Mixer:
         self, images: Array, labels: Array, draws: Draws, heatmaps: Array | None, mirror: Array | None, layout: str
     ) -> list[Array]:
         """Images, targets and, if it is wanted, the plan."""
+        check_images(images, self.calls)
         checks.images(images, layout)
         plan = dalimix.plan(self.method, draws, checks.image_size(images, layout), heatmaps, mirror)
         mixed = dalimix.compose(images, plan, mirror, self.mean, self.std, self.dtype, layout, self.output_layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops import bridge
-from dali_ops.nodes import NodeLayout, check_node, device_of, facts
+from dali_ops.nodes import NodeLayout, check_decoded, check_node, device_of, facts
 from dalimix import checks
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def model_heatmaps(
     Raises:
         TypeError, ValueError: arguments out of range, or `predictions` of a provider without ``observe``, now; what the
             provider raises or returns wrongly, when the pipeline runs, as DALI's RuntimeError with the message inside.
+        RuntimeError: no pipeline is being defined.
         ModuleNotFoundError: ``device="gpu"`` without CuPy; torch is missing.
     """
     predictions = checks.flag("predictions", predictions)
@@ -62,6 +64,7 @@ def model_heatmaps(
     check_node("images", images)
     if labels is not None:
         check_node("labels", labels)
+    bridge.current_pipeline("model_heatmaps", "; elsewhere call the provider itself, with tensors")
     device = device_of(device, images)
     nodes = [images, labels, facts(layout, images, labels=labels)]
     moved = [bridge.moved(node, device) for node in nodes if node is not None]
@@ -93,13 +96,33 @@ class _Callback:
 
     def _channels_first(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         layout = self.layout.of(rows, images.shape)
+        check_decoded(images)
         if images.ndim != 4:
             raise ValueError(f"images must be a batch [B, {', '.join(layout)}], got shape {list(images.shape)}")
         checks.proper_layout(images.shape, layout)
         return images if layout == "CHW" else images.permute(0, 3, 1, 2)
 
 
+def refuse_model(name: str, given: Any, mend: str = "give a provider of dalimix.heatmaps") -> None:
+    """Refuse a model in the place of a provider of heatmaps, or of heatmaps themselves.
+
+    Args:
+        name: of the argument.
+        given: to it.
+        mend: what to give in its stead.
+
+    Raises:
+        TypeError: it is a model.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(given, torch.nn.Module):
+        kinds = "FeatureHeatmap(model, layer), AttentionHeatmap(model, layer) or ClassActivationHeatmap(model, layer)"
+        raise TypeError(f"{name} is a model, {type(given).__name__}, of which nobody knows where its heatmaps are: "
+                        f"{mend}, such as {kinds}")  # fmt: skip
+
+
 def _check_provider(provider: Any, predictions: bool) -> None:
+    refuse_model("provider", provider)
     kind = type(provider).__name__
     if not callable(provider) or isinstance(provider, type):
         raise TypeError(f"a provider of heatmaps must be callable, as those of dalimix.heatmaps, got {kind}")

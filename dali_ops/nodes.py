@@ -22,8 +22,11 @@ from nvidia.dali.pipeline import Pipeline
 from dali_ops import bridge
 from dali_ops.device import check_device, device_number
 from dalimix import checks
+from dalimix.backend import Array
 
 END = -1  # of the layout and of every shape
+MOST_CHANNELS = 4  # of what a decoder makes
+TYPES = {"fn": {"f": "types.FLOAT", "i": "types.INT64"}, "ndd": {"f": "ndd.float32", "i": "ndd.int64"}}
 
 
 def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder") -> None:
@@ -77,14 +80,25 @@ def facts(layout: str | None, images: DataNode, **others: DataNode | None) -> Da
     """
     inputs = {"images": images, **{name: node for name, node in others.items() if node is not None}}
     try:
-        said, shapes = images.property("layout"), [node.shape(dtype=types.INT32) for node in inputs.values()]
+        rows = rows_of(*inputs.values())
     except RuntimeError:  # from the GPU back to the CPU goes the dynamic executor alone
         if layout is None:
             raise ValueError("layout must be said, such as layout='HWC', where exec_dynamic=False") from None
         return None
-    end = fn.constant(idata=[END], shape=[1], dtype=types.INT32)
-    rows = fn.cat(fn.cast(said, dtype=types.INT32), *[part for shape in shapes for part in (end, shape)])
     return _alike(rows, tuple(inputs))
+
+
+def rows_of(images: DataNode, *others: DataNode) -> DataNode:
+    """Int32 [n], on the CPU: the facts of each sample; see above."""
+    said, shapes = images.property("layout"), [node.shape(dtype=types.INT32) for node in (images, *others)]
+    end = fn.constant(idata=[END], shape=[1], dtype=types.INT32)
+    return fn.cat(fn.cast(said, dtype=types.INT32), *[part for shape in shapes for part in (end, shape)])
+
+
+def layout_and_shape(row: Any) -> tuple[str, list[int]]:
+    """Of the images, by the facts of one sample."""
+    said, shape, *_ = _parts(row.tolist())
+    return bytes(said).decode(), shape
 
 
 def _alike(rows: DataNode, names: tuple[str, ...]) -> DataNode:
@@ -114,8 +128,76 @@ class _Refuse:
 
 def unequal(name: str, one: Sequence[int], other: Sequence[int]) -> ValueError:
     """The error to raise where samples of the argument `name` are of these two shapes."""
-    mend = "resize before mixing" if name in ("images", "batch") else f"all {name} of a batch need one shape"
+    mend = _to_one_shape(one, other) if name in ("images", "batch") else f"all {name} of a batch need one shape"
     return ValueError(f"{name} must be of one shape to be mixed, got {list(one)} and {list(other)}: {mend}")
+
+
+def _to_one_shape(one: Sequence[int], other: Sequence[int]) -> str:
+    """What to do with images of two shapes, of as many dimensions."""
+    if len(one) == 1:
+        return "decode before mixing, as decoders.image does"
+    if len(one) == 3:
+        differ = [k for k in range(3) if one[k] != other[k]]
+        channels = next((k for k in (2, 0) if k in differ and max(one[k], other[k]) <= MOST_CHANNELS), None)
+        if channels is not None:
+            resize = ", and resize before mixing" if len(differ) > 1 else ""
+            return f"decode all with output_type=types.RGB, for three channels{resize}"
+    return "resize before mixing"
+
+
+def check_images(images: Array, calls: str = "fn") -> None:
+    """Refuse images of a dtype that cannot be mixed, and what `check_decoded` refuses.
+
+    Args:
+        images: whole batch.
+        calls: what DALI's operators are found in, ``"fn"``, or in dynamic mode ``"ndd"``.
+
+    Raises:
+        TypeError, ValueError: with the operator to call.
+    """
+    name, dtype = "images" if calls == "fn" else "batch", images.dtype
+    check_decoded(images, name, calls)
+    if str(dtype) not in checks.NAMES:
+        remedy = f"cast before, as {calls}.cast({name}, dtype={TYPES[calls]['f']}) does"
+        raise TypeError(f"{name} must have dtype {', '.join(checks.NAMES)}, got {dtype}: {remedy}")
+
+
+def check_decoded(images: Any, name: str = "images", calls: str = "fn") -> None:
+    """Refuse what samples are before they are images; `images` is an array or a tensor.
+
+    Raises:
+        ValueError: with the operator that is missing.
+    """
+    shape, dtype = list(images.shape[1:]), str(images.dtype).rpartition(".")[2]
+    if len(shape) < 3:
+        expected = f"{name} must be [H, W, C] or [C, H, W], got {dtype} {shape}"
+        raise ValueError(f"{expected}: {_to_an_image(name, len(shape), dtype, calls)}")
+
+
+def _to_an_image(name: str, ndim: int, dtype: str, calls: str) -> str:
+    """What to do with samples of one dimension, of two, or of none."""
+    if ndim == 2:
+        return f"a channel axis is missing, which {calls}.expand_dims({name}, axes=2) adds"
+    if ndim == 1 and dtype == "uint8":
+        return f"decode before mixing, as {calls}.decoders.image({name}, output_type=types.RGB) does"
+    return "are images and labels in each other's place?"
+
+
+def check_labels(labels: Array, calls: str = "fn") -> None:
+    """Refuse labels of nodes that are of the other kind of numbers, with the operator to call.
+
+    Raises:
+        TypeError: floating scalars, or several integers for each image.
+        ValueError: labels of two dimensions or more.
+    """
+    shape, dtype = list(labels.shape[1:]), labels.dtype
+    expected = f"labels must be integer, one class number for each image, or floating [classes], got {dtype} {shape}"
+    if len(shape) > 1:
+        raise ValueError(f"{expected}: are images and labels in each other's place?")
+    kind = "i" if dtype.kind == "f" and not shape else "f" if dtype.kind in "iub" and shape not in ([], [1]) else None
+    if kind is not None:
+        which = "class numbers" if kind == "i" else "several classes an image"
+        raise TypeError(f"{expected}: {which} are {calls}.cast(labels, dtype={TYPES[calls][kind]})")
 
 
 def _parts(row: Sequence[int]) -> list[list[int]]:
@@ -148,7 +230,7 @@ class NodeLayout:
             ValueError: as of `layout_of_images`.
         """
         if not self._known:
-            own = "" if rows is None else bytes(_parts(rows[0].tolist())[0]).decode()
+            own = "" if rows is None else layout_and_shape(rows[0])[0]
             self._known = layout_of_images(self.given, own, shape)
         return self._known
 

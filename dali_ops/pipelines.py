@@ -8,8 +8,9 @@ from nvidia.dali import fn, pipeline_def
 from nvidia.dali.data_node import DataNode
 
 from dali_ops import bridge
+from dali_ops.augment import Augment, with_checked_units
 from dali_ops.feed import Feed
-from dali_ops.guides import Augment, Guide, Samples, StoreGuide
+from dali_ops.guides import Guide, Samples, StoreGuide
 from dali_ops.mix import mix
 from dali_ops.reading import centre_crop
 from dalimix import Method, MixPlan
@@ -41,13 +42,16 @@ def training_pipeline(
         guide: where heatmaps come from, for methods that read them.
         keep_info: with a method, its plan and what it was made of are outputs, too, in the order of
             `dali_ops.batch_info.Outputs`.
-        augment: from the node of cropped images to one of the same size; None: nothing. DALI's automatic augmentations
+        augment: from the node of cropped images to one of the same shape; None: nothing. DALI's automatic augmentations
             need ``enable_conditionals``, which every pipeline takes.
     """
     samples = guide.samples(feed, size, device, augment)
     mirror = fn.random.coin_flip()
     if method is None:
-        return fn.crop_mirror_normalize(samples.images, mirror=mirror, **normalise), samples.labels
+        images, labels = samples.images, samples.labels
+        if augment is not None:
+            labels = with_checked_units(labels, images, normalise["mean"], normalise["std"])
+        return fn.crop_mirror_normalize(images, mirror=mirror, **normalise), labels
     options = {"heatmaps": samples.heatmaps, "mirror": mirror, "return_plan": keep_info, "device": device, **options}
     mixed, targets, *plan = mix(samples.images, samples.labels, method, **normalise, **options)
     info = _info(samples, *plan) if keep_info else ()

@@ -62,6 +62,7 @@ def stored_heatmaps(
         TypeError, ValueError: arguments out of range, now; an index outside the store or a crop without an area, when
             the pipeline runs, as DALI's RuntimeError with the message inside. (On the GPU, with the maps in its memory,
             such a heatmap is NaN.)
+        RuntimeError: no pipeline is being defined.
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
     """
     if not isinstance(store, HeatmapStore):
@@ -71,6 +72,7 @@ def stored_heatmaps(
         check_cpu_node(name, node)
     if (anchor is None) != (shape is None):
         raise ValueError("anchor and shape come together: one of them is None")
+    bridge.current_pipeline("stored_heatmaps")
     device = device_of(device, index)
     grid = store.grid if grid is None else grid
     check_grid(grid)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali.experimental.dynamic")
+torch = pytest.importorskip("torch")
 import nvidia.dali.experimental.dynamic as ndd
 
 import dali_ops.device
@@ -17,11 +18,22 @@ from tests.pipelines import BATCH, SIZE
 from tests.test_dynamic import MAPS, MIRROR, TOKENS, a_batch, numbers, rng_of
 
 RAGGED = [np.zeros((8 + k, 8, 3), np.uint8) for k in range(BATCH)]
+ENCODED = ndd.as_batch([np.zeros(30 + k, np.uint8) for k in range(BATCH)])
+GREY_AND_RGB = ndd.as_batch([np.zeros((8, 8, 3 if k else 1), np.uint8) for k in range(BATCH)])
 WRONG = [
     ({"batch": random_images(BATCH, *SIZE)}, TypeError, r"batch must be a Batch of dynamic mode, .*, got ndarray"),
     ({"batch": ndd.as_batch(RAGGED)}, ValueError, r"batch .*\[8, 8, 3\] and \[9, 8, 3\]: resize before"),
-    ({"batch": ndd.as_batch(np.zeros((6, 8, 8, 3)))}, TypeError, "images must have dtype uint8, .*, got float64"),
+    ({"batch": ndd.as_batch(np.zeros((6, 8, 8, 3)))}, TypeError, r"batch must have dtype .*, got float64: .*ndd.cast"),
     ({"batch": ndd.as_batch(np.zeros((0, 8, 8, 3)))}, ValueError, "batch must hold at least one image"),
+    ({"batch": ENCODED}, ValueError, r"\[30\] and \[31\]: decode before mixing"),
+    ({"batch": ndd.as_batch(np.zeros((6, 30), np.uint8))}, ValueError, r"\[30\]: decode .*ndd.decoders.image\(batch"),
+    ({"batch": ndd.as_batch(np.zeros((6, 8, 8), np.uint8))}, ValueError, r"axis is missing, .*ndd.expand_dims\(batch"),
+    ({"batch": ndd.as_batch(np.zeros((6, 1), np.int32))}, ValueError, "are images and labels in each other's place"),
+    ({"batch": GREY_AND_RGB}, ValueError, "decode all with output_type=types.RGB, for three channels$"),
+    ({"labels": ndd.as_batch(np.zeros(6))}, TypeError, r"class numbers are ndd.cast\(labels, dtype=ndd.int64\)"),
+    ({"labels": np.zeros(6)}, ValueError, r"class numbers are labels.astype\('int64'\)"),
+    ({"method": SMMix(), "heatmaps": torch.nn.Identity()}, TypeError, "heatmaps is a model, .*FeatureHeatmap"),
+    ({"method": SMMix(), "heatmaps": lambda images: images}, TypeError, "heatmaps must be an array .*: if that is a"),
     ({"layout": "CHW"}, ValueError, "batch has layout 'HWC', but layout is 'CHW'"),
     ({"batch": ndd.as_batch(np.zeros((6, 4, 8, 8, 3)), layout="FHWC")}, ValueError, "batch has layout 'FHWC'"),
     ({"output_layout": "HW"}, ValueError, "output_layout must be one of .*, got 'HW'"),

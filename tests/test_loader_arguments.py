@@ -120,6 +120,8 @@ WRONG = [
         "heatmaps must be a provider.*the class FeatureHeatmap",
     ),
     ({"augment": torch.nn.Identity}, "augment must be a function from images to images"),
+    ({"mean": None}, "mean must be .*, got None: leave it out for that of ImageNet, or give mean=0 and std=1"),
+    ({"std": None}, "std must be .*, got None: leave it out for that of ImageNet, or give mean=0 and std=1"),
     ({"seed": -2}, "seed must be below .* or -1 for a fresh one, got -2"),
     ({"seed": 1 << 64}, r"seed must be below 2\*\*64"),
     ({"device_id": 0}, "device_id is for a GPU, got 0, but device is 'cpu'"),

@@ -120,6 +120,71 @@ def test_as_many_pixels_in_another_shape():
         run(build(body))
 
 
+def nodes_of(make, count=BATCH):
+    """A node without a layout."""
+    return fn.external_source(lambda: [make(k) for k in range(count)], batch=True)
+
+
+def bytes_of(*shape, dtype=np.uint8):
+    return lambda k: np.zeros(shape, dtype)
+
+
+NO_IMAGES = {
+    "encoded": (lambda k: np.zeros(30 + k, np.uint8), r"\[30\] and \[31\]: decode before mixing, as decoders.image"),
+    "encoded alike": (bytes_of(30), r"got uint8 \[30\]: decode before mixing, as fn.decoders.image\(images"),
+    "grey": (bytes_of(8, 8), r"got uint8 \[8, 8\]: a channel axis is missing, which fn.expand_dims\(images, axes=2\)"),
+    "some grey": (lambda k: np.zeros((8, 8, 3 if k else 1), np.uint8), "decode all with output_type=types.RGB"),
+    "some grey, CHW": (lambda k: np.zeros((3 if k else 1, 8, 8), np.uint8), "decode all with output_type=types.RGB"),
+    "some grey, of other sizes": (
+        lambda k: np.zeros((8 + k, 8, 1 + k % 3), np.uint8),
+        "output_type=types.RGB, for three channels, and resize before mixing",
+    ),
+    "int32": (bytes_of(8, 8, 3, dtype=np.int32), r"got int32: cast .*fn.cast\(images, dtype=types.FLOAT\)"),
+    "float64": (bytes_of(8, 8, 3, dtype=np.float64), r"images must have dtype .*, got float64: cast before, as"),
+    "labels": (bytes_of(1, dtype=np.int32), r"got int32 \[1\]: are images and labels in each other's place\?"),
+}
+
+
+@pytest.mark.parametrize("name", NO_IMAGES)
+def test_nodes_that_are_not_images_yet(way, name):
+    make, message = NO_IMAGES[name]
+    with pytest.raises(RuntimeError, match=message):
+        run(build(lambda: dali_ops.cutmix(nodes_of(make), images_and_labels()[1], num_classes=BATCH)))
+
+
+def test_labels_in_the_place_of_images():
+    with pytest.raises(RuntimeError, match=r"got uint8 \[32, 48, 3\]: are images and labels in each other's place\?"):
+        run(build(lambda: dali_ops.cutmix(nodes_of(np.int32), images_and_labels()[0], num_classes=BATCH)))
+
+
+def test_what_grey_images_are_told_to_do_helps():
+    def body():
+        images = fn.expand_dims(nodes_of(bytes_of(8, 8)), axes=2)
+        return dali_ops.cutmix(images, images_and_labels()[1], num_classes=BATCH)
+
+    assert run(build(body))[0][0].shape == (BATCH, 8, 8, 1)
+
+
+NO_LABELS = {
+    "images": (bytes_of(8, 8, 3), r"got uint8 \[8, 8, 3\]: are images and labels in each other's place\?"),
+    "floating": (bytes_of(dtype=np.float32), r"class numbers are fn.cast\(labels, dtype=types.INT64\)"),
+    "several classes": (bytes_of(4, dtype=np.int32), r"classes an image are fn.cast\(labels, dtype=types.FLOAT\)"),
+}
+
+
+@pytest.mark.parametrize("name", NO_LABELS)
+def test_nodes_that_are_no_labels(way, name):
+    make, message = NO_LABELS[name]
+    with pytest.raises(RuntimeError, match=message):
+        run(build(lambda: dali_ops.cutmix(images_and_labels()[0], nodes_of(make), num_classes=BATCH)))
+
+
+def test_outside_of_a_pipeline():
+    message = "^mix must be called where a pipeline is defined, .*@pipeline_def, .*dali_ops.dynamic.mix$"
+    with pytest.raises(RuntimeError, match=message):
+        dali_ops.cutmix(*images_and_labels(), num_classes=BATCH)
+
+
 def test_features_are_no_heatmaps():
     def body():
         features = fn.external_source(lambda: [np.zeros((512, 4, 4), np.float32)] * BATCH, batch=True)

@@ -106,7 +106,7 @@ WRONG = {
     "contradiction": (("HWC", 3), {"layout": "CHW"}, "images has layout 'HWC', but layout is 'CHW'"),
     "grey": (("HW", 1), {}, r"images has layout 'HW', .*: give grey images a channel: images\[:, :, dali.newaxis"),
     "video": (("FHWC", 3), {}, "images has layout 'FHWC', but 'HWC' or 'CHW' is expected: mix single images"),
-    "grey, unsaid": (("HW", 1, False), {}, r"images must be a batch \[B, H, W, C\], got shape"),
+    "grey, unsaid": (("HW", 1, False), {}, r"images must be .*: a channel axis is missing, which fn.expand_dims"),
     "video, unsaid": (("FHWC", 3, False), {}, r"images must be a batch \[B, H, W, C\], got shape"),
     "unsaid": (("CHW", 1, False), {}, r"images \[6, 1, 16, 16\] look like CHW, .*: give layout='CHW'"),
     "unsaid, two channels": (("CHW", 2, False), {}, r"images \[6, 2, 16, 16\] look like CHW, .*: give layout='CHW'"),

@@ -79,6 +79,7 @@ def test_what_is_no_prediction(way, output, message):
 
 
 NOT_MADE = [
+    ({"provider": torch.nn.Identity()}, TypeError, "provider is a model, Identity, .*: give a .*FeatureHeatmap"),
     ({"provider": None}, TypeError, "provider of heatmaps must be callable, as those of .*, got NoneType"),
     ({"provider": FeatureHeatmap}, TypeError, "provider of heatmaps must be callable, .*, got ABCMeta"),
     (
@@ -111,9 +112,40 @@ def test_a_provider_in_the_place_of_its_heatmaps():
         build(body)
 
 
+def test_a_model_in_the_place_of_its_heatmaps():
+    def body():
+        return dali_ops.attentive_cutmix(*images_and_labels(), heatmaps=torch.nn.Identity(), num_classes=BATCH)
+
+    with pytest.raises(TypeError, match="heatmaps is a model, Identity, .*: give dali_ops.model_heatmaps"):
+        build(body)
+
+
+def test_a_model_outside_of_a_pipeline():
+    with pytest.raises(RuntimeError, match="model_heatmaps must be called where a pipeline is .*provider itself"):
+        dali_ops.model_heatmaps(images_and_labels()[0], a_provider())
+
+
 def test_images_of_another_layout(way):
     with pytest.raises(RuntimeError, match=r"images has layout 'CHW', but layout is 'HWC': leave layout out"):
         run(build(lambda: dali_ops.model_heatmaps(images_and_labels(layout="CHW")[0], a_provider(), layout="HWC")))
+
+
+NOT_IMAGES = {
+    "encoded": (30, r"got uint8 \[30\]: decode before mixing, as fn.decoders.image"),
+    "grey": ((8, 8), r"got uint8 \[8, 8\]: a channel axis is missing, which fn.expand_dims"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_IMAGES)
+def test_nodes_that_are_not_images_yet(way, name):
+    shape, message = NOT_IMAGES[name]
+
+    def body():
+        samples = fn.external_source(lambda: [np.zeros(shape, np.uint8)] * BATCH, batch=True)
+        return dali_ops.model_heatmaps(samples, a_provider())
+
+    with pytest.raises(RuntimeError, match=message):
+        run(build(body))
 
 
 def test_labels_that_are_none(way):

@@ -11,6 +11,7 @@ from dalimix.heatmaps import pixels as model_pixels
 OF_BYTES = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
 OF_ONE = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 CAFFE = {"mean": (104.0, 117.0, 123.0)}
+GIVE_NONE = "give mean=0 and std=1 for images .* as decoded"
 TO_ONE = {"mean": 0, "std": 255}
 
 
@@ -46,8 +47,8 @@ WRONG = {
     ),
     "0 to 1, Caffe": (pixels() / 255, CAFFE, "have values 0 … 1, .*divide both by 255, or multiply the images"),
     "0 to 1, to one": (pixels() / 255, TO_ONE, "have values 0 … 1, .*divide both by 255, or multiply the images"),
-    "normalised, of bytes": (normalised(), OF_BYTES, r"have values -\d.*leave both out for images .* as decoded"),
-    "-1 to 1, Caffe": (pixels() / 127.5 - 1, CAFFE, "have values -1 … 1, .*leave both out for images .* as decoded"),
+    "normalised, of bytes": (normalised(), OF_BYTES, rf"have values -\d.*{GIVE_NONE}"),
+    "-1 to 1, Caffe": (pixels() / 127.5 - 1, CAFFE, f"have values -1 … 1, .*{GIVE_NONE}"),
 }
 
 

@@ -97,7 +97,7 @@ def test_mean_and_std_of_0_to_255_are_refused_for_other_units(dtype: str) -> Non
         with pytest.raises(ValueError, match=r"which have values 0 … 1, but .*: divide both by 255"):
             compose(shares, mean, std)
     normalised = (shares - np.float32(0.45)) / np.float32(0.225)
-    with pytest.raises(ValueError, match="leave both out for images that are normalised already"):
+    with pytest.raises(ValueError, match="give mean=0 and std=1 for images that are normalised already"):
         compose(normalised.astype(dtype), MEAN_255, STD_255)
 
 
@@ -114,7 +114,7 @@ def test_a_mean_and_a_std_of_different_units(name: str, dtype: str) -> None:
 
 def test_images_that_are_normalised_already_by_statistics_of_0_to_1() -> None:
     shares = (bytes_of() / np.float32(255) - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
-    with pytest.raises(ValueError, match="leave both out for images that are normalised already"):
+    with pytest.raises(ValueError, match="give mean=0 and std=1 for images that are normalised already"):
         compose(shares, IMAGENET_MEAN, IMAGENET_STD)
 
 

@@ -124,7 +124,7 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     if of_255 and lowest >= 0 and highest <= 320 and all(map(_contradict, *_by_channel(means, stds))):
         remedy = "they contradict each other, give both in these units"
     elif _is_normalised(lowest, highest) and (of_255 or _is_far_below(lowest, means, stds)):
-        remedy = "leave both out for images that are normalised already, or hand in the images as decoded"
+        remedy = "give mean=0 and std=1 for images that are normalised already, or hand in the images as decoded"
     elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and _is_of_one(images):
         remedy = "divide both by 255, or multiply the images by it"
     elif _are_of_one(means, stds) and lowest >= -64 and 64 < highest <= 320:  # resizing overshoots
