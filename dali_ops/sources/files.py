@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from nvidia.dali import fn
@@ -40,7 +43,9 @@ class Files(Source):
         classes = texts("classes", self.classes)
         told = class_numbers("labels", _numbered(self.labels, classes, first_label))
         labels = [label - first_label for label in told] if first_label else told
-        if not files or len(labels) != len(files):
+        if not files:
+            raise ValueError("files must be one path at least, got none")
+        if len(labels) != len(files):
             raise ValueError(f"labels has {len(labels)} entries but files has {len(files)}")
         classes = classes or [str(k) for k in range(min(max(labels) + 1, MOST_CLASSES))]
         wrong = next((k for k, label in enumerate(labels) if not 0 <= label < len(classes)), None)
@@ -52,8 +57,23 @@ class Files(Source):
 
     def fetch(self, numbers: np.ndarray) -> np.ndarray:
         """uint8 [n, longest]: paths, filled up with zeros; one array goes to DALI at a seventh of the cost of many."""
-        paths = np.array([os.fsencode(self.files[k]) for k in self._asked(numbers)])
+        paths = np.array([os.fsencode(path) for path in self._read_in_the_pipeline(self._asked(numbers))])
         return paths.view(np.uint8).reshape(len(paths), -1)
+
+    def _read_in_the_pipeline(self, numbers: np.ndarray) -> list[str]:
+        """Paths, empty for what is no file: DALI would wait for a pipe for ever, but says at once that "" is none.
+
+        Each is looked at once, when it is asked for first: on disks of a network that takes its time.
+        """
+        for k in numbers[~self._looked_at[numbers]]:
+            self._looked_at[k] = not _is_special(self.files[k])
+        looked_at = self._looked_at[numbers].tolist()
+        return [self.files[k] if is_file else "" for k, is_file in zip(numbers, looked_at, strict=True)]
+
+    @cached_property
+    def _looked_at(self) -> np.ndarray:
+        """bool [N]: what is known to be no pipe, socket or device."""
+        return np.zeros(len(self.files), bool)
 
     def encoded(self, fetched: DataNode) -> DataNode:
         return fn.io.file.read(fetched)
@@ -62,7 +82,19 @@ class Files(Source):
         return self.files[self._asked_one(number)]
 
     def read(self, number: int) -> np.ndarray:
-        return np.fromfile(self.files[self._asked_one(number)], np.uint8)
+        path = self.files[self._asked_one(number)]
+        if _is_special(path):
+            raise OSError(errno.ENXIO, "is no regular file", path)
+        return np.fromfile(path, np.uint8)
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a pipe, socket or device, of which no end can be told; not if it is missing."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _numbered(labels: Sequence[int], classes: list[str], first_label: int) -> list[int]:
