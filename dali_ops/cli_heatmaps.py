@@ -132,7 +132,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    check_png("--out", options.out)
+    check_png("--out", options.out, options.root)
     need("heatmaps show", "nvidia.dali", "matplotlib", "PIL")
     from dali_ops.heatmap_sheet import draw_heatmaps
     from dali_ops.sources import ImageFolder

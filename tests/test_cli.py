@@ -132,6 +132,8 @@ def test_preview_of_one_and_of_two_images_for_any_seed(photos, tmp_path, count):
         ["--seed", "0", "--method", "mixup", "--", "ROOT"],
         ["ROOT", "--method", "mixup", "--method", "cutmix"],
         ["--method=mixup", "ROOT"],
+        ["--method=cutmix", "mixup", "ROOT"],
+        ["--method=cutmix", "mixup", "--method=smmix", "token_mix", "ROOT", "--seed=0"],
     ],
     ids=" ".join,
 )
