@@ -13,6 +13,7 @@ import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
+from dali_ops.sources.class_names import ClassNames
 from dali_ops.sources.first_label import of_no_class
 from dali_ops.sources.source import MOST_CLASSES, Source
 from dalimix.lists import class_numbers, listed, texts
@@ -102,9 +103,16 @@ def _numbered(labels: Sequence[int], classes: list[str], first_label: int) -> li
     given = listed("labels", labels, "class numbers")
     if not any(isinstance(label, str) for label in given):
         return given
-    numbers = {name: number + first_label for number, name in reversed(list(enumerate(classes)))}
-    unknown = next((label for label in given if not isinstance(label, str) or label not in numbers), None)
-    if unknown is not None:
-        remedy = "give classes=[…], all names in the order of their numbers" if not classes else "it is none of classes"
-        raise ValueError(f"labels are names, and one is {unknown!r}: {remedy}")
-    return [numbers[label] for label in given]
+    names = ClassNames(classes, first_label)
+    return [_number(k, label, names) for k, label in enumerate(given)]
+
+
+def _number(k: int, label: object, names: ClassNames) -> int:
+    try:
+        number = names.label(label) if isinstance(label, str) else None
+    except ValueError as error:
+        raise ValueError(f"labels[{k}] is {label!r}: {error}") from None
+    if number is None:
+        remedy = "it is none of classes" if names else "give classes=[…], all names in the order of their numbers"
+        raise ValueError(f"labels are names, and one is {label!r}: {remedy}")
+    return number
