@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dali_ops.pipeline_benchmark import PLAIN, RATIO, Row, by_setting
 from dali_ops.sheet_page import GIVER, INK, QUIET, RECEIVER, as_path
+from dalimix.paths import errors_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,8 @@ def draw_bars(rows: Sequence[Row], out: Path, device: str) -> None:
     """
     out = as_path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    bars(rows, device).savefig(out, dpi=120)
+    with errors_name(out):
+        bars(rows, device).savefig(out, dpi=120)
 
 
 def bars(rows: Sequence[Row], device: str) -> Figure:

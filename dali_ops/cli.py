@@ -91,7 +91,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _preview(options: argparse.Namespace) -> None:
-    check_png("--out", options.out)
+    check_png("--out", options.out, options.root)
     need("preview", *NEEDED)
     from dali_ops.preview import preview
     from dali_ops.sheet import classes_on, draw_sheet

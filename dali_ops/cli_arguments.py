@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -49,8 +50,9 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 yield from words[at:]
                 return
-            if word in lists:
-                option, filled = word, False
+            name, together, _ = word.partition("=")
+            if name in lists:
+                option, filled = name, bool(together)
             elif option and filled and _fits(lists[option], word):
                 yield option
             else:
@@ -123,17 +125,24 @@ def add_skip_corrupt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-corrupt", action="store_true", help=told)
 
 
-def check_png(option: str, path: Path) -> None:
-    """Before the work for it: whether a PNG can be there, and would not be written over a photograph by mistake.
+def check_png(option: str, path: Path, root: Path) -> None:
+    """Before the work for it: whether a PNG can be there, and would not be written over, or among, the photographs.
 
     Raises:
-        ValueError: a folder is there, or a file where a folder must be; or the name is of another kind of file.
+        ValueError: a folder, pipe or device is there, or a file where a folder must be; the name is of another kind of
+            file; it is a file in the image folder `root`, also by way of links, or would be one in a class folder.
     """
     if path.is_dir():
         raise ValueError(f"{option} {path} is a folder: give the name of a PNG in it")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{option} {path} is no regular file: give the name of a PNG")
     if path.suffix.lower() != ".png":
         raise ValueError(f"{option} must end in .png, got {path}")
     check_folder(option, path.parent)
+    real, folder = Path(os.path.realpath(path)), os.path.realpath(root)
+    if real.is_relative_to(folder) and (os.path.lexists(path) or str(real.parent) != folder):
+        found = "is there already" if os.path.lexists(path) else "would be one of its images"
+        raise ValueError(f"{option} {path} lies in the image folder {root}, and {found}: give a path outside of it")
 
 
 def check_folder(option: str, path: Path) -> None:

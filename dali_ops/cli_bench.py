@@ -90,7 +90,11 @@ def _bench(options: argparse.Namespace) -> None:
 
 def _complete(options: argparse.Namespace) -> None:
     """Fill in the defaults that depend on the device."""
+    from dali_ops.heatmap_builder import check_outside
+
     check_folder("--out", options.out)  # better now than after the measurement
+    if options.root:
+        check_outside(options.out, options.root, "--out")
     if options.heatmaps and not options.root:
         raise ValueError(f"--heatmaps {options.heatmaps} needs ROOT: a store has heatmaps of certain images")
     options.device = usable_device(options.device)

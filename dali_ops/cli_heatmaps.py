@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dali_ops.cli_arguments import (
     Several,
     add_skip_corrupt,
@@ -30,6 +32,8 @@ from dalimix.packages import need
 
 if TYPE_CHECKING:
     from dalimix.heatmaps import HeatmapStore
+
+NAMED = 3  # files, after a store is made, of those with something special
 
 
 def add_heatmaps(commands: Any, device: argparse.ArgumentParser) -> None:
@@ -132,7 +136,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    check_png("--out", options.out)
+    check_png("--out", options.out, options.root)
     need("heatmaps show", "nvidia.dali", "matplotlib", "PIL")
     from dali_ops.heatmap_sheet import draw_heatmaps
     from dali_ops.sources import ImageFolder
@@ -158,15 +162,20 @@ def _progress(total: int, out: Path) -> Iterator[Callable[[int], object]]:
 def _tell(store: HeatmapStore) -> None:
     kept = f"{len(store):,} heatmaps of {store.grid} × {store.grid} in {store.dtype}, {store.nbytes:,} bytes"
     blank = _blank(store)
-    without = "is nowhere above 0, and gets" if blank == 1 else "are nowhere above 0, and get"
-    said = f"; {blank:,} {without} no share of a label" if blank else ""
+    without = "is nowhere above 0, and gets" if len(blank) == 1 else "are nowhere above 0, and get"
+    said = f"; {len(blank):,} {without} no share of a label: {_first(blank)}" if blank else ""
     count = len(store.left_out)
-    left_out = f"; {count:,} left out, which cannot be decoded: {', '.join(store.left_out[:3])}" if count else ""
-    more = ", … (see store.json)" if count > 3 else ""
+    left_out = f"; {count:,} left out, which cannot be decoded: {_first(store.left_out)}" if count else ""
+    more = " (see store.json)" if count > NAMED else ""
     say(f"{store.path}: {kept}{said}{left_out}{more}")
 
 
-def _blank(store: HeatmapStore) -> int:
-    """How many maps are nowhere above 0: TokenMix gives their images no share of the label."""
+def _first(names: list[str]) -> str:
+    return ", ".join([*names[:NAMED], *["…"] * (len(names) > NAMED)])
+
+
+def _blank(store: HeatmapStore) -> list[str]:
+    """The files whose maps are nowhere above 0: TokenMix gives their images no share of the label."""
     chunks = (store.maps[first : first + MAPS_AT_ONCE] for first in range(0, len(store), MAPS_AT_ONCE))
-    return sum(int((chunk.max(axis=(1, 2)) <= 0).sum()) for chunk in chunks)
+    blank = np.concatenate([chunk.max(axis=(1, 2)) <= 0 for chunk in chunks])
+    return [store.files[k] for k in np.flatnonzero(blank)]

@@ -117,16 +117,14 @@ def _check_kinds(folder: object, provider: object, advance: object) -> None:
         raise TypeError(f"advance must be callable, got {advance!r:.100}")
 
 
-def check_outside(path: str | PathLike[str], root: Path) -> None:
-    """Refuse a store inside an image folder: the next scan would find one class more, and without images.
+def check_outside(path: str | PathLike[str], root: Path, what: str = "the store") -> None:
+    """Refuse results inside an image folder: the next scan would find one class more, or take drawings for images.
 
     Raises:
         ValueError: `path` is `root` or lies in it, also by way of links.
     """
     if Path(os.path.realpath(local_path(path))).is_relative_to(os.path.realpath(root)):
-        raise ValueError(
-            f"the store must lie outside of the image folder {root}, whose folders are classes; got {path}"
-        )
+        raise ValueError(f"{what} must lie outside of the image folder {root}, whose folders are classes; got {path}")
 
 
 @pipeline_def

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dalimix.packages import missing
-from dalimix.paths import local_path
+from dalimix.paths import errors_name, local_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -115,7 +115,9 @@ def _write_all(root: Path, files: list[list[str]], encode: Encode) -> None:
         photo = _photo(package, place)
         (root / name).mkdir(parents=True)
         for file, crop in zip(places, CROPS, strict=True):
-            (root / file).write_bytes(encode(photo, *crop))
+            data = encode(photo, *crop)
+            with errors_name(root / file):
+                (root / file).write_bytes(data)
 
 
 def _photo(package: str, place: str) -> Image.Image:

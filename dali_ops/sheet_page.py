@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dali_ops.sheet_text import lettering
-from dalimix.paths import local_path
+from dalimix.paths import errors_name, local_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -104,9 +104,10 @@ class Page:
         self.canvas.draw()
         sheet = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
         out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(out, format="PNG")
-        if out.stat().st_size > MAX_BYTES:
-            _with_palette(sheet, self.layout.colors).save(out, format="PNG")
+        with errors_name(out):
+            sheet.save(out, format="PNG")
+            if out.stat().st_size > MAX_BYTES:
+                _with_palette(sheet, self.layout.colors).save(out, format="PNG")
 
 
 def as_path(out: str | PathLike[str]) -> Path:

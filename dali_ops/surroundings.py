@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dali_ops.device import device_name
+from dalimix.paths import errors_name
 
 CUDA13 = ("nvidia-dali-cuda130", "cupy-cuda13x", "nvidia-cuda-nvrtc")
 CUDA12 = ("nvidia-dali-cuda120", "cupy-cuda12x", "nvidia-cuda-nvrtc-cu12")
@@ -45,7 +46,8 @@ def write_results(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     results = {"surroundings": dict(found), "rows": list(rows), "left out": list(left_out)}
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    with errors_name(path):
+        path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def hardware(device: str) -> str:

@@ -145,10 +145,11 @@ def test_the_kept_arrays_fit_together(root):
     with np.load(root / "index.npz") as kept:
         arrays = dict(kept)
     np.savez(root / "index.npz", **arrays | {"offset": arrays["offset"][1:]})
-    with pytest.raises(ValueError, match=r"index\.npz is not an index of an archive, or is damaged"):
+    with pytest.raises(ValueError, match=r"index\.npz' is a damaged index of an archive: remove it"):
         tars(root)
 
 
+OTHER_FILE = r"index='.*' is something else than the index of an archive, and is not overwritten: give another path$"
 OTHER = {
     "an empty file": b"",
     "text": b"no index",
@@ -159,22 +160,23 @@ OTHER = {
 @pytest.mark.parametrize("content", OTHER)
 def test_a_file_that_is_something_else_is_not_overwritten(root, content):
     (root / "index.npz").write_bytes(OTHER[content])
-    with pytest.raises(ValueError, match=r"index\.npz is not an index .*: remove it, or give another path"):
+    with pytest.raises(ValueError, match=OTHER_FILE) as told:
         tars(root)
+    assert "remove" not in str(told.value)
     assert (root / "index.npz").read_bytes() == OTHER[content]
 
 
 def test_a_saved_array_is_not_overwritten(root):
     with (root / "index.npz").open("wb") as out:
         np.save(out, np.arange(3))
-    with pytest.raises(ValueError, match="is not an index"):
+    with pytest.raises(ValueError, match=OTHER_FILE):
         tars(root)
     assert np.load(root / "index.npz").tolist() == [0, 1, 2]
 
 
 def test_another_npz_is_not_overwritten(root):
     np.savez(root / "index.npz", other=np.arange(3))
-    with pytest.raises(ValueError, match="is not an index"):
+    with pytest.raises(ValueError, match=OTHER_FILE):
         tars(root)
     with np.load(root / "index.npz") as kept:
         assert list(kept) == ["other"]
@@ -182,7 +184,7 @@ def test_another_npz_is_not_overwritten(root):
 
 def test_a_shard_given_as_the_index_is_not_overwritten(root):
     before = (root / "b.tar").read_bytes()
-    with pytest.raises(ValueError, match="is not an index"):
+    with pytest.raises(ValueError, match=OTHER_FILE):
         WebDataset(root / "a.tar", index=root / "b.tar")
     assert (root / "b.tar").read_bytes() == before
 
@@ -194,13 +196,13 @@ def test_a_damaged_index_is_refused(root, place):
     for at in range(int(place * len(content)), int(place * len(content)) + 20):
         content[at] ^= 255
     (root / "index.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="is not an index of an archive, or is damaged"):
+    with pytest.raises(ValueError, match="is a damaged index of an archive: remove it, or give another path"):
         tars(root)
 
 
 def test_an_index_with_pickled_objects_is_refused(root):
     np.savez(root / "index.npz", facts=np.array([{}], object))
-    with pytest.raises(ValueError, match="is not an index"):
+    with pytest.raises(ValueError, match=OTHER_FILE):
         tars(root)
 
 

@@ -132,6 +132,8 @@ def test_preview_of_one_and_of_two_images_for_any_seed(photos, tmp_path, count):
         ["--seed", "0", "--method", "mixup", "--", "ROOT"],
         ["ROOT", "--method", "mixup", "--method", "cutmix"],
         ["--method=mixup", "ROOT"],
+        ["--method=cutmix", "mixup", "ROOT"],
+        ["--method=cutmix", "mixup", "--method=smmix", "token_mix", "ROOT", "--seed=0"],
     ],
     ids=" ".join,
 )
@@ -231,8 +233,9 @@ def test_preview_names_a_wrong_argument(photos, change, name):
         (["--size", "4097"], "--size: must be at most 4096, got 4097"),
         (["--size", ""], "--size: must be a whole number from 1, got ''"),
         (["--out", ""], "--out: must be a path, got ''"),
+        (["--out", "file:///x.png"], "--out: must be on this machine, not a URL, got file:///x.png"),
     ],
-    ids=["negative", "endless", "huge", "empty", "no path"],
+    ids=["negative", "endless", "huge", "empty", "no path", "a URL"],
 )
 def test_wrong_values_are_named(words, said, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -95,9 +95,9 @@ def importing(root: Path, out: object) -> list[str]:
 
 BLANK = {
     0: "",
-    1: "; 1 is nowhere above 0, and gets no share of a label",
-    3: "; 3 are nowhere above 0, and get no share of a label",
-    COUNT: f"; {COUNT} are nowhere above 0, and get no share of a label",
+    1: "; 1 is nowhere above 0, and gets no share of a label: {}",
+    3: "; 3 are nowhere above 0, and get no share of a label: {}, {}, {}",
+    COUNT: f"; {COUNT} are nowhere above 0, and get no share of a label: {{}}, {{}}, {{}}, …",
 }
 
 
@@ -110,7 +110,7 @@ def test_maps_nowhere_above_0_are_counted(
     monkeypatch.setattr(cli_heatmaps, "MAPS_AT_ONCE", chunk)
     (here / "dark.py").write_text(DARK.format(dark=dark))
     assert cli.main(building(root, "store", "--dtype", dtype, "--device", "cpu")) == 0
-    said = f"store: 11 heatmaps of 2 × 2 in {dtype}, {size} bytes{BLANK[dark]}\n"
+    said = f"store: 11 heatmaps of 2 × 2 in {dtype}, {size} bytes{BLANK[dark].format(*NAMES)}\n"
     assert capsys.readouterr().out == said
     assert (HeatmapStore.open("store").maps.max((1, 2)) <= 0).sum() == dark
 
@@ -123,7 +123,8 @@ def test_class_numbers_that_do_not_fit_the_folder_are_seen(here: Path, root: Pat
     (here / "labels" / "A").mkdir()
     (here / "labels" / "A" / "new.pt").write_bytes((here / "labels" / NAMES[0]).with_suffix(".pt").read_bytes())
     assert cli.main(importing(root, "store")) == 0
-    assert capsys.readouterr().out.endswith("; 11 are nowhere above 0, and get no share of a label\n")
+    said = f"; 11 are nowhere above 0, and get no share of a label: {', '.join(NAMES[:3])}, …\n"
+    assert capsys.readouterr().out.endswith(said)
     assert np.flatnonzero(HeatmapStore.open("store").maps.any((1, 2))).tolist() == [0]
 
 

@@ -122,6 +122,32 @@ def test_a_feature_with_a_typo_lists_those_that_are_there(tmp_path: Path) -> Non
         TFRecord(many)
 
 
+@pytest.mark.parametrize("kind", [WebDataset, TFRecord], ids=["tar", "tfrecord"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "a is an empty file"),
+        (b"garbage " * 200, "(belong to no member: a header is damaged|its length is damaged: the last 1600 bytes .*)"),
+    ],
+    ids=["empty", "garbage"],
+)
+def test_no_argument_helps_where_there_are_no_samples(tmp_path: Path, kind: Any, content: bytes, told: str) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"no usable image in .*/a: .*{told}$") as error:
+        kind(tmp_path / "a")
+    assert "arguments" not in str(error.value)
+
+
+def test_the_reason_of_a_sample_is_told_where_a_shard_is_damaged_too(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(b"")
+    write_tar(tmp_path / "1.tar", [("0.jpg", encoded(0)), ("0.label", b"0")])
+    with pytest.raises(ValueError, match=r": 1\.tar/0: no label \(cls\), only jpg, label; the arguments images and"):
+        WebDataset(tmp_path / "*.tar")
+    write_tar(tmp_path / "0.tar", [("README", b"no sample")])
+    with pytest.raises(ValueError, match=r"no usable image in .*/0\.tar: the arguments images and label choose"):
+        WebDataset(tmp_path / "0.tar")
+
+
 def test_files_of_another_format(tmp_path: Path) -> None:
     tar = write_shard(tmp_path / "a.tar", [sample(0)])
     with pytest.raises(ValueError, match=r"a\.tar is a tar, not what was expected: WebDataset reads tars"):

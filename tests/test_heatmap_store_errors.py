@@ -279,3 +279,13 @@ def test_index_outside_or_no_index(tmp_path: Path) -> None:
     for strange in (np.zeros(3), np.array(3), np.zeros((2, 2), int), np.ones(11, bool)):
         with pytest.raises(TypeError, match=r"index must be integer \[B\], got (float|int|bool)\d* \["):
             store.gather(strange)
+
+
+@pytest.mark.parametrize("name", [FACTS, "progress.json"])
+def test_a_pipe_where_a_file_must_be(tmp_path: Path, name: str) -> None:
+    """Reading it would never end."""
+    with HeatmapStore.create(tmp_path / "store", ["a"], 2, model="x"):
+        (tmp_path / "store.part" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "store.part" / name)
+    with pytest.raises(ValueError, match=f"{name} must be a file, got a folder, pipe or device"):
+        HeatmapStore.create(tmp_path / "store", ["a"], 2, model="x")

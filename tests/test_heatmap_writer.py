@@ -216,8 +216,11 @@ def test_damaged_before_it_was_finished(tmp_path: Path, name: str, data: bytes |
 
 def test_something_else_where_the_store_is_to_be(tmp_path: Path) -> None:
     (tmp_path / "store.part").write_bytes(b"mine")
-    with refused(tmp_path, "store.part is no folder; nothing was overwritten"):
+    with refused(tmp_path, "store.part cannot be made: .*/store.part is no folder; nothing was overwritten"):
         create(tmp_path / "store")
+    for place in ("x", "x/y"):
+        with refused(tmp_path, f"store.part/{place}.part cannot be made: .*/store.part is no folder; nothing was"):
+            create(tmp_path / "store.part" / place)
     (tmp_path / "store").symlink_to("nowhere")
     with refused(tmp_path, "store exists already; nothing was overwritten"):
         create(tmp_path / "store")

@@ -43,6 +43,11 @@ LISTS: dict[str, tuple[str | bytes, list[tuple[str, int]]]] = {
     "names-of-classes": ("a.jpg cat\nd/b c.jpg\tdog\nd/b c.jpg great white shark\nx.jpg, shark\n",
                          [A, B, ("d/b c.jpg", 2), ("x.jpg", 3)]),
     "odd-separators-in-names": ("a\u2028b\x0b.jpg 0\na,b;c.jpg 1\n", [("a\u2028b\x0b.jpg", 0), ("a,b;c.jpg", 1)]),
+    "floats": ("a.jpg 0.0\nd/b c.jpg,1.\n", [A, B]),
+    "floats-of-pandas": ("path,label\na.jpg,0.0\nd/b c.jpg,1.0\n", [A, B]),
+    "single-quotes-in-a-table": ("path,label\n'a.jpg',0\n'd/b c.jpg','1'\n", [A, B]),
+    "single-quotes-of-a-file": ("'quoted' 0\n'd/b c.jpg' 1\n", [("'quoted'", 0), B]),
+    "single-quotes-of-a-file-in-a-table": ("path,label\n'quoted',0\n'd/b c.jpg',dog\n", [("'quoted'", 0), B]),
     "zeros": ("a.jpg 000\nd/b c.jpg 01\n", [A, B]),
 }  # fmt: skip
 
@@ -62,8 +67,17 @@ def test_lists_of_other_programs(tmp_path: Path, kind: str) -> None:
 WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "no-label": ("a.jpg 0\n\nb.jpg\n", (), 3, r"expected PATH LABEL, got 'b\.jpg'"),
     "negative": ("a.jpg -1\n", (), 1, "a.jpg has label -1, but labels begin with 0: first_label= says"),
-    "no-whole-number": ("a.jpg 0\nb.jpg,1.0\n", (), 2, "LABEL is a class number, a whole one from 0"),
+    "no-whole-number": ("a.jpg 0\nb.jpg,1.5\n", (), 2, "LABEL is a class number, a whole one from 0"),
     "several-numbers": ("a.jpg 0\nb.jpg 1 5 7\n", (), 2, "which has several numbers; an image has one class"),
+    "half-a-number-in-a-table": ("path,label\na.jpg,0\nb.jpg,0.5\n", (), 3, "must be a class number, got '0.5'"),
+    "nan-in-a-table": ("path,label\na.jpg,1.0\nb.jpg,nan\n", (), 3, "must be a class number, got 'nan'"),
+    "nan": ("a.jpg 1.0\nb.jpg nan\n", (), 2, "expected PATH LABEL, got 'b.jpg nan'"),
+    "a-name-of-two": (
+        "a.jpg cat\nb.jpg dog\n",
+        ("cat", "dog", "dog"),
+        2,
+        "classes has 'dog' more than once, so that this label may be any of 1, 2: give the number",
+    ),
     "boxes": ("a.jpg,0.5,0.25,1,1,0\n", (), 1, "which has several numbers"),
     "number-first": ("0 a.jpg\n", (), 1, "the number comes last"),
     "a-name-but-no-classes": ("a.jpg 0\nb.jpg cat\n", (), 2, r"for names, give classes=\[…\], all in the order"),
@@ -157,8 +171,20 @@ def test_labels_that_are_names() -> None:
     assert FileList(["a", "b"], np.array(["dog", "cat"]), ["cat", "dog"]).labels == [1, 0]
     with pytest.raises(ValueError, match=r"labels are names, and one is 'dog': give classes=\[…\]"):
         FileList(["a", "b"], ["dog", "cat"])
+    with pytest.raises(ValueError, match=r"labels\[0\] is 'cat': classes has 'cat' more than once, .* of 5, 7: give"):
+        FileList(["a", "b"], ["cat", "dog"], ["cat", "dog", "cat"], first_label=5)
     with pytest.raises(ValueError, match="labels are names, and one is 'bird': it is none of classes"):
         FileList(["a", "b"], ["cat", "bird"], ["cat", "dog"])
+
+
+def test_classes_of_one_name(tmp_path: Path) -> None:
+    """Such as the two cranes of ImageNet: numbers tell them apart, and so do names of others."""
+    cranes = ["crane", "dog", "crane"]
+    assert FileList(["a", "b"], [0, 2], cranes).classes == cranes
+    assert FileList(["a"], ["dog"], cranes).labels == [1]
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "list.txt").write_text("a.jpg 0\na.jpg 2\na.jpg dog\n")
+    assert FileList.open(tmp_path / "list.txt", classes=cranes).labels == [0, 2, 1]
 
 
 def test_labels_that_are_none() -> None:

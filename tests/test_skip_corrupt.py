@@ -1,5 +1,6 @@
 """Images that cannot be read or decoded are left out and counted, where a user asks for that."""
 
+import errno
 import os
 import sys
 from threading import Event, Thread
@@ -124,10 +125,10 @@ def test_a_file_that_cannot_be_read_for_now_is_no_damage(folder, monkeypatch):
     """Nobody wants to lose it for the rest of a run."""
 
     def refused(self, number):
-        raise PermissionError(13, "Permission denied")
+        raise OSError(errno.EIO, os.strerror(errno.EIO), self.files[number])
 
     monkeypatch.setattr(ImageFolder, "read", refused)
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match=r"Input/output error: .*\.png"):
         list(loader(folder))
 
 

@@ -176,7 +176,7 @@ def test_a_record_that_is_cut(tmp_path):
     tfrecord(tmp_path, SAMPLES)
     cut(tmp_path / "1.tfrecord", (tmp_path / "1.tfrecord").stat().st_size - 30)
     source = TFRecord(f"{tmp_path}/*.tfrecord", first_label=1)
-    with pytest.raises(ValueError, match=r"1\.tfrecord:9.*; skip_corrupt=True leaves them out"):
+    with pytest.raises(ValueError, match=r"1\.tfrecord: record 9.*; skip_corrupt=True leaves them out"):
         load(source)
     loader = load(source, skip_corrupt=True, training=False)
     assert sum(len(images) for images, _ in loader) == COUNT - 1

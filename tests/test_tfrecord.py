@@ -130,7 +130,8 @@ def test_cut_within_a_record(file, into):
     source = TFRecord(file)
     check_images(source, range(3))
     bytes_of = len(message(3))
-    assert source.corrupt == [f"a.tfrecord:3: its {bytes_of} bytes are cut: the last {into} bytes of the file are lost"]
+    lost = f"the last {into} bytes of the file are lost"
+    assert source.corrupt == [f"a.tfrecord: record 3: its {bytes_of} bytes are cut: {lost}"]
 
 
 def test_cut_within_the_last_checksum(file):
@@ -138,7 +139,7 @@ def test_cut_within_the_last_checksum(file):
     source = TFRecord(file)
     check_images(source, range(COUNT - 1))
     assert len(source.corrupt) == 1
-    assert source.corrupt[0].startswith(f"a.tfrecord:4: its {len(message(4))} bytes are cut: the last ")
+    assert source.corrupt[0].startswith(f"a.tfrecord: record 4: its {len(message(4))} bytes are cut: the last ")
 
 
 @pytest.mark.parametrize("into", [1, 8, 11])
@@ -146,7 +147,7 @@ def test_cut_within_a_length(file, into):
     cut(file, start_of(3) + into)
     source = TFRecord(file)
     check_images(source, range(3))
-    assert source.corrupt == [f"a.tfrecord:3: its length is cut: the last {into} bytes of the file are lost"]
+    assert source.corrupt == [f"a.tfrecord: record 3: its length is cut: the last {into} bytes of the file are lost"]
 
 
 def test_cut_between_records_does_not_show(file):
@@ -163,8 +164,8 @@ def test_a_damaged_length(file, into):
     change(file, at + into, bytes([file.read_bytes()[at + into] ^ 16]))
     source = TFRecord(file)
     check_images(source, range(2))
-    lost = size - at
-    assert source.corrupt == [f"a.tfrecord:2: its length is damaged: the last {lost} bytes of the file are lost"]
+    lost = f"the last {size - at} bytes of the file are lost"
+    assert source.corrupt == [f"a.tfrecord: record 2: its length is damaged: {lost}"]
 
 
 def test_a_length_beyond_all_files(tmp_path):
@@ -174,7 +175,7 @@ def test_a_length_beyond_all_files(tmp_path):
     path.write_bytes(record(message(0)) + length + checksum + bytes(100))
     source = TFRecord(path)
     check_images(source, [0])
-    assert "a.tfrecord:1: its 18446744073709551615 bytes are cut: the last 112 bytes" in source.corrupt[0]
+    assert "a.tfrecord: record 1: its 18446744073709551615 bytes are cut: the last 112 bytes" in source.corrupt[0]
 
 
 def test_damaged_data_are_not_noticed(file):
@@ -214,7 +215,7 @@ def test_files_that_are_no_tfrecords_among_others(tmp_path, file):
     check_images(source, range(6))
     assert source.shard.tolist() == [0] * COUNT + [3]
     lost = f"the last {len(encoded(3))} bytes of the file are lost"
-    assert source.corrupt == ["b.tfrecord is an empty file", f"c.tfrecord:0: its length is damaged: {lost}"]
+    assert source.corrupt == ["b.tfrecord is an empty file", f"c.tfrecord: record 0: its length is damaged: {lost}"]
 
 
 def test_a_file_without_any_image_is_refused(tmp_path):
@@ -243,4 +244,4 @@ def test_gzip_behind_good_records_is_damage(tmp_path):
     path.write_bytes(path.read_bytes() + gzip.compress(message(1)))
     source = TFRecord(path)
     check_images(source, [0])
-    assert "a.tfrecord:1: its length is damaged" in source.corrupt[0]
+    assert "a.tfrecord: record 1: its length is damaged" in source.corrupt[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -126,8 +127,8 @@ def test_import_names_the_file(folder: Path, tmp_path: Path) -> None:
     third.unlink()
     with pytest.raises(ValueError, match=r"top5/n00/n00_2.pt is missing, expected a label map of TokenLabeling"):
         import_token_labels(folder, FILES, LABELS, tmp_path / "store")
-    torch.save(label_map(2, 0).fill_(np.nan).index_fill_(0, torch.tensor(1), 0), third)
-    with pytest.raises(ValueError, match=r"the heatmap of 'n00/n00_2.JPEG' has NaN or infinite values"):
+    torch.save(label_map(2, 0).index_fill_(0, torch.tensor(0), np.nan), third)
+    with pytest.raises(ValueError, match=r"top5/n00/n00_2.pt has NaN or infinite values"):
         import_token_labels(folder, FILES, LABELS, tmp_path / "store")
     with pytest.raises(ValueError, match="store is not finished: 0 of 7 maps"):
         HeatmapStore.open(tmp_path / "store")
@@ -162,6 +163,34 @@ def test_files_that_hold_something_else(tmp_path: Path, value: Any, message: str
     torch.save(value, tmp_path / "a.pt")
     with refused(tmp_path, message):
         token_label_maps(tmp_path / "a.pt", 3)
+
+
+@pytest.mark.parametrize(("half", "number", "told"), [
+    (0, np.nan, "has NaN or infinite values"),
+    (1, np.nan, "has NaN or infinite values"),
+    (0, -np.inf, "has NaN or infinite values"),
+    (1, np.inf, "has NaN or infinite values"),
+    (1, 0.5, "must have whole numbers from 0 among the class numbers, .*: got 0.5"),
+    (1, -1, "must have whole numbers from 0 among the class numbers, .*: got -1"),
+], ids=str)  # fmt: skip
+def test_numbers_that_mean_nothing(tmp_path: Path, half: int, number: float, told: str) -> None:
+    """One of them, at a place where the teacher saw another class than the image's."""
+    maps = torch.stack([torch.ones(2, 2, 2), torch.tensor([3, 4])[:, None, None].expand(2, 2, 2)])
+    maps[half, 1, 0, 0] = number
+    torch.save(maps, tmp_path / "a.pt")
+    with refused(tmp_path, f"a.pt {told}"):
+        token_label_maps(tmp_path / "a.pt", 3)
+
+
+def test_a_folder_that_is_none(folder: Path, tmp_path: Path) -> None:
+    for place in (tmp_path / "nowhere", (folder / FILES[0]).with_suffix(".pt")):
+        with refused(tmp_path, f"{place} is no folder, expected that of TokenLabeling's .pt files"):
+            import_token_labels(place, FILES, LABELS, tmp_path / "store")
+    first = (folder / FILES[0]).with_suffix(".pt")
+    first.unlink()
+    os.mkfifo(first)
+    with pytest.raises(ValueError, match=r"n00_0\.pt is no file, expected a label map of TokenLabeling"):
+        import_token_labels(folder, FILES, LABELS, tmp_path / "store")
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:

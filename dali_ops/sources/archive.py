@@ -18,6 +18,8 @@ from dalimix.lists import texts
 
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1  # of the class numbers in a listing, int64
 
+SAMPLE_MARKS = ("/", *(f":{digit}" for digit in range(10)))  # between the name of a shard and that of a sample
+
 
 class Member(NamedTuple):
     """An image of a shard: its name, where its bytes begin, how many there are, and its class number."""
@@ -71,8 +73,7 @@ class Archive(Source):
         first_label, most = options.get("first_label", 0), len(names) if names is not None else MOST_CLASSES
         listing = _with_classes_below(most, first_label, listing)
         if not listing.names:
-            first = ", ".join(listing.corrupt[:1])
-            raise ValueError(f"no usable image in {self.shards[0].path}: {first}; {self.chosen_by}")
+            raise ValueError(f"no usable image in {self.shards[0].path}: {self._first_reason(listing.corrupt)}")
         self.shard, self.offset, self.length = listing.shard, listing.offset, listing.length
         self.names, self.corrupt = listing.names, listing.corrupt
         self.labels = cast("Sequence[int]", listing.labels)  # an array does all that is asked of it
@@ -80,6 +81,12 @@ class Archive(Source):
         self._maps: dict[int, np.ndarray] = {}
         if names is None:
             warn_without_class_0(int(listing.labels.min()), first_label, len(self.classes))
+
+    def _first_reason(self, corrupt: Sequence[str]) -> str:
+        """Why there is no image. Arguments could change that if there are samples: lines of theirs name them."""
+        of_samples = tuple(f"{shard.name}{mark}" for shard in self.shards for mark in SAMPLE_MARKS)
+        line = next((line for line in corrupt if line.startswith(of_samples)), None)
+        return corrupt[0] if corrupt and line is None else "; ".join(filter(None, [line, self.chosen_by]))
 
     def fetch(self, numbers: np.ndarray) -> list[np.ndarray]:
         """Read-only views of the shards, uint8 [n]; nothing is read until somebody looks at them.

@@ -41,7 +41,7 @@ def kept_listing(
         make: goes through the archive.
 
     Raises:
-        TypeError, ValueError: the file is not an index, or is damaged, and so is not overwritten; or its folder is not
+        TypeError, ValueError: the file is something else, or damaged, and so is not overwritten; or its folder is not
             there.
         OSError: it cannot be read or written; it names the file.
     """
@@ -68,8 +68,16 @@ def _read(path: Path, facts: dict[str, Any], sizes: Sequence[int]) -> Listing | 
     try:
         return _parsed(content, facts, sizes)
     except Exception as error:  # damage to an npz can raise anything, from zipfile's errors to SyntaxError
-        raise ValueError(f"{path} is not an index of an archive, or is damaged ({type(error).__name__}: {error}): "
-                         "remove it, or give another path") from error  # fmt: skip
+        if _looks_like_ours(content):
+            told = "is a damaged index of an archive: remove it, or give another path"
+        else:
+            told = "is something else than the index of an archive, and is not overwritten: give another path"
+        raise ValueError(f"index={str(path)!r} {told}") from error
+
+
+def _looks_like_ours(content: bytes) -> bool:
+    """Members of an npz have their names in it as they are."""
+    return content.startswith(NPZ) and sum(f"{name}.npy".encode() in content for name in MEMBERS) > 1
 
 
 def _content(path: Path) -> bytes:

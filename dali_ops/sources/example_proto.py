@@ -13,11 +13,12 @@ How they are written: https://protobuf.dev/programming-guides/encoding/.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types; no message here has groups, 3 and 4
 BYTES_LIST, INT64_LIST = 1, 3
+KINDS = {BYTES_LIST: "bytes", 2: "float", INT64_LIST: "int64"}
 MOST_NAMES = 20
 LONGEST_VARINT = 10  # bytes
 Value = TypeVar("Value")
@@ -52,8 +53,8 @@ def image_and_label(example: memoryview, image: bytes, label: bytes) -> tuple[in
         for entry in _messages(example, 1, features.start, features.stop):
             key, value = _entry(example, entry)
             found[key] = value  # of several entries with one key the last one counts
-    start, stop = _only(_byte_values(example, found.get(image)), image, "bytes", found)
-    number = _only(_int_values(example, found.get(label)), label, "int64", found)
+    start, stop = _only(_byte_values(example, found.get(image)), image, BYTES_LIST, example, found)
+    number = _only(_int_values(example, found.get(label)), label, INT64_LIST, example, found)
     if start == stop:
         raise ValueError(f"{image.decode()} has 0 bytes")
     return start, stop - start, number
@@ -89,10 +90,14 @@ def _lists(data: memoryview, feature: Field | None, kind: int) -> Iterator[Field
     return iter(()) if feature is None else _messages(data, kind, feature.start, feature.stop)
 
 
-def _only(values: Sequence[Value], name: bytes, kind: str, found: Collection[bytes]) -> Value:
+def _only(
+    values: Sequence[Value], name: bytes, kind: int, data: memoryview, found: Mapping[bytes, Field | None]
+) -> Value:
     if len(values) != 1:
         others = "" if name in found else f"; the features are {_names(found)}"
-        raise ValueError(f"{name.decode()} has {len(values)} values of {kind}, expected 1{others}")
+        held = [other for other in KINDS if other != kind and any(_lists(data, found.get(name), other))]
+        holds = f"; it holds {KINDS[held[0]]}" if held else ""
+        raise ValueError(f"{name.decode()} has {len(values)} values of {KINDS[kind]}, expected 1{holds}{others}")
     return values[0]
 
 

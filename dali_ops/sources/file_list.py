@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
+from dali_ops.sources.class_names import ClassNames
 from dali_ops.sources.files import Files
 from dali_ops.sources.first_label import check_first_label, of_no_class, warn_without_class_0
-from dali_ops.sources.list_text import NUMBER, Entry, ListReader, of_names
+from dali_ops.sources.list_text import DIGITS, WHOLE, Entry, ListReader, of_names
 from dali_ops.sources.source import MOST_CLASSES
 from dalimix.lists import texts
 from dalimix.paths import local_path, local_text
@@ -29,7 +30,7 @@ class FileList(Files):
         labels: class number of every file, from 0, as a list, an array or a tensor, [N] or [N, 1]; or its name, if the
             `classes` are given.
         classes: names of the classes; empty: as many as the labels need, named by their numbers, with a warning if
-            class 0 has no image.
+            class 0 has no image. Where labels are names, these must be of one class each.
         names: of the files, as they were told; empty: the paths.
     """
 
@@ -63,7 +64,7 @@ class FileList(Files):
         may have other columns, if its first line names them: that of the paths is called path, filepath, file_path,
         filename, file_name, file, image_path, img_path, image_name, image, img or name, that of the labels label,
         label_id, label_idx, target, class_id, class_idx, class_number, class, class_name, category or y. Lines that are
-        empty or begin with ``#`` are passed over.
+        empty or begin with ``#`` are passed over. A label that pandas has made a float, such as ``1.0``, is taken as 1.
 
         Args:
             path: the text file, in UTF-8, or UTF-16 with a byte order mark.
@@ -81,8 +82,8 @@ class FileList(Files):
         if not start.is_dir() and root is not None:
             raise ValueError(f"root must be a folder, where the paths of {path} start, got {start}")
         entries = ListReader(path, frozenset(names), lambda told: os.path.isfile(_placed(start, told))).entries()
-        numbers = {name: number + first_label for number, name in reversed(list(enumerate(names)))}
-        labels = [_label(entry, numbers, first_label) for entry in entries]
+        numbers = ClassNames(names, first_label)
+        labels = [_label(entry, numbers, len(names) or MOST_CLASSES, first_label) for entry in entries]
         files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
         _refuse_all_missing(path, None if root is None else start, files)
         return cls(files, labels, names, [entry.path for entry in entries], first_label)
@@ -96,12 +97,17 @@ def _placed(start: Path, told: str, name: str = "path") -> str:
     return path if path.startswith("/") else f"{start}/{path}"
 
 
-def _label(entry: Entry, classes: dict[str, int], first_label: int) -> int:
+def _label(entry: Entry, classes: ClassNames, most: int, first_label: int) -> int:
     """That of a line, as a number."""
-    label = int(entry.label) if NUMBER.fullmatch(entry.label) else classes.get(entry.label)
+    try:
+        label = int(entry.label) if DIGITS.fullmatch(entry.label) else classes.label(entry.label)
+    except ValueError as error:
+        raise ValueError(f"{entry.where}: {error}") from None
+    if label is None and WHOLE.fullmatch(entry.label):
+        label = int(entry.label.partition(".")[0])
     if label is None:
-        raise ValueError(f"{entry.where}: the label must be a class number, got {entry.label!r}; {of_names(classes)}")
-    most = len(classes) or MOST_CLASSES
+        told = f"the label must be a class number, got {entry.label!r}; {of_names(bool(classes))}"
+        raise ValueError(f"{entry.where}: {told}")
     if not 0 <= label - first_label < most:
         raise ValueError(f"{entry.where}: {entry.path} has {of_no_class(label, first_label, most)}")
     return label

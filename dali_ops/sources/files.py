@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
+from dali_ops.sources.class_names import ClassNames
 from dali_ops.sources.first_label import of_no_class
 from dali_ops.sources.source import MOST_CLASSES, Source
 from dalimix.lists import class_numbers, listed, texts
@@ -40,7 +44,9 @@ class Files(Source):
         classes = texts("classes", self.classes)
         told = class_numbers("labels", _numbered(self.labels, classes, first_label))
         labels = [label - first_label for label in told] if first_label else told
-        if not files or len(labels) != len(files):
+        if not files:
+            raise ValueError("files must be one path at least, got none")
+        if len(labels) != len(files):
             raise ValueError(f"labels has {len(labels)} entries but files has {len(files)}")
         classes = classes or [str(k) for k in range(min(max(labels) + 1, MOST_CLASSES))]
         wrong = next((k for k, label in enumerate(labels) if not 0 <= label < len(classes)), None)
@@ -52,8 +58,23 @@ class Files(Source):
 
     def fetch(self, numbers: np.ndarray) -> np.ndarray:
         """uint8 [n, longest]: paths, filled up with zeros; one array goes to DALI at a seventh of the cost of many."""
-        paths = np.array([os.fsencode(self.files[k]) for k in self._asked(numbers)])
+        paths = np.array([os.fsencode(path) for path in self._read_in_the_pipeline(self._asked(numbers))])
         return paths.view(np.uint8).reshape(len(paths), -1)
+
+    def _read_in_the_pipeline(self, numbers: np.ndarray) -> list[str]:
+        """Paths, empty for what is no file: DALI would wait for a pipe for ever, but says at once that "" is none.
+
+        Each is looked at once, when it is asked for first: on disks of a network that takes its time.
+        """
+        for k in numbers[~self._looked_at[numbers]]:
+            self._looked_at[k] = not _is_special(self.files[k])
+        looked_at = self._looked_at[numbers].tolist()
+        return [self.files[k] if is_file else "" for k, is_file in zip(numbers, looked_at, strict=True)]
+
+    @cached_property
+    def _looked_at(self) -> np.ndarray:
+        """bool [N]: what is known to be no pipe, socket or device."""
+        return np.zeros(len(self.files), bool)
 
     def encoded(self, fetched: DataNode) -> DataNode:
         return fn.io.file.read(fetched)
@@ -62,7 +83,19 @@ class Files(Source):
         return self.files[self._asked_one(number)]
 
     def read(self, number: int) -> np.ndarray:
-        return np.fromfile(self.files[self._asked_one(number)], np.uint8)
+        path = self.files[self._asked_one(number)]
+        if _is_special(path):
+            raise OSError(errno.ENXIO, "is no regular file", path)
+        return np.fromfile(path, np.uint8)
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a pipe, socket or device, of which no end can be told; not if it is missing."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _numbered(labels: Sequence[int], classes: list[str], first_label: int) -> list[int]:
@@ -70,9 +103,16 @@ def _numbered(labels: Sequence[int], classes: list[str], first_label: int) -> li
     given = listed("labels", labels, "class numbers")
     if not any(isinstance(label, str) for label in given):
         return given
-    numbers = {name: number + first_label for number, name in reversed(list(enumerate(classes)))}
-    unknown = next((label for label in given if not isinstance(label, str) or label not in numbers), None)
-    if unknown is not None:
-        remedy = "give classes=[…], all names in the order of their numbers" if not classes else "it is none of classes"
-        raise ValueError(f"labels are names, and one is {unknown!r}: {remedy}")
-    return [numbers[label] for label in given]
+    names = ClassNames(classes, first_label)
+    return [_number(k, label, names) for k, label in enumerate(given)]
+
+
+def _number(k: int, label: object, names: ClassNames) -> int:
+    try:
+        number = names.label(label) if isinstance(label, str) else None
+    except ValueError as error:
+        raise ValueError(f"labels[{k}] is {label!r}: {error}") from None
+    if number is None:
+        remedy = "it is none of classes" if names else "give classes=[…], all names in the order of their numbers"
+        raise ValueError(f"labels are names, and one is {label!r}: {remedy}")
+    return number

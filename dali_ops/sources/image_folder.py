@@ -6,7 +6,10 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from dali_ops.sources.files import Files
 from dali_ops.sources.folder_scan import (
@@ -72,6 +75,11 @@ class ImageFolder(Files):
         _tell(root, classes, left)
         labels = [label for label, found in enumerate(images) for _ in found]
         return cls([file for found in images for file in found], labels, classes, root)
+
+    @cached_property
+    def _looked_at(self) -> np.ndarray:
+        """All of them, by `scan`."""
+        return np.ones(len(self.files), bool)
 
     def picked(self, numbers: Sequence[int]) -> ImageFolder:
         """Only the files of these numbers, in this order.

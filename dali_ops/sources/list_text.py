@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from typing import NamedTuple
 from dali_ops.sources.list_table import Columns, Line, columns_of, rows_of, unknown_headings
 from dali_ops.sources.shard_files import kind_of
 
-NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
+DIGITS = re.compile(r"-?\d{1,18}", re.ASCII)
+WHOLE = re.compile(r"-?\d{1,18}(\.0*)?", re.ASCII)  # as a table of floats has them, too
 ANY_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 NO_UTF_8 = re.compile("[\udc80-\udcff]")  # letters that stand for bytes
 EXPECTED = "expected PATH LABEL"
@@ -68,20 +69,30 @@ class ListReader:
         where, heading = lines[0]
         row = lines[1][1] if len(lines) > 1 else ""
         try:
-            columns = columns_of(heading, row, self.is_file, self._is_label)
+            columns = columns_of(heading, row, lambda cell: self.is_file(self._path(cell)), self._is_label)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
         unknown = "" if columns or self._pair(heading) else unknown_headings(heading)
         if unknown:
-            names = "" if "," in heading or self.classes else f"; {of_names(self.classes)}"
+            names = "" if "," in heading or self.classes else f"; {of_names(bool(self.classes))}"
             raise ValueError(f"{where}: {EXPECTED}, got {heading!r:.200}; {unknown}{names}")
         return columns
 
     def _is_label(self, cell: str) -> bool:
-        return NUMBER.fullmatch(cell) is not None or cell in self.classes
+        label = self._label(cell)
+        return WHOLE.fullmatch(label) is not None or label in self.classes
+
+    def _path(self, cell: str) -> str:
+        """Without single quotes, unless a file is called so."""
+        bare = _unquoted(cell, "'")
+        return bare if bare == cell or not self.is_file(cell) else cell
+
+    def _label(self, cell: str) -> str:
+        return cell if cell in self.classes else _unquoted(cell, "'")
 
     def _rows(self, lines: list[Line], columns: Columns) -> list[Entry]:
-        found = [Entry(*row) for row in rows_of(lines, columns)]
+        rows = rows_of(lines, columns)
+        found = [Entry(self._path(path), self._label(label), where) for path, label, where in rows]
         for entry in found:
             self._check_letters(entry.where, entry.path, "" if entry.label in self.classes else entry.label)
         return found
@@ -114,37 +125,37 @@ class ListReader:
         """Path and label: a number first of all, behind the last separator; else the longest name."""
         for separator in ("\t", None, ",", ";"):
             path, label = _cut(line.rsplit(separator, 1)) if separator is None or separator in line else ("", "")
-            if path and NUMBER.fullmatch(label):
-                return path, label
+            if path and WHOLE.fullmatch(label):
+                return self._path(path), label
         for blank in re.finditer(r"[\t,;]|\s+", line) if self.classes else ():
             path, label = _cut([line[: blank.start()], line[blank.end() :]])
             if path and label in self.classes:
-                return path, label
+                return self._path(path), label
         return None
 
     def _hint(self, line: str) -> str:
         parts = re.split(r"[\s,;]+", line)
-        if len(parts) > 1 and NUMBER.fullmatch(parts[0]):
+        if len(parts) > 1 and DIGITS.fullmatch(parts[0]):
             return "; the number comes last"
         if len(parts) == 1 or ANY_NUMBER.fullmatch(parts[-1]):
             return "; LABEL is a class number, a whole one from 0"
-        return f"; {of_names(self.classes)}"
+        return f"; {of_names(bool(self.classes))}"
 
 
-def of_names(classes: Collection[str]) -> str:
-    """What to do about a label that is no number."""
-    return "it is none of classes" if classes else "for names, give classes=[…], all in the order of their numbers"
+def of_names(named: bool) -> str:
+    """What to do about a label that is no number, if classes are named or not."""
+    return "it is none of classes" if named else "for names, give classes=[…], all in the order of their numbers"
 
 
 def _cut(parts: list[str]) -> tuple[str, str]:
-    """Without quotes, and without a second separator: ``"a b.jpg", 0``."""
+    """Without double quotes, and without a second separator: ``"a b.jpg", 0``."""
     if len(parts) < 2:
         return "", ""
-    return _unquoted(parts[0].rstrip(" \t,;")), _unquoted(parts[1].strip())
+    return _unquoted(parts[0].rstrip(" \t,;"), '"'), _unquoted(parts[1].strip(), "\"'")
 
 
-def _unquoted(text: str) -> str:
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+def _unquoted(text: str, quotes: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in quotes
     return text[1:-1].replace(text[0] * 2, text[0]) if quoted else text
 
 

@@ -107,7 +107,7 @@ def _records(shard: ShardFile, data: memoryview, corrupt: list[str]) -> Iterator
         except ValueError as error:
             refuse_other_kind(shard, data[: 0 if at else 512].tobytes())
             lost = f"the last {shard.size - at} bytes of the file are lost"
-            corrupt.append(f"{shard.name}:{number}: {error}: {lost}")
+            corrupt.append(f"{shard.name}: record {number}: {error}: {lost}")
             return
         yield start, stop
         at, number = stop + FOOTER, number + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,15 +19,27 @@ Failure = RuntimeError | UnicodeDecodeError
 FAILURES = (RuntimeError, UnicodeDecodeError)
 LEAVES_OUT = "skip_corrupt=True leaves it out"
 REMEDY = f"mend or remove it; {LEAVES_OUT}"
+# why a file cannot be read, where another try would end the same way
+DENIED = "may not be read: this user has no permission"
+REASONS = {
+    errno.ENOENT: "is missing",
+    errno.ENOTDIR: "is missing: a file is where its folder would be",
+    errno.ENAMETOOLONG: "is missing: no file can have so long a name",
+    errno.ELOOP: "is a link that leads back to itself",
+    errno.EISDIR: "is a folder",
+    errno.ENXIO: "is a pipe, socket or device",
+    errno.EACCES: DENIED,
+    errno.EPERM: DENIED,
+}
 
 
 def find_unreadable(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
-    """Those of some images that are missing or cannot be decoded, if a pipeline's `error` comes from that.
+    """Those of some images that cannot be read or decoded, if a pipeline's `error` comes from that.
 
     Each is read and decoded by itself, as the pipeline does it, on the same device; so `numbers` should be few.
 
     Raises:
-        OSError: one cannot be read for another reason than that it is missing: it may be there again later.
+        OSError: one cannot be read for a reason that may pass, such as a disk or a network that fails.
     """
     return [number for number, _ in _unreadable(error, source, numbers, device_id)]
 
@@ -60,8 +73,10 @@ def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) ->
             decoder.feed_input("encoded", [source.read(number)])
             with without_red_lines():
                 decoder.run()
-        except FileNotFoundError:
-            yield number, "is missing"
+        except OSError as error:
+            if error.errno not in REASONS:
+                raise
+            yield number, REASONS[error.errno]
         except FAILURES:
             decoder = None  # it has failed for good
             yield number, "cannot be decoded as an image"

@@ -102,6 +102,8 @@ def part_of(path: Path) -> Path:
 
 
 def read_json(file: Path) -> dict[str, Any]:
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file} must be a file, got a folder, pipe or device")
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -284,8 +284,9 @@ def _open_locked(part: Path) -> int:
 def _make_folder(part: Path) -> None:
     try:
         part.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise ValueError(f"{part} is no folder; nothing was overwritten") from None
+    except (FileExistsError, NotADirectoryError):
+        in_the_way = next(place for place in (part, *part.parents) if os.path.lexists(place))
+        raise ValueError(f"{part} cannot be made: {in_the_way} is no folder; nothing was overwritten") from None
     strange = sorted({file.name for file in part.iterdir()} - {ARRAY, FACTS, PROGRESS, NEW})
     if strange:
         raise ValueError(f"{part} is no store that was begun: it has {strange[0]!r}")

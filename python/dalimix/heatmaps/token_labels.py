@@ -37,8 +37,8 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
         float32 [h, h]: the score where `label` is one of the k classes, else 0, which is more than a score below 0.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; no such file; it holds something else than described, or
-            class numbers of a dtype in which `label` is not exact.
+        TypeError, ValueError: an argument is not as described; no such file; it holds something else than described,
+            such as NaN or classes that are no whole numbers, or class numbers of a dtype in which `label` is not exact.
         ModuleNotFoundError: torch is missing.
     """
     import torch
@@ -46,6 +46,7 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
     if not is_whole(label) or label < 0:
         raise ValueError(f"label of {path} must be a whole number from 0, got {label!r}")
     scores, classes = _load(local_path(path))
+    _check_numbers(path, scores.double(), classes.double())
     if label >= 2 / torch.finfo(classes.dtype).eps:  # from here on, several classes are one number
         raise ValueError(
             f"label is too large: {path} has {classes.dtype} class numbers, which are not exact for class {label}"
@@ -58,7 +59,8 @@ def _load(path: Path) -> Tensor:
     import torch
 
     if not path.is_file():
-        raise ValueError(f"{path} is missing, expected a label map of TokenLabeling")
+        what = "no file" if path.exists() else "missing"
+        raise ValueError(f"{path} is {what}, expected a label map of TokenLabeling")
     try:
         maps = torch.load(path, weights_only=True, map_location="cpu")
     except UnpicklingError as error:
@@ -73,6 +75,15 @@ def _load(path: Path) -> Tensor:
     if maps.ndim != 4 or maps.shape[0] != 2 or maps.shape[2] != maps.shape[3] or 0 in maps.shape:
         raise ValueError(f"{path} must hold a tensor [2, k, h, h], got {list(maps.shape)}")
     return maps.detach()
+
+
+def _check_numbers(path: str | PathLike[str], scores: Tensor, classes: Tensor) -> None:
+    if not (scores.isfinite().all() and classes.isfinite().all()):
+        raise ValueError(f"{path} has NaN or infinite values, expected scores and class numbers")
+    wrong = classes[(classes != classes.round()) | (classes < 0)]
+    if len(wrong):
+        got = f"among the class numbers, the second half of its tensor: got {wrong[0].item():g}"
+        raise ValueError(f"{path} must have whole numbers from 0 {got}")
 
 
 def _is_whole_array(maps: Tensor) -> bool:
@@ -102,8 +113,8 @@ def import_token_labels(
         The store, of the files' own grid, in uint8, which keeps what is above 0.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; as of `token_label_maps` and `HeatmapStore.create`; or a
-            map has another grid than the first.
+        TypeError, ValueError: an argument is not as described; no such folder; as of `token_label_maps` and
+            `HeatmapStore.create`; or a map has another grid than the first.
         OSError: the disk is full or fails; it names the file.
         ModuleNotFoundError: torch is missing.
     """
@@ -112,6 +123,8 @@ def import_token_labels(
         raise ValueError(f"files and labels must be lists of one length from 1, got {len(names)} and {len(numbers)}")
     if not callable(advance):
         raise TypeError(f"advance must be callable, got {advance!r:.100}")
+    if not start.is_dir():
+        raise ValueError(f"{start} is no folder, expected that of TokenLabeling's .pt files")
     places = [(start / name).with_suffix(".pt") for name in names]
     grid = len(token_label_maps(places[0], numbers[0]))
     model = f"TokenLabeling's maps in {start.resolve().name}"
