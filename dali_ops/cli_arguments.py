@@ -121,7 +121,7 @@ def place(text: str) -> Path:
 
 
 def add_skip_corrupt(parser: argparse.ArgumentParser) -> None:
-    told = "leave out images that are missing or cannot be decoded, instead of stopping there"
+    told = "leave out images that cannot be read or decoded, instead of stopping there"
     parser.add_argument("--skip-corrupt", action="store_true", help=told)
 
 

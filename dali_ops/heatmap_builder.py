@@ -22,7 +22,7 @@ from dali_ops.sources import ImageFolder
 from dali_ops.sources.unreadable import FAILURES, Failure
 from dalimix import checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore, HeatmapWriter
-from dalimix.heatmaps.store_writer import check_finite
+from dalimix.heatmaps.store_maps import check_finite
 from dalimix.paths import local_path
 from dalimix.reference import resample_heatmaps
 
@@ -66,7 +66,7 @@ def build_store(
         size: side in pixels to which whole images are brought.
         batch_size: images per batch.
         num_threads: of DALI on the CPU; None: as many as there are cores, 8 at most.
-        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error. The store has no map
+        skip_corrupt: leave out images that cannot be read or decoded, instead of an error. The store has no map
             of them, and says so: `HeatmapStore.left_out`. A loader leaves them out, too, with its own `skip_corrupt`.
         advance: called with the number of images that are done more than before, for a progress bar: first with those
             of earlier calls, then after every batch.

@@ -67,7 +67,7 @@ class Loader:
         form: ``"dense"`` or ``"pair"`` targets, with a method.
         drop_last: leave out batches that are not full; None: in training only. A kept one is mixed within itself.
         keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
-        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error, and those that a
+        skip_corrupt: leave out images that cannot be read or decoded, instead of an error, and those that a
             `HeatmapStore` has left out for that reason. Their batch is smaller, empty if it has no other image, and
             comes late, as a pipeline is begun anew for it: this is for some, not for many. `skipped` names them.
         rank: of this process; None: that of torch.distributed, if it runs.

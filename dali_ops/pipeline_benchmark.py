@@ -94,7 +94,7 @@ def _with_teacher(method: Method, device: str) -> Guide:
 def some_images(folder: ImageFolder, least: int, skip_corrupt: bool = False, device: str = "cpu") -> ImageFolder:
     """`SAMPLE` images of a folder at random, or `least` if that is more; few ones several times.
 
-    With `skip_corrupt`, without those that are missing or cannot be decoded on the device.
+    With `skip_corrupt`, without those that cannot be read or decoded on the device.
 
     The same ones on every run, and each is read once here, so that no pipeline waits for a disk where the next one
     finds the files in the system's memory.

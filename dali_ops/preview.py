@@ -45,7 +45,7 @@ def preview(
         count: how many rows for a method, 32 at most.
         size: side of the images in pixels.
         seed: of crops and mixes, from 0.
-        skip_corrupt: leave out images that are missing or cannot be decoded, instead of an error.
+        skip_corrupt: leave out images that cannot be read or decoded, instead of an error.
 
     Raises:
         TypeError, ValueError: an argument is not as described; an image cannot be decoded, by name.

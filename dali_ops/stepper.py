@@ -29,7 +29,7 @@ class Stepper:
         feed: what to read, from its beginning.
         settings: what to do with it.
         runtime: as every pipeline of DALI takes it.
-        skip_corrupt: whether images that cannot be decoded are left out.
+        skip_corrupt: whether images that cannot be read or decoded are left out.
 
     Attributes:
         epoch, step: of the next batch.

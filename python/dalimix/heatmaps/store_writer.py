@@ -13,7 +13,6 @@ import numpy as np
 from dalimix.heatmaps.store import HeatmapStore
 from dalimix.heatmaps.store_format import (
     ARRAY,
-    DTYPES,
     FACTS,
     HEADER,
     NEW,
@@ -33,6 +32,7 @@ from dalimix.heatmaps.store_format import (
     write_facts,
     write_progress,
 )
+from dalimix.heatmaps.store_maps import check_finite, quantised
 from dalimix.heatmaps.store_names import portable_names, writable
 from dalimix.lists import texts
 from dalimix.methods.base import is_whole
@@ -224,23 +224,6 @@ class HeatmapWriter:
         if len(heatmaps) > left:
             raise ValueError(f"{len(heatmaps)} heatmaps for {left} files, the last of which is {self.files[-1]!r}")
         check_finite(heatmaps, self.files, self.done)
-
-
-def check_finite(heatmaps: np.ndarray, files: Sequence[str], first: int) -> None:
-    """Refuse maps that are not finite, by the name of the first; ``heatmaps[0]`` is of ``files[first]``."""
-    wrong = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
-    if len(wrong):
-        raise ValueError(f"the heatmap of {files[first + wrong[0]]!r} has NaN or infinite values")
-
-
-def quantised(heatmaps: np.ndarray, dtype: str) -> np.ndarray:
-    """Finite maps [n, g, g] as they are kept. A map of nothing but 0 stays so."""
-    exact = heatmaps.astype(np.float64)
-    largest = np.abs(exact).max(axis=(1, 2), keepdims=True)
-    scaled = exact / np.where(largest > 0, largest, 1)
-    if dtype == "uint8":
-        scaled = np.rint(np.maximum(scaled, 0) * 255)
-    return scaled.astype(DTYPES[dtype])
 
 
 def _dtype_name(dtype: str | np.dtype) -> str:
