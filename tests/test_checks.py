@@ -15,12 +15,12 @@ from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
 from dalimix.backend import backend_of
 from tests.conftest import use_host_kernels
 
-SIZE = (6, 32)
+SIZE = (8, 32)
 IMAGES = np.zeros((4, *SIZE, 3), np.uint8)
 LABELS = np.arange(4)
 
 
-WRONG_WAY = np.zeros((4, 3, 6, 32), np.uint8)
+WRONG_WAY = np.zeros((4, 3, *SIZE), np.uint8)
 FLIPPED = Mixup(per="pair", pairing="flip")
 
 
@@ -141,8 +141,8 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"images": IMAGES[0]}, ValueError, r"images must be a batch \[B, H, W, C\], got shape \(6, 32, 3\)"),
-        ({"images": IMAGES[..., 0], "layout": "CHW"}, ValueError, r"batch \[B, C, H, W\], got shape \(4, 6, 32\)"),
+        ({"images": IMAGES[0]}, ValueError, r"images must be a batch \[B, H, W, C\], got shape \(8, 32, 3\)"),
+        ({"images": IMAGES[..., 0], "layout": "CHW"}, ValueError, r"batch \[B, C, H, W\], got shape \(4, 8, 32\)"),
         ({"images": IMAGES[:, :0]}, ValueError, r"images must be a batch .* got shape \(4, 0, 32, 3\)"),
         ({"images": IMAGES[:3]}, ValueError, "plan has 4 entries but the batch has 3 images"),
         ({"images": IMAGES.astype("int8")}, TypeError, "images must have dtype uint8, float16, float32, got int8"),
@@ -158,8 +158,8 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
         ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
         ({"mean": float("inf")}, ValueError, r"mean must be finite, got \(inf, inf, inf\)"),
         ({"std": -1}, ValueError, r"std must be finite and above 0, got \(-1.0, -1.0, -1.0\)"),
-        ({"images": IMAGES[:, 1:]}, ValueError, r"plan is for images of \(6, 32\) pixels, but images are \(5, 32\)"),
-        ({"images": WRONG_WAY}, ValueError, r"images \[4, 3, 6, 32\] look like CHW, but layout is 'HWC'"),
+        ({"images": IMAGES[:, 1:]}, ValueError, r"plan is for images of \(8, 32\) pixels, but images are \(7, 32\)"),
+        ({"images": WRONG_WAY}, ValueError, r"images \[4, 3, 8, 32\] look like CHW, but layout is 'HWC'"),
         ({"images": IMAGES, "layout": "CHW"}, ValueError, "look like HWC, but layout is 'CHW'"),
         ({"mirror": [0, 1, 0, 1]}, TypeError, "mirror must be a NumPy or CuPy array, got a list"),
         ({"output_layout": ""}, ValueError, "layout must be one of .*, got ''"),

@@ -68,7 +68,7 @@ def arguments(way: dict[str, Any], count: int, seed: int = 0) -> dict[str, Any]:
     return {
         "mirror": mirror if way["mirror"] else None,
         "mean": MEAN[:channels] if way["normalise"] else None,
-        "std": [std / contrast for std in STD[:channels]] if way["normalise"] else None,
+        "std": [max(1, std / contrast) for std in STD[:channels]] if way["normalise"] else None,
         "dtype": way["out"],
         "layout": way["layout"],
         "output_layout": way["output_layout"],

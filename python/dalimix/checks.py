@@ -18,7 +18,8 @@ NAMES = tuple(DTYPES)
 MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
 MAX_CLASSES = 1 << 24
 LAYOUTS = ("HWC", "CHW")
-MOST_PLAIN, LONGEST_STRIP = 4, 16  # channels of an image as cameras make it; times that it is as long as wide
+MOST_PLAIN = 4  # channels of a picture
+SMALLEST, LONGEST_STRIP = 8, 16  # pixels along a side of it; times that it is as long as wide
 
 
 def counts(**values: Any) -> None:
@@ -178,12 +179,12 @@ def proper_layout(shape: Sequence[int], layout_name: str) -> None:
 def seems_other(shape: Sequence[int], layout_name: str) -> bool:
     """Whether there are many channels where the other layout would mean few.
 
-    Not of feature maps such as [B, 64, 3, 3] or [B, 512, 7, 4], of which the other layout would make strips.
+    Not of feature maps such as [B, 64, 3, 3] or [B, 512, 7, 4], of which the other layout would make slips or strips.
     """
     channels, *sides = _channels_and_sides(shape, layout_name)
     others, *other_sides = _channels_and_sides(shape, "CHW" if layout_name == "HWC" else "HWC")
-    are_strips = max(other_sides) > LONGEST_STRIP * min(other_sides)
-    return channels > MOST_PLAIN >= others and max(sides) > MOST_PLAIN and not are_strips
+    are_pictures = min(other_sides) >= SMALLEST and max(other_sides) <= LONGEST_STRIP * min(other_sides)
+    return channels > MOST_PLAIN >= others and max(sides) > MOST_PLAIN and are_pictures
 
 
 def _channels_and_sides(shape: Sequence[int], layout_name: str) -> list[int]:
