@@ -1,4 +1,4 @@
-"""What a function of the user does to the images between crop and mix, and whether it may."""
+"""Calls the user's `augment` between crop and mix, and checks what it returns."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops import bridge
+from dali_ops.error_chain import with_first_cause
 from dali_ops.nodes import check_images, layout_and_shape, rows_of
 from dalimix.backend import Array
 from dalimix.pixels import check_units
@@ -30,8 +31,8 @@ def augmented(images: DataNode, augment: Augment | None, size: int) -> DataNode:
         return images
     changed = augment(images)
     if not isinstance(changed, DataNode):
-        mend = "operators of DALI make one from that which it gets"
-        raise TypeError(f"augment must return a node of images, got {type(changed).__name__}: {mend}")
+        remedy = "operators of DALI make one from that which it gets"
+        raise TypeError(f"augment must return a node of images, got {type(changed).__name__}: {remedy}")
     return _of_size(bridge.moved(changed, images.device), size)
 
 
@@ -97,4 +98,5 @@ def as_raised(define: Callable[[], Any]) -> Any:
         raised = error.__context__
         if raised is None or not hasattr(raised, "ag_error_metadata"):
             raise
-        raise raised from error
+        cause, error.__context__ = error, None  # or each would lead to the other
+    raise with_first_cause(raised, cause)

@@ -216,8 +216,8 @@ def _queue(target: ndd.Device) -> Iterator[None]:
 
     context = ndd.EvalContext.current()
     if context.device_id != target.device_id:
-        mend = f"use ndd.EvalContext(device_id={target.device_id})"
-        raise ValueError(f"cannot mix on {target} in an EvalContext of gpu:{context.device_id}: {mend}")
+        remedy = f"use ndd.EvalContext(device_id={target.device_id})"
+        raise ValueError(f"cannot mix on {target} in an EvalContext of gpu:{context.device_id}: {remedy}")
     with cupy.cuda.Device(target.device_id), borrowed_stream(context.cuda_stream.handle):
         yield
 

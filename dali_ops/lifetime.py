@@ -29,7 +29,8 @@ from weakref import WeakSet
 from nvidia.dali.pipeline import Pipeline
 
 PATIENCE = 5.0  # seconds, for which one waits until the memory of a pipeline is back
-SOON = 0.05  # seconds, in which a `__del__` is over
+LAST_PATIENCE = 30.0  # seconds, for which Python waits for all of them before it ends
+SOON = 0.05  # seconds after which Ctrl-C is sent again; a `__del__` is over by then
 CLOSED = "this pipeline is closed, as all are when Python ends"
 AFTER_FORK = "belongs to another process, and nothing of DALI works after a fork:"
 PIPELINE = f"this pipeline {AFTER_FORK} make it in the process that uses it, or start that process by spawn"
@@ -131,7 +132,7 @@ class _Guarded:
     """The part of a guarded pipeline's class that differs from DALI's."""
 
     def __init_subclass__(cls, **_: Any) -> None:
-        """The user's class has been through its own."""
+        """Nothing: the user's class has already run its own."""
 
     _callbacks: Callbacks
 
@@ -178,11 +179,12 @@ class _Undertaker:
         """
         with self._starting:
             if self._thread is None and not self._over:
-                self._thread = threading.Thread(target=self._work, name="dalimix-pipelines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="dalimix-pipelines", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def take(self, held: list[Any], wait: bool) -> None:
-        """Shut down what the list holds; nobody else may, so that it goes with the list."""
+        """Shut down the pipe in the list. Keep no other reference: it is destroyed where it is popped."""
         if self._over:
             _shut_down_at_exit(held.pop())
             return
@@ -203,11 +205,11 @@ class _Undertaker:
                 over.release()
 
     def stop(self) -> None:
-        """After what was handed over before."""
+        """After what was handed over before; whatever comes now is not handed over any more."""
+        self._over = True
         if self._thread is not None:
             self.queue.put(None)
-            self._thread.join()
-        self._over = True
+            self._thread.join(LAST_PATIENCE)
 
 
 def _shut_down_at_exit(pipe: Any) -> None:
@@ -225,7 +227,7 @@ class _NoPipe:
         self.message = message
 
     def __bool__(self) -> bool:
-        """DALI shuts down what is true, and then forgets it."""
+        """False, because DALI's ``Pipeline.__del__`` shuts down whatever is true."""
         return False
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -234,8 +236,9 @@ class _NoPipe:
 
 def _at_exit() -> None:
     """Shut all pipelines down before DALI does, while the thread still takes those that the collector finds."""
-    for pipeline in list(_pipelines):
-        shut_down(pipeline)
+    for held in map(_taken, list(_pipelines)):
+        if held:
+            _undertaker.take(held, wait=False)
     _undertaker.stop()
 
 

@@ -103,13 +103,13 @@ class _Callback:
         return images if layout == "CHW" else images.permute(0, 3, 1, 2)
 
 
-def refuse_model(name: str, given: Any, mend: str = "give a provider of dalimix.heatmaps") -> None:
+def refuse_model(name: str, given: Any, remedy: str = "give a provider of dalimix.heatmaps") -> None:
     """Refuse a model in the place of a provider of heatmaps, or of heatmaps themselves.
 
     Args:
         name: of the argument.
         given: to it.
-        mend: what to give in its stead.
+        remedy: what to give in its stead.
 
     Raises:
         TypeError: it is a model.
@@ -118,7 +118,7 @@ def refuse_model(name: str, given: Any, mend: str = "give a provider of dalimix.
     if torch is not None and isinstance(given, torch.nn.Module):
         kinds = "FeatureHeatmap(model, layer), AttentionHeatmap(model, layer) or ClassActivationHeatmap(model, layer)"
         raise TypeError(f"{name} is a model, {type(given).__name__}, of which nobody knows where its heatmaps are: "
-                        f"{mend}, such as {kinds}")  # fmt: skip
+                        f"{remedy}, such as {kinds}")  # fmt: skip
 
 
 def _check_provider(provider: Any, predictions: bool) -> None:

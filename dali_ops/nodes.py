@@ -38,8 +38,8 @@ def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder")
     if isinstance(given, DataNode):
         return
     others = "; for arrays there are dalimix.plan and dalimix.compose, for tensors dalimix.torch.BatchMixer"
-    mend = others if hasattr(given, "__dlpack__") else ""
-    raise TypeError(f"{name} must be a pipeline node, such as {such_as}, got {type(given).__name__}{mend}")
+    remedy = others if hasattr(given, "__dlpack__") else ""
+    raise TypeError(f"{name} must be a pipeline node, such as {such_as}, got {type(given).__name__}{remedy}")
 
 
 def check_cpu_node(name: str, given: Any) -> None:
@@ -128,8 +128,8 @@ class _Refuse:
 
 def unequal(name: str, one: Sequence[int], other: Sequence[int]) -> ValueError:
     """The error to raise where samples of the argument `name` are of these two shapes."""
-    mend = _to_one_shape(one, other) if name in ("images", "batch") else f"all {name} of a batch need one shape"
-    return ValueError(f"{name} must be of one shape to be mixed, got {list(one)} and {list(other)}: {mend}")
+    remedy = _to_one_shape(one, other) if name in ("images", "batch") else f"all {name} of a batch need one shape"
+    return ValueError(f"{name} must be of one shape to be mixed, got {list(one)} and {list(other)}: {remedy}")
 
 
 def _to_one_shape(one: Sequence[int], other: Sequence[int]) -> str:
@@ -248,8 +248,8 @@ def layout_of_images(given: str | None, own: str, shape: Sequence[int], name: st
         ValueError: they contradict each other, or the shape contradicts the assumption; a layout of something else.
     """
     if own and own not in checks.LAYOUTS:
-        mend = "give grey images a channel: images[:, :, dali.newaxis('C')]" if own == "HW" else "mix single images"
-        raise ValueError(f"{name} has layout {own!r}, but 'HWC' or 'CHW' is expected: {mend}")
+        remedy = "give grey images a channel: images[:, :, dali.newaxis('C')]" if own == "HW" else "mix single images"
+        raise ValueError(f"{name} has layout {own!r}, but 'HWC' or 'CHW' is expected: {remedy}")
     if own and given and own != given:
         raise ValueError(f"{name} has layout {own!r}, but layout is {given!r}: leave layout out")
     if not own and not given and len(shape) == 4 and checks.seems_other(shape, "HWC"):

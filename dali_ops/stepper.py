@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from traceback import clear_frames
 from typing import Any
 
 import numpy as np
 
 from dali_ops import lifetime
+from dali_ops.error_chain import let_go, with_first_cause
 from dali_ops.feed import Feed
 from dali_ops.guides import without_maps
 from dali_ops.loader_settings import LoaderSettings
@@ -51,12 +51,23 @@ class Stepper:
         self.epoch, self.step, self.resumed = epoch, step, False
 
     def _start(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None = None) -> None:
+        feed = self._mapped(feed, settings)
+        self._run(self._defined(feed, settings, checkpoint), feed, settings)
+
+    def _mapped(self, feed: Feed, settings: LoaderSettings) -> Feed:
+        """Without images that have no map in the store of these settings, if images may be left out."""
+        if not self._skip_corrupt:
+            return feed
+        before, now = (without_maps(feed.source, chosen.heatmaps) for chosen in (self.settings, settings))
+        return replace(feed, skipped=feed.skipped.difference(before).union(now))
+
+    def _defined(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None) -> Any:
+        self.check_open()
+        return settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
+
+    def _run(self, pipeline: Any, feed: Feed, settings: LoaderSettings) -> None:
         from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
-        self.check_open()
-        if self._skip_corrupt:
-            feed = replace(feed, skipped=feed.skipped.union(without_maps(feed.source, settings.heatmaps)))
-        pipeline = settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
         self._halt()
         self._shut_down()  # the old pipeline goes before the new one is built, and its memory with it
         # The first batch waits until somebody asks for it: the next call may be a jump.
@@ -73,6 +84,7 @@ class Stepper:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             lifetime.shut_down(pipeline)
+            lifetime.guard(pipeline).take()  # an error of a batch that nobody has asked for
 
     def _resume(self) -> None:
         """Let the pipeline run again if it does not."""
@@ -98,7 +110,10 @@ class Stepper:
         return outputs
 
     def _outputs(self) -> tuple[dict[str, Any], Any]:
-        """A batch and the iterator that goes on behind it, of a pipeline that counts as halted before it."""
+        """The next batch, and the iterator to go on with.
+
+        Until `next` keeps that, the pipeline counts as halted, so that an interrupted batch is made again.
+        """
         while True:
             self._resume()
             batches = self._batches
@@ -106,32 +121,26 @@ class Stepper:
             try:
                 return next(batches)[0], batches
             except FAILURES as error:
-                inner = self._inner(error)
-                if inner is None:
-                    where = self.epoch, self.step, self._runtime["device_id"]
-                    self.feed = self.feed.without_unreadable(error, *where, self._skip_corrupt)
-            if inner is not None:  # out of the block above, which would replace what it was raised from
-                self._shut_down()
+                inner = self._after(error)
+            if inner is not None:  # raised out of the block above, which would replace what it was raised from
                 try:
                     raise inner
                 finally:
                     del inner  # it holds this frame
 
-    def _inner(self, error: Failure) -> BaseException | None:
-        """What a callback raised in the pipeline, if that is why it failed; DALI's text is its first cause."""
+    def _after(self, error: Failure) -> BaseException | None:
+        """What is to be raised after an error of DALI's; None: the images to blame are left out now."""
         self.check_open()  # it may be that another thread has closed it meanwhile
-        if lifetime.is_shut_down(self._pipeline):
+        if self._pipeline is None or lifetime.is_shut_down(self._pipeline):
             raise RuntimeError(lifetime.CLOSED) from error
         inner = lifetime.guard(self._pipeline).take()
         if inner is None:
+            where = self.epoch, self.step, self._runtime["device_id"]
+            self.feed = self.feed.without_unreadable(error, *where, self._skip_corrupt)
             return None
-        clear_frames(inner.__traceback__)  # they hold DALI's memory, which goes with the pipeline
-        _first_cause(inner).__cause__ = error
-        if not isinstance(inner, StopIteration):
-            return inner
-        stopped = RuntimeError(f"a function that the pipeline calls raised {inner!r}")  # or it would end the loop
-        stopped.__cause__ = inner
-        return stopped
+        let_go(inner)
+        self._shut_down()
+        return _not_the_end(with_first_cause(inner, error))
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs."""
@@ -153,10 +162,12 @@ class Stepper:
         check_state(state, self.feed, self.settings)
         order = replace(self.feed.order, seed=state["seed"])
         feed = replace(self.feed, order=order, skipped=frozenset(state["skipped"]))
+        feed = self._mapped(feed.from_here(*state["start"]), self.settings)
+        pipeline = self._defined(feed, self.settings, state["pipeline"])
         try:
-            self._start(feed.from_here(*state["start"]), self.settings, state["pipeline"])
+            self._run(pipeline, feed, self.settings)
         except RuntimeError as error:
-            raise ValueError(f"{DAMAGED}: DALI cannot restore its pipeline, or it is of another augment=") from error
+            raise ValueError(f"{DAMAGED}, or augment= makes another graph: DALI cannot restore its pipeline") from error
         self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
 
     def close(self) -> None:
@@ -174,13 +185,13 @@ class Stepper:
             raise RuntimeError("a loader cannot be used by a function that its pipeline calls: use it around the loop")
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """The one from which all others in the chain were raised, as a traceback shows it first."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__) or error
-    return error
+def _not_the_end(error: BaseException) -> BaseException:
+    """The error; one that would end the loop over the batches as the cause of another."""
+    if not isinstance(error, StopIteration):
+        return error
+    stopped = RuntimeError(f"a function that the pipeline calls raised {error!r}")
+    stopped.__cause__ = error
+    return stopped
 
 
 def _seed_of(feed: Feed) -> int:

@@ -215,6 +215,18 @@ def test_a_loader_that_comes_to_the_store_later(root: Path, tmp_path: Path) -> N
     assert sum(len(images) for images, _ in loader) == len(KEPT)
 
 
+def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
+    """What has no map is used again, but what cannot be decoded."""
+    store = build(root, tmp_path / "store", skip_corrupt=True)
+    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    loader = Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, heatmaps=store, skip_corrupt=True, **OPTIONS)
+    loader.switch(method=CutMix())
+    mended = len(KEPT) + (NAMES[3] in LEFT_OUT)
+    assert sum(len(images) for images, _ in loader) == mended
+    assert len(loader.skipped) == COUNT - mended
+    assert not any("heatmap" in reason for reason in loader.skipped)
+
+
 def test_a_map_that_is_missing_for_no_reason_is_an_error_all_the_same(tmp_path: Path) -> None:
     root = image_folder(tmp_path / "images")
     store = build(root, tmp_path / "store")

@@ -95,6 +95,62 @@ def test_pipelines_made_in_several_threads_share_one_that_ends_them(monkeypatch)
     assert len(made) == 1
 
 
+BLOCKED = """
+import threading, torch, dali_ops
+from dali_ops import lifetime
+from nvidia.dali import fn, pipeline_def
+
+lifetime.LAST_PATIENCE = 0.2
+begun = threading.Event()
+
+def blocked(images):
+    begun.set()
+    threading.Event().wait()
+
+@pipeline_def(batch_size=4, num_threads=1, device_id=None)
+def watched():
+    return dali_ops.model_heatmaps(fn.constant(idata=[0] * 48, shape=[4, 4, 3], dtype=0, layout="HWC"), blocked)
+
+pipeline = watched()
+pipeline.build()
+pipeline.schedule_run()
+begun.wait()
+"""
+
+
+def test_the_interpreter_does_not_wait_for_ever():
+    ended = script("-c", BLOCKED)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_thread_that_cannot_be_started_is_started_later(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    undertaker = lifetime._Undertaker()
+    with monkeypatch.context() as patched:
+        patched.setattr(lifetime.threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            undertaker.start()
+    undertaker.start()
+    undertaker.stop()
+    assert not undertaker._thread.is_alive()
+
+
+def test_what_comes_after_the_end_is_shut_down_at_once():
+    ended = []
+
+    class Pipe:
+        def Shutdown(self):  # noqa: N802
+            ended.append(threading.current_thread().name)
+
+    undertaker = lifetime._Undertaker()
+    undertaker.start()
+    undertaker.stop()
+    undertaker.take([Pipe()], wait=True)
+    assert ended == ["MainThread"]
+
+
 def test_the_collector_hands_a_pipeline_over_in_any_thread():
     """The thread that lets go of it must not be the one that joins DALI's threads."""
     shut_down_by = []
@@ -235,6 +291,39 @@ def test_errors_that_are_no_exceptions_come_out_as_they_are(root, error):
     loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=stopping)
     with loader, pytest.raises(type(error)):
         next(iter(loader))
+
+
+def test_an_error_of_a_batch_that_nobody_asked_for_goes_with_the_loader(root):
+    tried = []
+
+    def second_time(images):
+        tried.append(images)
+        if len(tried) > 1:
+            raise MyError("not today")
+        return torch.zeros(len(images), 7, 7)
+
+    options = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": second_time, "prefetch": 3}
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **options)
+    next(iter(loader))
+    callbacks = lifetime.guard(loader._stepper._pipeline)
+    while callbacks._last is None:  # the batch that the pipeline works ahead
+        time.sleep(0.01)
+    loader.close()
+    assert callbacks._last is None
+
+
+def test_one_error_again_and_again_is_told_once(root):
+    error = MyError("not today")
+
+    def fails(images):
+        raise error
+
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=fails)
+    for _ in range(3):
+        with pytest.raises(MyError) as caught:
+            next(iter(loader))
+        assert caught.value.__cause__ is not None
+        assert caught.value.__cause__.__cause__ is None
 
 
 def test_a_provider_that_runs_out_does_not_end_the_epoch(root):
@@ -382,12 +471,14 @@ def late():
         next(iter(loader))
     except RuntimeError as error:
         print(error)
-    print(time.perf_counter() - began < 4)
+    print(time.perf_counter() - began < lifetime.PATIENCE)
 
 import sys
 import dali_ops
+from dali_ops import lifetime
 from dalimix import CutMix
 from tests.pipeline_ends import _pipeline
+lifetime.PATIENCE = 60  # for each of them, if nobody were there any more to shut them down
 loader = dali_ops.ImageFolderLoader(sys.argv[1], CutMix(), 4, size=32, device="cpu")
 next(iter(loader))
 """

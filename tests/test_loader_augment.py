@@ -1,5 +1,7 @@
 """Augmentations of DALI's between crop and mix."""
 
+import traceback
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,34 @@ def test_an_error_of_a_class_of_its_own_comes_out(root):
     assert (caught.value.args, caught.value.reason) == ((7,), "none")
     assert "fails_by_itself" in str(caught.value.__cause__)  # DALI's text, with the places in the user's code
     assert caught.value.__cause__.__context__ is None  # which would lead back
+
+
+def raises_from(images):
+    try:
+        return {}["missing key"]
+    except KeyError as error:
+        raise OwnError(7, reason="none") from error
+
+
+def test_what_an_error_of_augment_was_raised_from_is_told(root):
+    with pytest.raises(OwnError) as caught:
+        load(root, CutMix(), augment=raises_from)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "missing key" in told
+    assert "StagingError" in told
+
+
+def out_of_memory(images):
+    raise RuntimeError("out of memory")
+
+
+def test_an_error_of_augment_is_no_damage_of_a_state(root):
+    fails = []
+    loader = load(root, CutMix(), augment=lambda images: out_of_memory(images) if fails else images)
+    state = loader.state_dict()
+    fails.append(True)
+    with pytest.raises(RuntimeError, match="^out of memory$"):
+        loader.load_state_dict(state)
 
 
 def smaller(images):

@@ -108,7 +108,7 @@ def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
     state = loader.state_dict()
     with pytest.raises(ValueError, match="the state is damaged: its checksum is of other contents"):
         loader.load_state_dict({**state, "pipeline": b"some bytes"})
-    with pytest.raises(ValueError, match="the state is damaged: DALI cannot restore its pipeline"):
+    with pytest.raises(ValueError, match="the state is damaged, or .*: DALI cannot restore its pipeline"):
         loader.load_state_dict(sealed({**state, "pipeline": b"some bytes"}))
     loader.load_state_dict(loader.state_dict())
     assert same([first, *loader], list(plain))

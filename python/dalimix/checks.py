@@ -122,8 +122,8 @@ def _heatmap_grid(by: Method, got: tuple[int, ...]) -> None:
     if by.heatmap_grid in (None, got):
         return
     name = _bound_to_a_grid(by)
-    mend = f"choose {name}(grid={got}), or heatmaps of its grid"
-    raise ValueError(f"{name} needs heatmaps of its grid {by.heatmap_grid}, got heatmaps of {got}: {mend}")
+    remedy = f"choose {name}(grid={got}), or heatmaps of its grid"
+    raise ValueError(f"{name} needs heatmaps of its grid {by.heatmap_grid}, got heatmaps of {got}: {remedy}")
 
 
 def _bound_to_a_grid(method: Method) -> str:

@@ -139,8 +139,8 @@ class TokenClassifier(nn.Module):
             raise RuntimeError(f"the model changed the tokens of module {self.layer!r} in place: name a later layer")
         cut = torch.is_grad_enabled() and not output.with_gradient and not output.tokens.requires_grad
         if cut and self._trains_more_than_the_head():
-            mend = "checkpoint with use_reentrant=False, or name a layer behind; freeze what is not to be trained"
-            raise RuntimeError(f"module {self.layer!r} ran without a gradient, so its tokens train nothing: {mend}")
+            remedy = "checkpoint with use_reentrant=False, or name a layer behind; freeze what is not to be trained"
+            raise RuntimeError(f"module {self.layer!r} ran without a gradient, so its tokens train nothing: {remedy}")
 
     def _trains_more_than_the_head(self) -> bool:
         head = {id(parameter) for name in self.head for parameter in self.model.get_submodule(name).parameters()}
