@@ -59,8 +59,7 @@ class Loader:
         augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
             [H, W, C]; returns one of the same shape, uint8 or floating, in the units of mean and std: e.g. of
             ``rand_augment`` in ``nvidia.dali.auto_aug``, from a function that is written in a file, since DALI reads
-            its source. The model of a provider sees what it
-            returns. Beside a `HeatmapStore` it should move nothing.
+            its source. The model of a provider sees what it returns. Beside a `HeatmapStore` it should move nothing.
         channels_last: images [B, C, H, W] in ``torch.channels_last``, which costs nothing.
         pin_memory: with ``device="cpu"``, images and targets in page-locked memory, for copies to a GPU.
         smoothing: label smoothing in [0, 1], with a method.
@@ -95,12 +94,13 @@ class Loader:
 
     Raises:
         TypeError: an argument of another type. One that a loader does not have is answered with the one that is meant.
-        ValueError: mean and std of other units than the images; what `augment` returns is of another shape or dtype;
-            a device that is not there; a seed or images that are not those of
-            another process; a source without images, more images in a batch than there are while the last is dropped,
-            a method with ``training=False``, smoothing, pairs or `keep_info` without a method, a store without a map
-            of some image; several processes without a seed; corrupt members of an archive; while iterating, an image
-            that cannot be decoded, by name.
+            While iterating, `augment` has returned images of another dtype.
+        ValueError: mean and std of other units than the images; a device that is not there; a seed or images that are
+            not those of another process; a source without images, more images in a batch than there are while the last
+            is dropped, a method with ``training=False``, smoothing, pairs or `keep_info` without a method, a store
+            without a map of some image; several processes without a seed; corrupt members of an archive. While
+            iterating, an image that cannot be decoded, by name, or images that `augment` has returned in another shape
+            or in other units.
         RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
     """

@@ -19,7 +19,7 @@ from dali_ops.nodes import NodeLayout, check_images, check_labels, check_node, d
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.backend import Array
 from dalimix.methods.base import is_whole
-from dalimix.pixels import check_bytes, image_dtype, per_channel
+from dalimix.pixels import by_channel, check_bytes, image_dtype, per_channel
 
 PerChannel = float | Sequence[float]
 
@@ -137,8 +137,8 @@ class Mixer:
         if self.num_classes is not None:
             checks.class_count(self.num_classes)
         mean, std = _numbers("mean", self.mean), _numbers("std", self.std)
-        channels = max(len(mean or ()), len(std or ()))  # how many there are, only the images will tell
-        checks.scaling(mean, std, channels)
+        means, _ = by_channel(mean or (0.0,), std or (1.0,))
+        checks.scaling(mean, std, len(means))  # how many channels there are, only the images will tell
         dtype = None if self.dtype is None else image_dtype(self.dtype)
         if dtype is not None:
             check_bytes(dtype, mean, std)

@@ -60,11 +60,13 @@ BYTES = {  # how they come out of images of 0 … 1, or stay bytes
     "of one": (IMAGES / np.float32(255), {"std": 1 / 255}),
     "plain": (IMAGES, {"mean": 0, "std": 1}),
     "half as bright": (IMAGES, {"std": 2}),
+    "of 16 bits": (IMAGES * np.float32(257), {"mean": 0, "std": 257}),
+    "of 12 bits": (IMAGES * np.float32(4095 / 255), {"std": 4095 / 255}),
     "contrast": (IMAGES, {"mean": 64, "std": (1, 1, 1.1)}),
 }
 
 
-@pytest.mark.parametrize("scaling", [NORMALISED, {"std": 255}, {"mean": 0.45, "std": 0.22}], ids=str)
+@pytest.mark.parametrize("scaling", [NORMALISED, {"mean": 127.5, "std": 127.5}, {"mean": 0.45, "std": 0.22}], ids=str)
 def test_uint8_is_not_for_normalised_images(scaling: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="dtype is uint8.*no place for normalised.*give mean=0 and std=1, or dtype="):
         compose(IMAGES / np.float32(255) if scaling["std"] == 0.22 else IMAGES, **scaling, dtype="uint8")

@@ -164,7 +164,7 @@ def test_the_host_never_waits_for_the_gpu(request):
         (torch.zeros(B, dtype=torch.bool), TypeError, "got torch.bool"),
         (torch.zeros(B - 1, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[3\]"),
         (torch.zeros(B, 2, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[4, 2\]"),
-        (torch.zeros(B, dtype=torch.int64, device="meta"), ValueError, "labels are on meta but the images are on cpu"),
+        (torch.zeros(B, dtype=torch.int64, device="meta"), ValueError, "labels must be on cpu as images are, got meta"),
     ],
 )
 def test_bad_labels(labels, error, message):

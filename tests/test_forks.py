@@ -14,7 +14,7 @@ pytest.importorskip("PIL.Image")
 import dali_ops
 from dalimix import CutMix
 from tests.pipeline_ends import _pipeline
-from tests.scripts import script
+from tests.scripts import LIMIT, script
 
 
 def in_child(call):

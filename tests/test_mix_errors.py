@@ -29,6 +29,7 @@ CONSTRUCTION = [
     ({"num_classes": 0}, ValueError, "num_classes must be a whole number from 1, got 0"),
     ({"num_classes": 1 << 25}, ValueError, "num_classes must be at most 16777216, got 33554432"),
     ({"dtype": "uint8", "mean": 120, "std": 58}, ValueError, "dtype is uint8, which has no place for normalised"),
+    ({"mean": [1, 2, 3], "std": [1, 2, 3, 4]}, ValueError, "mean has 3 entries but std has 4"),
     ({"return_plan": 1}, TypeError, "return_plan must be True or False, got 1"),
     ({"heatmaps": object()}, ValueError, "CutMix reads no heatmaps"),
 ]

@@ -162,6 +162,12 @@ def fitting() -> dict[str, tuple[np.ndarray, Any, Any]]:
         "white": (white, MEAN_255, STD_255),
         "a dark first image": (dark, MEAN_255, STD_255),
         "high dynamic range": (radiance, IMAGENET_MEAN, IMAGENET_STD),
+        "normalised, back to 0 … 1": (
+            (floats / 255 - np.float32(0.485)) / np.float32(0.229),
+            -0.485 / 0.229,
+            1 / 0.229,
+        ),
+        "0 … 100": (floats / np.float32(2.55), 0, 0.5),
         "depth in millimetres": (depth, 0, 0.001),
         "NaN": (spoilt, MEAN_255, STD_255),
         "normalised again": (floats / 64 - 2, 0.1, 0.9),

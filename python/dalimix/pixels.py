@@ -92,7 +92,7 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
         return
     means, stds = _means_and_stds(mean, std)
     remedy = None
-    if any(map(_contradict, *_by_channel(means, stds))):
+    if any(map(_contradict, *by_channel(means, stds))):
         remedy = "they contradict each other, give both in these units"
     elif _are_of_one(means, stds):
         remedy = "multiply both by 255"
@@ -105,7 +105,7 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     """Refuse mean and std that plainly do not fit the values of floating images.
 
     Values around 0 … 255 do not fit a std below 1. Values 0 … 1, or around 0 as they are after normalising, do not fit
-    a mean or std of tens. What may be right passes: dark images, other ranges, NaN.
+    a mean or std of tens. What may be right passes: dark images, numbers from 0 to 100 or to 1000, NaN.
 
     Args:
         images: a floating array, or a tensor on the CPU without a gradient, of any shape, not empty.
@@ -121,13 +121,13 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     lowest, highest = float(images.min()), float(images.max())
     of_255 = max(*means, *stds) >= SOME_OF_255
     remedy = None
-    if of_255 and lowest >= 0 and highest <= 320 and all(map(_contradict, *_by_channel(means, stds))):
+    if of_255 and lowest >= 0 and highest <= 320 and all(map(_contradict, *by_channel(means, stds))):
         remedy = "they contradict each other, give both in these units"
     elif _is_normalised(lowest, highest) and (of_255 or _is_far_below(lowest, means, stds)):
         remedy = "give mean=0 and std=1 for images that are normalised already, or hand in the images as decoded"
     elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and _is_of_one(images):
         remedy = "divide both by 255, or multiply the images by it"
-    elif _are_of_one(means, stds) and lowest >= -64 and 64 < highest <= 320:  # resizing overshoots
+    elif _are_of_one(means, stds) and lowest >= -64 and 128 < highest <= 320:  # resizing overshoots
         remedy = "multiply both by 255"
     if remedy is not None:
         found = f"{lowest:.4g} … {highest:.4g}, but mean is {mean} and std is {std}"
@@ -136,20 +136,23 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
 
 
 def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
-    """Refuse uint8 for images that are normalised: they would be a few numbers around 0, and half of them 0.
+    """Refuse uint8 for images that are normalised: of numbers around 0, few would be left.
+
+    Scaling alone passes, such as that of 16-bit images by ``std=257``.
 
     Args:
         dtype: that comes out, as `image_dtype` takes it.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
-        ValueError: the brightest of what comes out is a number below 16.
+        ValueError: what comes out would be numbers below 16, and black below 0.
     """
     if image_dtype(dtype) != DTYPES["uint8"]:
         return
     means, stds = _means_and_stds(mean, std)
     brightest = 1 if _are_of_one(means, stds) else 255
-    if all((brightest - m) / s < SOME_OF_255 for m, s in zip(*_by_channel(means, stds), strict=True)):
+    pairs = zip(*by_channel(means, stds), strict=True)
+    if all((brightest - m) / s < SOME_OF_255 and m > s / 2 for m, s in pairs):
         raise ValueError(
             f"dtype is uint8, which has no place for normalised images, but mean is {mean} and std is {std}: "
             "give mean=0 and std=1, or dtype='float32'"
@@ -163,7 +166,11 @@ def _is_normalised(lowest: float, highest: float) -> bool:
 
 def _is_far_below(lowest: float, means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
     """Whether a value is so far below the means of values 0 … 1 that these cannot be its own."""
-    return _are_of_one(means, stds) and lowest < min(m - 8 * s for m, s in zip(*_by_channel(means, stds), strict=True))
+    return (
+        min(means) >= 0
+        and _are_of_one(means, stds)
+        and lowest < min(m - 8 * s for m, s in zip(*by_channel(means, stds), strict=True))
+    )
 
 
 def _is_of_one(images: Any) -> bool:
@@ -181,9 +188,15 @@ def _contradict(mean: float, std: float) -> bool:
     return (0 < mean < 1 and std >= SOME_OF_255) or (mean >= SOME_OF_255 and std < 1)
 
 
-def _by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """As many of both."""
+def by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """As many of both.
+
+    Raises:
+        ValueError: they are for different counts of channels.
+    """
     channels = max(len(means), len(stds))
+    if {len(means), len(stds)} - {1, channels}:
+        raise ValueError(f"mean has {len(means)} entries but std has {len(stds)}")
     return per_channel("mean", means, channels), per_channel("std", stds, channels)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dalimix import checks
 from dalimix.heatmaps.arguments import Numbers, described
-from dalimix.heatmaps.tensors import FLOATING, is_integer
+from dalimix.heatmaps.tensors import FLOATING, is_integer, same_device
 from dalimix.pixels import check_units, check_values
 
 
@@ -49,8 +49,7 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
         raise TypeError(f"labels must be an integer tensor [{size}], got {described(labels)}")
     if labels.shape not in ((size,), (size, 1)):
         raise ValueError(f"labels must be [{size}], one per image, got {list(labels.shape)}")
-    if labels.device != images.device:
-        raise ValueError(f"labels are on {labels.device} but the images are on {images.device}")
+    same_device("labels", labels, "images", images)
     return labels.reshape(size)
 
 
