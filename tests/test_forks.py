@@ -18,6 +18,7 @@ SHAPE = (4, 3, 128, 128)  # large enough that torch shares it among threads
 METHOD = dalimix.CutMix()
 DRAWS = dalimix.draw(METHOD, len(SHAPE), np.random.default_rng(0))
 BYTES = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
+IMAGES = {name: torch.from_numpy(BYTES).to(getattr(torch, name)) for name in ("uint8", "bfloat16", "float32")}
 LABELS = torch.arange(len(SHAPE))
 
 
@@ -50,13 +51,12 @@ def composed(dtype, source):
 
 
 def mixed(source, dtype):
-    images = torch.from_numpy(BYTES).to(getattr(torch, source))
-    out = BatchMixer(METHOD, len(SHAPE), mean=1.0, dtype=dtype)(images, LABELS, draws=DRAWS)[0]
+    out = BatchMixer(METHOD, len(SHAPE), mean=1.0, dtype=dtype)(IMAGES[source], LABELS, draws=DRAWS)[0]
     return out.view(torch.uint8).numpy().tobytes()
 
 
 def looked():
-    return FeatureHeatmap(torch.nn.ReLU(), "")(torch.from_numpy(BYTES)).numpy().tobytes()
+    return FeatureHeatmap(torch.nn.ReLU(), "")(IMAGES["uint8"]).numpy().tobytes()
 
 
 WORK = {
