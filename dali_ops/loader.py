@@ -19,6 +19,7 @@ from dali_ops.sources import Source
 from dali_ops.stepper import Stepper
 from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider, HeatmapStore
+from dalimix.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     from dali_ops.loader_dataset import LoaderDataset
@@ -167,16 +168,27 @@ class Loader:
         return self._stepper.feed.order.steps
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        stepper, self._loop = self._stepper, (loop := object())
+        self._loop = loop = object()
+        for _ in range(self._begin(), len(self)):
+            yield self._next(loop)
+
+    @uncompiled  # what a generator calls is compiled with the loop around it
+    def _begin(self) -> int:
+        """The step at which a loop begins, in this epoch or, where that has begun, in the next one."""
+        stepper = self._stepper
         if stepper.step and not stepper.resumed:
             stepper.begin(stepper.epoch + 1)
-        for _ in range(stepper.step, len(self)):
-            stepper.check_open()
-            if self._loop is not loop:
-                raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
-            outputs = stepper.next()
-            self._info = stepper.settings.outputs.batch_info(outputs)
-            yield stepper.settings.outputs.batch(outputs, self._pin_memory)
+        return stepper.step
+
+    @uncompiled
+    def _next(self, loop: object) -> tuple[Any, Any]:
+        stepper = self._stepper
+        stepper.check_open()
+        if self._loop is not loop:
+            raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
+        outputs = stepper.next()
+        self._info = stepper.settings.outputs.batch_info(outputs)
+        return stepper.settings.outputs.batch(outputs, self._pin_memory)
 
     @property
     def epoch(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ CHANNELS = 3  # images are decoded to RGB
 NO_MIXING = Mixup(prob=0.0)  # with targets in the form that mixing gives
 FLAGS = ("heatmap_labels", "training", "channels_last", "keep_info")
 MOST_PIXELS = 1 << 14  # on a side
+ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # in the words for an object that has none of its own
 SWITCHES = ("method", "heatmaps", "heatmap_labels", "size", "smoothing")
 
 
@@ -175,11 +177,15 @@ def _in_words(value: Any) -> str:
     if isinstance(value, HeatmapStore):
         return f"{value.model}, {value.grid} × {value.grid}"
     if isinstance(value, partial):
-        return f"{_in_words(value.func)}({value.args}, {value.keywords})"
+        return f"{_in_words(value.func)}({_in_words(value.args)}, {_in_words(value.keywords)})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(sorted(f'{_in_words(key)}: {_in_words(item)}' for key, item in value.items()))}}}"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(_in_words, value)))}}}"
     if isinstance(value, (list, tuple)):
-        return str([float(number) for number in value])
+        return f"[{', '.join(map(_in_words, value))}]"
     if isinstance(value, Method) or not callable(value):
-        return repr(value)
+        return ADDRESS.sub("", repr(value))
     return getattr(value, "__qualname__", type(value).__name__)
 
 

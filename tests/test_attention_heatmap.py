@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from dalimix.heatmaps import AttentionHeatmap, recorder
-from tests.vits import DIM, HEADS, KINDS, PATCH, SIDE, Block, Qkv, Vit, sharp, vit
+from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap, recorder
+from tests.vits import DIM, HEADS, KINDS, PATCH, SIDE, Block, Qkv, Small, Vit, sharp, vit
 
 B, GRID = 3, SIDE // PATCH
 
@@ -107,6 +107,23 @@ def test_of_several_the_last_square_one():
     torch.testing.assert_close(provider(model, "blocks.1")(images()), expected(model, 1))
     torch.testing.assert_close(provider(model, "blocks")(images()), expected(model, 1))
     torch.testing.assert_close(provider(model, "blocks.0")(images()), expected(model, 0))
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+@pytest.mark.parametrize("kind", [*KINDS, "snapshot", "encoder of torch"])
+def test_inference_mode(kind, precision):
+    """There, operators are seen before they are taken apart."""
+    model = Small() if kind == "encoder of torch" else vit(kind if kind in KINDS else "fused")
+    looks = provider(model, "layers.layers.1" if kind == "encoder of torch" else "blocks.1", autocast=precision)
+    looks = SnapshotHeatmap(looks) if kind == "snapshot" else looks
+    expected, logits = looks.observe(images())
+    with torch.inference_mode():
+        inside = images().clone()
+        for batch in (images(), inside):
+            found, output = looks.observe(batch)
+            torch.testing.assert_close(found, expected)
+            torch.testing.assert_close(output, logits)
+    torch.testing.assert_close(looks(inside), expected)
 
 
 @pytest.mark.parametrize("kind", ["fused", "mha-no-weights"])

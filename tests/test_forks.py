@@ -1,86 +1,96 @@
-"""A child process is told that nothing of DALI is there."""
+"""In a forked process, where torch's threads are lost: what casts by torch goes on, and gives the same."""
 
-import os
-import time
+import multiprocessing
+import subprocess
+import sys
+from zlib import crc32
 
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
 
+import dalimix
+from dalimix.heatmaps import FeatureHeatmap
+from dalimix.torch import BatchMixer
 
-import dali_ops
-from dalimix import CutMix
-from tests.pipeline_ends import _pipeline
-from tests.scripts import LIMIT, script
-
-
-def in_child(call):
-    """What a forked process says of `call`, and how it ended."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            call()
-            said = "nothing"
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(writer, said.encode())
-        os._exit(0)
-    os.close(writer)
-    for _ in range(LIMIT * 20):
-        if os.waitpid(child, os.WNOHANG)[0]:
-            with os.fdopen(reader) as answer:
-                return answer.read()
-        time.sleep(0.05)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return "it hangs"
+SHAPE = (4, 3, 128, 128)  # large enough that torch shares it among threads
+METHOD = dalimix.CutMix()
+DRAWS = dalimix.draw(METHOD, len(SHAPE), np.random.default_rng(0))
+BYTES = np.random.default_rng(1).integers(0, 256, SHAPE, np.uint8)
+IMAGES = {name: torch.from_numpy(BYTES).to(getattr(torch, name)) for name in ("uint8", "bfloat16", "float32")}
+LABELS = torch.arange(len(SHAPE))
 
 
 @pytest.fixture
-def loader(root):
-    with dali_ops.ImageFolderLoader(root, CutMix(), batch_size=4, size=32, seed=1, device="cpu") as made:
-        next(iter(made))
-        yield made
+def several_threads():
+    """As a parent has them that has computed something: their threads are there before the fork."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.from_numpy(BYTES).half()
+    yield
+    torch.set_num_threads(threads)
 
 
-def test_a_loader_in_a_forked_process_says_so(loader):
-    running = iter(loader)
-    calls = [lambda: next(iter(loader)), lambda: next(running), loader.state_dict, lambda: loader.switch(size=16)]
-    for call in calls:
-        assert in_child(call).startswith("RuntimeError: this loader belongs to another process")
-    assert in_child(loader.close) == "nothing"
-    assert len(next(iter(loader))[0]) == 4  # here it goes on
+def in_a_fork(work):
+    """The checksum of what `work` gives there; and how many threads torch has there afterwards."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=lambda: results.put((crc32(work()), torch.get_num_threads())))
+    child.start()
+    child.join(20)
+    ended = child.exitcode
+    child.kill()
+    assert ended == 0, "it hangs" if ended is None else ended
+    return results.get()
 
 
-def test_a_plain_pipeline_in_a_forked_process_says_so():
-    pipelines = [_pipeline()]
-    pipelines[0].build()
-    pipelines[0].run()
-    assert in_child(lambda: pipelines[0].run()).startswith("RuntimeError: this pipeline belongs to another process")
-    assert in_child(pipelines.clear) == "nothing"
-    assert in_child(lambda: _pipeline().run()) == "nothing"  # a new one is the child's own
-    pipelines[0].run()
+def composed(dtype, source):
+    plan = dalimix.plan(METHOD, DRAWS, SHAPE[2:])
+    return dalimix.compose(BYTES.astype(source), plan, mean=1.0, dtype=dtype, layout="CHW").tobytes()
 
 
-def test_dynamic_mode_in_a_forked_process_says_so():
-    ndd = pytest.importorskip("nvidia.dali.experimental.dynamic")
-    from dali_ops import dynamic
-
-    def mixed():
-        batch = ndd.as_batch(np.zeros((4, 8, 8, 3), np.uint8), layout="HWC")
-        return dynamic.mix(batch, np.arange(4), CutMix(), num_classes=4)
-
-    mixed()
-    for call in (mixed, lambda: dynamic.draw(CutMix(), 4)):
-        assert in_child(call).startswith("RuntimeError: dynamic mode belongs to another process")
+def mixed(source, dtype):
+    out = BatchMixer(METHOD, len(SHAPE), mean=1.0, dtype=dtype)(IMAGES[source], LABELS, draws=DRAWS)[0]
+    return out.view(torch.uint8).numpy().tobytes()
 
 
-def test_a_forked_process_ends_in_the_usual_way():
-    """With all that Python does at exit."""
-    body = "from tests.pipeline_ends import _pipeline; import os; p = _pipeline(); p.build(); p.run(); "
-    ended = script("-c", body + "c = os.fork(); raise SystemExit(os.waitpid(c, 0)[1] if c else 0)")
-    assert (ended.returncode, ended.stderr) == (0, "")
+def looked():
+    return FeatureHeatmap(torch.nn.ReLU(), "")(IMAGES["uint8"]).numpy().tobytes()
+
+
+WORK = {
+    "compose, bytes to float16": lambda: composed("float16", "uint8"),
+    "compose, float32 to float16": lambda: composed("float16", "float32"),
+    "mixer, bfloat16": lambda: mixed("bfloat16", None),
+    "mixer, float32 to bfloat16": lambda: mixed("float32", "bfloat16"),
+    "mixer, float32 to float16": lambda: mixed("float32", "float16"),
+    "provider": looked,
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_what_is_computed_by_torch_does_not_wait_for_lost_threads(several_threads, name):
+    inside, threads = in_a_fork(WORK[name])
+    assert inside == crc32(WORK[name]())
+    assert threads == 2
+
+
+def test_also_where_the_child_is_the_first_to_import(tmp_path):
+    """Torch has its threads before the fork; dalimix is imported only after it."""
+    script = tmp_path / "first.py"
+    script.write_text(
+        "import multiprocessing, numpy, torch\n"
+        "torch.set_num_threads(2)\n"
+        "images = numpy.ones((4, 128, 128, 3), numpy.float32)\n"
+        "torch.from_numpy(images).half()\n"
+        "def work(number):\n"
+        "    import dalimix\n"
+        "    method = dalimix.CutMix()\n"
+        "    plan = dalimix.plan(method, dalimix.draw(method, 4, numpy.random.default_rng(0)), (128, 128))\n"
+        "    return dalimix.compose(images, plan, dtype='float16').sum(dtype=float)\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "    print(*pool.map_async(work, [0]).get(20))\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stdout == f"{float(np.prod((4, 128, 128, 3)))}\n", ran.stderr

@@ -1,7 +1,7 @@
 """A loader that goes on from a state gives the very batches that would have come next."""
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -16,6 +16,7 @@ from nvidia.dali import fn
 import dalimix
 from dali_ops import Loader
 from dali_ops.feed import Feed
+from dali_ops.loader_settings import _in_words
 from dali_ops.loader_state import sealed
 from dali_ops.order import Order
 from dali_ops.shard import Shard
@@ -257,6 +258,33 @@ def test_what_goes_by_its_name_does_so_in_every_process(root, store, heatmaps):
     another = load(root, method, **OPTIONS, heatmaps=made, augment=partial(negative, of=250), mean=(1, 2, 3))
     with pytest.raises(ValueError, match="of another augment"):
         another.load_state_dict(loader.state_dict())
+
+
+class Plain:
+    """Without words of its own: its repr has its address."""
+
+
+@dataclass
+class Holder:
+    held: object
+
+
+def test_arguments_of_a_function_go_by_their_names_too():
+    """In every process, whatever they hold: no address, no order of hashes."""
+
+    def words(**named):
+        given = partial(negative, Plain(), [Holder(Plain()), lambda: 0], **named)
+        return _in_words(partial(given, {"of": frozenset({"b", "a", "c"})}))
+
+    assert (
+        words(of=1, to=Plain)
+        == words(to=Plain, of=1)
+        == (
+            "negative([<tests.test_loader_state.Plain object>, [Holder(held=<tests.test_loader_state.Plain object>), "
+            "test_arguments_of_a_function_go_by_their_names_too.<locals>.words.<locals>.<lambda>], "
+            "{'of': {'a', 'b', 'c'}}], {'of': 1, 'to': Plain})"
+        )
+    )
 
 
 def test_crops_follow_the_seed_and_the_place_where_a_pipeline_begins(root):

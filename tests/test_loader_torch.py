@@ -185,3 +185,15 @@ def test_prefetch(root):
         loader.close()
     with pytest.raises(ValueError, match="prefetch must be a whole number from 1, got 0"):
         load(root, None, prefetch=0)
+
+
+def test_a_loop_that_is_compiled_leaves_the_loader_outside(root):
+    """Each step is compiled, and what makes the batches is not."""
+
+    def sums(loader):
+        return [(images.float().sum() + 2 * targets.sum()).item() for _ in range(2) for images, targets in loader]
+
+    torch._dynamo.reset()
+    expected = sums(load(root, CutMix()))
+    assert torch.compile(sums, backend="eager")(load(root, CutMix())) == pytest.approx(expected)
+    torch._dynamo.reset()

@@ -14,11 +14,11 @@ import dalimix
 
 torch = pytest.importorskip("torch")
 
-from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap
+from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier
 from tests.versions import Versions, a_snapshot, version
 from tests.vits import SIDE, Small, vit
-from tests.workers import BATCH, WORKERS, drawn, mixer
+from tests.workers import BATCH, WORKERS, checksum, checksum_to, drawn, mixer
 
 
 def own_generator():
@@ -161,6 +161,32 @@ def test_a_snapshot_goes_on_as_it_was(copied):
     other.provider.model.train_to(4)
     other.refresh()
     assert (version(other), version(snapshot)) == (4, 2)
+
+
+@pytest.mark.parametrize("context", ["spawn", "forkserver", "fork"])
+@pytest.mark.parametrize("kind", ["snapshot", "provider", "step"])
+def test_what_holds_a_model_goes_to_a_process_that_starts_anew(kind, context):
+    """The memory that is to be shared is there until the process is."""
+    torch.manual_seed(0)
+    provider = AttentionHeatmap(Small(), "layers.layers.1.self_attn")
+    step = SMMixStep(provider, 5, dalimix.SMMix(grid=8), generator=own_generator())
+    made = {"snapshot": SnapshotHeatmap(provider), "provider": provider, "step": step}[kind]
+    results = torch.multiprocessing.get_context(context).SimpleQueue()
+    arguments = (made, IMAGES, LABELS, results)
+    child = torch.multiprocessing.get_context(context).Process(target=checksum_to, args=arguments)
+    child.start()
+    child.join(60)
+    ended = child.exitcode
+    child.kill()
+    assert ended == 0, "it hangs" if ended is None else ended
+    assert results.get() == pytest.approx(checksum(made, IMAGES, LABELS))
+
+
+def test_a_snapshot_of_what_cannot_be_pickled_can_be_copied():
+    snapshot = a_snapshot()
+    snapshot.provider.model.look.extra = lambda: None
+    made = SnapshotHeatmap(snapshot.provider)
+    assert version(copy.deepcopy(made)) == version(made)
 
 
 def test_a_snapshot_is_copied_between_two_runs():

@@ -42,3 +42,14 @@ def drawn(context, generator, epochs, **options):
     batches = [batch for _ in range(epochs) for batch in loader]
     assert all(images.shape == (BATCH, 3, 8, 8) and targets.shape == (BATCH, 8) for images, targets, _ in batches)
     return [blend for _, _, blend in batches]
+
+
+def checksum(made, images, labels):
+    """Of the heatmaps that a provider gives, or of what a step mixes."""
+    batch = made(images, labels)
+    return (batch if isinstance(batch, torch.Tensor) else batch.images).double().square().sum().item()
+
+
+def checksum_to(made, images, labels, results):
+    torch.set_num_threads(1)
+    results.put(checksum(made, images, labels))

@@ -41,6 +41,8 @@ def sides(name: str, given: Any) -> tuple[int, int] | None:
 
 def described(given: Any) -> str:
     """What came, in short: ``torch.float32 [8, 3, 32, 32]``, or the name of its type."""
+    if getattr(given, "is_nested", False) is True:  # it has no shape, and says so by an error of torch's
+        return "a nested tensor"
     dtype, shape = getattr(given, "dtype", None), getattr(given, "shape", None)
     module = "" if type(given).__module__ == "torch" else f"{type(given).__module__}.{type(given).__qualname__} "
     told = isinstance(shape, tuple) and dtype is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dalimix.forks import one_thread
 from dalimix.functional import PerChannel
 from dalimix.heatmaps.arguments import normalisation, sides
 from dalimix.heatmaps.dtypes import autocast_dtype
@@ -103,7 +104,8 @@ class ModelHeatmap(ABC):
         labels = check_labels(labels, images)
         self._units_fit = self._units_fit or units_fit(images, self.mean, self.std)
         precision = _precision(images.device.type, self.autocast)
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):  # whatever the caller has set
+        unset = torch.autocast(images.device.type, enabled=False)  # whatever the caller has set
+        with torch.no_grad(), unset, one_thread(torch):
             pixels = model_input(images, self.model, self.size, self.mean, self.std)
             with lock_of(self.model), evaluating(self.model), self._watch(len(images)) as seen, precision:
                 output = self.model(pixels)

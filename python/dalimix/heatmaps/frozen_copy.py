@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +40,17 @@ class FrozenCopy:
             self._provider = _frozen(provider)
         self._own = tensors_of(self._provider.model)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenCopy:
         """Copies and pickles are of the weights as they are between two runs, and have an order of their own."""
+        return FrozenCopy(self._between_two_runs())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its bytes: memory that another process is to share would be gone before that process is there."""
+        return _unpickled, (pickle.dumps(self._between_two_runs()),)
+
+    def _between_two_runs(self) -> ModelHeatmap:
         with self.lock, self._order.kept():
-            return FrozenCopy, (_copied(self._provider),)
+            return _copied(self._provider)
 
     @property
     def lock(self) -> Any:
@@ -68,6 +76,10 @@ class FrozenCopy:
         with self._order.kept():
             for name, tensor in live.items():
                 self._own[name].copy_(tensor)
+
+
+def _unpickled(provider: bytes) -> FrozenCopy:
+    return FrozenCopy(pickle.loads(provider))
 
 
 class StreamOrder:

@@ -10,6 +10,7 @@ from threading import RLock, get_ident
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -21,22 +22,31 @@ def find_module(model: nn.Module, name: str, argument: str = "layer") -> nn.Modu
     """The module of `model` that is called `name` in ``model.named_modules()``.
 
     Raises:
-        TypeError: `model` is no model, or `name` no name.
+        TypeError: `model` is no model, or scripted, or its module is; or `name` is no name.
         ValueError: there is none; the nearest names are given.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {described(model)}")
+    _refuse_scripted("model", model)
     if not isinstance(name, str):
         expected = "a name as in model.named_modules(), such as 'layer4'"
         raise TypeError(f"{argument} must be {expected}, got {name!r}")
     modules = dict(model.named_modules(remove_duplicate=False))
     if name in modules:
+        _refuse_scripted(f"module {name!r}", modules[name])
         return modules[name]
     near = difflib.get_close_matches(name, filter(None, modules))
     near = near or [child for child, _ in model.named_children()]
     wrapped = "; it wraps the model: hand in the one inside" if is_wrapper(model) else ""
     missing = f"{argument} must name a module, but there is no module {name!r} in {type(model).__name__}"
     raise ValueError(f"{missing}; nearest: {', '.join(near) or 'none'}{wrapped}")
+
+
+def _refuse_scripted(name: str, module: nn.Module) -> None:
+    """Refuse what `torch.jit` has made: no hook sees what runs inside of it."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(f"{name} is of torch.jit.script or torch.jit.trace, and cannot be watched: "
+                        "hand in the eager model that it was made of")  # fmt: skip
 
 
 def is_wrapper(module: nn.Module) -> bool:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dalimix import checks
 from dalimix.heatmaps.arguments import Numbers, described
-from dalimix.heatmaps.tensors import FLOATING, is_integer, same_device
+from dalimix.heatmaps.graphs import refuse_graph
+from dalimix.heatmaps.tensors import FLOATING, UNNEST, is_integer, same_device
 from dalimix.pixels import check_units, check_values
 
 
@@ -17,7 +18,7 @@ def check_images(images: object, model: nn.Module) -> None:
     """A batch [B, C, H, W], uint8 or floating, on the device of `model`.
 
     Raises:
-        TypeError: `images` is no tensor, or of another dtype.
+        TypeError: `images` is no tensor, of another dtype, nested or sparse, or part of a graph.
         ValueError: another shape or layout, or another device than the model's.
     """
     if not isinstance(images, Tensor):
@@ -25,6 +26,9 @@ def check_images(images: object, model: nn.Module) -> None:
     if images.dtype != torch.uint8 and images.dtype not in FLOATING:
         remedy = ": hand in images.float()" if images.is_floating_point() else ""
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}{remedy}")
+    refuse_graph("images", images)
+    if images.is_nested:
+        raise TypeError(f"images must be a batch [B, C, H, W], got a nested tensor: {UNNEST.format('images')}")
     if images.layout != torch.strided:
         raise TypeError(f"images must be a tensor with plain memory, got {images.layout}: hand in images.to_dense()")
     if images.ndim != 4 or 0 in images.shape:

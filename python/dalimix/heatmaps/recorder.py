@@ -32,7 +32,12 @@ class AttentionRecorder(TorchDispatchMode):
         self.mean: Tensor | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        with self:  # in inference mode, operators come here before they are taken apart into those that compute
+            output = func.decompose(*args, **kwargs)
+        if output is not NotImplemented:
+            return output
+        output = func(*args, **kwargs)
         if func._schema.name in SOFTMAX and _is_square(output, args[1]):
             self._keep(output)
         return output

@@ -10,15 +10,21 @@ from torch import Tensor
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
 WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 
+UNNEST = "hand in torch.stack({}.unbind()), all of one size"
+
 
 def is_floating(given: Any) -> TypeGuard[Tensor]:
     """Whether it is a tensor of floating numbers: not sparse, not nested."""
-    return isinstance(given, Tensor) and given.dtype in FLOATING and given.layout == torch.strided
+    return isinstance(given, Tensor) and given.dtype in FLOATING and _is_plain(given)
 
 
 def is_integer(given: Any) -> TypeGuard[Tensor]:
     """Whether it is a tensor of whole numbers: not sparse, not nested."""
-    return isinstance(given, Tensor) and given.dtype in WHOLE and given.layout == torch.strided
+    return isinstance(given, Tensor) and given.dtype in WHOLE and _is_plain(given)
+
+
+def _is_plain(given: Tensor) -> bool:
+    return given.layout == torch.strided and not given.is_nested
 
 
 def same_device(name: str, given: Tensor, others: str, wanted: Tensor, remedy: str = "") -> None:

@@ -72,4 +72,5 @@ def lay_out(tokens: int, layer: str, grid: Grid | None, pixels: Tensor) -> tuple
 
 
 def never_ran(layer: str) -> ValueError:
-    return ValueError(f"module {layer!r} did not run when the model read the images: name one that does")
+    return ValueError(f"module {layer!r} did not run when the model read the images: name one that does; "
+                      "of an exported model hand in the eager one")  # fmt: skip

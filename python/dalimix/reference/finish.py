@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dalimix.forks import one_thread
 from dalimix.reference.scratch import Scratch
 
 Scaling = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
@@ -88,7 +89,8 @@ def _cast(floats: np.ndarray, target: np.ndarray) -> None:
     """`floats` may be changed."""
     torch = loaded_torch() if target.dtype == np.float16 else None
     if torch is not None:
-        torch.from_numpy(target).copy_(torch.from_numpy(floats))
+        with one_thread(torch):
+            torch.from_numpy(target).copy_(torch.from_numpy(floats))
         return
     if target.dtype == np.uint8:  # nearest, ties to even, saturated; NaN becomes 0
         np.fmin(np.fmax(floats, 0, out=floats), 255, out=floats)

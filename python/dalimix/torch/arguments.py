@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from dalimix import checks
 from dalimix.draws import Draws
 from dalimix.heatmaps.arguments import described
-from dalimix.heatmaps.tensors import FLOATING, WHOLE, same_device
+from dalimix.heatmaps.graphs import refuse_transform
+from dalimix.heatmaps.tensors import FLOATING, UNNEST, WHOLE, same_device
 
 PIXELS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32)
 NAMES = "uint8, float16, bfloat16 or float32"
@@ -87,8 +88,11 @@ def draws(given: Any, batch: Tensor) -> None:
 
 
 def _tensor(name: str, given: Any, expected: str, remedy: str) -> None:
-    """A tensor with plain memory: not sparse, not nested."""
+    """A tensor with plain memory: not sparse, not nested, and no part of a graph."""
     if not isinstance(given, Tensor):
         raise TypeError(f"{name} must be {expected}, got {described(given)}" + (f": {remedy}" if remedy else ""))
+    refuse_transform(name, given)
+    if given.is_nested:
+        raise TypeError(f"{name} must be {expected}, got a nested tensor: {UNNEST.format(name)}")
     if given.layout != torch.strided:
         raise TypeError(f"{name} must be {expected}, got one with layout {given.layout}: hand in {name}.to_dense()")

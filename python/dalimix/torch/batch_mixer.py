@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import torch
 import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
+from dalimix.forks import one_thread
 from dalimix.functional import PerChannel
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
@@ -131,9 +132,12 @@ def _put(draws: Draws, device: torch.device) -> Draws:
 
 
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
-    """The device of the images, and torch's current stream there as CuPy's, so that the work of both stays in order."""
+    """The device of the images, and torch's current stream there as CuPy's, so that the work of both stays in order.
+
+    On the CPU, without the threads that a fork has lost.
+    """
     if images.device.type == "cpu":
-        return nullcontext()
+        return one_thread(torch)
     if find_spec("cupy") is None:
         raise missing("a CUDA tensor", "cupy")
     import cupy

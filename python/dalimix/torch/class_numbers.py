@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dalimix.heatmaps.graphs import can_be_read
 from dalimix.values import label_outside
 
 MOST_PENDING = 256  # far more than a GPU is ever behind
@@ -30,12 +31,14 @@ def are_classes(labels: Tensor, classes: int) -> Tensor:
     """Bool [B]: which of the class numbers, int64 [B], are in 0 .. classes − 1.
 
     Raises:
-        ValueError: on the CPU, one is not. On a GPU, where to look would mean to wait, one of an earlier call was not;
-            not in code that `torch.compile` has compiled.
+        ValueError: on the CPU, one is not; not in a graph or in vmap, where there is nothing to look at. On a GPU,
+            where to look would mean to wait, one of an earlier call was not; not in code that `torch.compile` has
+            compiled.
     """
     inside = (labels >= 0) & (labels < classes)
     if labels.device.type == "cpu":
-        _refuse_others(labels, inside, classes)
+        if can_be_read(inside):
+            _refuse_others(labels, inside, classes)
     elif labels.device.type == "cuda" and len(labels) and not torch.compiler.is_compiling():
         _raise_what_arrived()
         _send(labels, inside, classes)

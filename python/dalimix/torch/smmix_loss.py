@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from dalimix import checks
 from dalimix.heatmaps.arguments import described
+from dalimix.heatmaps.graphs import can_be_read
 from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.mix_plan import MixPlan
 from dalimix.torch.class_numbers import are_classes
@@ -146,7 +147,7 @@ def _partners(plan: MixPlan) -> tuple[Tensor, Tensor]:
     """Int64 [B], which may be looked up, and bool [B]: whether it was in the batch."""
     size = len(plan.partner)
     inside = (plan.partner >= 0) & (plan.partner < size)
-    if inside.device.type == "cpu" and not inside.all():
+    if inside.device.type == "cpu" and can_be_read(inside) and not inside.all():
         other = plan.partner[~inside][0].item()
         raise ValueError(f"plan.partner names image {other} of a batch of {size}: train on whole ones, drop_last=True")
     return plan.partner.long().clamp(0, size - 1), inside
