@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from dali_ops.sources.class_names import ClassNames
@@ -81,7 +82,7 @@ class FileList(Files):
         start = path.parent if root is None else local_path(root, "root")
         if not start.is_dir() and root is not None:
             raise ValueError(f"root must be a folder, where the paths of {path} start, got {start}")
-        entries = ListReader(path, frozenset(names), lambda told: os.path.isfile(_placed(start, told))).entries()
+        entries = ListReader(path, frozenset(names), partial(_is_there, start)).entries()
         numbers = ClassNames(names, first_label)
         labels = [_label(entry, numbers, len(names) or MOST_CLASSES, first_label) for entry in entries]
         files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
@@ -95,6 +96,14 @@ def _placed(start: Path, told: str, name: str = "path") -> str:
     if not start.name or "./" in path or "//" in path or path.endswith("/"):
         return str(start / path)
     return path if path.startswith("/") else f"{start}/{path}"
+
+
+def _is_there(start: Path, told: str) -> bool:
+    """Yes or no, whatever a cell or a line has in it: where it may be something else than a path, that is no error."""
+    try:
+        return os.path.isfile(_placed(start, told))
+    except ValueError:
+        return False
 
 
 def _label(entry: Entry, classes: ClassNames, most: int, first_label: int) -> int:
