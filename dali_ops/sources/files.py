@@ -58,8 +58,8 @@ class Files(Source):
 
     def fetch(self, numbers: np.ndarray) -> np.ndarray:
         """uint8 [n, longest]: paths, filled up with zeros; one array goes to DALI at a seventh of the cost of many."""
-        paths = np.array([os.fsencode(path) for path in self._read_in_the_pipeline(self._asked(numbers))])
-        return paths.view(np.uint8).reshape(len(paths), -1)
+        paths = np.array([os.fsencode(path) for path in self._read_in_the_pipeline(self._asked(numbers))], np.bytes_)
+        return paths.view(np.uint8).reshape(len(paths), paths.itemsize)
 
     def _read_in_the_pipeline(self, numbers: np.ndarray) -> list[str]:
         """Paths, empty for what is no file: DALI would wait for a pipe for ever, but says at once that "" is none.

@@ -88,6 +88,8 @@ class ImageFolder(Files):
             TypeError, ValueError: `numbers` are not from 0 to N - 1, or none.
         """
         asked = self._asked(numbers).tolist()
+        if not asked:
+            raise ValueError("numbers must be those of one image at least, got none")
         return replace(self, files=[self.files[k] for k in asked], labels=[self.labels[k] for k in asked])
 
 
