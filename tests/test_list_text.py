@@ -169,7 +169,7 @@ def test_labels_of_any_library(kind: str) -> None:
 def test_labels_that_are_names() -> None:
     assert FileList(["a", "b"], ["dog", "cat"], ["cat", "dog"]).labels == [1, 0]
     assert FileList(["a", "b"], np.array(["dog", "cat"]), ["cat", "dog"]).labels == [1, 0]
-    with pytest.raises(ValueError, match=r"labels are names, and one is 'dog': give classes=\[…\]"):
+    with pytest.raises(ValueError, match=r"labels are names, and one is 'dog': for names, give classes=\[…\], all in the order"):
         FileList(["a", "b"], ["dog", "cat"])
     with pytest.raises(ValueError, match=r"labels\[0\] is 'cat': classes has 'cat' more than once, .* of 5, 7: give"):
         FileList(["a", "b"], ["cat", "dog"], ["cat", "dog", "cat"], first_label=5)

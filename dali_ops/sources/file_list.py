@@ -8,10 +8,10 @@ from dataclasses import InitVar, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from dali_ops.sources.class_names import ClassNames
+from dali_ops.sources.class_names import ClassNames, of_names
 from dali_ops.sources.files import Files
 from dali_ops.sources.first_label import check_first_label, of_no_class, warn_without_class_0
-from dali_ops.sources.list_text import DIGITS, WHOLE, Entry, ListReader, of_names
+from dali_ops.sources.list_text import DIGITS, WHOLE, Entry, ListReader
 from dali_ops.sources.source import MOST_CLASSES
 from dalimix.lists import texts
 from dalimix.paths import local_path, local_text
