@@ -107,7 +107,7 @@ def with_maps(folder: ImageFolder, store: HeatmapStore) -> ImageFolder:
     without = set(without_maps(folder, store))
     if len(without) == len(folder):
         what = f"{store.path} has left out all {len(folder)} images of {folder.root}"
-        raise ValueError(f"{what}, which could not be decoded when the maps were made: it has no heatmap of this folder")
+        raise ValueError(f"{what}: they could not be decoded when the maps were made; mend them and make it anew")
     return folder.picked([number for number in range(len(folder)) if number not in without])
 
 

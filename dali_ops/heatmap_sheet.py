@@ -70,8 +70,8 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
         What stands on the sheet for classes whose names no font here can write, and those names.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or has left out all of them, or an image
-            cannot be decoded, by name.
+        TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or has left out
+            all of them; or an image cannot be decoded, by name.
     """
     checks.counts(count=count)
     checks.numbers(seed=seed)

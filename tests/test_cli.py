@@ -234,8 +234,9 @@ def test_preview_names_a_wrong_argument(photos, change, name):
         (["--size", ""], "--size: must be a whole number from 1, got ''"),
         (["--out", ""], "--out: must be a path, got ''"),
         (["--out", "file:///x.png"], "--out: must be on this machine, not a URL, got file:///x.png"),
+        (["--out", "a\0URL"], r"--out: must be a path, got 'a\x00URL'"),
     ],
-    ids=["negative", "endless", "huge", "empty", "no path", "a URL"],
+    ids=["negative", "endless", "huge", "empty", "no path", "a URL", "no URL"],
 )
 def test_wrong_values_are_named(words, said, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -201,7 +201,7 @@ def test_roots_as_people_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "pipe:ls",
         "gs://b",
     ):
-        with pytest.raises(ValueError, match=r"root must be local files, got the URL '.*': download it, or mount"):
+        with pytest.raises(ValueError, match=r"root must be a path on this machine, got the URL '.*': download it"):
             ImageFolder.scan(url)
 
 

@@ -273,7 +273,7 @@ def test_a_folder_of_which_the_store_has_left_out_everything(
             folder.rmdir()
     for words in (["heatmaps", "show", "store", root], ["bench", root, "--heatmaps", "store", "--skip-corrupt"]):
         assert cli.main([*map(str, words)]) == 1
-        assert f"dalimix: store has left out all {len(BAD)} images of {root}, which" in capsys.readouterr().err
+        assert f"dalimix: store has left out all {len(BAD)} images of {root}: they" in capsys.readouterr().err
 
 
 def test_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
