@@ -62,10 +62,10 @@ class FileList(Files):
         """Read a text file with a line ``PATH LABEL`` per image, as DALI's ``file_list`` and Caffe's lists are.
 
         Between them is a blank, a tab, a comma or a semicolon; paths may have blanks and quotes around them. A table
-        may have other columns, if its first line names them: that of the paths is called path, filepath, file_path,
-        filename, file_name, file, image_path, img_path, image_name, image, img or name, that of the labels label,
-        label_id, label_idx, target, class_id, class_idx, class_number, class, class_name, category or y. Lines that are
-        empty or begin with ``#`` are passed over. A label that pandas has made a float, such as ``1.0``, is taken as 1.
+        may have other columns, if its first line names them: that of the paths, such as path, filename or image, and
+        that of the labels, such as label, target or class. The error about a heading that is not known lists all that
+        are. Lines that are empty or begin with ``#`` are passed over. A label that pandas has made a float, such as
+        ``1.0``, is taken as 1. For lists that count from 1, give ``first_label=1``.
 
         Args:
             path: the text file, in UTF-8, or UTF-16 with a byte order mark.
