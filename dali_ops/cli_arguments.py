@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dali_ops.cli_output import one_line
-from dalimix.paths import local_path
+from dalimix.paths import is_url, local_path
 
 # Above these it is a slip of the keyboard, which could take all memory: pixels, images, threads, rounds, cells.
 MAX_SIZE, MAX_BATCH, MAX_THREADS, MAX_COUNT, MAX_GRID = 4096, 65536, 1024, 1_000_000, 1024
@@ -114,9 +114,8 @@ def place(text: str) -> Path:
     """A path: an empty one, as of a variable of the shell that is not set, would be the current folder."""
     try:
         return local_path(text, "it")
-    except ValueError as error:
-        url = "URL" in str(error)
-        expected = "must be on this machine, not a URL" if url else "must be a path"
+    except ValueError:
+        expected = "must be on this machine, not a URL" if is_url(text) else "must be a path"
         raise argparse.ArgumentTypeError(f"{expected}, got {_shortened(text)}") from None
 
 

@@ -105,7 +105,7 @@ def _complete(options: argparse.Namespace) -> None:
 
 def _images(options: argparse.Namespace, store: HeatmapStore | None) -> ImageFolder:
     """Those to measure with, all of them with maps in the store, if one was given."""
-    from dali_ops.guides import places, without_maps
+    from dali_ops.guides import places, with_maps
     from dali_ops.photos import make_imagenet_like_folder
     from dali_ops.pipeline_benchmark import some_images
     from dali_ops.sources import ImageFolder
@@ -113,8 +113,7 @@ def _images(options: argparse.Namespace, store: HeatmapStore | None) -> ImageFol
     root = options.root or make_imagenet_like_folder(options.out / "photos")
     folder = ImageFolder.scan(root)
     if options.skip_corrupt and store is not None:
-        without = set(without_maps(folder, store))
-        folder = folder.picked([number for number in range(len(folder)) if number not in without])
+        folder = with_maps(folder, store)
     images = some_images(folder, max(options.batch_size), options.skip_corrupt, options.device)
     if store is not None:
         places(images, store)  # refuses a store of other images

@@ -14,7 +14,7 @@ from dali_ops.augment import Augment, augmented
 from dali_ops.feed import Feed
 from dali_ops.model_heatmaps import model_heatmaps
 from dali_ops.reading import random_crop
-from dali_ops.sources import Source
+from dali_ops.sources import ImageFolder, Source
 from dali_ops.sources.unreadable import LEAVES_OUT
 from dali_ops.stored_heatmaps import stored_heatmaps
 from dalimix import Method
@@ -96,6 +96,19 @@ def without_maps(source: Source, heatmaps: object) -> list[int]:
     """The images that a store has left out, if the heatmaps are one."""
     left_out = set(heatmaps.left_out) if isinstance(heatmaps, HeatmapStore) else set()
     return [k for k, name in enumerate(source.names) if name in left_out] if left_out else []
+
+
+def with_maps(folder: ImageFolder, store: HeatmapStore) -> ImageFolder:
+    """The images of a folder but those that a store has left out.
+
+    Raises:
+        ValueError: none is left.
+    """
+    without = set(without_maps(folder, store))
+    if len(without) == len(folder):
+        what = f"{store.path} has left out all {len(folder)} images of {folder.root}"
+        raise ValueError(f"{what}: they could not be decoded when the maps were made; mend them and make it anew")
+    return folder.picked([number for number in range(len(folder)) if number not in without])
 
 
 def guide_for(method: Method | None, heatmaps: Any, labelled: bool, predictions: bool) -> Guide | StoreGuide:

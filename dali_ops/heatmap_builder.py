@@ -140,8 +140,11 @@ def _pipeline(feed: Feed, provider: HeatmapProvider, labelled: bool, size: int, 
 
 
 class _Batches:
-    """For every batch of the images that are missing: the place of its first map among the writer's files, its
-    heatmaps, float32 [n, h, w], and how many images it was to be of."""
+    """The heatmaps of every batch of the images that are missing.
+
+    For each batch: the place of its first map among the writer's files, the heatmaps, float32 [n, h, w], and how many
+    images it was to be of.
+    """
 
     def __init__(
         self, writer: HeatmapWriter, missing: ImageFolder, batch_size: int, make: Callable[[Feed], Any], skip: bool
@@ -160,7 +163,7 @@ class _Batches:
             first += len(heatmaps)
 
     def _next(self, step: int) -> np.ndarray:
-        """None where no image can be decoded."""
+        """Float32 [n, h, w]; [0, 1, 1] where no image of the batch can be decoded."""
         while len(self._feed.skipped) < len(self._folder):
             self._pipeline = self._pipeline or self._make(self._feed.from_here(0, step))
             try:
@@ -172,8 +175,11 @@ class _Batches:
         return np.zeros((0, 1, 1), np.float32)
 
     def _leave_out(self, error: Failure, step: int) -> None:
-        """The images at which the pipeline has failed; it is made anew without them. Raises ValueError: there are none,
-        or no others."""
+        """Go on without the images at which the pipeline has failed: it is made anew.
+
+        Raises:
+            ValueError: no image is to blame, or no decodable one is left.
+        """
         _name_failure(error, [self._folder.files[k] for k in self._feed.asked(0, step)])
         feed = self._feed.without_unreadable(error, 0, step, self._pipeline.device_id, self._skip)
         corrupt = sorted(feed.skipped - self._feed.skipped)

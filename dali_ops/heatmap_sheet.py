@@ -13,7 +13,7 @@ import numpy as np
 from nvidia.dali import fn, pipeline_def
 
 from dali_ops.feed import Feed
-from dali_ops.guides import places
+from dali_ops.guides import places, with_maps
 from dali_ops.order import Order
 from dali_ops.reading import whole_image
 from dali_ops.sheet_overlays import heat_colors, heat_key, heat_overlay
@@ -70,15 +70,15 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
         What stands on the sheet for classes whose names no font here can write, and those names.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or an image
-            cannot be decoded, by name.
+        TypeError, ValueError: an argument is not as described; the store has no heatmap of some file, or has left out
+            all of them; or an image cannot be decoded, by name.
     """
     checks.counts(count=count)
     checks.numbers(seed=seed)
     _check(store, folder)
     out = as_path(out)
-    all_of_them, left_out = len(folder), set(store.left_out)
-    folder = folder.picked([k for k, name in enumerate(folder.names) if name not in left_out])
+    all_of_them = len(folder)
+    folder = with_maps(folder, store)
     at = places(folder, store)
     numbers = sorted(Random(seed).sample(range(len(at)), min(count, len(at))))
     chosen = folder.picked(numbers)

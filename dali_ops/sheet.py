@@ -49,10 +49,11 @@ class SheetRow:
         giver: uint8 [H, W, 3], its partner.
         mixed: uint8 [H, W, 3], the result.
         where: float32 [H, W] in [0, 1], the giver's share of every pixel.
-        label: the soft label in words, as from `label_in_words`.
+        label: the soft label in words, a part for each class, such as ("63 % cat", "37 % coffee").
         shares: what receiver and giver count for in the label, in this order; they need not add up to 1.
         heatmap: float32 [gh, gw], the giver's heatmap; None for a method that reads none.
         source: (y0, x0, y1, x1), the box of the giver that is pasted elsewhere; None if all keeps its place.
+        classes: the names of the classes in the label.
     """
 
     method: str
@@ -60,10 +61,11 @@ class SheetRow:
     giver: np.ndarray
     mixed: np.ndarray
     where: np.ndarray
-    label: str
+    label: tuple[str, ...]
     shares: tuple[float, ...]
     heatmap: np.ndarray | None = None
     source: tuple[int, ...] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def rows_of_batch(
@@ -98,10 +100,12 @@ def rows_of_batch(
     rows = []
     for i in _telling(plan, targets, count):
         partner, where = plan.partner[i], _where(plan, i, images.shape[1:3])
-        words, shares = label_in_words(targets[i], classes), tuple(plan.weight[i].tolist())
+        mentioned = _mentioned(targets[i])
+        words, names = _words(targets[i], mentioned, classes), tuple(classes[c] for c in mentioned)
+        shares, source = tuple(plan.weight[i].tolist()), _source(plan, i)
         heatmap = None if heatmaps is None else heatmaps[partner]
-        source = _source(plan, i)
-        rows.append(SheetRow(method, images[i], images[partner], mixed[i], where, words, shares, heatmap, source))
+        pictures = images[i], images[partner], mixed[i], where
+        rows.append(SheetRow(method, *pictures, words, shares, heatmap, source, names))
     return rows
 
 
@@ -121,16 +125,25 @@ def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
         raise TypeError(f"classes must be a list of names, got {classes!r}")
     if len(classes) != len(target):
         raise ValueError(f"target has {len(target)} shares, but there are {len(classes)} class names")
+    return " + ".join(_words(target, _mentioned(target), classes))
+
+
+def _mentioned(target: np.ndarray) -> list[int]:
+    """The classes of a soft label, the largest share first."""
     shares = np.asarray(target, np.float64)
-    order = np.argsort(-shares, kind="stable")
+    return [int(c) for c in np.argsort(-shares, kind="stable") if shares[c] >= MENTIONED]
+
+
+def _words(target: np.ndarray, mentioned: Sequence[int], classes: Sequence[str]) -> tuple[str, ...]:
+    """A part for each class; never without any."""
     # round() goes to the even number at a half, so that two shares of x.5 still add up to 100
-    words = [f"{max(1, round(100 * shares[c]))} % {classes[c]}" for c in order if shares[c] >= MENTIONED]
-    return " + ".join(words) or "no class above 0.5 %"
+    words = [f"{max(1, round(100 * float(target[c])))} % {classes[c]}" for c in mentioned]
+    return tuple(words) or ("no class above 0.5 %",)
 
 
 def classes_on(rows: Sequence[SheetRow]) -> set[str]:
     """The names of classes in the labels of some rows."""
-    return {part.partition(" % ")[2] for row in rows for part in row.label.split(" + ")}
+    return {name for row in rows for name in row.classes}
 
 
 def _kind(value: object) -> str:
@@ -260,7 +273,7 @@ def _draw_pictures(page: Page, y: int, row: SheetRow) -> None:
 
 def _draw_label(page: Page, middle: float, row: SheetRow) -> None:
     """The label in words, a class per line, and below it a bar of the shares, the larger one first as in the words."""
-    first, *others = row.label.split(" + ")
+    first, *others = row.label
     lines = [line for part in (first, *(f"+ {other}" for other in others)) for line in wrapped(part, 22)]
     room = max(1, (picture_height(row.mixed) - 18) // LINE)
     if len(lines) > room:

@@ -121,7 +121,7 @@ def test_preview_of_one_and_of_two_images_for_any_seed(photos, tmp_path, count):
     folder = ImageFolder.scan(some_photos(photos, tmp_path, count))
     for seed in range(6):
         rows = dali_ops.preview.preview(folder, [CutMix()], "cpu", count=3, size=16, seed=seed)
-        assert [len(row.label.split(" + ")) for row in rows] == [count] * 3
+        assert [len(row.label) for row in rows] == [count] * 3
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,9 @@ def test_preview_names_a_wrong_argument(photos, change, name):
         (["--size", ""], "--size: must be a whole number from 1, got ''"),
         (["--out", ""], "--out: must be a path, got ''"),
         (["--out", "file:///x.png"], "--out: must be on this machine, not a URL, got file:///x.png"),
+        (["--out", "a\0URL"], r"--out: must be a path, got 'a\x00URL'"),
     ],
-    ids=["negative", "endless", "huge", "empty", "no path", "a URL"],
+    ids=["negative", "endless", "huge", "empty", "no path", "a URL", "no URL"],
 )
 def test_wrong_values_are_named(words, said, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -77,7 +77,7 @@ def test_urls_are_no_local_files(url: Any, tmp_path: Path) -> None:
         " path": lambda: HeatmapStore.create(url, ["a"], 2, model="x"),
     }.items():
         with pytest.raises(
-            ValueError, match=rf"^{name.strip()} must be local files, got the URL .*: download it, or mount"
+            ValueError, match=rf"^{name.strip()} must be a path on this machine, got the URL .*: download it, or mount"
         ):
             call()
 

@@ -53,7 +53,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def sheet(out: Any) -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
-    draw_sheet([SheetRow("CutMix", picture, picture, picture, np.zeros((8, 8), np.float32), "a", (1, 0))], out, "x")
+    draw_sheet([SheetRow("CutMix", picture, picture, picture, np.zeros((8, 8), np.float32), ("a",), (1, 0))], out, "x")
 
 
 def shown(out: Any) -> None:

@@ -201,7 +201,7 @@ def test_roots_as_people_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "pipe:ls",
         "gs://b",
     ):
-        with pytest.raises(ValueError, match=r"root must be local files, got the URL '.*': download it, or mount"):
+        with pytest.raises(ValueError, match=r"root must be a path on this machine, got the URL '.*': download it"):
             ImageFolder.scan(url)
 
 
@@ -217,3 +217,15 @@ def test_what_is_picked_and_what_cannot_be(tmp_path: Path) -> None:
         folder.read(3)
     with pytest.raises(ValueError, match="number must be a whole number from 0 to 2, got -1"):
         folder.place(-1)
+
+
+def test_a_loader_warns_at_the_line_that_made_it(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from dali_ops import ImageFolderLoader
+
+    (tmp_path / "ant").mkdir()
+    for name in ("ant/0.jpg", "loose.jpg"):
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match="1 image beside the class folders") as said:
+        ImageFolderLoader(tmp_path, None, 1, training=False, device="cpu", num_threads=1).close()
+    assert [record.filename for record in said] == [__file__]

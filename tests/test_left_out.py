@@ -274,6 +274,20 @@ def test_measurements_with_the_store(here: Path, root: Path, capsys: pytest.Capt
     assert run(*words, "--heatmaps", "store", "--skip-corrupt") == 0
 
 
+def test_a_folder_of_which_the_store_has_left_out_everything(
+    here: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(root, here / "store", skip_corrupt=True)
+    for name in KEPT:
+        (root / name).unlink()
+    for folder in {(root / name).parent for name in NAMES}:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    for words in (["heatmaps", "show", "store", root], ["bench", root, "--heatmaps", "store", "--skip-corrupt"]):
+        assert cli.main([*map(str, words)]) == 1
+        assert f"dalimix: store has left out all {len(BAD)} images of {root}: they" in capsys.readouterr().err
+
+
 def test_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "images" / "a").mkdir(parents=True)
     (tmp_path / "images" / "a" / "0.png").write_bytes(b"no picture")

@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "other-columns": ("path,label\na.jpg,0\nb.jpg,1,5\n", (), 3, "expected 2 columns, as the first line has"),
     "an-empty-cell": ("path,label\na.jpg,\n", (), 2, "expected 2 columns"),
     "a-name-in-a-table": ("path,label\na.jpg,cat\n", (), 2, "must be a class number, got 'cat'; for names, give clas"),
-    "a-URL": ("a.jpg 0\ns3://b/c.jpg 1\n", (), 2, r"must be local files, got the URL 's3://b/c\.jpg'"),
+    "a-URL": ("a.jpg 0\ns3://b/c.jpg 1\n", (), 2, r"must be a path on this machine, got the URL 's3://b/c\.jpg'"),
 }
 
 
@@ -169,7 +169,7 @@ def test_labels_of_any_library(kind: str) -> None:
 def test_labels_that_are_names() -> None:
     assert FileList(["a", "b"], ["dog", "cat"], ["cat", "dog"]).labels == [1, 0]
     assert FileList(["a", "b"], np.array(["dog", "cat"]), ["cat", "dog"]).labels == [1, 0]
-    with pytest.raises(ValueError, match=r"labels are names, and one is 'dog': give classes=\[…\]"):
+    with pytest.raises(ValueError, match=r"labels are names, and one is 'dog': for names, give classes=\[…\], all"):
         FileList(["a", "b"], ["dog", "cat"])
     with pytest.raises(ValueError, match=r"labels\[0\] is 'cat': classes has 'cat' more than once, .* of 5, 7: give"):
         FileList(["a", "b"], ["cat", "dog"], ["cat", "dog", "cat"], first_label=5)
@@ -209,5 +209,5 @@ def test_files_that_are_none() -> None:
         Path("hf://datasets/a.jpg"),
         "pipe:cat a.jpg",
     ):
-        with pytest.raises(ValueError, match=r"files\[0\] must be local files, got the URL"):
+        with pytest.raises(ValueError, match=r"files\[0\] must be a path on this machine, got the URL"):
             FileList([url], [0])

@@ -11,7 +11,7 @@ import pytest
 import dalimix
 from dali_ops import photos
 from dali_ops.photos import make_photo_folder
-from dali_ops.sheet import GIVER, SheetRow, draw_sheet, label_in_words, rows_of_batch
+from dali_ops.sheet import GIVER, SheetRow, classes_on, draw_sheet, label_in_words, rows_of_batch
 from dali_ops.sheet_overlays import heat_overlay
 from tests.conftest import random_images
 
@@ -145,7 +145,7 @@ def test_rows_tell_of_two_classes(method: dalimix.Method) -> None:
         assert 0.15 <= min(row.shares) <= max(row.shares) <= 0.85
         np.testing.assert_array_equal(row.giver, values["images"][partner])
         np.testing.assert_array_equal(row.mixed, values["mixed"][i])
-        assert row.label == label_in_words(values["targets"][i], CLASSES)
+        assert " + ".join(row.label) == label_in_words(values["targets"][i], CLASSES)
         assert row.method == "name"
 
 
@@ -174,9 +174,16 @@ def test_where_follows_tokens_of_a_grid_that_does_not_divide_the_size() -> None:
 def test_rows_show_different_classes_and_repeat() -> None:
     values = batch(dalimix.CutMix(), 48)
     first, second = rows_of_batch("CutMix", **values, count=2)
-    assert not set(first.label.split()) & set(second.label.split()) & set(CLASSES)
+    assert not set(first.classes) & set(second.classes)
     again = rows_of_batch("CutMix", **values, count=2)
     np.testing.assert_array_equal([first.mixed, second.mixed], [row.mixed for row in again])
+
+
+def test_names_of_classes_may_have_what_labels_are_written_with() -> None:
+    names = ("black + white", "5 % milk", *CLASSES[2:])
+    rows = rows_of_batch("CutMix", **batch(dalimix.CutMix()) | {"classes": names}, count=9)
+    assert classes_on(rows) == set(names)
+    assert all(part.endswith(f" % {name}") for row in rows for part, name in zip(row.label, row.classes, strict=True))
 
 
 def test_no_rows_where_nothing_is_mixed() -> None:

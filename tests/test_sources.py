@@ -204,3 +204,11 @@ def test_odd_files_of_a_folder_are_read_or_named(tmp_path):
         seen(load(ImageFolder.scan(tmp_path / "images"), training=False))
     loader = load(ImageFolder.scan(tmp_path / "images"), training=False, skip_corrupt=True)
     assert (len(seen(loader)), len(loader.skipped)) == (4, 1)
+
+
+@pytest.mark.parametrize("none", [[], (), range(0), np.zeros(0, int)], ids=["list", "tuple", "range", "array"])
+def test_no_images_at_all_are_integers(source, none):
+    assert len(source.fetch(none)) == 0
+    if isinstance(source, ImageFolder):
+        with pytest.raises(ValueError, match="numbers must be those of one image at least, got none"):
+            source.picked(none)

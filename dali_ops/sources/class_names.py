@@ -37,3 +37,8 @@ class ClassNames:
 
     def __bool__(self) -> bool:
         return bool(self._labels)
+
+
+def of_names(named: bool) -> str:
+    """What to do about a label that is no number, if classes are named or not."""
+    return "it is none of classes" if named else "for names, give classes=[…], all in the order of their numbers"

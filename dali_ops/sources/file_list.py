@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
+from functools import partial
 from pathlib import Path
 
-from dali_ops.sources.class_names import ClassNames
+from dali_ops.sources.class_names import ClassNames, of_names
 from dali_ops.sources.files import Files
 from dali_ops.sources.first_label import check_first_label, of_no_class, warn_without_class_0
-from dali_ops.sources.list_text import DIGITS, WHOLE, Entry, ListReader, of_names
+from dali_ops.sources.list_text import DIGITS, WHOLE, Entry, ListReader
 from dali_ops.sources.source import MOST_CLASSES
 from dalimix.lists import texts
 from dalimix.paths import local_path, local_text
@@ -61,10 +62,10 @@ class FileList(Files):
         """Read a text file with a line ``PATH LABEL`` per image, as DALI's ``file_list`` and Caffe's lists are.
 
         Between them is a blank, a tab, a comma or a semicolon; paths may have blanks and quotes around them. A table
-        may have other columns, if its first line names them: that of the paths is called path, filepath, file_path,
-        filename, file_name, file, image_path, img_path, image_name, image, img or name, that of the labels label,
-        label_id, label_idx, target, class_id, class_idx, class_number, class, class_name, category or y. Lines that are
-        empty or begin with ``#`` are passed over. A label that pandas has made a float, such as ``1.0``, is taken as 1.
+        may have other columns, if its first line names them: that of the paths, such as path, filename or image, and
+        that of the labels, such as label, target or class. The error about a heading that is not known lists all that
+        are. Lines that are empty or begin with ``#`` are passed over. A label that pandas has made a float, such as
+        ``1.0``, is taken as 1. For lists that count from 1, give ``first_label=1``.
 
         Args:
             path: the text file, in UTF-8, or UTF-16 with a byte order mark.
@@ -81,7 +82,7 @@ class FileList(Files):
         start = path.parent if root is None else local_path(root, "root")
         if not start.is_dir() and root is not None:
             raise ValueError(f"root must be a folder, where the paths of {path} start, got {start}")
-        entries = ListReader(path, frozenset(names), lambda told: os.path.isfile(_placed(start, told))).entries()
+        entries = ListReader(path, frozenset(names), partial(_is_there, start)).entries()
         numbers = ClassNames(names, first_label)
         labels = [_label(entry, numbers, len(names) or MOST_CLASSES, first_label) for entry in entries]
         files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
@@ -95,6 +96,14 @@ def _placed(start: Path, told: str, name: str = "path") -> str:
     if not start.name or "./" in path or "//" in path or path.endswith("/"):
         return str(start / path)
     return path if path.startswith("/") else f"{start}/{path}"
+
+
+def _is_there(start: Path, told: str) -> bool:
+    """Yes or no, whatever a cell or a line has in it: where it may be something else than a path, that is no error."""
+    try:
+        return os.path.isfile(_placed(start, told))
+    except ValueError:
+        return False
 
 
 def _label(entry: Entry, classes: ClassNames, most: int, first_label: int) -> int:

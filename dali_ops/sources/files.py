@@ -13,7 +13,7 @@ import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
-from dali_ops.sources.class_names import ClassNames
+from dali_ops.sources.class_names import ClassNames, of_names
 from dali_ops.sources.first_label import of_no_class
 from dali_ops.sources.source import MOST_CLASSES, Source
 from dalimix.lists import class_numbers, listed, texts
@@ -58,8 +58,8 @@ class Files(Source):
 
     def fetch(self, numbers: np.ndarray) -> np.ndarray:
         """uint8 [n, longest]: paths, filled up with zeros; one array goes to DALI at a seventh of the cost of many."""
-        paths = np.array([os.fsencode(path) for path in self._read_in_the_pipeline(self._asked(numbers))])
-        return paths.view(np.uint8).reshape(len(paths), -1)
+        paths = np.array([os.fsencode(path) for path in self._read_in_the_pipeline(self._asked(numbers))], np.bytes_)
+        return paths.view(np.uint8).reshape(len(paths), paths.itemsize)
 
     def _read_in_the_pipeline(self, numbers: np.ndarray) -> list[str]:
         """Paths, empty for what is no file: DALI would wait for a pipe for ever, but says at once that "" is none.
@@ -113,6 +113,5 @@ def _number(k: int, label: object, names: ClassNames) -> int:
     except ValueError as error:
         raise ValueError(f"labels[{k}] is {label!r}: {error}") from None
     if number is None:
-        remedy = "it is none of classes" if names else "give classes=[…], all names in the order of their numbers"
-        raise ValueError(f"labels are names, and one is {label!r}: {remedy}")
+        raise ValueError(f"labels are names, and one is {label!r}: {of_names(bool(names))}")
     return number

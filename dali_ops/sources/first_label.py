@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
+from dali_ops.sources.callers import warn_caller
 from dalimix.methods.base import is_whole
 
 
@@ -29,7 +29,7 @@ def of_no_class(label: int, first_label: int, count: int) -> str:
 
 
 def warn_without_class_0(lowest: int, first_label: int, count: int) -> None:
-    """Say that class 0 has no image, which mostly means that somebody counts from 1; as of the constructor's caller.
+    """Say that class 0 has no image, which mostly means that somebody counts from 1.
 
     Args:
         lowest: class number, from 0.
@@ -39,8 +39,7 @@ def warn_without_class_0(lowest: int, first_label: int, count: int) -> None:
     if lowest == 0:
         return
     label = first_label + lowest
-    warnings.warn(
+    warn_caller(
         f"labels begin with {label}, so that there are {count} classes, and class 0 has no image: "
-        f"if {label} is the label of class 0, give first_label={label}; if not, give classes=[…], all names",
-        stacklevel=4,
+        f"if {label} is the label of class 0, give first_label={label}; if not, give classes=[…], all names"
     )

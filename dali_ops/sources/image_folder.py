@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dali_ops.sources.callers import warn_caller
 from dali_ops.sources.files import Files
 from dali_ops.sources.folder_scan import (
     EXTENSIONS,
@@ -88,6 +88,8 @@ class ImageFolder(Files):
             TypeError, ValueError: `numbers` are not from 0 to N - 1, or none.
         """
         asked = self._asked(numbers).tolist()
+        if not asked:
+            raise ValueError("numbers must be those of one image at least, got none")
         return replace(self, files=[self.files[k] for k in asked], labels=[self.labels[k] for k in asked])
 
 
@@ -101,10 +103,10 @@ def _refuse_empty(root: Path, classes: list[str], images: list[list[str]], left:
 
 
 def _tell(root: Path, classes: list[str], left: LeftOut) -> None:
-    """What may be a mistake; once, as of the caller of `scan`."""
+    """What may be a mistake; once."""
     told = left.told()
     if told:
-        warnings.warn(told, stacklevel=3)
+        warn_caller(told)
     if len(classes) == 1 and holds_folders_only(root / classes[0]):
         name = classes[0]
-        warnings.warn(f"{root} has one class, {name!r}: if it has the class folders, give {root / name}", stacklevel=3)
+        warn_caller(f"{root} has one class, {name!r}: if it has the class folders, give {root / name}")

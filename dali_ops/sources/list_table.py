@@ -13,7 +13,7 @@ LABELS = ("label", "label_id", "label_idx", "target", "class_id", "class_idx", "
           "category", "y")  # fmt: skip
 SEPARATORS = (",", ";", "\t", " ")
 Line = tuple[str, str]  # where it stands, for messages, and what it says
-Answer = Callable[[str], object]  # of a cell, as a truth value
+Answer = Callable[[str], object]  # asks something about a cell, yes or no
 
 
 class Columns(NamedTuple):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dali_ops.sources.class_names import of_names
 from dali_ops.sources.list_table import Columns, Line, columns_of, rows_of, unknown_headings
 from dali_ops.sources.shard_files import kind_of
 
@@ -140,11 +141,6 @@ class ListReader:
         if len(parts) == 1 or ANY_NUMBER.fullmatch(parts[-1]):
             return "; LABEL is a class number, a whole one from 0"
         return f"; {of_names(bool(self.classes))}"
-
-
-def of_names(named: bool) -> str:
-    """What to do about a label that is no number, if classes are named or not."""
-    return "it is none of classes" if named else "for names, give classes=[…], all in the order of their numbers"
 
 
 def _cut(parts: list[str]) -> tuple[str, str]:

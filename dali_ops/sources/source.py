@@ -61,7 +61,7 @@ class Source(ABC):
     def _asked(self, numbers: np.ndarray | Sequence[int]) -> np.ndarray:
         """Integer [n] of images that there are; TypeError or ValueError if `numbers` are something else."""
         try:
-            array = np.asarray(numbers)
+            array = np.asarray(numbers, np.int64 if isinstance(numbers, Sequence) and not numbers else None)
         except (TypeError, ValueError, RuntimeError):  # of lists of lists
             raise TypeError(f"numbers must be integer [n], got {numbers!r:.100}") from None
         if array.dtype.kind not in "iu" or array.ndim != 1:

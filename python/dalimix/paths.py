@@ -37,12 +37,17 @@ def local_text(given: Any, name: str = "path") -> str:
         return path
     if not path or "\0" in path or not _can_be_written(path):
         raise ValueError(f"{name} must be a path, got {path!r:.100}")
-    if URL.match(path) and not os.path.lexists(path):
+    if is_url(path):
         remedy = "download it, or mount what has it"
-        raise ValueError(f"{name} must be local files, got the URL {path!r:.200}: {remedy}")
+        raise ValueError(f"{name} must be a path on this machine, got the URL {path!r:.200}: {remedy}")
     if (path.startswith("~") or "$" in path) and not os.path.lexists(path):
         return os.path.expanduser(os.path.expandvars(path))
     return path
+
+
+def is_url(path: str) -> bool:
+    """Whether a text is a URL, or a command of WebDataset's, and no file has that very name."""
+    return URL.match(path) is not None and not os.path.lexists(path)
 
 
 def local_texts(name: str, given: Any) -> list[str]:
