@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from traceback import clear_frames
+from contextlib import suppress
+from traceback import walk_tb
+from typing import Any
+
+CAUSE: Any = BaseException.__dict__["__cause__"]  # also of classes that refuse to be changed
+SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def with_first_cause(error: BaseException, of_dali: BaseException) -> BaseException:
@@ -12,15 +18,21 @@ def with_first_cause(error: BaseException, of_dali: BaseException) -> BaseExcept
     So what it was raised from is told, too. An error that is raised again and again has DALI's last one.
     """
     *_, first = chain(error)
-    first.__cause__ = of_dali
+    CAUSE.__set__(first, of_dali)
     of_dali.of_dali = True  # type: ignore[attr-defined]
     return error
 
 
 def let_go(error: BaseException) -> None:
-    """Forget what the frames of `error` and its causes hold: DALI's memory, for as long as somebody keeps the error."""
+    """Forget what the frames of `error` and its causes hold: DALI's memory, for as long as somebody keeps the error.
+
+    Not those of generators and coroutines, which would end by it.
+    """
     for link in chain(error):
-        clear_frames(link.__traceback__)
+        for frame, _ in walk_tb(link.__traceback__):
+            if not frame.f_code.co_flags & SUSPENDED:
+                with suppress(RuntimeError):  # it is at work
+                    frame.clear()
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

@@ -21,7 +21,6 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from queue import SimpleQueue
 from typing import Any, NoReturn
 from weakref import WeakSet
@@ -30,8 +29,9 @@ from nvidia.dali.pipeline import Pipeline
 
 PATIENCE = 5.0  # seconds, for which one waits until the memory of a pipeline is back
 LAST_PATIENCE = 30.0  # seconds, for which Python waits for all of them before it ends
+GUARDED = "_guarded_by_dalimix"  # attribute of a class of pipelines
 SOON = 0.05  # seconds after which Ctrl-C is sent again; a `__del__` is over by then
-CLOSED = "this pipeline is closed, as all are when Python ends"
+CLOSED = "this pipeline is closed: Python is ending, or another thread has closed or moved its loader"
 AFTER_FORK = "belongs to another process, and nothing of DALI works after a fork:"
 PIPELINE = f"this pipeline {AFTER_FORK} make it in the process that uses it, or start that process by spawn"
 
@@ -86,7 +86,7 @@ def guard(pipeline: Pipeline) -> Callbacks:
         Its callbacks, of which `Callbacks.noted` must hear.
     """
     if not isinstance(pipeline, _Guarded):
-        pipeline.__class__ = _guarded(type(pipeline))  # type: ignore[arg-type]  # mypy doubts that a type is hashable
+        pipeline.__class__ = _guarded(type(pipeline))
         pipeline._callbacks = Callbacks()
         _pipelines.add(pipeline)
         _undertaker.start()
@@ -158,9 +158,13 @@ def _interrupt_soon() -> None:
         later.start()
 
 
-@cache
 def _guarded(kind: type[Pipeline]) -> type[Pipeline]:
-    return type(kind.__name__, (_Guarded, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    """Kept by the class itself, so that it goes with it."""
+    made: type[Pipeline] | None = kind.__dict__.get(GUARDED)
+    if made is None:
+        made = type(kind.__name__, (_Guarded, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+        setattr(kind, GUARDED, made)
+    return made
 
 
 class _Undertaker:

@@ -14,18 +14,22 @@ from dali_ops.device import device_number, local_id, usable_device
 from dali_ops.order import SEEDS, Order
 from dali_ops.shard import Shard
 from dali_ops.sources import Source
+from dali_ops.sources.callers import warn_caller
 from dalimix import checks
 from dalimix.methods.base import is_whole
 
 Parameters = ParamSpec("Parameters")
+MANY = 0.05  # of all images; so many are hardly damaged by chance
 
 ITSELF = "a loader makes whole batches itself, in threads of its own"
+AUGMENT = "augment= takes a function of DALI's nodes, beside crop and flip"
+METHODS = "it is the method's, such as RandomChoice([Mixup(alpha=0.8), CutMix(prob=0.5)])"
 ADVICE = {  # what other loaders call it, and what to write here
     **dict.fromkeys(("num_workers", "workers", "num_proc"), f"{ITSELF}: num_threads= says how many"),
     **dict.fromkeys(("persistent_workers", "worker_init_fn", "multiprocessing_context", "timeout"), ITSELF),
     **dict.fromkeys(("collate_fn", "sampler", "batch_sampler"), ITSELF),
     **dict.fromkeys(("shuffle", "train", "is_training"), "training=True shuffles, training=False does not"),
-    **dict.fromkeys(("transform", "transforms"), "augment= takes a function of DALI's nodes, beside crop and flip"),
+    **dict.fromkeys(("transform", "transforms"), AUGMENT),
     "prefetch_factor": "prefetch= says how many batches are worked ahead",
     "generator": "seed= decides what is random",
     **dict.fromkeys(("label_smoothing", "smooth"), "smoothing= is that"),
@@ -33,6 +37,8 @@ ADVICE = {  # what other loaders call it, and what to write here
     **dict.fromkeys(("num_shards", "num_replicas"), "world_size= is that"),
     **dict.fromkeys(("num_classes", "classes"), "the source knows how many classes there are"),
     **dict.fromkeys(("normalize", "normalise"), "mean= and std= are that, in the units of bytes"),
+    **dict.fromkeys(("prob", "alpha", "mixup_alpha", "cutmix_alpha", "mode", "switch_prob"), METHODS),
+    **dict.fromkeys(("color_jitter", "auto_augment", "re_prob", "hflip"), AUGMENT),
     "shard_id": "rank= is that",
     **dict.fromkeys(("layout", "memory_format"), "output_layout= is 'CHW' or 'HWC'; or channels_last=True"),
 }
@@ -111,7 +117,12 @@ def check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
     """Raises ValueError: it is damaged, or too small for one batch."""
     if source.corrupt and not skip_corrupt:
         more = f"; and {len(source.corrupt) - 1} more" if len(source.corrupt) > 1 else ""
-        raise ValueError(f"{source.corrupt[0]}{more}; skip_corrupt=True leaves them out")
+        raise ValueError(
+            f"{source.corrupt[0]}{more}; if they are no part of the data, skip_corrupt=True leaves them out"
+        )
+    lost, found = len(source.corrupt), len(source.corrupt) + len(source)
+    if lost > MANY * found:
+        warn_caller(f"{lost} of {found} images are left out, more than a few: {source.corrupt[0]}")
     if not order.steps:
         share = f"{len(source)} images" + (f", in {order.shard.world_size} shares" * (order.shard.world_size > 1))
         raise ValueError(f"batch_size {order.batch_size} is more than the {share}: "

@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 
+from dataclasses import dataclass
+
 import dali_ops
 from dali_ops import lifetime
 from dalimix import AttentiveCutMix
@@ -82,6 +84,43 @@ def test_an_error_of_a_batch_that_nobody_asked_for_goes_with_the_loader(root):
         time.sleep(0.01)
     loader.close()
     assert callbacks._last is None
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int
+
+
+def test_an_error_that_cannot_be_changed_comes_out(root):
+    def fails(images):
+        raise FrozenError(7)
+
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=fails)
+    with pytest.raises(FrozenError) as caught:
+        next(iter(loader))
+    assert "ModelHeatmaps" in str(caught.value.__cause__)
+
+
+def test_a_generator_goes_on_after_an_error_that_went_through_it(root):
+    def errors():
+        saved = None
+        while True:
+            yield saved
+            try:
+                raise OSError("x")
+            except OSError as error:
+                saved = error
+
+    source = errors()
+    next(source)
+
+    def fails(images):
+        raise MyError("not today") from next(source)
+
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=fails)
+    for _ in range(3):
+        with pytest.raises(MyError):
+            next(iter(loader))
 
 
 def test_one_error_again_and_again_is_told_once(root):

@@ -156,6 +156,17 @@ def test_a_guarded_pipeline_is_still_one_of_its_class():
     assert lifetime.guard(pipeline) is lifetime.guard(pipeline)
 
 
+def test_a_class_of_pipelines_is_not_kept():
+    class Own(Pipeline):
+        pass
+
+    lifetime.guard(Own(batch_size=4, num_threads=1, device_id=None))
+    gone = weakref.ref(Own)
+    del Own
+    gc.collect()
+    assert gone() is None
+
+
 def test_a_class_of_the_users_own_ends_as_it_says():
     ended = []
 

@@ -145,6 +145,12 @@ def fitting() -> dict[str, tuple[np.ndarray, Any, Any]]:
     spoilt[0, 0, 0] = np.nan
     frame = np.zeros_like(floats)
     frame[:, ::5, ::5] = 0.92  # of 1, resized
+    rng = np.random.default_rng(1)
+    flow = rng.normal(0, 2, floats.shape).astype(np.float32)
+    night = rng.poisson(1, floats.shape) - np.float32(0.19) * rng.random(floats.shape, np.float32) * 4
+    night = night.astype(np.float32)
+    highlight = floats / 255
+    highlight[0, 3, 4] = 250
     masked = np.concatenate([bytes_of(), bytes_of()[..., :1] > 99], axis=-1)
     return {
         "bytes": (bytes_of(), MEAN_255, STD_255),
@@ -168,6 +174,13 @@ def fitting() -> dict[str, tuple[np.ndarray, Any, Any]]:
             1 / 0.229,
         ),
         "0 … 100": (floats / np.float32(2.55), 0, 0.5),
+        "flow": (flow, 0, 20),
+        "night": (night, MEAN_255, STD_255),
+        "elevation at the coast": (floats / 26 - 2, 120, 80),
+        "body temperature": (33.5 + flow * np.float32(0.45), 33.5, 0.9),
+        "temperature": (295 + flow * np.float32(0.4), 295, 0.8),
+        "a highlight": (highlight, 0.45, 0.9),
+        "measured alpha": (masked, [*MEAN_255, 254.9], [*STD_255, 0.9]),
         "depth in millimetres": (depth, 0, 0.001),
         "NaN": (spoilt, MEAN_255, STD_255),
         "normalised again": (floats / 64 - 2, 0.1, 0.9),
@@ -183,12 +196,23 @@ def test_what_may_be_meant_is_taken(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("lowest", "highest", "mean", "std"),
-    [(0, 255, IMAGENET_MEAN, IMAGENET_STD), (-9.5, 270.5, 0, 0.9), (0, 1, 123.7, 58.4), (-2.1, 2.6, None, 58.4)],
+    [(0, 255, IMAGENET_MEAN, IMAGENET_STD), (-9.5, 270.5, 0, 0.9), (0, 1, 123.7, 58.4), (-2.1, 2.6, 120, 58.4)],
 )
 def test_the_rule_of_values(lowest: float, highest: float, mean: Any, std: Any) -> None:
     with pytest.raises(ValueError, match=f"have values {lowest:.4g} … {highest:.4g}, but mean is"):
         check_values(np.linspace(lowest, highest, 9), mean, std)
     check_values(np.linspace(lowest, highest, 9), None, None)
+
+
+@pytest.mark.parametrize("white", [4095, 65535])
+def test_units_of_more_bits(white: int) -> None:
+    with pytest.raises(ValueError, match="give those of these images, or divide the images by what white is in them"):
+        compose(bytes_of() / np.float32(255) * white, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def test_images_of_minus_1_to_1_are_not_brought_there_again() -> None:
+    with pytest.raises(ValueError, match="give mean=0 and std=1 for images that are normalised already"):
+        compose(bytes_of() / np.float32(127.5) - 1, 0.5, 0.5)
 
 
 def test_dark_images_as_resizing_leaves_them() -> None:

@@ -127,6 +127,9 @@ def _refuse_all_missing(path: Path, root: Path | None, files: Sequence[str]) -> 
     tried = [files[len(files) * k // TRIED] for k in range(TRIED)] if len(files) > TRIED else files
     if any(map(os.path.lexists, tried)):
         return
+    if "\\" in files[0]:
+        raise ValueError(f"{path}: none of the files that were looked for is there, and their paths have backslashes, "
+                         f"{files[0]!r} being the first: replace them by /")  # fmt: skip
     remedy = "root= is the folder where relative paths start"
     likely = (
         f"{remedy}, by default that of the list" if root is None else f"root={str(root)!r} is likely wrong: {remedy}"

@@ -119,8 +119,8 @@ class ListReader:
         """
         wrong = path if NO_UTF_8.search(path) and not self.is_file(path) else text
         if NO_UTF_8.search(wrong):
-            raise ValueError(f"{where}: {os.fsencode(wrong)!r:.200} is not in UTF-8: "
-                             "convert the list, as iconv -f GBK -t UTF-8 does with one in GBK")  # fmt: skip
+            remedy = "convert the list, as iconv -f GBK -t UTF-8 does with one in GBK, and -f LATIN1 with another"
+            raise ValueError(f"{where}: {os.fsencode(wrong)!r:.200} is not in UTF-8: {remedy}")
 
     def _pair(self, line: str) -> tuple[str, str] | None:
         """Path and label: a number first of all, behind the last separator; else the longest name."""

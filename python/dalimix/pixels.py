@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
         return
     means, stds = _means_and_stds(mean, std)
     remedy = None
-    if any(map(_contradict, *by_channel(means, stds))):
+    if all(map(_contradict, *by_channel(means, stds))):
         remedy = "they contradict each other, give both in these units"
     elif _are_of_one(means, stds):
         remedy = "multiply both by 255"
@@ -105,7 +106,8 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     """Refuse mean and std that plainly do not fit the values of floating images.
 
     Values around 0 … 255 do not fit a std below 1. Values 0 … 1, or around 0 as they are after normalising, do not fit
-    a mean or std of tens. What may be right passes: dark images, numbers from 0 to 100 or to 1000, NaN.
+    a mean or std of tens. What may be right passes: dark images, single highlights, numbers from 0 to 100 or to 1000,
+    flow and other numbers around 0, NaN.
 
     Args:
         images: a floating array, or a tensor on the CPU without a gradient, of any shape, not empty.
@@ -119,58 +121,83 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
     """
     means, stds = _means_and_stds(mean, std)
     lowest, highest = float(images.min()), float(images.max())
-    of_255 = max(*means, *stds) >= SOME_OF_255
-    remedy = None
-    if of_255 and lowest >= 0 and highest <= 320 and all(map(_contradict, *by_channel(means, stds))):
-        remedy = "they contradict each other, give both in these units"
-    elif _is_normalised(lowest, highest) and (of_255 or _is_far_below(lowest, means, stds)):
-        remedy = "give mean=0 and std=1 for images that are normalised already, or hand in the images as decoded"
-    elif of_255 and lowest >= 0 and 0.5 <= highest <= 1 and _is_of_one(images):
-        remedy = "divide both by 255, or multiply the images by it"
-    elif _are_of_one(means, stds) and lowest >= -64 and 128 < highest <= 320:  # resizing overshoots
-        remedy = "multiply both by 255"
+    remedy = _remedy(images, lowest, highest, means, stds)
     if remedy is not None:
         found = f"{lowest:.4g} … {highest:.4g}, but mean is {mean} and std is {std}"
         raise ValueError(f"mean and std must be in the units of the images, which have values {found}: {remedy}")
-    return highest >= SOME_OF_255 if of_255 else highest > 0
+    return highest >= SOME_OF_255 if max(*means, *stds) >= SOME_OF_255 else highest > 0
+
+
+def _remedy(
+    images: Any, lowest: float, highest: float, means: tuple[float, ...], stds: tuple[float, ...]
+) -> str | None:
+    """What to do about mean and std of other units; None if they may be right."""
+    of_255, of_one = max(*means, *stds) >= SOME_OF_255, _are_of_one(means, stds)
+    if _contradict_values(images, lowest, highest, means, stds):
+        return "they contradict each other, give both in these units"
+    if _is_normalised(images, lowest, highest) and (min(means) >= SOME_OF_255 or _is_far_below(lowest, means, stds)):
+        return "give mean=0 and std=1 for images that are normalised already, or hand in the images as decoded"
+    if of_255 and lowest >= 0 and 0.5 <= highest <= 1 and _is_of_one(images):
+        return "divide both by 255, or multiply the images by it"
+    if of_one and lowest >= -64 and 128 < highest <= 320 and float(images.mean()) > SOME_OF_255:  # resizing overshoots
+        return "multiply both by 255"
+    if of_one and min(means) > 0 and _spreads(images, stds):
+        return "give those of these images, or divide the images by what white is in them"
+    return None
 
 
 def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
     """Refuse uint8 for images that are normalised: of numbers around 0, few would be left.
 
-    Scaling alone passes, such as that of 16-bit images by ``std=257``.
+    Scaling and windows of brightness pass, such as ``std=257`` for 16-bit images.
 
     Args:
         dtype: that comes out, as `image_dtype` takes it.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
-        ValueError: what comes out would be numbers below 16, and black below 0.
+        ValueError: black and white come out as numbers between -16 and 16, on both sides of 0.
     """
     if image_dtype(dtype) != DTYPES["uint8"]:
         return
     means, stds = _means_and_stds(mean, std)
-    brightest = 1 if _are_of_one(means, stds) else 255
     pairs = zip(*by_channel(means, stds), strict=True)
-    if all((brightest - m) / s < SOME_OF_255 and m > s / 2 for m, s in pairs):
+    if all(0 < m < 255 and m / s < SOME_OF_255 and (_white(m, s) - m) / s < SOME_OF_255 for m, s in pairs):
         raise ValueError(
             f"dtype is uint8, which has no place for normalised images, but mean is {mean} and std is {std}: "
             "give mean=0 and std=1, or dtype='float32'"
         )
 
 
-def _is_normalised(lowest: float, highest: float) -> bool:
-    """Whether values lie on both sides of 0; what resizing adds below 0 to dark images is far less than they reach."""
-    return -SOME_OF_255 < lowest < -0.5 and 0 < highest < min(SOME_OF_255, -8 * lowest)
+def _white(mean: float, std: float) -> int:
+    """The value of white in the units of a mean and a std."""
+    return 1 if mean <= 1 and std < 1 else 255
+
+
+def _is_normalised(images: Any, lowest: float, highest: float) -> bool:
+    """Whether values lie around 0, and not just below it here and there, as resizing leaves dark images."""
+    return -5 < lowest < -0.5 and 0 < highest < 5 and _share(images < -0.5) >= 0.1
 
 
 def _is_far_below(lowest: float, means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
-    """Whether a value is so far below the means of values 0 … 1 that these cannot be its own."""
-    return (
-        min(means) >= 0
-        and _are_of_one(means, stds)
-        and lowest < min(m - 8 * s for m, s in zip(*by_channel(means, stds), strict=True))
-    )
+    """Whether a value is so far below the means of values 0 … 1 that these cannot be its own.
+
+    A mean and a std of 0.5 are those of no images: they bring 0 … 1 to -1 … 1.
+    """
+    if min(means) < 0 or not _are_of_one(means, stds):
+        return False
+    pairs = zip(*by_channel(means, stds), strict=True)
+    return {*means, *stds} == {0.5} or lowest < min(m - 8 * s for m, s in pairs)
+
+
+def _spreads(images: Any, stds: tuple[float, ...]) -> bool:
+    """Whether the values lie hundreds of times as far from each other as `stds` have it."""
+    return float(images.std()) > 100 * max(stds)
+
+
+def _share(chosen: Any) -> float:
+    """Of the values that are chosen."""
+    return float(chosen.sum()) / max(1, math.prod(chosen.shape))
 
 
 def _is_of_one(images: Any) -> bool:
@@ -180,12 +207,21 @@ def _is_of_one(images: Any) -> bool:
 
 def _are_of_one(means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
     """Whether mean and std are those of values 0 … 1."""
-    return max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1)
+    return max(means) <= 1 and (max(stds) < 1 or (max(stds) == 1 and 0 < max(means) < 1))
 
 
 def _contradict(mean: float, std: float) -> bool:
     """Whether one is of values 0 … 1 and the other of 0 … 255. A mean m of these has no std above √(255·m)."""
-    return (0 < mean < 1 and std >= SOME_OF_255) or (mean >= SOME_OF_255 and std < 1)
+    return (0 < mean < 1 and std >= SOME_OF_255) or (mean >= SOME_OF_255 and std < 0.5)
+
+
+def _contradict_values(
+    images: Any, lowest: float, highest: float, means: tuple[float, ...], stds: tuple[float, ...]
+) -> bool:
+    """Whether they contradict each other, and the images are no narrow range around the mean."""
+    if lowest < 0 or highest > 320 or not all(map(_contradict, *by_channel(means, stds))):
+        return False
+    return max(means) < 1 or _spreads(images, stds)
 
 
 def by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:

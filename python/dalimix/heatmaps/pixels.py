@@ -58,9 +58,9 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
 
 
 def units_fit(images: Tensor, mean: Numbers, std: Numbers) -> bool:
-    """Whether these images tell that mean and std are of their units.
+    """Whether these floating images tell that mean and std are of their units; uint8 does not tell it of others.
 
-    Of uint8 that is known. Floating images are looked at on the CPU only, since on a GPU it would mean to wait for it.
+    They are looked at on the CPU only, since on a GPU it would mean to wait for it.
 
     Raises:
         ValueError: mean and std are of other units than the images.
@@ -69,7 +69,7 @@ def units_fit(images: Tensor, mean: Numbers, std: Numbers) -> bool:
         return True
     if images.dtype == torch.uint8:
         check_units(images.dtype, mean, std)
-        return True
+        return False
     return images.device.type == "cpu" and check_values(images.detach(), mean, std)
 
 
