@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -184,7 +184,7 @@ def _in_words(value: Any) -> str:
         return f"{{{', '.join(sorted(map(_in_words, value)))}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_in_words, value))}]"
-    if isinstance(value, Method) or not callable(value):
+    if isinstance(value, Method) or not callable(value) or (is_dataclass(value) and not isinstance(value, type)):
         return ADDRESS.sub("", repr(value))
     return getattr(value, "__qualname__", type(value).__name__)
 

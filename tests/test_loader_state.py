@@ -287,6 +287,18 @@ def test_arguments_of_a_function_go_by_their_names_too():
     )
 
 
+@dataclass
+class Stronger:
+    by: int
+
+    def __call__(self, images):
+        return images * self.by
+
+
+def test_functions_that_are_dataclasses_are_told_apart():
+    assert _in_words(Stronger(9)) == "Stronger(by=9)"
+
+
 def test_crops_follow_the_seed_and_the_place_where_a_pipeline_begins(root):
     """Of validation-like order: the same images, other crops."""
     folder = ImageFolder.scan(root)
