@@ -46,7 +46,9 @@ $(VENV)/.test: $(PINNED)
 	@touch $@ $(VENV)/.demo
 
 comma := ,
-# Most of what is installed is never imported, so that compiling all of it would take longer than all the rest.
+# Most of what is installed is never imported, so that compiling all of it would take longer than all the rest. What is
+# imported must be kept compiled, also where images of Docker say otherwise: the tests start Python hundreds of times.
+export PYTHONDONTWRITEBYTECODE :=
 PIP = --quiet --quiet --disable-pip-version-check --no-compile --retries 10
 
 define install
