@@ -140,8 +140,7 @@ class Mixer:
         means, _ = by_channel(mean or (0.0,), std or (1.0,))
         checks.scaling(mean, std, len(means))  # how many channels there are, only the images will tell
         dtype = None if self.dtype is None else image_dtype(self.dtype)
-        if dtype is not None:
-            check_bytes(dtype, mean, std)
+        check_bytes(dtype, mean, std)
         kept: dict[str, Any] = {"mean": mean, "std": std, "dtype": dtype, "node_layout": NodeLayout(self.layout)}
         kept["return_plan"] = checks.flag("return_plan", self.return_plan)
         for name, value in kept.items():

@@ -93,7 +93,7 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
         return
     means, stds = _means_and_stds(mean, std)
     remedy = None
-    if all(map(_contradict, *by_channel(means, stds))):
+    if all(map(_contradict, means, stds)):
         remedy = "they contradict each other, give both in these units"
     elif _are_of_one(means, stds):
         remedy = "multiply both by 255"
@@ -152,16 +152,15 @@ def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
     Scaling and windows of brightness pass, such as ``std=257`` for 16-bit images.
 
     Args:
-        dtype: that comes out, as `image_dtype` takes it.
+        dtype: that comes out, as `image_dtype` takes it; None: that of the images, or floating.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
         ValueError: black and white come out as numbers between -16 and 16, on both sides of 0.
     """
-    if image_dtype(dtype) != DTYPES["uint8"]:
+    if dtype is None or image_dtype(dtype) != DTYPES["uint8"]:
         return
-    means, stds = _means_and_stds(mean, std)
-    pairs = zip(*by_channel(means, stds), strict=True)
+    pairs = zip(*_means_and_stds(mean, std), strict=True)
     if all(0 < m < 255 and m / s < SOME_OF_255 and (_white(m, s) - m) / s < SOME_OF_255 for m, s in pairs):
         raise ValueError(
             f"dtype is uint8, which has no place for normalised images, but mean is {mean} and std is {std}: "
@@ -186,7 +185,7 @@ def _is_far_below(lowest: float, means: tuple[float, ...], stds: tuple[float, ..
     """
     if min(means) < 0 or not _are_of_one(means, stds):
         return False
-    pairs = zip(*by_channel(means, stds), strict=True)
+    pairs = zip(means, stds, strict=True)
     return {*means, *stds} == {0.5} or lowest < min(m - 8 * s for m, s in pairs)
 
 
@@ -219,7 +218,7 @@ def _contradict_values(
     images: Any, lowest: float, highest: float, means: tuple[float, ...], stds: tuple[float, ...]
 ) -> bool:
     """Whether they contradict each other, and the images are no narrow range around the mean."""
-    if lowest < 0 or highest > 320 or not all(map(_contradict, *by_channel(means, stds))):
+    if lowest < 0 or highest > 320 or not all(map(_contradict, means, stds)):
         return False
     return max(means) < 1 or _spreads(images, stds)
 
@@ -233,8 +232,10 @@ def by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple
     channels = max(len(means), len(stds))
     if {len(means), len(stds)} - {1, channels}:
         raise ValueError(f"mean has {len(means)} entries but std has {len(stds)}")
-    return per_channel("mean", means, channels), per_channel("std", stds, channels)
+    return means * (channels // len(means)), stds * (channels // len(stds))
 
 
 def _means_and_stds(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return per_channel("mean", 0.0 if mean is None else mean), per_channel("std", 1.0 if std is None else std)
+    """Of every channel, as many of both."""
+    means, stds = per_channel("mean", 0.0 if mean is None else mean), per_channel("std", 1.0 if std is None else std)
+    return by_channel(means, stds)

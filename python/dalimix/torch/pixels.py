@@ -32,8 +32,7 @@ class Pixels:
         self._mean, self._std = normalisation(mean, std)
         self._to_bfloat16 = is_bfloat16(dtype)
         self._dtype = None if dtype is None or self._to_bfloat16 else image_dtype(dtype)
-        if self._dtype is not None:
-            check_bytes(self._dtype, self._mean, self._std)
+        check_bytes(self._dtype, self._mean, self._std)
 
     def size(self, images: Tensor) -> tuple[int, int]:
         """(H, W)"""
