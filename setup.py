@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 CUDA = {
     # DALI, CuPy, and the CUDA pieces that compiling at run time needs: the compiler and the headers.
@@ -41,18 +41,8 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.10",
     package_dir={"": "python", "dali_ops": "dali_ops", "dalimix.kernels": "kernels"},
-    packages=[
-        "dalimix",
-        "dalimix.cuda",
-        "dalimix.heatmaps",
-        "dalimix.methods",
-        "dalimix.reference",
-        "dalimix.torch",
-        "dalimix.kernels",
-        "dali_ops",
-        "dali_ops.sources",
-    ],
-    package_data={"dalimix": ["py.typed"], "dalimix.kernels": ["*.cu", "*.cuh"], "dali_ops": ["py.typed"]},
+    packages=[*find_packages("python"), "dalimix.kernels", *find_packages(include=["dali_ops", "dali_ops.*"])],
+    package_data={"dalimix": ["py.typed"], "dalimix.kernels": ["*.cu", "include/*.cuh"], "dali_ops": ["py.typed"]},
     install_requires=["numpy>=1.26"],
     extras_require={
         **CUDA,
@@ -73,5 +63,5 @@ setup(
         ],
         "bench": ["kornia", *DEMO],
     },
-    entry_points={"console_scripts": ["dalimix = dali_ops.cli:main"]},
+    entry_points={"console_scripts": ["dalimix = dali_ops.cli.main:main"]},
 )

@@ -79,7 +79,7 @@ check_consumer() {
 check_benchmarks() {
   local name
   for name in "${BENCHMARKS[@]}"; do benchmark "bench_$name" "$name"; done
-  check kernel-table "$PYTHON" benchmarks/kernel_table.py --json "$out/kernel-table-cpu.json" # no GPU takes part in it
+  check kernel-table "$PYTHON" benchmarks/kernels/table.py --json "$out/kernel-table-cpu.json" # no GPU takes part in it
 }
 
 # benchmark SCRIPT NAME OPTION …: leaves NAME-gpu.json.
@@ -93,11 +93,11 @@ check_traffic() {
   command -v ncu >/dev/null || { printf '%-20s left out: there is no ncu\n' traffic; return; }
   check traffic ncu --kernel-name compose --csv --log-file "$out/traffic.csv" \
     --metrics dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum \
-    "$PYTHON" benchmarks/bench_kernels.py --device gpu --only compose --batch 256 --once
+    "$PYTHON" benchmarks/kernels/bench_kernels.py --device gpu --only compose --batch 256 --once
 }
 
 check_page() {
-  check page "$PYTHON" benchmarks/make_results.py "$out"
+  check page "$PYTHON" benchmarks/page/make_results.py "$out"
 }
 
 summary() {

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -17,17 +18,19 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import torch
 
 import dalimix
-from dali_ops.cli_arguments import positive
-from dali_ops.cli_output import sentence
+from dali_ops.bench.environment import surroundings, write_results
+from dali_ops.cli.arguments import positive
+from dali_ops.cli.output import sentence
 from dali_ops.sources import ImageFolder
-from dali_ops.surroundings import surroundings, write_results
 
 Rows = list[dict[str, Any]]
 Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
 CACHES = 256 << 20  # bytes; more than the last cache of any device here
 MOST_FILLS = 64  # some tens of milliseconds
+READY = 4  # batches that a pipeline may have made ready while others had their turn
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
 
 
@@ -144,7 +147,7 @@ def photographs(make: Callable[[Path], Path], place: str | Path, batch: int) -> 
     """Those of `make`, each so often that they make whole batches: the last would be filled up with one of them.
 
     Args:
-        make: such as `dali_ops.photos.make_photo_folder`.
+        make: such as `dali_ops.assets.photos.make_photo_folder`.
         place: in which the folder of photographs is made.
         batch: images.
     """
@@ -219,3 +222,24 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
     for line in table:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def whole_epoch(pipeline: Any, _index: int = 0) -> None:
+    """All batches that are left, and nothing prepared for the next time."""
+    with suppress(StopIteration):
+        while True:
+            pipeline.run()
+    pipeline.reset()
+
+
+def settled(device: str, run: Run, index: int) -> float:
+    """Milliseconds by the host's clock, until the GPU has done all that was queued, too."""
+    wait = torch.cuda.synchronize if device == "gpu" else bool
+    return on_cpu(lambda index: (run(index), wait()), index)
+
+
+def one_step(device: str, steps: int, run: Run, index: int) -> float:
+    """Milliseconds of one step, after those for which a pipeline had batches ready."""
+    for count in (READY, steps):
+        spent = settled(device, lambda index, count=count: [run(index) for _ in range(count)], index)
+    return spent / steps

@@ -1,4 +1,4 @@
-"""Torch beside NumPy and CuPy: arrays as tensors, and how many threads torch has."""
+"""Arrays as tensors, how many threads torch has, and what the images become everywhere: normalised, in planes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+import dalimix
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+CLASSES, SMOOTHING = 1000, 0.1
 
 
 def tensor(array: Any) -> Tensor:
@@ -29,3 +34,7 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CHW") -> Any:
+    return dalimix.compose(images, plan, mean=MEAN, std=STD, dtype=dtype, output_layout=layout)

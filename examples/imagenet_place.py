@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from dali_ops.device import usable_device
-from dali_ops.teacher import torch_device
+from dali_ops.device import torch_device, usable_device
 
 PRECISIONS = {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -23,8 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import dali_ops
+from dali_ops.assets.photos import make_photo_folder
 from dali_ops.device import default_id, usable_device
-from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
 
 SIZE, MEAN, STD = 224, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

@@ -28,7 +28,7 @@ from imagenet_place import joined
 from imagenet_recipes import augmentation
 
 from dali_ops import Loader
-from dali_ops.photos import make_photo_folder
+from dali_ops.assets.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
 
 DRAW_EVERY = 30  # seconds

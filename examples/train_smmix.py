@@ -14,9 +14,9 @@ import torch
 from small_vit import SmallViT, accuracy, optimizer_and_schedule
 
 from dali_ops import ImageFolderLoader
+from dali_ops.assets.photos import make_photo_folder
 from dali_ops.device import usable_device
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.photos import make_photo_folder
+from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dalimix import Mixup, RandomChoice, SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixLosses, SMMixStep, TokenClassifier

@@ -14,13 +14,13 @@ from small_vit import SmallViT, accuracy, optimizer_and_schedule
 from torch.nn.functional import cross_entropy
 
 from dali_ops import ImageFolderLoader
+from dali_ops.assets.photos import make_photo_folder
+from dali_ops.assets.teacher import teacher
 from dali_ops.device import usable_device
-from dali_ops.heatmap_builder import build_store
-from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
-from dali_ops.teacher import teacher
+from dali_ops.stores import build_store
 from dalimix import Mixup, RandomChoice, TokenMix
-from dalimix.heatmaps import HeatmapStore
+from dalimix.stores import HeatmapStore
 
 SIZE = 224  # pixels: 14 × 14 tokens of 16 pixels, the grid of TokenMix()
 
@@ -52,7 +52,7 @@ def heatmaps_of(root, device, batch_size):
         return HeatmapStore.open(path, folder.names)
     print(f"making the heatmaps of {len(folder.files)} images, this once")
     provider, options = teacher(device), {"device": device, "batch_size": batch_size}
-    return build_store(folder, provider, path, grid=7, model="dali_ops.teacher", **options)
+    return build_store(folder, provider, path, grid=7, model="dali_ops.assets.teacher", **options)
 
 
 def train(model, loader, epochs, lr):

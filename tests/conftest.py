@@ -28,7 +28,7 @@ import dalimix.heatmap_crop
 import dalimix.values
 from dalimix import Draws, MixPlan
 from dalimix.cuda.soft_labels import _bad_label
-from tests import host
+from tests.support import host
 
 # Files that take the longest, the longest first: begun last, one of them would run alone at the end.
 LONG = [
@@ -158,7 +158,7 @@ def unseen_heatmaps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the tests of the loader, unless they have one of their own."""
-    from tests.coloured import one_coloured_folder
+    from tests.support.data.coloured import one_coloured_folder
 
     return one_coloured_folder(tmp_path_factory.mktemp("images"))
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from nvidia.dali import fn, pipeline_def, types
-from pixels import CLASSES, MEAN, SMOOTHING, STD
 
+from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dali_ops import mix
 from dali_ops.device import default_id
 from dalimix import CutMix, Method, MixPlan

@@ -9,11 +9,11 @@ several boxes timm makes its shares in the type of the images, so they must be f
 from __future__ import annotations
 
 import torch
-from pixels import CLASSES, SMOOTHING
 from torch import Tensor
 
+from benchmarks.peers.peer import Peer, Told, Way, normalise
+from benchmarks.tensors import CLASSES, SMOOTHING
 from dalimix import CutMix, Method
-from peers.peer import Peer, Told, Way, normalise
 
 MODES = {"batch": "batch", "pair": "pair", "sample": "elem"}
 

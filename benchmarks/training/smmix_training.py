@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,15 +11,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from dali_ops import Loader
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.device import DEVICES
+from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
-from dali_ops.teacher import DEVICES
 from dalimix import Method, SMMix
-from dalimix.heatmaps import AttentionHeatmap, HeatmapStore, SnapshotHeatmap
+from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
+from dalimix.stores import HeatmapStore
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier
-
-sys.path.append(str(Path(__file__).parents[2] / "examples"))
-from small_vit import SmallViT
+from examples.small_vit import SmallViT
 
 SIZE = 224  # pixels: 14 × 14 tokens, the grid of SMMix()
 METHOD = SMMix(pairing="roll")  # so that no image is its own partner

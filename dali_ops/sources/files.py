@@ -16,8 +16,8 @@ from nvidia.dali.data_node import DataNode
 from dali_ops.sources.class_names import ClassNames, of_names
 from dali_ops.sources.first_label import of_no_class
 from dali_ops.sources.source import MOST_CLASSES, Source
-from dalimix.lists import class_numbers, listed, texts
-from dalimix.paths import local_texts
+from dalimix.support.lists import class_numbers, listed, texts
+from dalimix.support.paths import local_texts
 
 
 @dataclass(frozen=True)

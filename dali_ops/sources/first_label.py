@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dali_ops.sources.callers import warn_caller
-from dalimix.methods.base import is_whole
+from dalimix.support.numbers import is_whole
 
 
 def check_first_label(given: Any) -> int:

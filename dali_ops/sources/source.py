@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 from nvidia.dali.data_node import DataNode
 
-from dalimix.methods.base import is_whole
+from dalimix.support.numbers import is_whole
 
 MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else make a list of any length
 

@@ -4,8 +4,8 @@
 the targets. The NumPy twin and the CUDA kernels give the same numbers; the type of the arrays chooses.
 """
 
-from dalimix.draws import Draws, draw
-from dalimix.functional import compose, plan, soft_labels
+from dalimix.draws import Draws
+from dalimix.functional import compose, draw, plan, soft_labels
 from dalimix.methods import METHODS, AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.mix_plan import MixPlan
 

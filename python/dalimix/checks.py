@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.methods import METHODS, Method
-from dalimix.methods.base import is_number, is_pair, is_truth, is_whole
 from dalimix.pixels import DTYPES, check_bytes, check_units, image_dtype, per_channel
+from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
 UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
 NAMES = tuple(DTYPES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix import checks
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.draws import Draws
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan

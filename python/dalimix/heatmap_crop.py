@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dalimix.backend import Array, array_module, backend_of
+from dalimix.arrays import Array, array_module
 from dalimix.checks import NAMES
-from dalimix.methods.base import is_whole
+from dalimix.dispatch import backend_of
+from dalimix.support.numbers import is_whole
 
 MAX_GRID = 64
 

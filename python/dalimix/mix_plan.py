@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from dalimix import checks
-from dalimix.backend import Array, check_field
+from dalimix.arrays import Array, check_field
 
 
 def edges(pixels: int, grid: int) -> np.ndarray:

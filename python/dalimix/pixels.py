@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.methods.base import is_whole
+from dalimix.support.numbers import is_whole
 
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
 MAX_CHANNELS = 1 << 20

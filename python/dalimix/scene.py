@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dalimix.backend import Array
+from dalimix.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

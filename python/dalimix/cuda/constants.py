@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from dalimix.backend import Array
+from dalimix.arrays import Array
 
 
 def constant(xp: ModuleType, values: tuple[float, ...], dtype: str) -> Array:

@@ -37,7 +37,7 @@ def compile_options(**defines: str | int) -> tuple[str, ...]:
     return (
         "--std=c++17",
         "--fmad=false",
-        f"-I{kernel_folder()}",
+        f"-I{kernel_folder() / 'include'}",
         *(f"-I{folder}" for folder in _cuda_headers()),
         f"-DHEADERS={_header_digest()}",
         *(f"-D{symbol}={value}" for symbol, value in sorted(defines.items())),
@@ -55,5 +55,5 @@ def _cuda_headers() -> list[str]:
 @cache
 def _header_digest() -> str:
     """Digest of our .cuh files: CuPy's cache of compiled kernels looks at the .cu alone."""
-    headers = sorted(kernel_folder().glob("*.cuh"))
+    headers = sorted(kernel_folder().glob("include/*.cuh"))
     return hashlib.sha1(b"".join(header.read_bytes() for header in headers)).hexdigest()[:12]

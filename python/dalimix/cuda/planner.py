@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.draws import Draws
 from dalimix.methods import Method
@@ -61,5 +61,5 @@ def flips(mirror: Array | None, unused: Array) -> Array:
 
 
 def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:
-    """pairing, per and prob as kernels/plan.cuh takes them."""
+    """pairing, per and prob as kernels/include/plan.cuh takes them."""
     return np.int32(PAIRINGS.index(method.partners)), np.int32(PERS.index(method.per)), np.float64(method.prob)

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.cuda.constants import constant, current_device
 from dalimix.resampling import axis_weights

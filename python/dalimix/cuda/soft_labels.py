@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.mix_plan import MixPlan
 from dalimix.values import label_outside

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dalimix import checks
-from dalimix.methods.base import is_whole
 from dalimix.pixels import per_channel
+from dalimix.support.numbers import is_whole
 
 Numbers = tuple[float, ...] | None
 LONGEST_SIDE = 1 << 16

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dalimix.forks import one_thread
 from dalimix.functional import PerChannel
 from dalimix.heatmaps.arguments import normalisation, sides
 from dalimix.heatmaps.dtypes import autocast_dtype
-from dalimix.uncompiled import uncompiled
+from dalimix.support.forks import one_thread
+from dalimix.support.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dalimix import checks
 from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.base import ModelHeatmap
-from dalimix.uncompiled import uncompiled
+from dalimix.support.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     from torch import Tensor

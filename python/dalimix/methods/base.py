@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
+from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
-PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/plan.cuh
+PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/include/plan.cuh
 PERS = ("sample", "pair", "batch")
 ALPHAS = 1e-30, 1e30  # of a Beta distribution
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def is_truth(value: object) -> bool:
-    return isinstance(value, (bool, np.bool_))
-
-
-def is_pair(value: object) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2
 
 
 @dataclass(frozen=True, kw_only=True)

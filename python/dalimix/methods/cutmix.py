@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number, is_pair
+from dalimix.methods.base import Method
+from dalimix.support.numbers import is_number, is_pair
 
 
 @dataclass(frozen=True)

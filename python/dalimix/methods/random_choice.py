@@ -11,9 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from dalimix.methods.base import Method, is_number
+from dalimix.methods.base import Method
 from dalimix.methods.cutmix import CutMix
 from dalimix.methods.mixup import Mixup
+from dalimix.support.numbers import is_number
 
 MAX_TOKEN_GRID = 512  # finer ones would cost memory for nothing
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number
+from dalimix.methods.base import Method
+from dalimix.support.numbers import is_number
 
 MAX_GRID = 64  # a block of the kernel keeps the sums of one heatmap in shared memory
 

@@ -7,7 +7,8 @@ from functools import cache
 from math import exp, log
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_whole
+from dalimix.methods.base import Method
+from dalimix.support.numbers import is_whole
 
 MAX_GRID = 32  # the kernel keeps a row of tokens in each lane of a warp
 MOST_STRETCHED = 0.3  # of the sides of a block

@@ -11,16 +11,16 @@ import torch
 import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.forks import one_thread
 from dalimix.functional import PerChannel
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
-from dalimix.packages import missing
+from dalimix.support.forks import one_thread
+from dalimix.support.packages import missing
+from dalimix.support.uncompiled import uncompiled
 from dalimix.torch import arguments
 from dalimix.torch.arrays import as_array, as_tensors
 from dalimix.torch.pixels import Pixels
 from dalimix.torch.random_numbers import RandomNumbers
-from dalimix.uncompiled import uncompiled
 
 
 class BatchMixer:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from dalimix.draws import Draws, draw
+from dalimix.draws import Draws
+from dalimix.functional import draw
 from dalimix.methods import Method
 
 

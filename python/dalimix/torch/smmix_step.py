@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from dalimix import checks
+from dalimix.cpu.random_choice import chosen_members
 from dalimix.draws import Draws
 from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
-from dalimix.reference.random_choice import chosen_members
+from dalimix.support.uncompiled import uncompiled
 from dalimix.torch import arguments
 from dalimix.torch.batch_mixer import BatchMixer
 from dalimix.torch.random_numbers import RandomNumbers
 from dalimix.torch.smmix_loss import SMMixBatch
-from dalimix.uncompiled import uncompiled
 
 
 class SMMixStep:

@@ -1,0 +1,97 @@
+"""What goes into a pipeline: the images of every batch in their order, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from nvidia.dali import fn
+from nvidia.dali.data_node import DataNode
+from nvidia.dali.pipeline import do_not_convert
+
+from dali_ops.loader.order import Order
+from dali_ops.loader.unreadable import Failure, find_unreadable, refuse_unreadable
+from dali_ops.sources import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """Batches of a source without end, epoch after epoch.
+
+    It keeps no state, so that a checkpoint of the pipeline restores it: DALI says which batch it wants.
+
+    Attributes:
+        source: what to read.
+        order: which images every batch has.
+        epoch, step: of the first batch that the pipeline asks for.
+        skipped: numbers of images that are left out.
+    """
+
+    source: Source
+    order: Order
+    epoch: int = 0
+    step: int = 0
+    skipped: frozenset[int] = frozenset()
+
+    def from_here(self, epoch: int, step: int) -> Feed:
+        """The same for a pipeline that begins elsewhere."""
+        return replace(self, epoch=epoch, step=step)
+
+    def numbers(self, epoch: int, step: int) -> np.ndarray:
+        """int64 [n]: the images of a batch."""
+        numbers = self.order.numbers(epoch, step)
+        return numbers[self._usable[numbers]] if self.skipped else numbers
+
+    def asked(self, epoch: int, step: int) -> np.ndarray:
+        """The same, but one image instead of none, which DALI cannot take: a batch to be thrown away."""
+        numbers = self.numbers(epoch, step)
+        return numbers if len(numbers) else np.flatnonzero(self._usable)[:1]
+
+    def without_unreadable(
+        self, error: Failure, epoch: int, step: int, device_id: int | None, skip_corrupt: bool
+    ) -> Feed:
+        """The same without the images of a batch that cannot be read or decoded, where a pipeline has failed at it.
+
+        Raises:
+            ValueError: one cannot, and is not to be skipped; by name.
+            RuntimeError: the `error`, since it does not come from that.
+        """
+        tried = self.source, self.asked(epoch, step), device_id
+        if not skip_corrupt:
+            refuse_unreadable(error, *tried)
+            raise error
+        corrupt = find_unreadable(error, *tried)
+        if not corrupt:
+            raise error
+        return replace(self, skipped=self.skipped.union(map(int, corrupt)))
+
+    @cached_property
+    def _usable(self) -> np.ndarray:
+        """bool [N]: what is not skipped."""
+        usable = np.ones(len(self.source), bool)
+        usable[list(self.skipped)] = False
+        if not usable.any():
+            raise ValueError(f"none of the {len(usable)} images can be decoded, such as {self.source.place(0)}")
+        return usable
+
+    @do_not_convert  # the callbacks are Python, also where the pipeline is rewritten for conditionals
+    def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
+        """Nodes of encoded images, uint8 [n], and for each of some arrays [N] the values of these images, scalars."""
+
+        def numbers_of(info: Any) -> np.ndarray:
+            ahead = self.step + info.iteration
+            return self.asked(self.epoch + ahead // self.order.steps, ahead % self.order.steps)
+
+        def fetch(info: Any) -> Sequence[np.ndarray] | np.ndarray:
+            return self.source.fetch(numbers_of(info))
+
+        def look_up(info: Any) -> Sequence[np.ndarray]:
+            numbers = numbers_of(info)
+            return [column[numbers] for column in columns]
+
+        fetched = fn.external_source(fetch, batch=True, batch_info=True, no_copy=self.source.lasting)
+        values = fn.external_source(look_up, num_outputs=len(columns), batch=True, batch_info=True) if columns else ()
+        return (self.source.encoded(fetched), *values)

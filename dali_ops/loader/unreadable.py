@@ -1,0 +1,88 @@
+"""Finding the images that a pipeline could not read or decode: DALI does not say which they were."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nvidia.dali import fn, pipeline_def
+from nvidia.dali.pipeline import Pipeline
+
+from dali_ops.loader.decoding import whole_image
+from dali_ops.sources.red_lines import without_red_lines
+from dali_ops.sources.source import Source
+
+OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
+# What a pipeline raises. DALI's text becomes a str in the end, which fails if a name in it is not UTF-8.
+Failure = RuntimeError | UnicodeDecodeError
+FAILURES = (RuntimeError, UnicodeDecodeError)
+LEAVES_OUT = "skip_corrupt=True leaves it out"
+REMEDY = f"mend or remove it; {LEAVES_OUT}"
+# why a file cannot be read, where another try would end the same way
+DENIED = "may not be read: this user has no permission"
+REASONS = {
+    errno.ENOENT: "is missing",
+    errno.ENOTDIR: "is missing: a file is where its folder would be",
+    errno.ENAMETOOLONG: "is missing: no file can have so long a name",
+    errno.ELOOP: "is a link that leads back to itself",
+    errno.EISDIR: "is a folder",
+    errno.ENXIO: "is a pipe, socket or device",
+    errno.EACCES: DENIED,
+    errno.EPERM: DENIED,
+}
+
+
+def find_unreadable(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
+    """Those of some images that cannot be read or decoded, if a pipeline's `error` comes from that.
+
+    Each is read and decoded by itself, as the pipeline does it, on the same device; so `numbers` should be few.
+
+    Raises:
+        OSError: one cannot be read for a reason that may pass, such as a disk or a network that fails.
+    """
+    return [number for number, _ in _unreadable(error, source, numbers, device_id)]
+
+
+def refuse_unreadable(
+    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None, remedy: str = REMEDY
+) -> None:
+    """Raise a ValueError that names the first image that cannot be read or decoded, if the `error` comes from one."""
+    for number, reason in _unreadable(error, source, numbers, device_id):
+        raise ValueError(f"{source.place(number)} {reason}: {remedy}") from error
+
+
+def _unreadable(
+    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None
+) -> Iterator[tuple[int, str]]:
+    said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    if any(operator in said for operator in OPERATORS):
+        yield from unreadable(source, numbers, device_id)
+
+
+def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) -> Iterator[tuple[int, str]]:
+    """Those of some images that cannot be read or decoded, and why: each is tried by itself.
+
+    Raises:
+        OSError: as of `find_unreadable`.
+    """
+    decoder = None
+    for number in numbers:
+        decoder = decoder or _decoder(batch_size=1, num_threads=1, device_id=device_id, prefetch_queue_depth=1)
+        try:
+            decoder.feed_input("encoded", [source.read(number)])
+            with without_red_lines():
+                decoder.run()
+        except OSError as error:
+            if error.errno not in REASONS:
+                raise
+            yield number, REASONS[error.errno]
+        except FAILURES:
+            decoder = None  # it has failed for good
+            yield number, "cannot be decoded as an image"
+
+
+@pipeline_def
+def _decoder() -> Any:
+    device = "cpu" if Pipeline.current().device_id is None else "gpu"
+    return whole_image(fn.external_source(name="encoded"), device)

@@ -1,0 +1,10 @@
+"""Twin of kernels/include/subnormals.cuh."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def normal(values: np.ndarray) -> np.ndarray:
+    """Subnormal float32 numbers count as 0, as on the GPU."""
+    return np.where(np.abs(values) < np.finfo(np.float32).smallest_normal, 0.0, values)

@@ -1,0 +1,1 @@
+"""What every part may need and no part is about: numbers, lists, paths, packages, forks, the compiler."""

@@ -1,0 +1,229 @@
+"""The benchmark of pipelines: who takes turns, what is in the pipelines, and how rows come of it."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali")
+pytest.importorskip("PIL")
+
+from nvidia.dali.pipeline import Pipeline
+
+from dali_ops.bench import compare as pipeline_benchmark
+from dali_ops.bench.compare import PLAIN, RATIO, Effort, Entry, by_setting, entries, measure, some_images
+from dali_ops.bench.random_heatmaps import random_store
+from dali_ops.bench.throughput import Contender, Setting, Span
+from dali_ops.loader.heatmap_sources import StoreGuide
+from dali_ops.sources import ImageFolder
+from dalimix import METHODS, CutMix, Mixup, TokenMix
+from tests.dali_ops.bench.test_busy_gil import busy_threads
+from tests.support.data.coloured import one_coloured_folder
+
+BATCH, SIZE, IMAGES = 5, 28, 15
+
+
+@pytest.fixture
+def source(root):
+    return ImageFolder.scan(root)
+
+
+@pytest.fixture
+def setting(source):
+    return Setting(source, "cpu", BATCH, 2, SIZE)
+
+
+@pytest.fixture(scope="module")
+def store(root, tmp_path_factory):
+    return random_store(tmp_path_factory.mktemp("random") / "store", ImageFolder.scan(root))
+
+
+# ---- who is compared
+
+
+def test_all_ways_to_run_all_methods(store):
+    methods = {name: make() for name, make in METHODS.items()}
+    found = entries(methods, store, teacher=False, device="cpu")
+    names = ["mixup", "cutmix", "attentive_cutmix + store", "token_mix", "token_mix + store", "smmix + store"]
+    assert [entry.name for entry in found] == [PLAIN, *names, "random_choice"]
+    for entry in found[1:]:
+        assert entry.method is methods[entry.name.split(" ")[0]]
+        assert not entry.name.endswith("store") or entry.guide() == StoreGuide(store, entry.method)
+    taught = [entry.name for entry in entries(methods, store, teacher=True, device="cpu")]
+    assert [name for name in taught if name.endswith(" + teacher")] == [
+        "attentive_cutmix + teacher", "token_mix + teacher", "smmix + teacher",
+    ]  # fmt: skip
+    assert [name for name in taught if not name.endswith(" + teacher")] == [entry.name for entry in found]
+
+
+def mixed_weights(setting, entry):
+    """Of many images whose partner has another class: the share of their own, and what both shares add up to."""
+    contender = Contender(setting, entry.method, entry.guide())
+    targets = np.concatenate([contender.batch()[1] for _ in range(12)])
+    mixed = (targets > 0).sum(1) == 2
+    assert mixed.sum() > 10
+    return targets[mixed].max(1).astype(np.float64), targets[mixed].sum(1)
+
+
+def whole(values):
+    return np.abs(values - np.round(values)).max() < 1e-3
+
+
+def test_the_pipelines_mix_by_the_methods_that_they_are_named_after(setting, store):
+    """Each method's label shares are multiples of something else."""
+    methods = {name: METHODS[name]() for name in ("mixup", "cutmix", "attentive_cutmix", "token_mix", "smmix")}
+    found = {entry.name: entry for entry in entries(methods, store, teacher=False, device="cpu")}
+    pixels, tokens = SIZE**2, 14**2
+    assert not whole(mixed_weights(setting, found["mixup"])[0] * pixels)
+    shares, _ = mixed_weights(setting, found["cutmix"])
+    assert whole(shares * pixels)
+    assert not whole(shares * tokens)
+    assert mixed_weights(setting, found["attentive_cutmix + store"])[0] == pytest.approx(43 / 49, abs=1e-5)
+    assert mixed_weights(setting, found["token_mix"])[0] == pytest.approx(112 / tokens, abs=1e-5)
+    side = np.sqrt((1 - mixed_weights(setting, found["smmix + store"])[0]) * tokens)
+    assert whole(side[side < 9])  # a larger region outweighs the image itself
+    assert (side < 9).any()
+
+
+def test_heatmaps_of_the_store_and_of_the_teacher_are_used(setting, store, monkeypatch):
+    """With heatmaps, the shares of TokenMix need not add up to 1."""
+    torch = pytest.importorskip("torch")
+    seen = []
+
+    def provider(images):
+        seen.append(images.shape)
+        return torch.rand(len(images), 7, 7)
+
+    monkeypatch.setattr(pipeline_benchmark, "teacher_for", lambda method, device: provider)
+    _, alone, stored, taught = entries({"it": TokenMix()}, store, teacher=True, device="cpu")
+    assert mixed_weights(setting, alone)[1] == pytest.approx(1, abs=1e-5)
+    assert np.ptp(mixed_weights(setting, stored)[1]) > 0.01
+    assert not seen
+    assert np.ptp(mixed_weights(setting, taught)[1]) > 0.01
+    assert set(seen) == {(BATCH, 3, SIZE, SIZE)}
+
+
+def test_random_store(source, tmp_path):
+    stores = [random_store(tmp_path / name, source.picked([3, 0, 3]), grid=4) for name in "ab"]
+    assert stores[0].files == sorted({source.names[0], source.names[3]})
+    assert stores[0].maps.shape == (2, 4, 4)
+    assert len(np.unique(stores[0].maps)) > 8
+    assert np.array_equal(stores[0].maps, stores[1].maps)
+
+
+def test_some_images(source, monkeypatch):
+    monkeypatch.setattr(pipeline_benchmark, "SAMPLE", 6)
+    few = some_images(source, 4)
+    assert len(set(few.files)) == len(few.files) == 6
+    assert len(set(few.labels)) > 1  # the folder begins with five of one class
+    assert few.files == some_images(source, 6).files
+    assert [source.labels[source.files.index(file)] for file in few.files] == few.labels
+    assert few.classes == source.classes
+    many = some_images(source, IMAGES + 2)
+    assert set(many.files) == set(source.files)
+    assert len(many.files) == len(many) == IMAGES + 2
+
+
+def test_some_images_are_read_before_anything_is_timed(tmp_path, monkeypatch):
+    source = ImageFolder.scan(one_coloured_folder(tmp_path))
+    read, usual = [], ImageFolder.read
+    monkeypatch.setattr(ImageFolder, "read", lambda self, number: read.append(number) or usual(self, number))
+    some_images(source, 40)
+    assert sorted(read) == list(range(IMAGES))
+
+
+# ---- turns and rows
+
+
+class FakeContender:
+    """Its speed in every turn is told beforehand."""
+
+    speeds, calls = {}, []
+
+    def __init__(self, setting, method, guide=None):
+        self.name = PLAIN if method is None else "other"
+        self.left = iter(self.speeds[self.name])
+
+    def turn(self, batches, busy=None):
+        self.calls.append((self.name, batches, busy is not None, len(busy_threads())))
+        speed = next(self.left)
+        return Span(images=100, seconds=100 / speed, cpu_seconds=200 / speed + 1)
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    monkeypatch.setattr(pipeline_benchmark, "Contender", FakeContender)
+    FakeContender.speeds = {PLAIN: [100, 50, 80, 10, 20, 40], "other": [50, 60, 20, 20, 10, 10]}
+    FakeContender.calls = []
+    return FakeContender
+
+
+def test_ratios_are_of_rounds_that_take_turns_and_the_right_way_round(setting, fakes):
+    (row,) = measure([setting], [Entry("cutmix", CutMix())], Effort(rounds=3, batches=7))
+    assert fakes.calls == [(PLAIN, 7, False, 0), ("other", 7, False, 0)] * 3
+    assert row == {
+        "what": "cutmix",
+        "batch": BATCH,
+        "threads": 2,
+        "GIL": "idle",
+        "images/s": pytest.approx(50),
+        "compared with": "no mixing",
+        "its images/s": pytest.approx(80),
+        "images/s ÷ its": pytest.approx(0.5),
+        "lowest": pytest.approx(0.25),
+        "highest": pytest.approx(1.2),
+        "CPU cores": pytest.approx(2.5),
+        "its CPU cores": pytest.approx(2.8),
+        "CPU ms/image": pytest.approx(50),
+        "its CPU ms/image": pytest.approx(35),
+    }
+
+
+def test_no_mixing_is_compared_with_itself(setting, fakes):
+    fakes.speeds = {PLAIN: iter([100, 50, 80, 10, 20, 40])}  # of both, who take turns
+    (row,) = measure([setting], [Entry(PLAIN, None)], Effort(rounds=3, batches=1))
+    assert (row["what"], row[RATIO]) == (PLAIN, pytest.approx(0.5))  # 50 ÷ 100, 10 ÷ 80, 40 ÷ 20
+
+
+def test_a_busy_gil_while_both_take_turns(setting, fakes):
+    names = []
+    effort = Effort(rounds=3, batches=1, busy_gil=True, advance=names.append)
+    idle, busy = measure([setting], [Entry("cutmix", CutMix())], effort)
+    assert [(first, last) for _, _, first, last in fakes.calls] == [(False, 0)] * 6 + [(True, 1)] * 6
+    assert not busy_threads()
+    assert (idle["GIL"], busy["GIL"]) == ("idle", "busy")
+    assert (idle[RATIO], busy[RATIO]) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert (idle["images/s"], busy["images/s"]) == (pytest.approx(50), pytest.approx(10))
+    assert names == ["cutmix"] * 12
+    assert effort.turns(comparisons=1) == 12
+    assert Effort(3, 1).turns(comparisons=2) == 12
+
+
+def test_every_entry_in_every_setting(source, fakes):
+    settings = [Setting(source, "cpu", batch, threads) for batch, threads in ((2, 1), (4, 1), (4, 3))]
+    found = [Entry("cutmix", CutMix()), Entry("mixup", Mixup())]
+    rows = list(measure(settings, found, Effort(rounds=1, batches=1, busy_gil=True)))
+    groups = by_setting(rows)
+    assert list(groups) == [
+        "batch size 2, 1 thread", "batch size 2, 1 thread, GIL kept busy",
+        "batch size 4, 1 thread", "batch size 4, 1 thread, GIL kept busy",
+        "batch size 4, 3 threads", "batch size 4, 3 threads, GIL kept busy",
+    ]  # fmt: skip
+    assert all([row["what"] for row in group] == ["cutmix", "mixup"] for group in groups.values())
+
+
+def test_only_two_pipelines_are_alive_at_a_time(setting, monkeypatch):
+    made, usual = [], Contender.__init__
+
+    def counted(self, *arguments):
+        alive.append(sum(pipeline() is not None for pipeline in made))
+        usual(self, *arguments)
+        assert isinstance(self._pipeline, Pipeline)
+        made.append(weakref.ref(self._pipeline))
+
+    alive = []
+    monkeypatch.setattr(Contender, "__init__", counted)
+    list(measure([setting], [Entry("a", CutMix()), Entry("b", Mixup()), Entry("c", None)], Effort(1, 1)))
+    assert alive == [0, 1] * 3

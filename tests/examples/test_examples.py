@@ -1,0 +1,64 @@
+"""The examples run as a newcomer runs them."""
+
+import re
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+import pytest
+
+pytest.importorskip("nvidia.dali")
+pytest.importorskip("skimage")
+
+from dali_ops.assets.photos import make_photo_folder
+from tests.support.paths import EXAMPLES
+
+
+def run(name, *arguments):
+    done = subprocess.run([sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def load(name, monkeypatch):
+    """An example as a fresh module, which a test may change."""
+    monkeypatch.syspath_prepend(EXAMPLES)  # for what stands beside it, as when it is run
+    spec = spec_from_file_location(name.removesuffix(".py"), EXAMPLES / name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_embed_in_pipeline(tmp_path):
+    out = run("embed_in_pipeline.py", make_photo_folder(tmp_path / "photos"))
+    assert "images [8, 3, 224, 224] soft labels [8, 6]" in out
+
+
+def test_attentive_cutmix(tmp_path):
+    """Twelve steps: the loss of each epoch is below that of the one before, and well below that of guessing."""
+    pytest.importorskip("efficientnet_lite_pytorch")
+    photos = make_photo_folder(tmp_path / "photos")
+    out = run("attentive_cutmix.py", photos, "--epochs", "4", "--size", "64", "--device", "cpu")
+    losses = [float(value) for value in re.findall(r"loss (\S+)", out)]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] - 0.2
+    assert "6 classes, 3 steps an epoch, on the cpu" in out
+    assert float(re.search(r"accuracy (\S+)%", out)[1]) > 50
+
+
+def test_attentive_cutmix_without_images(tmp_path):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "attentive_cutmix.py", tmp_path / "nowhere"], capture_output=True, text=True
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert f"'{tmp_path / 'nowhere'}' is not a folder" in done.stderr
+
+
+def test_two_lines_are_enough():
+    """The example without its mixing line is an ordinary pipeline: the two lines that change stand side by side."""
+    lines = (EXAMPLES / "embed_in_pipeline.py").read_text().splitlines()
+    before = next(k for k, line in enumerate(lines) if "# before:" in line)
+    assert "crop_mirror_normalize" in lines[before]
+    assert "dali_ops.cutmix" in lines[before + 1]
+    assert sum("dali_ops" in line for line in lines) == 2  # the import and the call

@@ -1,0 +1,82 @@
+"""Short runs of examples/train_imagenet.py in this process: three epochs of three steps on coloured images."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from dali_ops.sources import ImageFolder
+from dalimix.stores import HeatmapStore
+from tests.examples.test_examples import load
+from tests.support.data.coloured import coloured_folder
+from tests.support.same import same
+
+STEPS = 3  # of an epoch
+SHARED = ("--recipe", "small", "--device", "cpu", "--epochs", "3", "--checkpoint-steps", "2")
+# Two epochs at 32 pixels, then one at 64, which is not mixed.
+PHASES = "--method cutmix --model small_resnet --first-epochs 2 32 --mixing-off-epochs 1"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Images of three colours, and a store beside them."""
+    folder = coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
+    names, rng = ImageFolder.scan(folder).names, np.random.default_rng(0)
+    with HeatmapStore.create(folder.parent / "store", names, 7, model="chance") as writer:
+        writer.append(rng.random((len(names), 7, 7), np.float32))
+        writer.finish()
+    return folder
+
+
+@pytest.fixture
+def example(monkeypatch):
+    threads = torch.get_num_threads()
+    yield load("train_imagenet.py", monkeypatch)
+    torch.set_num_threads(threads)
+
+
+def command(root, out, *more):
+    return [str(root), *SHARED, "--out", str(out), *more]
+
+
+@contextmanager
+def a_run(example, *arguments):
+    """Not begun yet."""
+    options, recipe = example.parse("", command(*arguments))
+    options.model, _ = example.choose_model(options.model, recipe)
+    torch.set_num_threads(1)
+    with example.joined(options.device, options.amp) as place:
+        training = example.Training(options, recipe, place)
+        yield training
+        training.close()
+
+
+def interrupted(example, arguments, steps):
+    """How a run ends of which somebody presses Ctrl-C when so many steps are made: its exit code."""
+    original = example.Learner.step
+
+    def step(self, *batch):
+        if self.steps == steps:
+            raise KeyboardInterrupt
+        return original(self, *batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(example.Learner, "step", step)
+        with pytest.raises(SystemExit) as stopped:
+            example.main(arguments)
+    return stopped.value.code
+
+
+def checkpoint(out):
+    return torch.load(out / "checkpoint.pt", weights_only=True)
+
+
+def same_run(one, other):
+    """Two checkpoints, but for how long it took."""
+
+    def rows(saved):
+        return [{name: value for name, value in row.items() if "second" not in name} for row in saved["rows"]]
+
+    parts = ("learner", "processes", "epoch", "settings")
+    return all(same(one[part], other[part]) for part in parts) and same(rows(one), rows(other))
