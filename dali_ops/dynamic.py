@@ -24,9 +24,11 @@ from dali_ops.lifetime import OneProcess
 from dali_ops.operators.bridge import Exported
 from dali_ops.operators.draws import Operators, draw_by
 from dali_ops.operators.mix import one_mirror
-from dali_ops.operators.mixer import Mixer, PerChannel
+from dali_ops.operators.mixer import Mixer
 from dali_ops.operators.model_heatmaps import refuse_model
 from dali_ops.operators.nodes import check_labels, layout_of_images, unequal
+from dali_ops.operators.pixels import PerChannel, Pixels
+from dali_ops.operators.targets import Targets
 from dalimix import Draws, Method, checks
 from dalimix.arrays import Array
 from dalimix.cuda.stream import borrowed_stream
@@ -80,8 +82,8 @@ def mix(
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
     dtype: Any = None,
-    layout: str | None = None,
-    output_layout: str | None = None,
+    layout: checks.Layout | None = None,
+    output_layout: checks.Layout | None = None,
     smoothing: float = 0.0,
     form: Literal["dense", "pair"] = "dense",
     return_plan: bool = False,
@@ -126,15 +128,10 @@ def mix(
     mixer = Mixer(
         method=method,
         num_classes=num_classes,
+        targets=Targets(smoothing, form),
+        pixels=Pixels(mean=mean, std=std, dtype=dtype, layout=own, output_layout=output_layout),
         guided=heatmaps is not None,
         mirrored=mirror is not None,
-        mean=mean,
-        std=std,
-        dtype=dtype,
-        layout=own,
-        output_layout=output_layout,
-        smoothing=smoothing,
-        form=form,
         return_plan=return_plan,
         calls="ndd",
     )

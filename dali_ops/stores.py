@@ -14,10 +14,10 @@ import numpy as np
 from nvidia.dali import fn, pipeline_def
 
 from dali_ops.device import default_id, default_threads, usable_device
-from dali_ops.loader.decoding import whole_image
-from dali_ops.loader.feed import Feed
-from dali_ops.loader.order import Order
-from dali_ops.loader.unreadable import FAILURES, Failure
+from dali_ops.loader.reading.decoding import whole_image
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.unreadable import FAILURES, Failure
 from dali_ops.operators.model_heatmaps import model_heatmaps
 from dali_ops.sources import ImageFolder
 from dalimix import checks

@@ -17,7 +17,7 @@ from dali_ops.bench.throughput import Contender, Setting, Span
 from dali_ops.device import default_id
 from dali_ops.loader.heatmap_sources import Guide, StoreGuide
 from dali_ops.loader.pipelines import NO_HEATMAPS
-from dali_ops.loader.unreadable import unreadable
+from dali_ops.loader.reading.unreadable import unreadable
 from dali_ops.sources import ImageFolder
 from dalimix import Method, checks
 from dalimix.stores import HeatmapStore

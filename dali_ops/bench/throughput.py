@@ -10,13 +10,13 @@ import numpy as np
 
 from dali_ops.bench.busy_gil import BusyGil
 from dali_ops.device import check_device, default_id
-from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import Guide, StoreGuide
-from dali_ops.loader.order import Order
 from dali_ops.loader.pipelines import NO_HEATMAPS, training_pipeline
-from dali_ops.loader.settings import dali_type
-from dali_ops.loader.unreadable import FAILURES, refuse_unreadable
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.unreadable import FAILURES, refuse_unreadable
+from dali_ops.loader.transforms import Train
+from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
 from dalimix import Method, checks
 
@@ -87,14 +87,12 @@ class Contender:
 
     def __init__(self, setting: Setting, method: Method | None, guide: Guide | StoreGuide = NO_HEATMAPS) -> None:
         _check_contender(setting, method, guide)
-        source, size, device = setting.source, setting.size, setting.device
-        normalise = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "dtype": dali_type("float32"), "output_layout": "CHW"}
+        source, device = setting.source, setting.device
         runtime = {"num_threads": setting.num_threads, "device_id": default_id(device), "seed": 0}
-        options = {"num_classes": len(source.classes)}
         self.device, self._done = device, 0
         self._feed = Feed(source, Order(len(source), setting.batch_size, training=True, drop_last=True))
         self._pipeline = training_pipeline(
-            self._feed, method, size, device, normalise, options, guide, batch_size=setting.batch_size, **runtime
+            self._feed, method, Train(setting.size), Targets(), device, guide, batch_size=setting.batch_size, **runtime
         )  # fmt: skip
         self._pipeline.schedule_run()  # the first time DALI schedules as many as it prefetches, later one at a time
         self._drain()

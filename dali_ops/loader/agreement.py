@@ -8,9 +8,9 @@ from collections import Counter
 from hashlib import sha256
 from typing import Any
 
-from dali_ops.loader.feed import Feed
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.settings import LoaderSettings
-from dali_ops.loader.shard import Shard
 
 MUST_AGREE = {  # by argument: what to do where processes differ
     "seed": "give all processes the same seed=",

@@ -10,37 +10,44 @@ from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec
 
-from dali_ops.device import device_number, local_id, usable_device
-from dali_ops.loader.order import SEEDS, Order
-from dali_ops.loader.shard import Shard
+from dali_ops.loader.reading.order import SEEDS, Order
+from dali_ops.loader.reading.shard import Shard
 from dali_ops.sources import Source
 from dali_ops.sources.callers import warn_caller
-from dalimix import checks
 from dalimix.support.numbers import is_whole
 
 Parameters = ParamSpec("Parameters")
 MANY = 0.05  # of all images; so many are hardly damaged by chance
 
 ITSELF = "a loader makes whole batches itself, in threads of its own"
-AUGMENT = "augment= takes a function of DALI's nodes, beside crop and flip"
+AUGMENT = "transform=Train(augment=…) takes a function of DALI's nodes, beside crop and flip"
 METHODS = "it is the method's, such as RandomChoice([Mixup(alpha=0.8), CutMix(prob=0.5)])"
+EVERY = "transform=Train() shuffles and crops at random, transform=Eval() does not"
+SIZE = "transform=Train(size=…) or Eval(size=…) says the side of the images"
+LAYOUT = "transform=Train(layout=…) or Eval(layout=…) takes 'CHW', 'HWC' or 'channels_last'"
 ADVICE = {  # what other loaders call it, and what to write here
-    **dict.fromkeys(("num_workers", "workers", "num_proc"), f"{ITSELF}: num_threads= says how many"),
+    **dict.fromkeys(("num_workers", "workers", "num_proc"), f"{ITSELF}: runtime=Runtime(num_threads=…) says how many"),
     **dict.fromkeys(("persistent_workers", "worker_init_fn", "multiprocessing_context", "timeout"), ITSELF),
     **dict.fromkeys(("collate_fn", "sampler", "batch_sampler"), ITSELF),
-    **dict.fromkeys(("shuffle", "train", "is_training"), "training=True shuffles, training=False does not"),
-    **dict.fromkeys(("transform", "transforms"), AUGMENT),
-    "prefetch_factor": "prefetch= says how many batches are worked ahead",
+    **dict.fromkeys(("shuffle", "train", "training", "is_training"), EVERY),
+    **dict.fromkeys(("transforms", "augment"), AUGMENT),
+    "prefetch_factor": "runtime=Runtime(prefetch=…) says how many batches are worked ahead",
     "generator": "seed= decides what is random",
-    **dict.fromkeys(("label_smoothing", "smooth"), "smoothing= is that"),
-    **dict.fromkeys(("image_size", "img_size", "input_size", "crop"), "size= is the side of the images"),
+    **dict.fromkeys(("label_smoothing", "smooth"), "targets=Targets(smoothing=…) is that"),
+    **dict.fromkeys(("size", "image_size", "img_size", "input_size", "crop"), SIZE),
     **dict.fromkeys(("num_shards", "num_replicas"), "world_size= is that"),
     **dict.fromkeys(("num_classes", "classes"), "the source knows how many classes there are"),
-    **dict.fromkeys(("normalize", "normalise"), "mean= and std= are that, in the units of bytes"),
+    **dict.fromkeys(("normalize", "normalise"), "transform=Train(mean=…, std=…) is that, in the units of bytes"),
     **dict.fromkeys(("prob", "alpha", "mixup_alpha", "cutmix_alpha", "mode", "switch_prob"), METHODS),
     **dict.fromkeys(("color_jitter", "auto_augment", "re_prob", "hflip"), AUGMENT),
     "shard_id": "rank= is that",
-    **dict.fromkeys(("layout", "memory_format"), "output_layout= is 'CHW' or 'HWC'; or channels_last=True"),
+    **dict.fromkeys(("layout", "output_layout", "channels_last", "memory_format"), LAYOUT),
+    **{name: f"transform=Train({name}=…) or Eval({name}=…) takes it" for name in ("mean", "std", "dtype")},
+    **{name: f"targets=Targets({name}=…) takes it" for name in ("smoothing", "form")},
+    **{
+        name: f"runtime=Runtime({name}=…) takes it"
+        for name in ("device", "device_id", "num_threads", "prefetch", "pin_memory")
+    },
 }
 
 
@@ -78,24 +85,6 @@ def source_of(value: Any) -> Source:
                     f"got {got}")  # fmt: skip
 
 
-def place_of(device: Any, device_id: Any) -> tuple[str, int | None]:
-    """``"cpu"`` or ``"gpu"``, and the number of the GPU.
-
-    Raises:
-        TypeError, ValueError: a device that is not there, or two that contradict each other.
-    """
-    kind, number = usable_device(device), device_number(device)
-    if device_id is not None:
-        checks.numbers(device_id=device_id)
-        if kind == "cpu":
-            reason = "there is no CUDA device that CuPy can use" if device is None else f"device is {str(device)!r}"
-            raise ValueError(f"device_id is for a GPU, got {device_id}, but {reason}")
-        if number not in (None, device_id):
-            raise ValueError(f"device_id is {device_id}, but device is {str(device)!r}: give one of them")
-        usable_device(f"cuda:{device_id}")
-    return kind, None if kind == "cpu" else local_id(device_id if number is None else number)
-
-
 def seed_of(seed: Any, shard: Shard, training: bool) -> int:
     """A fresh one for None and -1.
 
@@ -127,14 +116,3 @@ def check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
         share = f"{len(source)} images" + (f", in {order.shard.world_size} shares" * (order.shard.world_size > 1))
         raise ValueError(f"batch_size {order.batch_size} is more than the {share}: "
                          "choose a smaller one, or drop_last=False")  # fmt: skip
-
-
-def pinned(wanted: bool, device: str) -> bool:
-    """Raises ValueError: there is no GPU to which pinned memory would go."""
-    if not wanted:
-        return False
-    import torch
-
-    if device == "gpu" or not torch.cuda.is_available():
-        raise ValueError("pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go")
-    return True

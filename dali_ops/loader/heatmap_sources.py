@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from nvidia.dali.data_node import DataNode
 
-from dali_ops.loader.decoding import random_crop
-from dali_ops.loader.feed import Feed
-from dali_ops.loader.unreadable import LEAVES_OUT
+from dali_ops.loader.reading.decoding import random_crop
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.unreadable import LEAVES_OUT
 from dali_ops.operators import bridge
 from dali_ops.operators.augment import Augment, augmented
 from dali_ops.operators.model_heatmaps import model_heatmaps

@@ -6,9 +6,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from dali_ops.loader.arguments import answering
 from dali_ops.loader.loader import Loader
+from dali_ops.loader.runtime import Runtime
+from dali_ops.loader.transforms import Eval, Train
+from dali_ops.operators.targets import Targets
 from dali_ops.sources import ImageFolder, Source
 from dalimix import Method
+from dalimix.heatmaps import HeatmapProvider
+from dalimix.stores import HeatmapStore
 from dalimix.support.paths import local_path
 
 
@@ -17,19 +23,38 @@ class ImageFolderLoader(Loader):
 
     Args:
         root: the folder; ``~`` and environment variables are replaced.
-        method: as of `Loader`.
-        batch_size: as of `Loader`.
-        options: all others of `Loader`.
+        method, batch_size, transform, targets, heatmaps, heatmap_labels, keep_info, drop_last, skip_corrupt, rank,
+            world_size, runtime, seed: as in `Loader`.
 
     Raises:
         TypeError: root is no path.
-        ValueError: no such folder, no sub-folder, a class without an image; and as of `Loader`.
+        ValueError: no such folder, no sub-folder, a class without an image; and as in `Loader`.
     """
 
+    @answering
     def __init__(
-        self, root: str | PathLike[str], method: Method | None = None, batch_size: int = 256, **options: Any
+        self,
+        root: str | PathLike[str],
+        method: Method | None = None,
+        batch_size: int = 256,
+        *,
+        transform: Train | Eval = Train(),
+        targets: Targets = Targets(),
+        heatmaps: HeatmapProvider | HeatmapStore | None = None,
+        heatmap_labels: bool = False,
+        keep_info: bool = False,
+        drop_last: bool | None = None,
+        skip_corrupt: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
+        runtime: Runtime = Runtime(),
+        seed: int | None = -1,
     ) -> None:
-        super().__init__(ImageFolder.scan(_folder(root)), method, batch_size, **options)
+        super().__init__(
+            ImageFolder.scan(_folder(root)), method, batch_size, transform=transform, targets=targets,
+            heatmaps=heatmaps, heatmap_labels=heatmap_labels, keep_info=keep_info, drop_last=drop_last,
+            skip_corrupt=skip_corrupt, rank=rank, world_size=world_size, runtime=runtime, seed=seed,
+        )  # fmt: skip
 
 
 def _folder(root: Any) -> Path:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from dali_ops.device import default_threads
-from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.loader.agreement import check_agreement
-from dali_ops.loader.arguments import answering, check_source, pinned, place_of, seed_of, source_of
-from dali_ops.loader.feed import Feed
+from dali_ops.loader.arguments import answering, check_source, seed_of, source_of
 from dali_ops.loader.heatmap_sources import without_maps
-from dali_ops.loader.order import Order, check_epoch
 from dali_ops.loader.outputs import BatchInfo
-from dali_ops.loader.settings import LoaderSettings, PerChannel
-from dali_ops.loader.shard import Shard
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order, check_epoch
+from dali_ops.loader.reading.shard import Shard
+from dali_ops.loader.runtime import Runtime
+from dali_ops.loader.settings import LoaderSettings, check_kind
 from dali_ops.loader.stepper import Stepper
-from dali_ops.operators.augment import Augment
+from dali_ops.loader.transforms import Eval, Train
+from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
 from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider
@@ -26,7 +27,16 @@ from dalimix.support.uncompiled import uncompiled
 if TYPE_CHECKING:
     from dali_ops.loader.dataset import LoaderDataset
 
-MOST_IMAGES, MOST_THREADS, MOST_BATCHES = (1 << 31) - 1, 1024, 1024  # of a batch, of DALI, ahead
+MOST_IMAGES = (1 << 31) - 1  # of a batch
+
+
+class Unchanged(Enum):
+    """What `Loader.switch` leaves as it is; None is a value of some arguments."""
+
+    UNCHANGED = auto()
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 class Loader:
@@ -49,33 +59,17 @@ class Loader:
             ``SnapshotHeatmap(provider, every=k)``, because the loader works ahead in another thread.
         heatmap_labels: call ``provider(images, labels)``, with the class numbers of the source, for a
             `ClassActivationHeatmap` of a model that has the same classes.
-        size: side of the square images, in pixels, 16,384 at most.
-        training: True: shuffled, random crop and flip. False: in order, centre crop, no method.
-        device: ``"gpu"`` or ``"cpu"``, also as torch calls it, such as ``"cuda:1"``; None: the GPU if there is one.
-        device_id: which GPU; None: as `device` says, else that of ``LOCAL_RANK``, which torchrun sets, else torch's
-            current one.
-        mean: per channel, in units of pixels 0 … 255, or of what `augment` returns; one number, or a sequence, array or
-            tensor.
-        std: likewise.
-        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``, by any library's name.
-        output_layout: ``"CHW"`` or ``"HWC"``.
-        augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
-            [H, W, C]; returns one of the same shape, uint8 or floating, in the units of mean and std: e.g. of
-            ``rand_augment`` in ``nvidia.dali.auto_aug``, from a function that is written in a file, since DALI reads
-            its source. The model of a provider sees what it returns. Beside a `HeatmapStore` it should move nothing.
-        channels_last: images [B, C, H, W] in ``torch.channels_last``, which costs nothing.
-        pin_memory: with ``device="cpu"``, images and targets in page-locked memory, for copies to a GPU.
-        smoothing: label smoothing in [0, 1], with a method.
-        form: ``"dense"`` or ``"pair"`` targets, with a method.
-        drop_last: leave out batches that are not full; None: in training only. A kept one is mixed within itself.
+        transform: ``Train(size, …)`` or ``Eval(size, …)``, with the fields of `dali_ops.Train` and `dali_ops.Eval`.
+            With Eval, images come in order, and there is no method.
+        targets: ``Targets(smoothing=0.1)`` or ``Targets(form="pair")``, with a method; see `dali_ops.Targets`.
+        drop_last: leave out batches that are not full; None: only with Train. A kept one is mixed within itself.
         keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
         skip_corrupt: leave out images that cannot be read or decoded, instead of an error, and those that a
             `HeatmapStore` has left out for that reason. Their batch is smaller, empty if it has no other image, and
             comes late, as a pipeline is begun anew for it: this is for some, not for many. `skipped` names them.
         rank: of this process; None: that of torch.distributed, if it runs.
         world_size: how many processes share the data; None: likewise.
-        num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
-        prefetch: how many batches the pipeline works ahead.
+        runtime: ``Runtime(device="gpu", num_threads=4, …)``; see `dali_ops.Runtime`.
         seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
             torch.distributed makes the shares, processes of different seeds or images find that out when the second
             one makes its loader; with `rank` and `world_size` of your own nobody can know, and batch sizes, which must
@@ -89,6 +83,8 @@ class Loader:
         source: what it reads.
         classes: names of the classes; their places are the class numbers.
         device: where the pipeline runs.
+        transform: what becomes of the images, now.
+        targets: how targets are written, now.
         shard: which of how many processes this one is.
         epoch: which epoch the next batch belongs to, from 0.
         skipped: with `skip_corrupt`, the images that were left out so far, a line each.
@@ -100,7 +96,7 @@ class Loader:
             While iterating, `augment` has returned images of another dtype.
         ValueError: mean and std of other units than the images; a device that is not there; a seed or images that are
             not those of another process; a source without images, more images in a batch than there are while the last
-            is dropped, a method with ``training=False``, smoothing, pairs or `keep_info` without a method, a store
+            is dropped, a method with an Eval, smoothing, pairs or `keep_info` without a method, a store
             without a map of some image; several processes without a seed; corrupt members of an archive. While
             iterating, an image that cannot be decoded, by name, or images that `augment` has returned in another shape
             or in other units.
@@ -115,53 +111,34 @@ class Loader:
         method: Method | None = None,
         batch_size: int = 256,
         *,
+        transform: Train | Eval = Train(),
+        targets: Targets = Targets(),
         heatmaps: HeatmapProvider | HeatmapStore | None = None,
         heatmap_labels: bool = False,
-        size: int = 224,
-        training: bool = True,
-        device: Any = None,
-        device_id: int | None = None,
-        mean: PerChannel = IMAGENET_MEAN,
-        std: PerChannel = IMAGENET_STD,
-        dtype: Any = "float32",
-        output_layout: str = "CHW",
-        augment: Augment | None = None,
-        channels_last: bool = False,
-        pin_memory: bool = False,
-        smoothing: float = 0.0,
-        form: Literal["dense", "pair"] = "dense",
-        drop_last: bool | None = None,
         keep_info: bool = False,
+        drop_last: bool | None = None,
         skip_corrupt: bool = False,
         rank: int | None = None,
         world_size: int | None = None,
-        num_threads: int | None = None,
-        prefetch: int = 2,
+        runtime: Runtime = Runtime(),
         seed: int | None = -1,
     ) -> None:
         self.source, self.classes = source_of(source), source.classes
-        self.device, device_id = place_of(device, device_id)
+        check_kind("runtime", runtime, Runtime, "dali_ops.Runtime(num_threads=4)")
+        self.device, device_id = runtime.place()
         settings = LoaderSettings(
-            method=method, heatmaps=heatmaps, heatmap_labels=heatmap_labels, size=size, training=training,
-            device=self.device, mean=mean, std=std, dtype=dtype, output_layout=output_layout,
-            augment=augment, channels_last=channels_last, smoothing=smoothing, form=form, keep_info=keep_info,
+            method=method, transform=transform, targets=targets, heatmaps=heatmaps, heatmap_labels=heatmap_labels,
+            keep_info=keep_info, device=self.device,
         )  # fmt: skip
         training, skip_corrupt = settings.training, checks.flag("skip_corrupt", skip_corrupt)
         drop_last = training if drop_last is None else checks.flag("drop_last", drop_last)
         batch_size, shard = checks.count("batch_size", batch_size, MOST_IMAGES), Shard.of(rank, world_size)
-        num_threads = default_threads() if num_threads is None else num_threads
         feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed_of(seed, shard, training), shard))
         check_source(source, feed.order, skip_corrupt)
-        runtime = {
-            "batch_size": min(batch_size, len(source)),
-            "num_threads": checks.count("num_threads", num_threads, MOST_THREADS),
-            "device_id": device_id,
-            "prefetch_queue_depth": checks.count("prefetch", prefetch, MOST_BATCHES),
-            "enable_checkpointing": True,
-        }
-        self._pin_memory = pinned(checks.flag("pin_memory", pin_memory), self.device)
+        self._pin_memory = runtime.pins(self.device)
         check_agreement(feed, settings)
-        self._stepper = Stepper(feed, settings, runtime, skip_corrupt)
+        running = runtime.of_pipeline(min(batch_size, len(source)), device_id)
+        self._stepper = Stepper(feed, settings, running, skip_corrupt)
         self._info: BatchInfo | None = None
         self._loop: object = None
 
@@ -191,6 +168,14 @@ class Loader:
         outputs = stepper.next()
         self._info = stepper.settings.outputs.batch_info(outputs)
         return stepper.settings.outputs.batch(outputs, self._pin_memory)
+
+    @property
+    def transform(self) -> Train | Eval:
+        return self._stepper.settings.transform
+
+    @property
+    def targets(self) -> Targets:
+        return self._stepper.settings.targets
 
     @property
     def epoch(self) -> int:
@@ -226,20 +211,32 @@ class Loader:
         if epoch != stepper.epoch or (stepper.step and not stepper.resumed):
             stepper.begin(epoch)
 
-    def switch(self, **changes: Any) -> None:
-        """Go on differently, from the next epoch on; the order of the images stays that of the seed.
+    def switch(
+        self,
+        *,
+        method: Method | Unchanged | None = UNCHANGED,
+        transform: Train | Eval | Unchanged = UNCHANGED,
+        targets: Targets | Unchanged = UNCHANGED,
+        heatmaps: HeatmapProvider | HeatmapStore | Unchanged | None = UNCHANGED,
+        heatmap_labels: bool | Unchanged = UNCHANGED,
+    ) -> None:
+        """Go on differently from the next epoch on; the order of the images stays that of the seed.
 
-        The rest of an epoch that is under way is left out. The old pipeline is taken down, and its memory with it.
+        The rest of an epoch that is under way is left out. The old pipeline is taken down, and its memory with it. For
+        images of another size there is ``loader.switch(transform=dataclasses.replace(loader.transform, size=288))``.
 
         Args:
-            changes: `method`, `heatmaps`, `heatmap_labels`, `size`, `smoothing`, as of the loader. ``method=None``
-                stops mixing; targets keep the form that mixing gave them. Heatmaps are forgotten with a method that
-                reads none.
+            method: as in the loader. None stops mixing; targets keep the form that mixing gave them, and heatmaps are
+                forgotten with a method that reads none.
+            transform: of the same kind, `Train` or `Eval`.
+            targets, heatmaps, heatmap_labels: as in the loader.
 
         Raises:
-            TypeError: another argument.
-            ValueError: as of the loader.
+            TypeError, ValueError: as in the loader.
         """
+        given: dict[str, Any] = {"method": method, "transform": transform, "targets": targets, "heatmaps": heatmaps}
+        given["heatmap_labels"] = heatmap_labels
+        changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         stepper = self._stepper
         stepper.begin(stepper.epoch + (stepper.step > 0), settings=stepper.settings.switched(**changes))
         self._loop = self._info = None

@@ -3,82 +3,54 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import guide_for
 from dali_ops.loader.outputs import Outputs
 from dali_ops.loader.pipelines import training_pipeline, validation_pipeline
-from dali_ops.operators.augment import Augment, as_raised
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.transforms import Eval, Train, is_function
+from dali_ops.operators.augment import as_raised
 from dali_ops.operators.model_heatmaps import refuse_model
+from dali_ops.operators.targets import Targets
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, SnapshotHeatmap
-from dalimix.pixels import check_bytes, image_dtype, per_channel
 from dalimix.stores import HeatmapStore
 
-PerChannel = float | Sequence[float]  # also arrays and tensors
-
-CHANNELS = 3  # images are decoded to RGB
 NO_MIXING = Mixup(prob=0.0)  # with targets in the form that mixing gives
-FLAGS = ("heatmap_labels", "training", "channels_last", "keep_info")
-MOST_PIXELS = 1 << 14  # on a side
 ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # in the words for an object that has none of its own
-SWITCHES = ("method", "heatmaps", "heatmap_labels", "size", "smoothing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings:
-    """The arguments of `dali_ops.Loader` of the same names, checked and each in one form.
-
-    So two that mean the same are equal: mean and std are numbers, one per channel, and dtype is a name.
-    """
+    """What `dali_ops.Loader` is told about its batches, checked as a whole; each part has checked itself."""
 
     method: Method | None
+    transform: Train | Eval
+    targets: Targets
     heatmaps: HeatmapProvider | HeatmapStore | None
     heatmap_labels: bool
-    size: int
-    training: bool
-    device: str
-    mean: PerChannel
-    std: PerChannel
-    dtype: Any
-    output_layout: str
-    channels_last: bool
-    augment: Augment | None
-    smoothing: float
-    form: Literal["dense", "pair"]
     keep_info: bool
+    device: str
 
     def __post_init__(self) -> None:
-        self._bring_to_one_form()
+        for name in ("heatmap_labels", "keep_info"):
+            object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
+        check_kind("transform", self.transform, (Train, Eval), "dali_ops.Train() or dali_ops.Eval()")
+        check_kind("targets", self.targets, Targets, "dali_ops.Targets(smoothing=0.1)")
         if self.method is not None:
             checks.method(self.method)
         if self.method is not None and not self.training:
-            raise ValueError("mixing is for training: with training=False, method must be None")
-        if self.augment is not None and not (self.training and _is_function(self.augment)):
-            raise ValueError(f"augment must be a function from images to images, for training; got {self.augment!r}")
+            raise ValueError("mixing is for training, but transform is an Eval: give method=None, or transform=Train()")
         self._check_heatmaps()
         self._check_mixed_only()
-        self._check_output()
 
-    def _bring_to_one_form(self) -> None:
-        checks.form(self.form, self.smoothing)
-        checks.layout(self.output_layout, "output_layout")
-        forms: dict[str, Any] = {name: checks.flag(name, getattr(self, name)) for name in FLAGS}
-        forms |= {"form": str(self.form), "output_layout": str(self.output_layout), "smoothing": float(self.smoothing)}
-        forms |= {"size": _side(self.size), "dtype": str(image_dtype(self.dtype))}
-        forms |= {name: _per_channel(name, getattr(self, name)) for name in ("mean", "std")}
-        for name, value in forms.items():
-            object.__setattr__(self, name, value)
-
-    def _check_output(self) -> None:
-        checks.scaling(self.mean, self.std, CHANNELS, checks.UINT8 if self.augment is None else None)  # else as it runs
-        if self.channels_last and self.output_layout != "CHW":
-            raise ValueError(f"channels_last is for output_layout 'CHW', got {self.output_layout!r}")
-        check_bytes(self.dtype, self.mean, self.std)
+    @property
+    def training(self) -> bool:
+        """Whether images are shuffled and cropped at random."""
+        return isinstance(self.transform, Train)
 
     def _check_heatmaps(self) -> None:
         heatmaps, stored = self.heatmaps, isinstance(self.heatmaps, HeatmapStore)
@@ -94,10 +66,9 @@ class LoaderSettings:
             raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {kind}")
 
     def _check_mixed_only(self) -> None:
-        if self.method is None and (self.smoothing or self.form != "dense"):
-            got = f"{self.smoothing}, {self.form!r}"
+        if self.method is None and self.targets != Targets():
             raise ValueError(
-                f"smoothing and form are for mixed batches, but method is None, got {got}: give a method, "
+                f"smoothing and form are for mixed batches, but method is None, got {self.targets}: give a method, "
                 "or let the loss smooth, as torch.nn.CrossEntropyLoss(label_smoothing=…) does"
             )
         if self.method is None and self.keep_info:
@@ -111,61 +82,48 @@ class LoaderSettings:
     @property
     def outputs(self) -> Outputs:
         """What comes out of the pipeline."""
-        return Outputs(self.method, self.form, self.keep_info, self._predictions, self.size, self.channels_last)
+        transform = self.transform
+        form, info, predictions = self.targets.form, self.keep_info, self._predictions
+        return Outputs(self.method, form, info, predictions, transform.size, transform.channels_last)
 
     def pipeline(self, feed: Feed, **runtime: Any) -> Any:
         """A pipeline from the feed to finished batches; `runtime` as every pipeline of DALI takes it."""
-        layout = "HWC" if self.channels_last else self.output_layout
-        normalise = {"mean": self.mean, "std": self.std, "dtype": dali_type(self.dtype), "output_layout": layout}
-        if not self.training:
-            return validation_pipeline(feed, self.size, self.device, normalise, **runtime)
-        options = {"num_classes": len(feed.source.classes), "smoothing": self.smoothing, "form": self.form}
+        transform = self.transform
+        if isinstance(transform, Eval):
+            return validation_pipeline(feed, transform, self.device, **runtime)
         guide = guide_for(self.method, self.heatmaps, self.heatmap_labels, self._predictions)
         return as_raised(lambda: training_pipeline(
-            feed, self.method, self.size, self.device, normalise, options, guide, self.keep_info, self.augment,
-            enable_conditionals=self.augment is not None, **runtime,
+            feed, self.method, transform, self.targets, self.device, guide, self.keep_info,
+            enable_conditionals=transform.augment is not None, **runtime,
         ))  # fmt: skip
 
     def switched(self, **changes: Any) -> LoaderSettings:
-        """With some of `SWITCHES` changed; see `dali_ops.Loader.switch`."""
-        unknown = sorted(changes.keys() - set(SWITCHES))
-        if unknown:
-            raise TypeError(f"switch changes {', '.join(SWITCHES)}, got {unknown[0]}")
+        """With some of them changed; see `dali_ops.Loader.switch`."""
         if "method" in changes:
             if changes["method"] is None and self.method is not None:
                 changes["method"] = NO_MIXING
             if not getattr(changes["method"], "reads_heatmaps", False):
                 changes = {"heatmaps": None, "heatmap_labels": False, **changes}
-        return replace(self, **changes)
+        switched = replace(self, **changes)
+        if switched.training != self.training:
+            kinds = " to ".join(type(settings.transform).__name__ for settings in (self, switched))
+            raise ValueError(f"transform cannot be switched from {kinds}: make another loader for that")
+        return switched
 
     def facts(self) -> dict[str, Any]:
         """What a state must agree with, in words: another graph cannot go on from a checkpoint."""
-        return {name: _in_words(value) for name, value in vars(self).items()}
+        own = {**vars(self), **vars(self.transform), **vars(self.targets), "transform": type(self.transform).__name__}
+        return {name: _in_words(value) for name, value in own.items() if name != "targets"}
 
 
-def _side(size: Any) -> int:
-    if isinstance(size, (tuple, list)):
-        raise TypeError(f"size must be one whole number, the side of square images in pixels, got {size!r}: "
-                        "images that are not square are not made yet")  # fmt: skip
-    return checks.count("size", size, MOST_PIXELS)
-
-
-def _per_channel(name: str, given: Any) -> tuple[float, ...]:
-    """None is refused, which is nothing in DALI, and the values of ImageNet in other libraries."""
-    if given is None:
-        raise TypeError(f"{name} must be one number, or one per channel, got None: "
-                        "leave it out for that of ImageNet, or give mean=0 and std=1 to normalise nothing")  # fmt: skip
-    return per_channel(name, given, CHANNELS)
-
-
-def _is_function(value: Any) -> bool:
-    """A class is called, too, but makes objects."""
-    return callable(value) and not isinstance(value, type)
+def check_kind(name: str, value: object, kinds: type | tuple[type, ...], example: str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {example}, or one like it, got {value!r:.100}")
 
 
 def _check_provider(heatmaps: Any) -> None:
     refuse_model("heatmaps", heatmaps)
-    if not _is_function(heatmaps):
+    if not is_function(heatmaps):
         got = f"the class {heatmaps.__name__}" if isinstance(heatmaps, type) else type(heatmaps).__name__
         expected = "a provider of heatmaps, or a store as from HeatmapStore.open(path)"
         raise TypeError(f"heatmaps must be {expected}, got {got}")
@@ -186,10 +144,3 @@ def _in_words(value: Any) -> str:
     if isinstance(value, Method) or not callable(value) or (is_dataclass(value) and not isinstance(value, type)):
         return ADDRESS.sub("", repr(value))
     return getattr(value, "__qualname__", type(value).__name__)
-
-
-def dali_type(name: str) -> Any:
-    """DALI's type of this name."""
-    from nvidia.dali import types
-
-    return {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}[name]

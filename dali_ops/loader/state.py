@@ -10,12 +10,13 @@ from typing import Any
 import nvidia.dali
 
 import dalimix
-from dali_ops.loader.feed import Feed
-from dali_ops.loader.order import EPOCHS, SEEDS
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import EPOCHS, SEEDS
 from dali_ops.loader.settings import LoaderSettings
 
+VERSION = 2  # of what a state consists of; 1: before a loader had a transform
 NUMBERS = ("seed", "epoch", "step")
-KEYS = {"identity", *NUMBERS, "start", "skipped", "pipeline", "checksum"}
+KEYS = {"version", "identity", *NUMBERS, "start", "skipped", "pipeline", "checksum"}
 MOST = 300  # characters of a value, in a message
 DAMAGED = "the state is damaged"
 REASONS = {
@@ -46,6 +47,7 @@ def identity(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
 
 def sealed(state: dict[str, Any]) -> dict[str, Any]:
     """With a checksum over all of it."""
+    state = {"version": VERSION, **state}
     return {**state, "checksum": _checksum(state)}
 
 
@@ -78,6 +80,10 @@ def _check_parts(state: Any) -> None:
         raise TypeError(f"{expected}, got {type(state).__name__}")
     if "ranks" in state:
         raise TypeError(f"{expected}, got that of all processes, which as_dataset(gather=True) takes")
+    version = state.get("version", 1)
+    if "identity" in state and version != VERSION:
+        raise ValueError(f"the state is of format {shortened(version)}, which this version of dalimix cannot read, "
+                         f"as it writes format {VERSION}: end the run with the version that saved it")  # fmt: skip
     missing = sorted(KEYS - state.keys())
     if missing:
         raise TypeError(f"{expected}, got a dict without {', '.join(missing)}")

@@ -9,11 +9,11 @@ import numpy as np
 
 from dali_ops import lifetime
 from dali_ops.error_chain import let_go, with_first_cause
-from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import without_maps
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.unreadable import FAILURES, Failure
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.state import DAMAGED, check_state, identity, sealed
-from dali_ops.loader.unreadable import FAILURES, Failure
 
 REMEDY = "make the loader in the process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
 

@@ -11,10 +11,12 @@ from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten
-from dali_ops.operators.mixer import Mixer, PerChannel
+from dali_ops.operators.mixer import Mixer
 from dali_ops.operators.model_heatmaps import refuse_model
 from dali_ops.operators.nodes import check_node, device_of, facts
-from dalimix import Method
+from dali_ops.operators.pixels import PerChannel, Pixels
+from dali_ops.operators.targets import Targets
+from dalimix import Method, checks
 from dalimix.support.numbers import is_whole
 
 
@@ -30,8 +32,8 @@ def mix(
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
     dtype: Any = None,
-    layout: str | None = None,
-    output_layout: str | None = None,
+    layout: checks.Layout | None = None,
+    output_layout: checks.Layout | None = None,
     smoothing: float = 0.0,
     form: Literal["dense", "pair"] = "dense",
     return_plan: bool = False,
@@ -78,15 +80,10 @@ def mix(
     mixer = Mixer(
         method=method,
         num_classes=num_classes,
+        targets=Targets(smoothing, form),
+        pixels=Pixels(mean=mean, std=std, dtype=dtype, layout=layout, output_layout=output_layout),
         guided=heatmaps is not None,
         mirrored=mirror is not None,
-        mean=mean,
-        std=std,
-        dtype=dtype,
-        layout=layout,
-        output_layout=output_layout,
-        smoothing=smoothing,
-        form=form,
         return_plan=return_plan,
     )
     check_node("images", images)

@@ -27,7 +27,7 @@ def model_heatmaps(
     labels: DataNode | None = None,
     *,
     predictions: bool = False,
-    layout: str | None = None,
+    layout: checks.Layout | None = None,
     device: Any = None,
 ) -> DataNode | tuple[DataNode, DataNode]:
     """Run a provider of heatmaps on every batch, for methods that read them: ``mix(…, heatmaps=model_heatmaps(…))``.

@@ -220,22 +220,25 @@ class NodeLayout:
         given: by the user; None: the node's own.
     """
 
-    def __init__(self, given: str | None) -> None:
-        self.given, self._known = given, ""
+    def __init__(self, given: checks.Layout | None) -> None:
+        self.given = given
+        self._known: checks.Layout | None = None
 
-    def of(self, rows: Any | None, shape: Sequence[int]) -> str:
+    def of(self, rows: Any | None, shape: Sequence[int]) -> checks.Layout:
         """The layout of images [B, …], by the facts of their batch, if there are any.
 
         Raises:
             ValueError: as of `layout_of_images`.
         """
-        if not self._known:
+        if self._known is None:
             own = "" if rows is None else layout_and_shape(rows[0])[0]
             self._known = layout_of_images(self.given, own, shape)
         return self._known
 
 
-def layout_of_images(given: str | None, own: str, shape: Sequence[int], name: str = "images") -> str:
+def layout_of_images(
+    given: checks.Layout | None, own: str, shape: Sequence[int], name: str = "images"
+) -> checks.Layout:
     """``"HWC"`` or ``"CHW"``: what the images say of themselves, else what the user says, else HWC, as in all of DALI.
 
     Args:
@@ -254,4 +257,4 @@ def layout_of_images(given: str | None, own: str, shape: Sequence[int], name: st
         raise ValueError(f"{name} has layout {own!r}, but layout is {given!r}: leave layout out")
     if not own and not given and len(shape) == 4 and checks.seems_other(shape, "HWC"):
         raise ValueError(f"{name} {list(shape)} look like CHW, but layout is not said: give layout='CHW'")
-    return own or given or "HWC"
+    return "CHW" if (own or given) == "CHW" else "HWC"

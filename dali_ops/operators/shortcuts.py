@@ -4,34 +4,65 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
 from dali_ops.operators.mix import mix
-from dalimix import AttentiveCutMix, CutMix, Method, Mixup, SMMix, TokenMix
+from dali_ops.operators.pixels import PerChannel
+from dalimix import AttentiveCutMix, CutMix, Method, Mixup, SMMix, TokenMix, checks
+from dalimix.methods.base import Pairing, Per
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Operator = TypeVar("Operator", bound=Callable[..., Any])
+OF_METHODS = ("prob", "per", "pairing")
 
 
-def shortcut(method: type[Method]) -> Callable[..., tuple[Any, ...]]:
-    """`mix` with `method`, whose parameters are given as keywords among those of `mix`."""
-    own, signature = {field.name for field in fields(method)}, _signature(method)
+class Options(TypedDict, total=False):
+    """What all shortcuts take: the fields that all methods share, and the keywords of `dali_ops.mix`."""
 
-    def operator(images: DataNode, labels: DataNode, **options: Any) -> tuple[Any, ...]:
-        unknown = options.keys() - signature.parameters.keys()
-        if unknown:
-            known = ", ".join(list(signature.parameters)[2:])
-            raise TypeError(f"{method.name} got unknown keywords {sorted(unknown)}; it takes {known}")
-        parameters = {name: options.pop(name) for name in own & options.keys()}
-        return mix(images, labels, method(**parameters), **options)
+    prob: float
+    per: Per
+    pairing: Pairing
+    num_classes: int | None
+    heatmaps: DataNode | None
+    mirror: DataNode | int | None
+    mean: PerChannel | None
+    std: PerChannel | None
+    dtype: Any
+    layout: checks.Layout | None
+    output_layout: checks.Layout | None
+    smoothing: float
+    form: Literal["dense", "pair"]
+    return_plan: bool
+    seed: int | None
+    device: Any
 
-    operator.__name__ = operator.__qualname__ = method.name
-    operator.__doc__ = (
-        f"`dali_ops.mix` with `dalimix.{method.__name__}`; takes the keywords of both.\n\n{method.__doc__}"
-    )
-    operator.__signature__ = signature  # type: ignore[attr-defined]
-    return do_not_convert(operator)
+
+def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
+    """Refuse unknown keywords in words, and show `help` and `inspect` the keywords of the method and of `mix`."""
+
+    def decorate(operator: Operator) -> Operator:
+        signature = _signature(method)
+
+        def checked(images: DataNode, labels: DataNode, **options: Any) -> Any:
+            unknown = options.keys() - signature.parameters.keys()
+            if unknown:
+                known = ", ".join(list(signature.parameters)[2:])
+                raise TypeError(f"{method.name} got unknown keywords {sorted(unknown)}; it takes {known}")
+            return operator(images, labels, **options)
+
+        checked.__name__ = checked.__qualname__ = operator.__name__
+        checked.__doc__ = f"{operator.__doc__}\n\n{method.__doc__}"
+        checked.__module__ = operator.__module__
+        checked.__signature__ = signature  # type: ignore[attr-defined]
+        checked.__wrapped__ = operator  # type: ignore[attr-defined]
+        return do_not_convert(checked)
+
+    return decorate
 
 
 def _signature(method: type[Method]) -> inspect.Signature:
@@ -41,8 +72,69 @@ def _signature(method: type[Method]) -> inspect.Signature:
     return inspect.Signature([*of_mix[:2], *keywords, *of_mix[2:]])
 
 
-mixup = shortcut(Mixup)
-cutmix = shortcut(CutMix)
-attentive_cutmix = shortcut(AttentiveCutMix)
-token_mix = shortcut(TokenMix)
-smmix = shortcut(SMMix)
+def _mixed(
+    method: type[Method], images: DataNode, labels: DataNode, options: Options, **parameters: Any
+) -> tuple[Any, ...]:
+    given: dict[str, Any] = dict(options)
+    shared = {name: given.pop(name) for name in OF_METHODS if name in given}
+    return mix(images, labels, method(**parameters, **shared), **given)
+
+
+@_shortcut(Mixup)
+def mixup(images: DataNode, labels: DataNode, *, alpha: float = 0.8, **options: Unpack[Options]) -> tuple[Any, ...]:
+    """`dali_ops.mix` with `dalimix.Mixup`; takes the keywords of both."""
+    return _mixed(Mixup, images, labels, options, alpha=alpha)
+
+
+@_shortcut(CutMix)
+def cutmix(
+    images: DataNode,
+    labels: DataNode,
+    *,
+    alpha: float = 1.0,
+    ratio_minmax: tuple[float, float] | None = None,
+    correct_lam: bool = True,
+    **options: Unpack[Options],
+) -> tuple[Any, ...]:
+    """`dali_ops.mix` with `dalimix.CutMix`; takes the keywords of both."""
+    own = {"alpha": alpha, "ratio_minmax": ratio_minmax, "correct_lam": correct_lam}
+    return _mixed(CutMix, images, labels, options, **own)
+
+
+@_shortcut(AttentiveCutMix)
+def attentive_cutmix(
+    images: DataNode, labels: DataNode, *, top: int | tuple[int, int] = 6, grid: int = 7, **options: Unpack[Options]
+) -> tuple[Any, ...]:
+    """`dali_ops.mix` with `dalimix.AttentiveCutMix`; takes the keywords of both."""
+    return _mixed(AttentiveCutMix, images, labels, options, top=top, grid=grid)
+
+
+@_shortcut(TokenMix)
+def token_mix(
+    images: DataNode,
+    labels: DataNode,
+    *,
+    lam: float = 0.5,
+    alpha: float | None = None,
+    grid: int = 14,
+    min_tokens: int = 14,
+    blocks: bool = True,
+    **options: Unpack[Options],
+) -> tuple[Any, ...]:
+    """`dali_ops.mix` with `dalimix.TokenMix`; takes the keywords of both."""
+    own = {"lam": lam, "alpha": alpha, "grid": grid, "min_tokens": min_tokens, "blocks": blocks}
+    return _mixed(TokenMix, images, labels, options, **own)
+
+
+@_shortcut(SMMix)
+def smmix(
+    images: DataNode,
+    labels: DataNode,
+    *,
+    min_side: float = 0.25,
+    max_side: float = 0.75,
+    grid: int | tuple[int, int] = 14,
+    **options: Unpack[Options],
+) -> tuple[Any, ...]:
+    """`dali_ops.mix` with `dalimix.SMMix`; takes the keywords of both."""
+    return _mixed(SMMix, images, labels, options, min_side=min_side, max_side=max_side, grid=grid)

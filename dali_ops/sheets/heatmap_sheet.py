@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
-from dali_ops.loader.decoding import whole_image
-from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import places, with_maps
-from dali_ops.loader.order import Order
-from dali_ops.loader.unreadable import FAILURES, refuse_unreadable
+from dali_ops.loader.reading.decoding import whole_image
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.unreadable import FAILURES, refuse_unreadable
 from dali_ops.sheets.overlays import heat_colors, heat_key, heat_overlay
 from dali_ops.sheets.page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page, as_path
 from dali_ops.sheets.text import class_key, readable_classes, spelled, wrapped

@@ -10,10 +10,10 @@ from nvidia.dali import pipeline_def
 
 from dali_ops.assets.teacher import teacher_for
 from dali_ops.device import check_device, default_id
-from dali_ops.loader.decoding import random_crop
-from dali_ops.loader.feed import Feed
-from dali_ops.loader.order import Order
-from dali_ops.loader.unreadable import FAILURES
+from dali_ops.loader.reading.decoding import random_crop
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.unreadable import FAILURES
 from dali_ops.operators.mix import mix
 from dali_ops.operators.model_heatmaps import model_heatmaps
 from dali_ops.sheets.mixing_sheet import SheetRow, rows_of_batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
 NAMES = tuple(DTYPES)
 MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
 MAX_CLASSES = 1 << 24
+Layout = Literal["HWC", "CHW"]
 LAYOUTS = ("HWC", "CHW")
 MOST_PLAIN = 4  # channels of a picture
 SMALLEST, LONGEST_STRIP = 8, 16  # pixels along a side of it; times that it is as long as wide
@@ -61,10 +62,10 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def layout(given: str, name: str = "layout") -> str:
+def layout(given: Any, name: str = "layout") -> Layout:
     if not isinstance(given, str) or given not in LAYOUTS:
         raise ValueError(f"{name} must be one of {LAYOUTS}, got {given!r}")
-    return given
+    return "CHW" if given == "CHW" else "HWC"
 
 
 def layouts(**given: Any) -> None:

@@ -88,8 +88,8 @@ def compose(
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
     dtype: Any = None,
-    layout: str = "HWC",
-    output_layout: str | None = None,
+    layout: checks.Layout = "HWC",
+    output_layout: checks.Layout | None = None,
 ) -> Array:
     """Make the pixels of a planned batch: paste and blend, mirror, normalise, cast and lay out, in one pass.
 

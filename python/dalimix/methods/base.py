@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
+Per = Literal["sample", "pair", "batch"]
+Pairing = Literal["random", "flip", "roll"]
 PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/include/plan.cuh
 PERS = ("sample", "pair", "batch")
 ALPHAS = 1e-30, 1e30  # of a Beta distribution
@@ -31,8 +33,8 @@ class Method:
 
     name: ClassVar[str]  # of the planner, on every floor
     prob: float = 1.0
-    per: str = "sample"
-    pairing: str = "random"
+    per: Per = "sample"
+    pairing: Pairing = "random"
 
     @property
     def beta(self) -> float | None:

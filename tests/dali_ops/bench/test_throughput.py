@@ -16,7 +16,7 @@ from dali_ops.bench import throughput
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.bench.throughput import Contender, Setting, Span
 from dali_ops.loader.heatmap_sources import StoreGuide
-from dali_ops.loader.order import Order
+from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
 from tests.support.data.coloured import one_coloured_folder

@@ -11,10 +11,10 @@ from nvidia.dali import types
 
 import dali_ops.device
 from dali_ops import ImageFolderLoader
-from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import Guide
-from dali_ops.loader.order import Order
 from dali_ops.loader.pipelines import training_pipeline
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.support.data.coloured import CLASSES, PER_CLASS

@@ -10,9 +10,9 @@ pytest.importorskip("PIL.Image")
 
 import dali_ops.loader.loader
 from dali_ops import ImageFolderLoader, Loader
-from dali_ops.loader.order import Order
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.settings import SWITCHES
-from dali_ops.loader.shard import Shard
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from tests.dali_ops.loader.test_loader import load

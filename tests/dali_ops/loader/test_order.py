@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 
-from dali_ops.loader.order import Order, _shuffled
-from dali_ops.loader.shard import Shard
+from dali_ops.loader.reading.order import Order, _shuffled
+from dali_ops.loader.reading.shard import Shard
 
 COUNTS = [(1, 1, 1), (10, 4, 1), (12, 4, 1), (10, 3, 3), (25, 4, 2), (24, 4, 3), (7, 2, 8), (1000, 64, 8)]
 EPOCHS = range(3)

@@ -11,9 +11,9 @@ pytest.importorskip("nvidia.dali")
 image = pytest.importorskip("PIL.Image")
 from nvidia.dali import fn
 
-from dali_ops.loader.decoding import centre_crop, random_crop, whole_image
-from dali_ops.loader.feed import Feed
-from dali_ops.loader.order import Order
+from dali_ops.loader.reading.decoding import centre_crop, random_crop, whole_image
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from tests.support.paths import ROOT
 from tests.support.pipelines import build, run
@@ -131,9 +131,9 @@ def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, training):
 CRASH = """
 import sys
 
-from dali_ops.loader.feed import Feed
-from dali_ops.loader.order import Order
-from dali_ops.loader.decoding import random_crop, whole_image
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.decoding import random_crop, whole_image
 from dali_ops.sources import ImageFolder
 from tests.support.pipelines import build, run
 

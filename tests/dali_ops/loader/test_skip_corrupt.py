@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
 from dali_ops import Loader
-from dali_ops.loader.order import Order
+from dali_ops.loader.reading.order import Order
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dali_ops.sources.red_lines import without_red_lines

@@ -13,10 +13,10 @@ from nvidia.dali import fn, types
 import dali_ops
 import dalimix
 from dali_ops import ImageFolderLoader
-from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import StoreGuide
-from dali_ops.loader.order import Order
 from dali_ops.loader.pipelines import training_pipeline
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
 from dali_ops.operators import bridge
 from dali_ops.operators.stored_heatmaps import _CropOfBatch, _CropOfStore, _Gather
 from dali_ops.sources import ImageFolder

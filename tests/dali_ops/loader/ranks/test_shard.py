@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("nvidia.dali")
 
-from dali_ops.loader.shard import Shard
+from dali_ops.loader.reading.shard import Shard
 
 
 @pytest.fixture

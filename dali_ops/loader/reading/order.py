@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from dali_ops.loader.shard import ALONE, Shard
+from dali_ops.loader.reading.shard import ALONE, Shard
 from dalimix import checks
 from dalimix.support.numbers import is_whole
 

@@ -12,8 +12,8 @@ from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 from nvidia.dali.pipeline import do_not_convert
 
-from dali_ops.loader.order import Order
-from dali_ops.loader.unreadable import Failure, find_unreadable, refuse_unreadable
+from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.unreadable import Failure, find_unreadable, refuse_unreadable
 from dali_ops.sources import Source
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from nvidia.dali import fn, pipeline_def
 from nvidia.dali.pipeline import Pipeline
 
-from dali_ops.loader.decoding import whole_image
+from dali_ops.loader.reading.decoding import whole_image
 from dali_ops.sources.red_lines import without_red_lines
 from dali_ops.sources.source import Source
 

@@ -1,0 +1,92 @@
+"""Where and how a loader runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dali_ops.device import check_device, default_threads, device_number, local_id, usable_device
+from dalimix import checks
+
+MOST_THREADS, MOST_BATCHES = 1024, 1024  # of DALI; ahead
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a loader runs, which changes nothing about its batches but their speed and place.
+
+    >>> Runtime(num_threads=4).prefetch
+    2
+
+    Args:
+        device: ``"gpu"`` or ``"cpu"``, also as torch calls it, such as ``"cuda:1"``; None: the GPU if there is one.
+        device_id: which GPU; None: as `device` says, else that of ``LOCAL_RANK``, which torchrun sets, else torch's
+            current one.
+        num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
+        prefetch: how many batches the pipeline works ahead.
+        pin_memory: on the CPU, images and targets in page-locked memory, for copies to a GPU.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described. Whether the device is there, the loader finds out.
+        ModuleNotFoundError: a GPU without CuPy.
+    """
+
+    device: Any = None
+    device_id: int | None = None
+    num_threads: int | None = None
+    prefetch: int = 2
+    pin_memory: bool = False
+
+    def __post_init__(self) -> None:
+        if self.device is not None:
+            check_device(self.device)
+        if self.device_id is not None:
+            checks.numbers(device_id=self.device_id)
+        if self.num_threads is not None:
+            object.__setattr__(self, "num_threads", checks.count("num_threads", self.num_threads, MOST_THREADS))
+        object.__setattr__(self, "prefetch", checks.count("prefetch", self.prefetch, MOST_BATCHES))
+        object.__setattr__(self, "pin_memory", checks.flag("pin_memory", self.pin_memory))
+
+    def place(self) -> tuple[str, int | None]:
+        """``"cpu"`` or ``"gpu"``, and the number of the GPU.
+
+        Raises:
+            ValueError: a device that is not there, or two that contradict each other.
+        """
+        kind, number = usable_device(self.device), device_number(self.device)
+        if self.device_id is not None:
+            self._check_id(kind, number)
+            usable_device(f"cuda:{self.device_id}")
+        return kind, None if kind == "cpu" else local_id(self.device_id if number is None else number)
+
+    def _check_id(self, kind: str, number: int | None) -> None:
+        device, device_id = self.device, self.device_id
+        if kind == "cpu":
+            reason = "there is no CUDA device that CuPy can use" if device is None else f"device is {str(device)!r}"
+            raise ValueError(f"device_id is for a GPU, got {device_id}, but {reason}")
+        if number not in (None, device_id):
+            raise ValueError(f"device_id is {device_id}, but device is {str(device)!r}: give one of them")
+
+    def of_pipeline(self, batch_size: int, device_id: int | None) -> dict[str, Any]:
+        """The arguments that every pipeline of DALI takes."""
+        return {
+            "batch_size": batch_size,
+            "num_threads": default_threads() if self.num_threads is None else self.num_threads,
+            "device_id": device_id,
+            "prefetch_queue_depth": self.prefetch,
+            "enable_checkpointing": True,
+        }
+
+    def pins(self, device: str) -> bool:
+        """Whether batches are pinned.
+
+        Raises:
+            ValueError: there is no GPU to which pinned memory would go.
+        """
+        if not self.pin_memory:
+            return False
+        import torch
+
+        if device == "gpu" or not torch.cuda.is_available():
+            raise ValueError("pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go")
+        return True
