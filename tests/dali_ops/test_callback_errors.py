@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import dali_ops
 from dali_ops import lifetime
 from dalimix import AttentiveCutMix
+from tests.support.loaders import grouped
 from tests.support.programs.pipeline_ends import _pipeline
 
 
@@ -30,7 +31,7 @@ def provider(images):
 @pytest.fixture
 def failing(root):
     options = {"batch_size": 4, "size": 32, "seed": 1, "device": "cpu", "heatmaps": provider}
-    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **options) as made:
+    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options)) as made:
         yield made
 
 
@@ -62,7 +63,7 @@ def test_errors_that_are_no_exceptions_come_out_as_they_are(root, error):
     def stopping(images):
         raise error
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=stopping)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=stopping))
     with loader, pytest.raises(type(error)):
         next(iter(loader))
 
@@ -77,7 +78,7 @@ def test_an_error_of_a_batch_that_nobody_asked_for_goes_with_the_loader(root):
         return torch.zeros(len(images), 7, 7)
 
     options = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": second_time, "prefetch": 3}
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **options)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options))
     next(iter(loader))
     callbacks = lifetime.guard(loader._stepper._pipeline)
     while callbacks._last is None:  # the batch that the pipeline works ahead
@@ -95,7 +96,7 @@ def test_an_error_that_cannot_be_changed_comes_out(root):
     def fails(images):
         raise FrozenError(7)
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=fails)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=fails))
     with pytest.raises(FrozenError) as caught:
         next(iter(loader))
     assert "ModelHeatmaps" in str(caught.value.__cause__)
@@ -117,7 +118,7 @@ def test_a_generator_goes_on_after_an_error_that_went_through_it(root):
     def fails(images):
         raise MyError("not today") from next(source)
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=fails)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=fails))
     for _ in range(3):
         with pytest.raises(MyError):
             next(iter(loader))
@@ -129,7 +130,7 @@ def test_one_error_again_and_again_is_told_once(root):
     def fails(images):
         raise error
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=fails)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=fails))
     for _ in range(3):
         with pytest.raises(MyError) as caught:
             next(iter(loader))
@@ -141,7 +142,7 @@ def test_a_provider_that_runs_out_does_not_end_the_epoch(root):
     def empty(images):
         return next(iter(()))
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=empty)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=empty))
     with loader, pytest.raises(RuntimeError, match="a function that the pipeline calls raised StopIteration"):
         list(loader)
 
@@ -169,7 +170,7 @@ def from_none(images):
 
 @pytest.mark.parametrize("function", [chained, in_passing, from_none], ids=lambda way: way.__name__)
 def test_what_an_error_was_raised_from_is_told_too(root, function):
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=function)
+    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=function))
     with loader, pytest.raises(MyError, match="cannot read maps") as caught:
         next(iter(loader))
     told = "".join(traceback.format_exception(caught.value))

@@ -16,6 +16,7 @@ pytest.importorskip("PIL.Image")
 
 import dali_ops
 from dalimix import AttentiveCutMix, CutMix
+from tests.support.loaders import grouped
 from tests.support.scripts import script
 
 OWN = {  # what a provider may do with its own loader, and what comes of it
@@ -35,7 +36,9 @@ def test_a_provider_that_uses_its_own_loader(root, name):
         use(loaders[0])
         return torch.zeros(len(images), 7, 7)
 
-    loaders.append(dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=using))
+    loaders.append(
+        dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=using))
+    )
     with loaders[0], pytest.raises(RuntimeError, match=message):
         next(iter(loaders[0]))
 
@@ -44,11 +47,11 @@ def test_a_provider_may_use_another_loader(root):
     options = {"batch_size": 4, "size": 32, "device": "cpu"}
 
     def using(images):
-        with dali_ops.ImageFolderLoader(root, CutMix(), **options) as other:
+        with dali_ops.ImageFolderLoader(root, CutMix(), **grouped(**options)) as other:
             next(iter(other))
         return torch.zeros(len(images), 7, 7)
 
-    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), heatmaps=using, **options) as loader:
+    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(heatmaps=using, **options)) as loader:
         assert len(list(loader)) == len(loader)
 
 
@@ -94,7 +97,9 @@ def slowly(images):
 @pytest.mark.parametrize("how", ["another thread", "a signal"])
 def test_a_loader_that_is_closed_in_the_midst_of_an_epoch_says_so(root, how):
     for wait in np.linspace(0.01, 0.05, 5):
-        loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=slowly)
+        loader = dali_ops.ImageFolderLoader(
+            root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=slowly)
+        )
         if how == "a signal":
             before = signal.signal(signal.SIGALRM, lambda *_, closed=loader: closed.close())
             signal.setitimer(signal.ITIMER_REAL, wait)

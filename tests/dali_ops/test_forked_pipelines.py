@@ -13,6 +13,7 @@ pytest.importorskip("PIL.Image")
 
 import dali_ops
 from dalimix import CutMix
+from tests.support.loaders import grouped, sized
 from tests.support.programs.pipeline_ends import _pipeline
 from tests.support.scripts import LIMIT, script
 
@@ -42,14 +43,16 @@ def in_child(call):
 
 @pytest.fixture
 def loader(root):
-    with dali_ops.ImageFolderLoader(root, CutMix(), batch_size=4, size=32, seed=1, device="cpu") as made:
+    with dali_ops.ImageFolderLoader(root, CutMix(), **grouped(batch_size=4, size=32, seed=1, device="cpu")) as made:
         next(iter(made))
         yield made
 
 
 def test_a_loader_in_a_forked_process_says_so(loader):
     running = iter(loader)
-    calls = [lambda: next(iter(loader)), lambda: next(running), loader.state_dict, lambda: loader.switch(size=16)]
+    smaller = sized(loader, 16)
+    calls = [lambda: next(iter(loader)), lambda: next(running), loader.state_dict]
+    calls.append(lambda: loader.switch(transform=smaller))
     for call in calls:
         assert in_child(call).startswith("RuntimeError: this loader belongs to another process")
     assert in_child(loader.close) == "nothing"

@@ -36,6 +36,7 @@ from tests.dali_ops.test_heatmap_builder import (
     interrupting,
     pictures,
 )
+from tests.support.loaders import grouped
 
 BAD = [3, 4, 5, 6, 7, 10]  # the end of a batch of four, all of the next one, and the last image
 LEFT_OUT, KEPT = ([name for k, name in enumerate(NAMES) if (k in BAD) == bad] for bad in (True, False))
@@ -199,19 +200,19 @@ def test_a_loader_leaves_out_what_the_store_has_left_out(root: Path, tmp_path: P
         "has no heatmap of 'a b/3.png'; 6 of 11 files have none: it could not be decoded when the maps were made; skip_"
     )
     with pytest.raises(ValueError, match=said):
-        Loader(folder, TokenMix(grid=4), 4, heatmaps=store, **OPTIONS)
-    loader = Loader(folder, TokenMix(grid=4), 4, heatmaps=store, skip_corrupt=True, **OPTIONS)
+        Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, **OPTIONS))
+    loader = Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
     assert sum(len(images) for images, _ in loader) == len(KEPT)
     said = "has no heatmap: it could not be decoded for one"
     assert loader.skipped == [f"{root / name} {said}" for name in LEFT_OUT]
-    again = Loader(folder, TokenMix(grid=4), 4, heatmaps=store, skip_corrupt=True, **OPTIONS)
+    again = Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
     again.load_state_dict(loader.state_dict())
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(loader, again, strict=True))
 
 
 def test_a_loader_that_comes_to_the_store_later(root: Path, tmp_path: Path) -> None:
     store = build(root, tmp_path / "store", skip_corrupt=True)
-    loader = Loader(ImageFolder.scan(root), CutMix(), 4, skip_corrupt=True, **OPTIONS)
+    loader = Loader(ImageFolder.scan(root), CutMix(), 4, **grouped(skip_corrupt=True, **OPTIONS))
     loader.switch(method=TokenMix(grid=4), heatmaps=store)
     assert sum(len(images) for images, _ in loader) == len(KEPT)
 
@@ -220,7 +221,9 @@ def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
     """What has no map is used again, but what cannot be decoded."""
     store = build(root, tmp_path / "store", skip_corrupt=True)
     image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
-    loader = Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, heatmaps=store, skip_corrupt=True, **OPTIONS)
+    loader = Loader(
+        ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS)
+    )
     loader.switch(method=CutMix())
     mended = len(KEPT) + (NAMES[3] in LEFT_OUT)
     assert sum(len(images) for images, _ in loader) == mended
@@ -233,7 +236,7 @@ def test_a_map_that_is_missing_for_no_reason_is_an_error_all_the_same(tmp_path: 
     store = build(root, tmp_path / "store")
     image.new("RGB", (SIDE, SIDE)).save(root / "c" / "new.png")
     with pytest.raises(ValueError, match=r"has no heatmap of 'c/new\.png'; 1 of 12 files have none$"):
-        Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, heatmaps=store, skip_corrupt=True, **OPTIONS)
+        Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
 
 
 # The commands.

@@ -21,6 +21,7 @@ from dalimix import CutMix, Mixup
 from dalimix.torch import BatchMixer
 from tests.docs.test_frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.data.coloured import COLOURS, coloured_folder
+from tests.support.loaders import grouped
 from tests.support.paths import ROOT
 from tests.support.same import same
 
@@ -243,7 +244,7 @@ def go_on(rank, root, folder):
     store = torch.distributed.FileStore(f"{folder}/store", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(minutes=5))
     options = {"size": 32, "device": "cpu", "num_threads": 1, "seed": 1}
-    loaders = [ImageFolderLoader(root, CutMix(), 3, **options).as_dataset(gather=True) for _ in range(2)]
+    loaders = [ImageFolderLoader(root, CutMix(), 3, **grouped(**options)).as_dataset(gather=True) for _ in range(2)]
     batches = iter(loaders[0])
     next(batches)
     state = loaders[0].state_dict()

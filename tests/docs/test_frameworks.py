@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from dali_ops import ImageFolderLoader
 from dalimix import CutMix, Mixup
 from tests.support.data.coloured import COLOURS, coloured_folder
+from tests.support.loaders import grouped
 from tests.support.same import same
 
 STEPS = 6  # of an epoch: 24 images, 4 in a batch
@@ -32,7 +33,7 @@ def root(tmp_path_factory):
 def load(root):
     def loader(method=CUTMIX, **options):
         options = {"size": 32, "device": "cpu", "num_threads": 1, "seed": 1, **options}
-        return ImageFolderLoader(root, method, 4, **options)
+        return ImageFolderLoader(root, method, 4, **grouped(**options))
 
     return loader
 

@@ -17,6 +17,7 @@ from dali_ops import ImageFolderLoader
 from tests.support import imagenet_runs
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.imagenet_runs import PHASES, STEPS, checkpoint, command, interrupted, same_run
+from tests.support.loaders import grouped
 from tests.support.paths import ROOT
 
 example, root = imagenet_runs.example, imagenet_runs.root
@@ -119,7 +120,7 @@ def test_two_processes_measure_every_image_once(example, two_processes, split):
     """Here by one process, of the weights that were saved."""
     here, runs = two_processes
     saved = checkpoint(here / "out-whole")
-    loader = ImageFolderLoader(split / "val", batch_size=9, size=64, training=False, device="cpu")
+    loader = ImageFolderLoader(split / "val", **grouped(batch_size=9, size=64, training=False, device="cpu"))
     ((images, labels),) = loader
     for name, part in (("val_accuracy", "model"), ("ema_accuracy", "ema")):
         model = sys.modules["small_resnet"].SmallResNet(3)

@@ -17,6 +17,7 @@ from tests.dali_ops.operators.test_model_heatmaps import _used
 from tests.examples.test_examples import load, run
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.data.marked import marked_folder
+from tests.support.loaders import grouped
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_loss_falls(example, teacher, root, monkeypatch):
     torch.manual_seed(0)
     store = example.heatmaps_of(root, "cpu", 8)
     options = {"size": example.SIZE, "device": "cpu", "seed": 0, "smoothing": 0.1}
-    loader = ImageFolderLoader(root, example.RECIPE, 8, heatmaps=store, **options)
+    loader = ImageFolderLoader(root, example.RECIPE, 8, **grouped(heatmaps=store, **options))
     model = example.SmallViT(len(COLOURS), example.SIZE, width=32, depth=1)
     losses = list(example.train(model, loader, 10, lr=0.001))
     assert np.mean(losses[-4:]) < losses[0] - 0.3, losses
@@ -76,7 +77,7 @@ def test_memory_does_not_grow(tmp_path):
     """Over 200 batches, after some to warm up. Keeping their images would cost 200 × 48 KiB, over 9 MiB."""
     store = HeatmapStore.open(marked_folder(tmp_path / "images"))
     options = {"size": 32, "device": "cpu", "num_threads": 2, "seed": 0}
-    loader = ImageFolderLoader(tmp_path / "images", TokenMix(grid=8), 4, heatmaps=store, **options)
+    loader = ImageFolderLoader(tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=store, **options))
     for batches in (60, 200):
         before = _used("cpu")
         for _ in range(0, batches, len(loader)):

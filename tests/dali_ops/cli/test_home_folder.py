@@ -27,6 +27,7 @@ from dalimix.stores import HeatmapStore
 from dalimix.stores.token_labels import import_token_labels, token_label_maps
 from tests.dali_ops.cli.test_heatmap_model import modules_here
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
+from tests.support.loaders import grouped
 
 FILES = ["a/0.jpg", "b/1.jpg"]
 
@@ -62,7 +63,7 @@ def shown(out: Any) -> None:
 
 
 READ: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "ImageFolderLoader": ("images", lambda path: ImageFolderLoader(path, None, 2, size=8, device="cpu")),
+    "ImageFolderLoader": ("images", lambda path: ImageFolderLoader(path, None, 2, **grouped(size=8, device="cpu"))),
     "ImageFolder.scan": ("images", ImageFolder.scan),
     "FileList.open": ("list.txt", lambda path: FileList.open(path, root="~/images")),
     "FileList.open-root": ("images", lambda path: FileList.open("~/list.txt", root=path)),

@@ -7,10 +7,9 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
-from nvidia.dali import types
 
 import dali_ops.device
-from dali_ops import ImageFolderLoader
+from dali_ops import ImageFolderLoader, Targets, Train
 from dali_ops.loader.heatmap_sources import Guide
 from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
@@ -18,6 +17,7 @@ from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.support.data.coloured import CLASSES, PER_CLASS
+from tests.support.loaders import grouped
 from tests.support.pipelines import run, same
 
 COUNT = len(CLASSES) * PER_CLASS
@@ -25,7 +25,7 @@ COUNT = len(CLASSES) * PER_CLASS
 
 def load(root, method=None, batch_size=4, **options):
     options = {"size": 32, "num_threads": 2, "device": "cpu", "seed": 1, "mean": 0, "std": 1, **options}
-    return ImageFolderLoader(root, method, batch_size, **options)
+    return ImageFolderLoader(root, method, batch_size, **grouped(**options))
 
 
 def class_of(images):
@@ -88,7 +88,7 @@ def test_validation_goes_in_order_and_keeps_the_last_batch(root):
 
 
 def test_pair_form_dtype_and_layout(root):
-    loader = load(root, CutMix(), form="pair", dtype="float16", output_layout="HWC")
+    loader = load(root, CutMix(), form="pair", dtype="float16", layout="HWC")
     images, (own, other, weight) = next(iter(loader))
     assert images.shape == (4, 32, 32, 3)
     assert images.dtype == torch.float16
@@ -103,7 +103,7 @@ def test_smoothing(root):
 
 def test_normalising_is_that_of_imagenet_by_default(root):
     plain, normalised = (
-        next(iter(ImageFolderLoader(root, None, 4, size=32, training=False, device="cpu", **options)))[0]
+        next(iter(ImageFolderLoader(root, None, 4, **grouped(size=32, training=False, device="cpu", **options))))[0]
         for options in ({"mean": 0, "std": 1}, {})
     )
     mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
@@ -232,9 +232,9 @@ GUIDED = RandomChoice([AttentiveCutMix((1, 3), grid=2), CutMix(), Mixup()])
 @pytest.mark.parametrize(("method", "guide"), [(RandomChoice(), Guide()), (GUIDED, Guide(redness, labelled=True))])
 def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, guide):
     def pipeline(**options):
-        normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}
+        transform = Train(32, mean=120.0, std=60.0, dtype="float16")
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 4, training=True))
-        arguments = (feed, method, 32, "cpu", normalise, {"num_classes": 3}, guide)
+        arguments = (feed, method, transform, Targets(), "cpu", guide)
         runtime = {"batch_size": 4, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
         return training_pipeline(*arguments, **runtime, **options)
 

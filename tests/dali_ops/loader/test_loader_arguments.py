@@ -1,7 +1,6 @@
 """What people hand to a loader: taken as it is meant, or answered by one sentence that says what to do."""
 
 import pathlib
-from functools import partial
 
 import numpy as np
 import pytest
@@ -14,10 +13,8 @@ from nvidia.dali import types
 from torch.utils.data import DataLoader
 
 import dali_ops.device
-from dali_ops import ImageFolderLoader, Loader
+from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Train
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.loader.arguments import place_of
-from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from dalimix.heatmaps import FeatureHeatmap
@@ -57,7 +54,7 @@ def test_mean_and_std_in_any_form_are_the_same_settings(root, given):
 
 def test_texts_of_numpy_are_the_same_settings(root):
     plain = load(root, CutMix())
-    loader = load(root, CutMix(), form=np.str_("dense"), output_layout=np.str_("CHW"))
+    loader = load(root, CutMix(), form=np.str_("dense"), layout=np.str_("CHW"))
     loader.load_state_dict(plain.state_dict())
     assert same(list(loader), list(plain))
 
@@ -86,7 +83,7 @@ def test_dtypes_by_any_name(root, name):
 
 def test_numbers_of_numpy(root):
     given = {"size": np.int64(32), "num_threads": np.int8(2), "prefetch": np.uint8(2), "seed": np.int32(1),
-             "smoothing": np.float32(0.5), "training": np.bool_(True), "drop_last": np.bool_(True),
+             "smoothing": np.float32(0.5), "drop_last": np.bool_(True),
              "rank": np.int64(0), "world_size": np.int64(1), "batch_size": np.int16(4)}  # fmt: skip
     loader, plain = load(root, CutMix(), **given), load(root, CutMix(), smoothing=0.5)
     loader.load_state_dict(plain.state_dict())
@@ -106,13 +103,16 @@ def a_model():
 WRONG = [
     ({"size": (32, 48)}, r"size must be one whole number, the side of square images in pixels, got \(32, 48\)"),
     ({"size": 1 << 20}, "size must be at most 16384, got 1048576"),
-    ({"training": "val"}, "training must be True or False, got 'val'"),
-    ({"training": 1}, "training must be True or False, got 1"),
+    ({"transform": "val"}, r"transform must be dali_ops.Train\(\) or dali_ops.Eval\(\), or one like it, got 'val'"),
+    ({"transform": Train}, "transform must be .*, got <class"),
+    ({"targets": 0.1}, "targets must be dali_ops.Targets.*, got 0.1"),
+    ({"runtime": "cpu"}, "runtime must be dali_ops.Runtime.*, got 'cpu'"),
+    ({"method": CutMix(), "transform": Eval()}, "transform is an Eval: give method=None, or transform=Train"),
     ({"drop_last": "no"}, "drop_last must be True or False, got 'no'"),
     ({"keep_info": None}, "keep_info must be True or False, got None"),
     ({"skip_corrupt": 0}, "skip_corrupt must be True or False, got 0"),
     ({"pin_memory": "gpu"}, "pin_memory must be True or False, got 'gpu'"),
-    ({"channels_last": torch.channels_last}, "channels_last must be True or False"),
+    ({"layout": torch.channels_last}, "layout must be one of"),
     ({"method": CutMix}, "method must be an instance of a mixing method, such as dalimix.CutMix"),
     ({"method": "cutmix"}, "method must be an instance of a mixing method, .* got 'cutmix'"),
     ({"method": AttentiveCutMix(), "heatmaps": a_model()}, "heatmaps is a model, Sequential.*FeatureHeatmap"),
@@ -148,16 +148,16 @@ def test_devices_and_their_numbers(monkeypatch):
         ("gpu", np.int64(1)),
         ("cuda:1", 1),
     ]
-    assert [place_of(*both) for both in given] == [("gpu", 1)] * len(given)
-    assert place_of("cpu", None) == ("cpu", None)
+    assert [Runtime(*both).place() for both in given] == [("gpu", 1)] * len(given)
+    assert Runtime("cpu").place() == ("cpu", None)
     for device, number in [("cuda:1", 0), ("cuda:0", 1)]:
         with pytest.raises(ValueError, match=f"device_id is {number}, but device is '{device}': give one of them"):
-            place_of(device, number)
+            Runtime(device, number).place()
     with pytest.raises(ValueError, match="the last of the 2 GPUs here is 'cuda:1'"):
-        place_of(None, 2)
+        Runtime(None, 2).place()
     monkeypatch.setattr(dali_ops.device, "_device_count", lambda: 0)
     with pytest.raises(ValueError, match="device_id is for a GPU, got 0, but there is no CUDA device"):
-        place_of(None, 0)
+        Runtime(None, 0).place()
 
 
 @pytest.mark.parametrize("path", ["photos", pathlib.Path("photos")], ids=["text", "path"])
@@ -189,28 +189,33 @@ def test_what_is_no_folder(root, tmp_path):
 
 KEYWORDS = {
     "num_workers": "num_threads=",
+    "size": "transform=Train.size=",
+    "device": "runtime=Runtime.device=",
+    "form": "targets=Targets.form=",
+    "training": "transform=Eval",
     "num_classes": "the source knows how many classes",
-    "shuffle": "training=True shuffles",
+    "shuffle": "transform=Train.* shuffles",
     "collate_fn": "makes whole batches itself",
     "prefetch_factor": "prefetch=",
-    "transform": "augment=",
+    "transforms": "augment=",
     "label_smoothing": "smoothing=",
-    "smothing": "did you mean smoothing=",
+    "tragets": "did you mean targets=",
     "batchsize": "did you mean batch_size=",
-    "zzz": "it has source, method, batch_size, heatmaps",
+    "zzz": "it has root, method, batch_size, transform",
 }
 
 
 @pytest.mark.parametrize("name", KEYWORDS)
 def test_keywords_of_other_loaders(root, name):
     with pytest.raises(TypeError, match=f"a loader has no argument {name}: .*{KEYWORDS[name]}"):
-        load(root, **{name: 1})
+        ImageFolderLoader(root, **{name: 1})
 
 
 def test_an_editor_sees_the_arguments():
     from inspect import signature
 
-    assert "smoothing" in signature(Loader).parameters
+    assert "targets" in signature(Loader).parameters
+    assert [*signature(Loader).parameters][1:] == [*signature(ImageFolderLoader).parameters][1:]
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_size": None}, {"batch_size": 4, "shuffle": True}], ids=str)
@@ -255,9 +260,8 @@ def test_gathering_without_a_process_group(root):
     assert again.loader.state_dict() == loader.loader.state_dict()
 
 
-def test_settings_are_equal_if_they_mean_the_same(root):
-    common = {"method": None, "heatmaps": None, "heatmap_labels": False, "size": 8, "training": True, "device": "cpu",
-              "output_layout": "CHW", "channels_last": False, "augment": None, "smoothing": 0, "form": "dense",
-              "keep_info": False}  # fmt: skip
-    make = partial(LoaderSettings, **common)
-    assert make(mean=5, std=[2], dtype="half") == make(mean=np.full(3, 5), std=torch.tensor(2), dtype=np.float16)
+def test_transforms_are_equal_if_they_mean_the_same():
+    assert Train(8, mean=5, std=[2], dtype="half") == Train(
+        8, mean=np.full(3, 5), std=torch.tensor(2), dtype=np.float16
+    )
+    assert Train(8) != Eval(8)

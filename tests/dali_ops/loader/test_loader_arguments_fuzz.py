@@ -1,5 +1,6 @@
 """Values that nobody should hand in, at every argument of the loaders: each is taken, or named in the answer."""
 
+from dataclasses import fields
 from inspect import signature
 
 import pytest
@@ -9,15 +10,15 @@ pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 import dali_ops.loader.loader
-from dali_ops import ImageFolderLoader, Loader
+from dali_ops import ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
-from dali_ops.loader.settings import SWITCHES
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from tests.dali_ops.loader.test_loader import load
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import rounds
+from tests.support.loaders import grouped
 
 BASES = {  # with what else an argument comes
     "plain": {},
@@ -26,12 +27,15 @@ BASES = {  # with what else an argument comes
     "validation": {"training": False},
     "a share": {"rank": 0, "world_size": 2},
 }
-ARGUMENTS = [name for name in signature(Loader).parameters if name != "source"]
+GROUPS = ("transform", "targets", "runtime")
+OWN = [name for name in signature(Loader).parameters if name != "source"]
+FIELDS = [field.name for kind in (Train, Targets, Runtime) for field in fields(kind)]
+ARGUMENTS = [*OWN, *FIELDS]
+
 ALSO_NAMED = {  # an argument may be refused because of another one, which it is not in itself
     "rank": ["world_size"],
     "world_size": ["rank", "batch_size"],
     "device_id": ["device"],
-    "training": ["augment"],
     "mean": ["std"],
     "std": ["mean"],
 }
@@ -60,12 +64,15 @@ def complaints(call, names):
 def test_arguments_of_a_loader(source, monkeypatch, name, base):
     monkeypatch.setattr(dali_ops.loader.loader, "Stepper", NoStepper)
     plain = {"batch_size": 4, "device": "cpu", "seed": 1, **base}
-    assert complaints(lambda value: Loader(source, **{**plain, name: value}), [name, *ALSO_NAMED.get(name, ())]) == []
+    assert (
+        complaints(lambda value: Loader(source, **grouped(**{**plain, name: value})), [name, *ALSO_NAMED.get(name, ())])
+        == []
+    )
 
 
 GOOD = {"method": CutMix(), "smoothing": 0.1, "form": "pair", "dtype": "uint8", "mean": 0, "std": 1, "size": (8, 8),
-        "training": False, "drop_last": False, "rank": 1, "world_size": 2, "seed": 3, "keep_info": True,
-        "heatmaps": len, "augment": len, "channels_last": True, "device_id": 0, "device": "cpu"}  # fmt: skip
+        "drop_last": False, "rank": 1, "world_size": 2, "seed": 3, "keep_info": True,
+        "heatmaps": len, "augment": len, "layout": "channels_last", "device_id": 0, "device": "cpu"}  # fmt: skip
 
 
 def test_several_arguments_at_once(source, monkeypatch):
@@ -76,7 +83,7 @@ def test_several_arguments_at_once(source, monkeypatch):
         names = rng.sample(ARGUMENTS, rng.randint(2, 5))
         given = {name: GOOD[name] if name in GOOD and rng.random() < 0.5 else rng.choice(hostile) for name in names}
         plain = {"batch_size": 4, "device": "cpu", **given}
-        found = complaint(lambda plain=plain: Loader(source, **plain), [*plain, "seed"])
+        found = complaint(lambda plain=plain: Loader(source, **grouped(**plain)), [*plain, "seed"])
         assert found is None, given
 
 
@@ -85,7 +92,7 @@ def test_what_was_taken_works(source):
 
     def a_batch(name, value):
         plain = {"batch_size": 4, "size": 8, "device": "cpu", "seed": 1, "num_threads": 1, "prefetch": 1}
-        with Loader(source, **{**plain, name: value}) as loader:
+        with Loader(source, **grouped(**{**plain, name: value})) as loader:
             next(iter(loader))
 
     for name in set(ARGUMENTS) - {"heatmaps", "augment"}:  # functions, whose own errors are theirs
@@ -97,7 +104,7 @@ def test_sources_and_roots():
     assert complaints(lambda value: ImageFolderLoader(value), ["root"]) == []
 
 
-@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("name", ["method", "transform", "targets", "heatmaps", "heatmap_labels"])
 def test_switches(root, name):
     settings = load(root, CutMix())._stepper.settings
     assert complaints(lambda value: settings.switched(**{name: value}), [name]) == []

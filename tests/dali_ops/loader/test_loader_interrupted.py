@@ -14,6 +14,7 @@ from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, Mixup
 from tests.support.data.coloured import coloured_folder
+from tests.support.loaders import grouped, sized
 from tests.support.same import same
 
 OPTIONS = {"batch_size": 4, "size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
@@ -50,8 +51,10 @@ def loop(loader, batches):
 @pytest.mark.parametrize("at", [1, 2, 3, 5, STEPS + 1, STEPS + 3])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the server is gone"), RuntimeError("no")], ids=repr)
 def test_going_on_after_a_failure(folder, at, error):
-    expected = [batch for loader in [Loader(folder, Mixup(), **OPTIONS)] for _ in range(3) for batch in loader]
-    loader, batches = Loader(failing(folder, at, error), Mixup(), **OPTIONS), []
+    expected = [
+        batch for loader in [Loader(folder, Mixup(), **grouped(**OPTIONS))] for _ in range(3) for batch in loader
+    ]
+    loader, batches = Loader(failing(folder, at, error), Mixup(), **grouped(**OPTIONS)), []
     with pytest.raises(type(error)):
         loop(chain(loader, loader), batches)
     loader.load_state_dict(loader.state_dict())
@@ -62,11 +65,11 @@ def test_going_on_after_a_failure(folder, at, error):
 
 def test_the_next_loop_after_a_failure_in_the_first_batch(folder):
     """Nothing of the epoch was given yet, so it is still to come, and whole."""
-    loader = Loader(failing(folder, 1, OSError("gone")), Mixup(), **OPTIONS)
+    loader = Loader(failing(folder, 1, OSError("gone")), Mixup(), **grouped(**OPTIONS))
     with pytest.raises(OSError, match="gone"):
         next(iter(loader))
     assert loader.epoch == 0
-    assert same(list(loader), list(Loader(folder, Mixup(), **OPTIONS)))
+    assert same(list(loader), list(Loader(folder, Mixup(), **grouped(**OPTIONS))))
 
 
 def test_a_provider_that_fails_once(folder):
@@ -79,7 +82,7 @@ def test_a_provider_that_fails_once(folder):
         return images[:, 0].float()
 
     def loader(provider):
-        return Loader(folder, AttentiveCutMix(3), heatmaps=provider, **OPTIONS)
+        return Loader(folder, AttentiveCutMix(3), **grouped(heatmaps=provider, **OPTIONS))
 
     ours, seen = loader(provider), []
     with pytest.raises(ZeroDivisionError, match="once"):
@@ -95,7 +98,7 @@ def test_without_a_failure_one_pipeline_does_for_all_epochs(folder, monkeypatch)
     monkeypatch.setattr(
         LoaderSettings, "pipeline", lambda *args, **options: made.append(1) or pipeline(*args, **options)
     )
-    loader = Loader(folder, Mixup(), **OPTIONS)
+    loader = Loader(folder, Mixup(), **grouped(**OPTIONS))
     for _ in range(3):
         for _ in loader:
             loader.state_dict()
@@ -103,7 +106,7 @@ def test_without_a_failure_one_pipeline_does_for_all_epochs(folder, monkeypatch)
 
 
 def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
-    loader, plain = Loader(folder, Mixup(), **OPTIONS), Loader(folder, Mixup(), **OPTIONS)
+    loader, plain = Loader(folder, Mixup(), **grouped(**OPTIONS)), Loader(folder, Mixup(), **grouped(**OPTIONS))
     first = next(iter(loader))
     state = loader.state_dict()
     with pytest.raises(ValueError, match="the state is damaged: its checksum is of other contents"):
@@ -117,11 +120,11 @@ def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
 def test_a_pipeline_that_cannot_be_built_leaves_the_loader_as_it_was(folder, monkeypatch):
     from nvidia.dali.plugin import pytorch
 
-    loader, plain = Loader(folder, Mixup(), **OPTIONS), Loader(folder, Mixup(), **OPTIONS)
+    loader, plain = Loader(folder, Mixup(), **grouped(**OPTIONS)), Loader(folder, Mixup(), **grouped(**OPTIONS))
     running = iter(loader)
     first = next(running)
     with monkeypatch.context() as broken:
         broken.setattr(pytorch, "DALIGenericIterator", lambda *args, **options: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            loader.switch(size=1000)
+            loader.switch(transform=sized(loader, 1000))
     assert same([first, *running], list(plain))

@@ -28,6 +28,7 @@ from tests.dali_ops.loader.test_batch_info import by_attention
 from tests.dali_ops.loader.test_loader import load
 from tests.dali_ops.loader.test_loader_heatmaps import brightness
 from tests.support.data.coloured import coloured_folder
+from tests.support.loaders import grouped, sized
 from tests.support.same import same
 
 COUNT, BATCH = 24, 5  # four batches, four images left over
@@ -142,7 +143,7 @@ def test_after_a_switch_and_an_epoch_left_early(root):
     def started():
         loader = load(root, CutMix(), **OPTIONS)
         following(loader, 2)
-        loader.switch(method=Mixup(), size=16)
+        loader.switch(method=Mixup(), transform=sized(loader, 16))
         return loader
 
     loader = started()
@@ -154,7 +155,7 @@ def test_after_a_switch_and_an_epoch_left_early(root):
     fresh = load(root, CutMix(), **OPTIONS)
     with pytest.raises(ValueError, match=r"of another method: call switch first.*CutMix"):
         fresh.load_state_dict(state)
-    fresh.switch(method=Mixup(), size=16)
+    fresh.switch(method=Mixup(), transform=sized(fresh, 16))
     fresh.load_state_dict(state)
     assert same(following(fresh, len(rest)), rest)
 
@@ -182,8 +183,8 @@ OTHER = [
     ({"smoothing": 0.1}, "of another smoothing"),
     ({"std": [1.0, 2.0, 3.0]}, "of another std"),
     ({"dtype": "float32"}, "of another dtype"),
-    ({"output_layout": "HWC"}, "of another output_layout"),
-    ({"channels_last": True}, "of another channels_last"),
+    ({"layout": "HWC"}, "of another layout"),
+    ({"layout": "channels_last"}, "of another layout"),
     ({"augment": lambda images: images}, r"of another augment.*\(augment was None, here it is .*<lambda>\)"),
 ]
 
@@ -195,6 +196,13 @@ def test_a_state_of_another_loader_is_refused(root, options, reason):
         load(root, **{"method": CutMix(), **OPTIONS, **options}).load_state_dict(state)
 
 
+def test_a_state_from_before_there_were_transforms_is_refused(root):
+    loader = load(root, CutMix(), **OPTIONS)
+    state = {name: value for name, value in loader.state_dict().items() if name != "version"}
+    with pytest.raises(ValueError, match="the state is of format 1, which this version of dalimix cannot read"):
+        loader.load_state_dict(state)
+
+
 def test_a_state_of_another_process_is_refused(root):
     first, second = (load(root, CutMix(), **OPTIONS, rank=rank, world_size=2) for rank in range(2))
     with pytest.raises(ValueError, match="of another process: each saves its own state"):
@@ -203,7 +211,7 @@ def test_a_state_of_another_process_is_refused(root):
 
 def test_a_state_of_another_data_set_is_refused(root):
     folder = ImageFolder.scan(root)
-    state = Loader(folder, None, 4, device="cpu").state_dict()
+    state = Loader(folder, None, 4, **grouped(device="cpu")).state_dict()
     last = len(folder) - 1
     others = [
         folder.picked([1, 0, *range(2, len(folder))]),
@@ -214,8 +222,8 @@ def test_a_state_of_another_data_set_is_refused(root):
     ]
     for other in others:
         with pytest.raises(ValueError, match="of another data set"):
-            Loader(other, None, 4, device="cpu").load_state_dict(state)
-    Loader(folder.picked(range(len(folder))), None, 4, device="cpu").load_state_dict(state)
+            Loader(other, None, 4, **grouped(device="cpu")).load_state_dict(state)
+    Loader(folder.picked(range(len(folder))), None, 4, **grouped(device="cpu")).load_state_dict(state)
 
 
 @pytest.mark.parametrize(("module", "reason"), [(dalimix, "dalimix"), (nvidia.dali, "DALI, whose checkpoints it")])

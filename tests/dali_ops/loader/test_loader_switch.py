@@ -9,9 +9,11 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
+from dali_ops import Eval
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.dali_ops.loader.test_batch_info import used
 from tests.dali_ops.loader.test_loader import class_of, load, redness
+from tests.support.loaders import sized
 from tests.support.same import same
 
 
@@ -45,7 +47,7 @@ def test_class_numbers_become_targets_with_the_first_method(root):
 def test_another_size(root):
     loader = load(root, CutMix(), keep_info=True)
     for size in (32, 48, 24):
-        loader.switch(size=size)
+        loader.switch(transform=sized(loader, size))
         for images, _ in loader:
             assert images.shape == (4, 3, size, size)
             assert loader.batch_info.plan.size == (size, size)
@@ -54,14 +56,14 @@ def test_another_size(root):
 def test_plain_batches_stay_plain(root):
     for training in (True, False):
         loader = load(root, None, training=training)
-        loader.switch(method=None, size=16)
+        loader.switch(method=None, transform=sized(loader, 16))
         assert next(iter(loader))[1].dtype == torch.int64
 
 
 def test_a_switch_forgets_the_info_of_the_last_batch(root):
     loader = load(root, CutMix(), keep_info=True)
     next(iter(loader))
-    loader.switch(size=16)
+    loader.switch(transform=sized(loader, 16))
     with pytest.raises(RuntimeError, match="batch_info is there from the first batch on"):
         _ = loader.batch_info
 
@@ -71,13 +73,13 @@ def test_a_switch_after_a_state_ends_the_epoch_of_the_state(root):
     next(iter(loader))
     state = loader.state_dict()
     loader.load_state_dict(state)
-    loader.switch(size=16)
+    loader.switch(transform=sized(loader, 16))
     assert loader.epoch == 1
 
 
 def test_another_size_in_validation(root):
     loader = load(root, None, training=False)
-    loader.switch(size=40)
+    loader.switch(transform=sized(loader, 40))
     assert next(iter(loader))[0].shape == (4, 3, 40, 40)
     with pytest.raises(ValueError, match="mixing is for training"):
         loader.switch(method=CutMix())
@@ -100,7 +102,13 @@ def labels_of(loader):
 
 def test_the_order_of_images_does_not_depend_on_switches(root):
     plain, switched = (load(root, CutMix(), keep_info=True) for _ in range(2))
-    for change in ({}, {"method": Mixup()}, {"size": 40}, {"method": None}, {"method": RandomChoice()}):
+    for change in (
+        {},
+        {"method": Mixup()},
+        {"transform": sized(plain, 40)},
+        {"method": None},
+        {"method": RandomChoice()},
+    ):
         switched.switch(**change)
         assert labels_of(switched) == labels_of(plain)
 
@@ -121,18 +129,18 @@ def test_random_numbers_do_not_start_again_with_every_switch(root):
     loader, weights = load(root, Mixup(), form="pair"), []
     for _ in range(3):
         weights.append(next(iter(loader))[1][2])
-        loader.switch(size=32)
+        loader.switch(transform=sized(loader, 32))
     assert not any(torch.equal(weights[a], weights[b]) for a, b in [(0, 1), (1, 2), (0, 2)])
 
 
 def test_a_switch_ends_the_epoch_that_is_under_way(root):
     loader = load(root, CutMix())
     assert loader.epoch == 0
-    loader.switch(size=24)  # nothing was read yet
+    loader.switch(transform=sized(loader, 24))  # nothing was read yet
     assert loader.epoch == 0
     running = iter(loader)
     next(running)
-    loader.switch(size=16)
+    loader.switch(transform=sized(loader, 16))
     assert loader.epoch == 1
     with pytest.raises(RuntimeError, match="this loop is over"):
         next(running)
@@ -142,10 +150,12 @@ def test_a_switch_ends_the_epoch_that_is_under_way(root):
 
 def test_what_cannot_be_switched(root):
     loader = load(root, CutMix())
-    with pytest.raises(TypeError, match="switch changes method, heatmaps, heatmap_labels, size, smoothing, got dtype"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'dtype'"):
         loader.switch(dtype="uint8")
-    with pytest.raises(ValueError, match="size must be a whole number from 1, got 0"):
-        loader.switch(size=0)
+    with pytest.raises(ValueError, match="transform cannot be switched from Train to Eval"):
+        loader.switch(method=None, transform=Eval(32))
+    with pytest.raises(TypeError, match="transform must be dali_ops.Train"):
+        loader.switch(transform=32)
     assert len(epoch(loader)) == 3  # as it was
 
 

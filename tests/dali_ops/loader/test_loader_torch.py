@@ -17,12 +17,13 @@ from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
 from tests.conftest import need_gpu
 from tests.dali_ops.loader.test_loader import load
+from tests.support.loaders import grouped
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
 def test_channels_last_is_the_same_batch_in_another_order_of_memory(root, method, dtype):
-    plain, last = (load(root, method, dtype=dtype, channels_last=value) for value in (False, True))
+    plain, last = (load(root, method, dtype=dtype, layout=layout) for layout in ("CHW", "channels_last"))
     for (images, targets), (images_too, targets_too) in zip(plain, last, strict=True):
         assert images_too.is_contiguous(memory_format=torch.channels_last)
         assert not images_too.is_contiguous()
@@ -31,14 +32,9 @@ def test_channels_last_is_the_same_batch_in_another_order_of_memory(root, method
 
 
 def test_channels_last_in_validation(root):
-    images, _ = next(iter(load(root, None, training=False, channels_last=True)))
+    images, _ = next(iter(load(root, None, training=False, layout="channels_last")))
     assert images.shape == (4, 3, 32, 32)
     assert images.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_channels_last_is_no_layout(root):
-    with pytest.raises(ValueError, match="channels_last is for output_layout 'CHW', got 'HWC'"):
-        load(root, None, channels_last=True, output_layout="HWC")
 
 
 @pytest.mark.cuda
@@ -126,7 +122,7 @@ def test_what_is_no_source():
 
 def test_uint8_is_not_for_normalised_images(root):
     with pytest.raises(ValueError, match="dtype is uint8, which has no place for normalised .* give mean=0 and std=1"):
-        ImageFolderLoader(root, dtype="uint8", batch_size=4)
+        ImageFolderLoader(root, **grouped(dtype="uint8", batch_size=4))
 
 
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])

@@ -21,6 +21,7 @@ from dalimix import CutMix, Mixup, SMMix
 from tests.dali_ops.loader.test_batch_info import by_attention
 from tests.dali_ops.loader.test_loader import load
 from tests.support.data.coloured import coloured_folder, one_coloured_folder
+from tests.support.loaders import grouped
 
 BATCH, COUNT = 4, 24
 DAMAGE = {
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
 
 def loader(folder, method=None, **options):
     options = {"size": 16, "num_threads": 2, "device": "cpu", "seed": 1, **options}
-    return Loader(folder, method, BATCH, **{"skip_corrupt": True, **options})
+    return Loader(folder, method, BATCH, **grouped(**{"skip_corrupt": True, **options}))
 
 
 def bad(folder):
@@ -76,7 +77,7 @@ def test_a_batch_without_one_good_image_is_empty(folder):
     """Also where the one that stands in for it, as DALI must get one, is bad itself."""
     only = folder.picked([*bad(folder), 2, 3, 4, 5])
     assert [len(images) for images, _ in loader(only, training=False)] == [0, 4]
-    ours = Loader(only, None, 2, size=16, device="cpu", training=False, skip_corrupt=True)
+    ours = Loader(only, None, 2, **grouped(size=16, device="cpu", training=False, skip_corrupt=True))
     assert [len(images) for images, _ in ours] == [0, 0, 2, 2]
     assert len(ours.skipped) == len(DAMAGE)
 
@@ -84,7 +85,9 @@ def test_a_batch_without_one_good_image_is_empty(folder):
 def test_a_bad_image_that_stands_in_for_an_empty_share(folder):
     """Ten images in three shares of 3, 3 and 4: the second process has none in its last step."""
     only = folder.picked([bad(folder)[0], *range(2, 8), 10, 12, 13])
-    ours = Loader(only, None, 3, size=16, device="cpu", training=False, skip_corrupt=True, rank=1, world_size=3)
+    ours = Loader(
+        only, None, 3, **grouped(size=16, device="cpu", training=False, skip_corrupt=True, rank=1, world_size=3)
+    )
     assert [len(images) for images, _ in ours] == [3, 0]
 
 

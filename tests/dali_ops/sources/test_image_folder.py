@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.loaders import grouped
+
 pytest.importorskip("nvidia.dali")
 
 from dali_ops import ImageFolderLoader
@@ -142,7 +144,7 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path: Path, names: list[str]) ->
     with pytest.raises(
         ValueError, match=rf"{root} has the folders .*, which are parts of a data set, .*: give one of th"
     ):
-        ImageFolderLoader(root, device="cpu")
+        ImageFolderLoader(root, **grouped(device="cpu"))
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -227,5 +229,5 @@ def test_a_loader_warns_at_the_line_that_made_it(tmp_path: Path) -> None:
     for name in ("ant/0.jpg", "loose.jpg"):
         (tmp_path / name).touch()
     with pytest.warns(UserWarning, match="1 image beside the class folders") as said:
-        ImageFolderLoader(tmp_path, None, 1, training=False, device="cpu", num_threads=1).close()
+        ImageFolderLoader(tmp_path, None, 1, **grouped(training=False, device="cpu", num_threads=1)).close()
     assert [record.filename for record in said] == [__file__]

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.loaders import grouped
+
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
@@ -81,14 +83,16 @@ def wrong_place(kind: str, place: Path) -> str:
 def test_an_error_names_it_with_the_remedy(kind, root, tmp_path):
     path = wrong_place(kind, tmp_path)
     with pytest.raises(ValueError, match=f"{REASONS[kind]}: .*skip_corrupt=True leaves it out") as told:
-        list(Loader(FileList([path, *images(root)], [0] * 4), CutMix(), 2, **OPTIONS))
+        list(Loader(FileList([path, *images(root)], [0] * 4), CutMix(), 2, **grouped(**OPTIONS)))
     assert str(told.value).startswith(path)
 
 
 @pytest.mark.parametrize("kind", list(MADE))
 def test_it_is_left_out(kind, root, tmp_path):
     files = [wrong_place(kind, tmp_path), *images(root)]
-    loader = Loader(FileList(files, [0, 1, 1, 1], ["x", "y"]), None, 4, training=False, skip_corrupt=True, **OPTIONS)
+    loader = Loader(
+        FileList(files, [0, 1, 1, 1], ["x", "y"]), None, 4, **grouped(training=False, skip_corrupt=True, **OPTIONS)
+    )
     ((_, labels),) = loader
     assert labels.tolist() == [1, 1, 1]
     assert loader.skipped == [f"{files[0]} cannot be read or decoded"]
@@ -107,8 +111,8 @@ def test_files_of_somebody_else(reason, root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "fromfile", denied)
     with pytest.raises(ValueError, match=r"a\.jpg may not be read: this user has no permission: .*skip_corrupt=True"):
-        list(Loader(FileList(files, [0] * 4), None, 4, **OPTIONS))
-    ((_, labels),) = Loader(FileList(files, [0] * 4), None, 4, training=False, skip_corrupt=True, **OPTIONS)
+        list(Loader(FileList(files, [0] * 4), None, 4, **grouped(**OPTIONS)))
+    ((_, labels),) = Loader(FileList(files, [0] * 4), None, 4, **grouped(training=False, skip_corrupt=True, **OPTIONS))
     assert len(labels) == 3
 
 

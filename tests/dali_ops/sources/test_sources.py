@@ -16,6 +16,7 @@ from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix import CutMix, RandomChoice, TokenMix
 from dalimix.stores import HeatmapStore
 from tests.support.data.archives import cut, imagenet_example, sample, write_records, write_shard, write_tar
+from tests.support.loaders import grouped
 
 COUNT, BATCH = 20, 4
 SAMPLES = [sample(number) for number in range(COUNT)]  # of different sizes and colours, in three classes
@@ -60,7 +61,7 @@ OPTIONS = {"size": 16, "device": "cpu", "dtype": "uint8", "mean": 0, "std": 1, "
 
 
 def load(source, method=None, **options):
-    return Loader(source, method, BATCH, **OPTIONS | options)
+    return Loader(source, method, BATCH, **grouped(**OPTIONS | options))
 
 
 def seen(loader):

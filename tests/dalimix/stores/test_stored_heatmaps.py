@@ -12,7 +12,7 @@ from nvidia.dali import fn, types
 
 import dali_ops
 import dalimix
-from dali_ops import ImageFolderLoader
+from dali_ops import ImageFolderLoader, Targets, Train
 from dali_ops.loader.heatmap_sources import StoreGuide
 from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
@@ -24,6 +24,7 @@ from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenM
 from dalimix.heatmap_crop import heatmap_crop
 from dalimix.stores import HeatmapStore
 from tests.support.data.marked import GRID, marked_folder
+from tests.support.loaders import grouped
 from tests.support.pipelines import build, run, same
 
 COUNT, SIZE = 24, 64
@@ -169,18 +170,20 @@ def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
 
 def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
     method = RandomChoice([SMMix(grid=4), AttentiveCutMix(3, grid=3)])
-    loader = ImageFolderLoader(root, method, 4, heatmaps=store, size=24, device="cpu", keep_info=True, seed=0)
+    loader = ImageFolderLoader(
+        root, method, 4, **grouped(heatmaps=store, size=24, device="cpu", keep_info=True, seed=0)
+    )
     for _ in loader:
         assert loader.batch_info.plan.tokens.shape == (4, 12, 12)
 
 
 def test_the_loader_reads_a_store(root, store):
     options = {"size": SIZE, "device": "cpu", "seed": 1, "num_threads": 2, "mean": 0, "std": 1, "dtype": "uint8"}
-    plain = ImageFolderLoader(root, TokenMix(prob=0, grid=8), 6, heatmaps=store, **options)
+    plain = ImageFolderLoader(root, TokenMix(prob=0, grid=8), 6, **grouped(heatmaps=store, **options))
     for _ in range(2):
         labels = torch.cat([targets for _, targets in plain])
         assert labels.sum(0).tolist() == [12, 12]
-    loader = ImageFolderLoader(root, TokenMix(grid=8), 6, heatmaps=store, **options)
+    loader = ImageFolderLoader(root, TokenMix(grid=8), 6, **grouped(heatmaps=store, **options))
     shares = torch.cat([targets.sum(1) for _, targets in loader])
     assert (shares - 1).abs().max() > 0.05  # by heatmaps, and not by areas
 
@@ -198,7 +201,9 @@ def test_class_numbers_belong_to_their_images(tmp_path):
         writer.append(np.random.default_rng(0).random((8, 4, 4)))
         store = writer.finish()
     method = TokenMix(prob=0, grid=4)
-    loader = ImageFolderLoader(tmp_path / "images", method, 4, heatmaps=store, size=8, mean=0, std=255.0, device="cpu")
+    loader = ImageFolderLoader(
+        tmp_path / "images", method, 4, **grouped(heatmaps=store, size=8, mean=0, std=255.0, device="cpu")
+    )
     for images, targets in loader:
         assert torch.equal(images.mean((1, 2, 3)).round(), targets[:, 1])
 
@@ -209,13 +214,13 @@ def test_what_fits_not_is_refused(root, store, tmp_path):
         writer.append(np.ones((COUNT - 2, 4, 4)))
         part = writer.finish()
     with pytest.raises(ValueError, match=r"other has no heatmap of 'b/.*png'; 2 of 24 files have none"):
-        ImageFolderLoader(root, TokenMix(), 4, heatmaps=part, **options)
+        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=part, **options))
     with pytest.raises(ValueError, match="heatmap_labels are for a provider of heatmaps, but heatmaps is HeatmapStore"):
-        ImageFolderLoader(root, TokenMix(), 4, heatmaps=store, heatmap_labels=True, **options)
+        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=store, heatmap_labels=True, **options))
     with pytest.raises(ValueError, match="Mixup reads no heatmaps, but heatmaps were given"):
-        ImageFolderLoader(root, Mixup(), 4, heatmaps=store, **options)
+        ImageFolderLoader(root, Mixup(), 4, **grouped(heatmaps=store, **options))
     with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
-        ImageFolderLoader(root, None, 4, heatmaps=store, **options)
+        ImageFolderLoader(root, None, 4, **grouped(heatmaps=store, **options))
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"], ids=["empty", "text", "cut off"])
@@ -224,7 +229,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path, content):
     bad = tmp_path / "images" / "b" / "03.png"
     bad.write_bytes(content)
     loader = ImageFolderLoader(
-        tmp_path / "images", TokenMix(grid=8), 4, heatmaps=HeatmapStore.open(path), size=SIZE, device="cpu"
+        tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=HeatmapStore.open(path), size=SIZE, device="cpu")
     )
     with pytest.raises(ValueError, match=r"03\.png cannot be decoded as an image"):
         list(loader)
@@ -258,11 +263,11 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
 
 def test_resuming_training_with_a_store(root, store):
     def pipeline(**options):
-        normalise = {"mean": 120.0, "std": 60.0, "dtype": types.FLOAT16, "output_layout": "CHW"}
+        transform = Train(32, mean=120.0, std=60.0, dtype="float16")
         method = TokenMix(grid=8)
         guide = StoreGuide(store, method)
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
-        arguments = (feed, method, 32, "cpu", normalise, {"num_classes": 2}, guide)
+        arguments = (feed, method, transform, Targets(), "cpu", guide)
         runtime = {"batch_size": 5, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
         return training_pipeline(*arguments, **runtime, **options)
 

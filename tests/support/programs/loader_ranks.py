@@ -11,6 +11,7 @@ from torch import distributed
 from dali_ops import ImageFolderLoader, Loader
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix
+from tests.support.loaders import grouped
 
 
 class Ranks:
@@ -21,7 +22,7 @@ class Ranks:
 
     def load(self, method=None, batch_size=4, folder=None, **options):
         options = {"size": 16, "device": "cpu", "num_threads": 1, "seed": 7, **options}
-        return ImageFolderLoader(folder or self.folder, method, batch_size, **options)
+        return ImageFolderLoader(folder or self.folder, method, batch_size, **grouped(**options))
 
     def in_turn(self, make):
         """Every rank's loader, or what it was refused by."""
@@ -83,7 +84,7 @@ class Ranks:
         whole = ImageFolder.scan(self.folder)
         part = whole.picked(range(len(whole) - self.here))
         options = {"size": 16, "device": "cpu", "seed": 7}
-        made = self.in_turn(lambda: Loader(part, CutMix(per="pair"), 4, **options))
+        made = self.in_turn(lambda: Loader(part, CutMix(per="pair"), 4, **grouped(**options)))
         if self.here:
             with pytest.raises(ValueError, match="source is .* in process 1, but .*all processes must read the same"):
                 raise made

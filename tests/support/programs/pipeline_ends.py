@@ -24,6 +24,7 @@ from nvidia.dali import fn, pipeline_def
 import dali_ops
 from dalimix import AttentiveCutMix, CutMix
 from tests.support.data.coloured import one_coloured_folder
+from tests.support.loaders import grouped
 
 OFTEN = 100  # objects until the collector runs, so that it runs in callbacks, too
 BUSY = "while True: pass"
@@ -53,7 +54,7 @@ def drop_pipeline(root: Path, count: int) -> None:
 
 
 def drop_loader(root: Path, count: int) -> None:
-    loader = dali_ops.ImageFolderLoader(root, CutMix(), batch_size=4, size=32, seed=1, device="cpu")
+    loader = dali_ops.ImageFolderLoader(root, CutMix(), **grouped(batch_size=4, size=32, seed=1, device="cpu"))
     next(iter(loader))
     Owner(loader)
 
@@ -65,7 +66,7 @@ def fail(root: Path, count: int) -> None:
         raise ValueError("no heatmaps today")
 
     loader = dali_ops.ImageFolderLoader(
-        root, AttentiveCutMix(), batch_size=4, size=32, seed=1, device="cpu", heatmaps=provider
+        root, AttentiveCutMix(), **grouped(batch_size=4, size=32, seed=1, device="cpu", heatmaps=provider)
     )
     try:
         next(iter(loader))

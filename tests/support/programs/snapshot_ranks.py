@@ -12,6 +12,7 @@ from dalimix import SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier
 from tests.support.data.coloured import COLOURS
+from tests.support.loaders import grouped
 from tests.support.models.versions import IMAGES
 from tests.support.models.vits import SIDE, Small
 
@@ -27,7 +28,7 @@ def a_provider():
 def batches(root, snapshot):
     """Every rank has its share."""
     runtime = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 0}
-    loader = ImageFolderLoader(root, SMMix(grid=4), BATCH, heatmaps=snapshot, keep_info=True, **runtime)
+    loader = ImageFolderLoader(root, SMMix(grid=4), BATCH, **grouped(heatmaps=snapshot, keep_info=True, **runtime))
     for _ in range(EPOCHS):
         for images, targets in loader:
             yield SMMixBatch(images, targets, **vars(loader.batch_info))

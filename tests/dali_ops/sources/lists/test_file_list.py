@@ -14,6 +14,7 @@ from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
 from tests.dali_ops.loader.test_loader import CLASSES, class_of
+from tests.support.loaders import grouped
 
 OPTIONS = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
 
@@ -38,7 +39,7 @@ def test_images_and_labels_of_a_list(root, listed, tmp_path, where):
         source = FileList.open(written(root / "list.txt", [*listed, ""]))
     assert list(source.names) == [line.rpartition(" ")[0] for line in listed]
     assert source.classes == (list(CLASSES) if where == "root" else ["0", "1", "2"])
-    loader = Loader(source, None, 4, training=False, **OPTIONS)
+    loader = Loader(source, None, 4, **grouped(training=False, **OPTIONS))
     labels = torch.cat([labels for images, labels in loader if torch.equal(class_of(images), labels)])
     assert labels.tolist() == [int(line.rpartition(" ")[2]) for line in listed]
 
@@ -47,7 +48,7 @@ def test_absolute_paths_and_names_with_spaces(root, tmp_path):
     (tmp_path / "two words.jpg").write_bytes((root / "red" / "0.jpg").read_bytes())
     lines = ["two words.jpg 2", f"{root}/blue/1.jpg  0"]
     source = FileList.open(written(tmp_path / "list.txt", lines))
-    images, labels = next(iter(Loader(source, CutMix(prob=0), 2, **OPTIONS)))
+    images, labels = next(iter(Loader(source, CutMix(prob=0), 2, **grouped(**OPTIONS))))
     assert torch.equal(class_of(images), labels.argmax(1))
     assert [Path(file).name for file in source.files] == ["two words.jpg", "1.jpg"]
 
@@ -55,7 +56,7 @@ def test_absolute_paths_and_names_with_spaces(root, tmp_path):
 def test_a_list_in_python(root):
     source = FileList([str(root / "red" / "1.jpg")] * 3, [4, 0, 4])
     assert (len(source), source.classes, source.names) == (3, ["0", "1", "2", "3", "4"], source.files)
-    (batch,) = Loader(source, None, 3, training=False, **OPTIONS)
+    (batch,) = Loader(source, None, 3, **grouped(training=False, **OPTIONS))
     assert batch[1].tolist() == [4, 0, 4]
 
 
@@ -101,7 +102,7 @@ def test_names_that_are_not_in_utf_8(root, tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / name).write_bytes((root / "red" / "0.jpg").read_bytes())
     source = FileList([tmp_path / name, root / "blue" / "0.jpg"], [2, 0])
-    loader = Loader(source, None, 2, training=False, **OPTIONS)
+    loader = Loader(source, None, 2, **grouped(training=False, **OPTIONS))
     ((images, labels),) = loader
     assert torch.equal(class_of(images), labels)
     assert loader.state_dict()
@@ -115,4 +116,4 @@ def test_a_list_with_tabs(tmp_path):
 def test_a_missing_file_is_named(root, tmp_path):
     path = written(tmp_path / "list.txt", [f"{root}/red/0.jpg 0", "gone.jpg 1", f"{root}/red/1.jpg 0"])
     with pytest.raises(ValueError, match=r"gone\.jpg is missing"):
-        list(Loader(FileList.open(path), None, 3, training=False, **OPTIONS))
+        list(Loader(FileList.open(path), None, 3, **grouped(training=False, **OPTIONS)))

@@ -20,6 +20,7 @@ pytest.importorskip("PIL.Image")
 from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
+from tests.support.loaders import grouped
 
 OPTIONS = {"training": False, "size": 8, "device": "cpu", "num_threads": 1}
 
@@ -79,9 +80,9 @@ def test_a_missing_file_whose_name_is_not_utf_8_is_named(here: Path) -> None:
     with pytest.raises(
         ValueError, match=r"\.jpg is missing: mend or remove it; skip_corrupt=True leaves it out"
     ) as told:
-        list(Loader(folder, None, 3, **OPTIONS))
+        list(Loader(folder, None, 3, **grouped(**OPTIONS)))
     assert not isinstance(told.value, UnicodeError)
-    assert [len(images) for images, _ in Loader(folder, None, 3, skip_corrupt=True, **OPTIONS)] == [2]
+    assert [len(images) for images, _ in Loader(folder, None, 3, **grouped(skip_corrupt=True, **OPTIONS))] == [2]
 
 
 # Headings.
