@@ -1,4 +1,4 @@
-"""Where a process of train_imagenet.py runs, and what it shares with the others that torchrun started."""
+"""The process that trains: the only one, or one of several that torchrun has started."""
 
 import os
 from contextlib import contextmanager
@@ -13,51 +13,47 @@ PRECISIONS = {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Place:
-    """One of several processes, or the only one.
+class Process:
+    """Where it runs, and what it shares with the others.
 
     Attributes:
-        rank, processes: which one, of how many.
-        dali: ``"cpu"`` or ``"gpu"``.
-        device: the same for torch.
+        rank: its number, from 0.
+        world_size: how many processes train together.
+        dali_device: ``"cpu"`` or ``"gpu"``, as DALI calls it.
+        device: the same device in torch.
         amp: dtype of automatic mixed precision, or None.
     """
 
     rank: int
-    processes: int
-    dali: str
+    world_size: int
+    dali_device: str
     device: torch.device
     amp: torch.dtype | None
 
-    @property
-    def first(self):
-        """Whether it is the one that prints and writes."""
-        return self.rank == 0
-
-    def say(self, text):
-        if self.first:
+    def print(self, text):
+        """The first process prints for all of them."""
+        if self.rank == 0:
             print(text, flush=True)
 
     def autocast(self):
         return torch.autocast(self.device.type, self.amp, enabled=self.amp is not None)
 
-    def total(self, numbers):
-        """The sum over all processes, of a tensor that each has."""
-        if self.processes > 1:
-            distributed.all_reduce(numbers)
-        return numbers
+    def sum(self, tensor):
+        """The sum of the tensors of all processes."""
+        if self.world_size > 1:
+            distributed.all_reduce(tensor)
+        return tensor
 
-    def gathered(self, thing):
-        """What each process has, in the order of their ranks."""
-        things = [thing]
-        if self.processes > 1:
-            things = [None] * self.processes
-            distributed.all_gather_object(things, thing)
-        return things
+    def gather(self, value):
+        """The values of all processes, by rank."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
+            distributed.all_gather_object(values, value)
+        return values
 
-    def with_one_state(self, modules):
-        """Buffers, such as the statistics of BatchNorm, as the first process has them; it also writes them."""
-        if self.processes > 1:
+    def share_buffers(self, modules):
+        """Copy buffers, such as the statistics of BatchNorm, from the first process to the others."""
+        if self.world_size > 1:
             for module in modules:
                 for buffer in module.buffers():
                     distributed.broadcast(buffer, 0)
@@ -65,18 +61,18 @@ class Place:
 
 @contextmanager
 def joined(device, amp):
-    """The place of this process, with the others as long as it lasts."""
-    dali, launched = usable_device(device), "LOCAL_RANK" in os.environ
-    here = torch.device(torch_device(dali))
-    if here.type == "cuda":
-        here = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.cuda.set_device(here)
+    """This process, in a process group with the others for as long as the context lasts."""
+    dali_device, launched = usable_device(device), "LOCAL_RANK" in os.environ
+    device = torch.device(torch_device(dali_device))
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
     if launched:
-        distributed.init_process_group("nccl" if here.type == "cuda" else "gloo")
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        rank, processes = (distributed.get_rank(), distributed.get_world_size()) if launched else (0, 1)
-        yield Place(rank, processes, dali, here, PRECISIONS[amp])
+        rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if launched else (0, 1)
+        yield Process(rank, world_size, dali_device, device, PRECISIONS[amp])
     finally:
         if launched:
             distributed.destroy_process_group()
