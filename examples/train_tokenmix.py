@@ -13,7 +13,7 @@ import torch
 from small_vit import SmallViT, accuracy, optimizer_and_schedule
 from torch.nn.functional import cross_entropy
 
-from dali_ops import ImageFolderLoader
+from dali_ops import Eval, ImageFolderLoader, Runtime, Targets, Train
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.assets.teacher import teacher
 from dali_ops.device import usable_device
@@ -78,9 +78,11 @@ def main():
     torch.manual_seed(0)
     root = options.folder or make_photo_folder(Path("demo/photos"))
     store = heatmaps_of(root, device, options.batch_size)
-    shared = {"batch_size": options.batch_size, "size": SIZE, "device": device, "seed": 0}
-    mixed = ImageFolderLoader(root, RECIPE, heatmaps=store, smoothing=0.1, **shared)
-    plain = ImageFolderLoader(root, training=False, drop_last=False, **shared)
+    shared = {"batch_size": options.batch_size, "runtime": Runtime(device), "seed": 0}
+    mixed = ImageFolderLoader(
+        root, RECIPE, transform=Train(SIZE), targets=Targets(smoothing=0.1), heatmaps=store, **shared
+    )
+    plain = ImageFolderLoader(root, transform=Eval(SIZE), **shared)
 
     model = SmallViT(len(mixed.classes), SIZE).to({"cpu": "cpu", "gpu": "cuda"}[device])
     print(f"{len(mixed.classes)} classes, {len(mixed)} steps an epoch, on the {device}; heatmaps in {store.path}")

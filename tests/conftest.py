@@ -32,8 +32,8 @@ from tests.support import host
 
 # Files that take the longest, the longest first: begun last, one of them would run alone at the end.
 LONG = [
-    "test_train_imagenet.py",
-    "test_train_imagenet_resume.py",
+    "test_imagenet.py",
+    "test_imagenet_resume.py",
     "test_host.py",
     "test_train_smmix.py",
     "test_benchmarks.py",

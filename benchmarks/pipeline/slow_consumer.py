@@ -84,7 +84,10 @@ class Setting:
 
 def of_loader(setting: Setting) -> Iterator[Batch]:
     """Of photographs."""
-    with dali_ops.Loader(setting.photos, CutMix(), setting.batch, size=SIZE, device=setting.device, seed=0) as loader:
+    transform, runtime = dali_ops.Train(SIZE), dali_ops.Runtime(setting.device)
+    with dali_ops.Loader(
+        setting.photos, CutMix(), setting.batch, transform=transform, runtime=runtime, seed=0
+    ) as loader:
         yield from islice(endless(loader), setting.batches)
 
 

@@ -41,7 +41,7 @@ from benchmarks.harness import (
 from benchmarks.tensors import CLASSES, one_thread
 from benchmarks.training.models import DEFAULT, MODELS
 from benchmarks.training.smmix_training import endless
-from dali_ops import Loader
+from dali_ops import Loader, Runtime, Train
 from dali_ops.assets.photos import make_imagenet_like_folder
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.cli.arguments import positive
@@ -96,8 +96,11 @@ class Setting:
 
     def batches(self, method: Method | None) -> Iterator[Batch]:
         heatmaps = self.store if method is not None and method.needs_heatmaps else None
-        options = {"size": self.size, "device": self.device, "dtype": DTYPES[self.device], "channels_last": True}
-        return endless(Loader(self.folder, method, self.batch, heatmaps=heatmaps, seed=0, **options))
+        transform = Train(self.size, dtype=DTYPES[self.device], layout="channels_last")
+        runtime = Runtime(self.device)
+        return endless(
+            Loader(self.folder, method, self.batch, transform=transform, heatmaps=heatmaps, runtime=runtime, seed=0)
+        )
 
 
 def make_setting(options: argparse.Namespace, device: str, place: Path) -> Setting:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dali_ops import Loader
+from dali_ops import Loader, Runtime, Train
 from dali_ops.device import DEVICES
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
@@ -46,7 +46,7 @@ class Setting:
     device: str
 
     def loader(self, method: Method | None = None, **mixing: Any) -> Loader:
-        options = {"size": SIZE, "device": self.device, "seed": 0}
+        options = {"transform": Train(SIZE), "runtime": Runtime(self.device), "seed": 0}
         return Loader(self.folder, method, self.batch, **mixing, **options)
 
 

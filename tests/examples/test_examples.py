@@ -1,9 +1,6 @@
 """The examples run as a newcomer runs them."""
 
 import re
-import subprocess
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
@@ -11,22 +8,9 @@ pytest.importorskip("nvidia.dali")
 pytest.importorskip("skimage")
 
 from dali_ops.assets.photos import make_photo_folder
+from tests.support.examples import run
 from tests.support.paths import EXAMPLES
-
-
-def run(name, *arguments):
-    done = subprocess.run([sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def load(name, monkeypatch):
-    """An example as a fresh module, which a test may change."""
-    monkeypatch.syspath_prepend(EXAMPLES)  # for what stands beside it, as when it is run
-    spec = spec_from_file_location(name.removesuffix(".py"), EXAMPLES / name)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.support.scripts import script
 
 
 def test_embed_in_pipeline(tmp_path):
@@ -48,9 +32,7 @@ def test_attentive_cutmix(tmp_path):
 
 
 def test_attentive_cutmix_without_images(tmp_path):
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "attentive_cutmix.py", tmp_path / "nowhere"], capture_output=True, text=True
-    )
+    done = script(EXAMPLES / "attentive_cutmix.py", tmp_path / "nowhere")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert f"'{tmp_path / 'nowhere'}' is not a folder" in done.stderr
 

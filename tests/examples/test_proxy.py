@@ -13,8 +13,9 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
-from tests.examples.test_examples import EXAMPLES, load
 from tests.support.data.coloured import coloured_folder
+from tests.support.examples import load
+from tests.support.paths import EXAMPLES, ROOT
 
 COLOURS = np.array(list(itertools.product((30, 130, 230), repeat=3)))[:13]
 ENOUGH = 300  # seconds; what hangs does so for good
@@ -22,7 +23,7 @@ ENOUGH = 300  # seconds; what hangs does so for good
 
 def run_all(*commands):
     """Side by side, as each waits for some seconds at its end: exit status, output and errors of each."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": EXAMPLES.parent}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     started = [subprocess.Popen([sys.executable, *command], **pipes) for command in commands]
     try:
         told = [process.communicate(timeout=ENOUGH) for process in started]

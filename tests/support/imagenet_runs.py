@@ -1,4 +1,4 @@
-"""Short runs of examples/train_imagenet.py in this process: three epochs of three steps on coloured images."""
+"""Short runs of examples/imagenet in this process: three epochs of three steps on coloured images."""
 
 from contextlib import contextmanager
 
@@ -8,8 +8,8 @@ import torch
 
 from dali_ops.sources import ImageFolder
 from dalimix.stores import HeatmapStore
-from tests.examples.test_examples import load
 from tests.support.data.coloured import coloured_folder
+from tests.support.examples import load
 from tests.support.same import same
 
 STEPS = 3  # of an epoch
@@ -32,7 +32,7 @@ def root(tmp_path_factory):
 @pytest.fixture
 def example(monkeypatch):
     threads = torch.get_num_threads()
-    yield load("train_imagenet.py", monkeypatch)
+    yield load("imagenet/train.py", monkeypatch)
     torch.set_num_threads(threads)
 
 
@@ -46,8 +46,8 @@ def a_run(example, *arguments):
     options, recipe = example.parse("", command(*arguments))
     options.model, _ = example.choose_model(options.model, recipe)
     torch.set_num_threads(1)
-    with example.joined(options.device, options.amp) as place:
-        training = example.Training(options, recipe, place)
+    with example.joined(options.device, options.amp) as process:
+        training = example.Training(options, recipe, process)
         yield training
         training.close()
 

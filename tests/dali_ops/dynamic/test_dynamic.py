@@ -21,7 +21,7 @@ from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.mixer import Mixer
 from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from tests.conftest import device_fixture, random_images, use_host_kernels
-from tests.examples import test_examples
+from tests.support import examples
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run
 
 SEED = 5
@@ -291,10 +291,10 @@ def test_the_example(tmp_path, monkeypatch, capsys):
     """As a newcomer runs it; and on a folder, where the loss falls."""
     pytest.importorskip("torch")
     pytest.importorskip("skimage")
-    out = test_examples.run("dynamic_mode.py").splitlines()
+    out = examples.run("dynamic_mode.py").splitlines()
     assert out[0] == "6 classes, batches of 16"
     assert len(out) == 4
-    test_examples.load("dynamic_mode.py", monkeypatch).train(make_photo_folder(tmp_path / "photos"))
+    examples.load("dynamic_mode.py", monkeypatch).train(make_photo_folder(tmp_path / "photos"))
     losses = [float(value) for value in re.findall(r"loss (\S+),", capsys.readouterr().out)]
     assert len(losses) == 3
     assert losses[-1] < losses[0]

@@ -1,4 +1,4 @@
-"""For torchrun: examples/train_imagenet.py with a log of every batch, which may die at one of them.
+"""For torchrun: examples/imagenet/train.py with a log of every batch, which may die at one of them.
 
 python -m tests.support.programs.imagenet_ranks LOG EPOCH:STEP|never ARGUMENTS OF THE EXAMPLE
 """
@@ -43,7 +43,7 @@ def check_models(learner):
 
     def checked(self, loader):
         accuracies = original(self, loader)
-        digests = self.place.gathered(
+        digests = self.process.gather(
             digest(*(value for model in self.models for value in model.state_dict().values()))
         )
         assert len(set(digests)) == 1, digests
@@ -55,11 +55,11 @@ def check_models(learner):
 def main(log, death, *arguments):
     path = Path(f"{log}-{os.environ['RANK']}")
     log_batches(path, None if death == "never" else tuple(map(int, death.split(":"))))
-    sys.path.insert(0, str(EXAMPLES))
-    import train_imagenet
+    sys.path.insert(0, str(EXAMPLES / "imagenet"))
+    import train
 
-    check_models(train_imagenet.Learner)
-    train_imagenet.main(arguments)
+    check_models(train.Learner)
+    train.main(arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""examples/train_imagenet.py: a run that was stopped ends as if it had not been, also one of two processes."""
+"""examples/imagenet: a run that was stopped ends as if it had not been, also one of two processes."""
 
 import json
 import os

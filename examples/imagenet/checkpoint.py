@@ -1,4 +1,4 @@
-"""The file with which train_imagenet.py goes on after it was stopped."""
+"""The file from which train.py resumes."""
 
 import os
 
@@ -6,25 +6,25 @@ import torch
 
 
 def save(path, content):
-    """At no moment is a half-written file under this name."""
-    beside = path.with_name(f"{path.name}.part")
-    with beside.open("wb") as file:
+    """Replace the file at once: whenever the process is killed, a whole checkpoint has this name."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    part.replace(path)
 
 
 def load(path, settings):
-    """What was saved, by a run with the same settings.
+    """The content of a checkpoint.
 
     Raises:
-        ValueError: another setting, by name; or it is no such file.
+        ValueError: the file is damaged or no checkpoint, or it was saved with other settings.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         saved = content["settings"]
-    except Exception as error:  # torch.load of a damaged file raises what it happens to come upon
+    except Exception as error:  # torch.load raises many types of error for a damaged file
         raise ValueError(f"{path} is no checkpoint of this program, or it is damaged: {error}") from error
     for name, here in settings.items():
         if saved.get(name) != here:

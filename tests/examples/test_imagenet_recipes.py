@@ -1,4 +1,4 @@
-"""examples/train_imagenet.py: its recipes, methods and models by name."""
+"""examples/imagenet: its recipes, methods and models by name."""
 
 import sys
 
@@ -23,17 +23,17 @@ METHODS_OF = {
 
 
 def test_methods_by_name_have_the_grid_of_the_model(example):
-    mixing = sys.modules["imagenet_mixing"]
-    recipe = sys.modules["imagenet_recipes"].RECIPES["deit"]
-    assert {name: mixing._method(name, recipe, 6) for name in METHODS_OF} == METHODS_OF
-    assert mixing._method("token_mix", recipe, 14) == TokenMix()
-    assert mixing._method("recipe", recipe, 6) is recipe.mixing
+    mixing = sys.modules["mixing"]
+    recipe = sys.modules["recipes"].RECIPES["deit"]
+    assert {name: mixing.method_of(name, recipe, 6) for name in METHODS_OF} == METHODS_OF
+    assert mixing.method_of("token_mix", recipe, 14) == TokenMix()
+    assert mixing.method_of("recipe", recipe, 6) is recipe.mixing
 
 
-def a_schedule(recipe, processes, steps, model=None):
+def a_schedule(recipe, world_size, steps, model=None):
     """The optimizer, and the learning rates of all steps."""
     model = model or torch.nn.Linear(2, 2)
-    optimizer, schedule = sys.modules["imagenet_recipes"].optimizer_and_schedule(model, recipe, processes, steps)
+    optimizer, schedule = sys.modules["recipes"].optimizer_and_schedule(model, recipe, world_size, steps)
     rates = []
     for _ in range(recipe.epochs * steps):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -43,9 +43,9 @@ def a_schedule(recipe, processes, steps, model=None):
 
 
 def test_the_recipes_are_those_of_the_papers(example):
-    recipes = sys.modules["imagenet_recipes"].RECIPES
+    recipes = sys.modules["recipes"].RECIPES
     deit, resnet = recipes["deit"], recipes["resnet"]
-    optimizer, rates = a_schedule(deit, processes=8, steps=10)
+    optimizer, rates = a_schedule(deit, world_size=8, steps=10)
     assert deit.batch_size * 8 == 1024
     assert isinstance(optimizer, torch.optim.AdamW)
     assert rates[:50] == pytest.approx([0.001 * (step + 1) / 50 for step in range(50)])
@@ -55,7 +55,7 @@ def test_the_recipes_are_those_of_the_papers(example):
     assert deit.mixing == RandomChoice(
         [Mixup(0.8, per="batch", pairing="flip"), CutMix(1.0, per="batch", pairing="flip")], per="batch"
     )
-    optimizer, rates = a_schedule(resnet, processes=4, steps=10)
+    optimizer, rates = a_schedule(resnet, world_size=4, steps=10)
     assert isinstance(optimizer, torch.optim.SGD)
     assert (optimizer.defaults["momentum"], optimizer.defaults["nesterov"]) == (0.9, True)
     assert max(rates) == pytest.approx(0.1 * 4)
@@ -65,7 +65,7 @@ def test_the_recipes_are_those_of_the_papers(example):
 def test_biases_norms_and_what_a_model_names_are_not_decayed(example):
     model = sys.modules["small_vit"].SmallViT(3, 32, depth=1)
     model.no_weight_decay = lambda: {"places"}
-    optimizer, _ = a_schedule(sys.modules["imagenet_recipes"].RECIPES["small"], 1, 1, model)
+    optimizer, _ = a_schedule(sys.modules["recipes"].RECIPES["small"], 1, 1, model)
     decayed, others = optimizer.param_groups
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.05, 0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -109,7 +109,7 @@ class FakeTimm:
 
 
 def test_models_of_timm(example, monkeypatch):
-    models, recipe = sys.modules["imagenet_models"], sys.modules["imagenet_recipes"].RECIPES["deit"]
+    models, recipe = sys.modules["models"], sys.modules["recipes"].RECIPES["deit"]
     monkeypatch.setitem(sys.modules, "timm", FakeTimm())
     assert models.make_model("vit", 10, recipe) == {"num_classes": 10, "img_size": 224, "drop_path_rate": 0.1}
     with pytest.raises(ValueError, match="--model other: timm: RuntimeError: Unknown model"):
@@ -121,7 +121,7 @@ def test_models_of_timm(example, monkeypatch):
 
 
 def test_without_timm_small_models_stand_in_and_that_is_said(example, monkeypatch, capsys, root, tmp_path):
-    models = sys.modules["imagenet_models"]
+    models = sys.modules["models"]
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "timm", None)
     more = ["--recipe", "resnet", "--size", "32", "--batch-size", "8", "--epochs", "1", "--threads", "1"]

@@ -1,17 +1,20 @@
-"""The models of train_imagenet.py: timm's, or the small ones beside this file."""
+"""The models of train.py: timm's, or the small ones that the other examples train, too."""
 
+import sys
 from importlib.util import find_spec
-
-from small_resnet import SmallResNet
-from small_vit import PATCH, SmallViT
+from pathlib import Path
 
 from dalimix.torch import TokenClassifier
+
+sys.path.append(str(Path(__file__).parents[1]))  # the small models are beside this folder
+from small_resnet import SmallResNet
+from small_vit import PATCH, SmallViT
 
 SMALL = {"small_vit": SmallViT, "small_resnet": lambda classes, size: SmallResNet(classes)}
 
 
 def choose_model(given, recipe):
-    """Its name, and what there is to say of it: `given`, else the recipe's, or without timm what stands in for that."""
+    """The model's name and what to tell about it: `given`, else the recipe's, or its stand-in without timm."""
     name, notes = given or recipe.model, []
     if not given and name not in SMALL and find_spec("timm") is None:
         name = recipe.stand_in
@@ -22,7 +25,7 @@ def choose_model(given, recipe):
 
 
 def make_model(name, classes, recipe):
-    """With random weights."""
+    """A model with random weights."""
     if name in SMALL:
         return SMALL[name](classes, recipe.size)
     try:
@@ -40,32 +43,30 @@ def make_model(name, classes, recipe):
 
 
 def any_size(model):
-    """Whether it takes images of several sizes: its tokens, if any, need not have learned where they are."""
+    """Whether it takes images of different sizes, unlike transformers with learned positions."""
     config = getattr(model, "pretrained_cfg", None)
     return not (isinstance(model, SmallViT) or (config or {}).get("fixed_input_size"))
 
 
 def is_transformer(model):
-    """Whether it is a vision transformer as SMMix wants it, with tokens that its head can classify in groups."""
+    """Whether it is a vision transformer as SMMix needs it: its head can classify the mean of some of its tokens."""
     of_timm = all(hasattr(model, part) for part in ("patch_embed", "blocks", "fc_norm"))
     return isinstance(model, SmallViT) or of_timm
 
 
 def token_grid(model, size):
-    """Tokens along each side, onto which methods paste; where there are none, as many cells as SmallViT has tokens."""
+    """Tokens per side, the grid on which methods paste; a CNN gets that of SmallViT."""
     if not is_transformer(model) or isinstance(model, SmallViT):
         return size // PATCH
     return model.patch_embed.grid_size[0]
 
 
 def last_attention(model):
-    """The name of the module."""
+    """The name of the last attention module."""
     if isinstance(model, SmallViT):
         return f"layers.layers.{len(model.layers.layers) - 1}.self_attn"
     return f"blocks.{len(model.blocks) - 1}.attn"
 
 
 def token_classifier(model):
-    if isinstance(model, SmallViT):
-        return TokenClassifier(model, "layers", "head")
-    return TokenClassifier.of_timm(model)
+    return TokenClassifier(model, "layers", "head") if isinstance(model, SmallViT) else TokenClassifier.of_timm(model)

@@ -1,10 +1,12 @@
-"""examples/train_imagenet.py: its ways of mixing, its epochs, and one step."""
+"""examples/imagenet: its ways of mixing, its epochs, and one step."""
 
 import dataclasses
 import io
 import sys
 
 import pytest
+import rich.console
+import rich.progress
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
@@ -33,21 +35,21 @@ def test_sizes_and_mixing_of_the_epochs(example, monkeypatch, root, tmp_path):
 
 
 def test_smmix_looks_in_every_step_until_mixing_is_off(example, monkeypatch, root, tmp_path):
-    looked, original = [], sys.modules["imagenet_mixing"].SMMixStep.__call__
+    looked, original = [], sys.modules["mixing"].SMMixStep.__call__
 
     def look(self, images, labels):
         looked.append(self.method)
         return original(self, images, labels)
 
-    monkeypatch.setattr(sys.modules["imagenet_mixing"].SMMixStep, "__call__", look)
+    monkeypatch.setattr(sys.modules["mixing"].SMMixStep, "__call__", look)
     example.main(command(root, tmp_path, "--method", "smmix", "--mixing-off-epochs", "1"))
     assert looked == [SMMix(grid=4)] * 6
 
 
 def what_they_say(mixing):
     """The copy and the model itself, of one image."""
-    batch = torch.linspace(0, 255, 3 * 64 * 64).reshape(1, 3, 64, 64)
-    return [looking.observe(batch)[1] for looking in (mixing.snapshot, mixing.snapshot.provider)]
+    batch, snapshot = torch.linspace(0, 255, 3 * 64 * 64).reshape(1, 3, 64, 64), mixing.loader_options["heatmaps"]
+    return [looking.observe(batch)[1] for looking in (snapshot, snapshot.provider)]
 
 
 def test_smmix_by_a_copy_of_the_model(example, root, tmp_path):
@@ -77,7 +79,7 @@ STORED = [("token_mix", "small_vit"), ("attentive_cutmix", "small_resnet"), ("sm
 @pytest.mark.parametrize(("method", "model"), [*STORED, ("smmix", "small_vit")])
 def test_by_a_store(example, monkeypatch, root, tmp_path, method, model):
     """No teacher is asked; with a vision transformer, SMMix has its losses of tokens all the same."""
-    monkeypatch.setattr(sys.modules["imagenet_mixing"], "teacher", None)
+    monkeypatch.setattr(sys.modules["mixing"], "teacher", None)
     more = ["--method", method, "--model", model, "--heatmaps", str(root.parent / "store")]
     with a_run(example, root, tmp_path, *more) as training:
         assert isinstance(training.learner.mixing.loader_options["heatmaps"], HeatmapStore)
@@ -91,9 +93,9 @@ def test_by_a_store(example, monkeypatch, root, tmp_path, method, model):
 
 def test_gradients_are_clipped_and_the_precision_is_that_of_the_command(example, monkeypatch, root, tmp_path):
     """Clipped to nothing, a step of SGD without decay changes nothing."""
-    told, original = [], sys.modules["imagenet_learner"].soft_target_accuracy
+    told, original = [], sys.modules["learner"].soft_target_accuracy
     monkeypatch.setattr(
-        sys.modules["imagenet_learner"], "soft_target_accuracy",
+        sys.modules["learner"], "soft_target_accuracy",
         lambda logits, targets: told.append(logits.dtype) or original(logits, targets),
     )  # fmt: skip
     more = "--recipe resnet --batch-size 8 --size 32 --weight-decay 0 --amp bfloat16 --model small_vit"
@@ -122,18 +124,18 @@ def test_the_accuracy_is_that_of_the_model_and_of_its_average(example, root, tmp
 def test_class_numbers_are_smoothed_and_soft_targets_are_smoothed_already(example):
     logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     soft = 0.9 * torch.nn.functional.one_hot(labels, 3) + 0.1 / 3
-    mixing = sys.modules["imagenet_mixing"].InLoader(None, None, smoothing=0.1)
+    mixing = sys.modules["mixing"].InLoader(None, None, smoothing=0.1)
     losses = [mixing.loss(lambda images: images, logits, targets, None)[0].item() for targets in (labels, soft)]
     assert losses[0] == pytest.approx(losses[1])
 
 
 def test_every_process_mixes_its_own_way(example, root, tmp_path):
     """SMMix in the step; that the loader's mixes differ is tested with it."""
-    mixing, seeds = sys.modules["imagenet_mixing"], set()
+    mixing, seeds = sys.modules["mixing"], set()
     with a_run(example, root, tmp_path, "--method", "smmix", "--seed", "1") as training:
         for rank in range(2):
-            place = dataclasses.replace(training.place, rank=rank, processes=2)
-            made = mixing.make_mixing(training.options, training.recipe, training.learner.model, 3, place)
+            process = dataclasses.replace(training.process, rank=rank, world_size=2)
+            made = mixing.make_mixing(training.options, training.recipe, training.learner.model, 3, process)
             seeds.add(made.generator.initial_seed())
             targets = made.mix(torch.rand(2, 3, 64, 64), torch.tensor([0, 1])).targets
             assert targets[:, 2].tolist() == pytest.approx([made.criterion.smoothing / 3] * 2)
@@ -193,10 +195,11 @@ def test_the_average_follows_the_model(example, root, tmp_path):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_bar_is_drawn_where_somebody_watches(example, monkeypatch, terminal):
-    log, file = sys.modules["imagenet_log"], io.StringIO()
-    console = log.Console(file=file, force_terminal=terminal, width=80)
-    monkeypatch.setattr(log, "Console", lambda: console)
-    assert list(log.watched([1, 2, 3, 4], "epoch 2/9", 1, shown=False)) == [1, 2, 3, 4]
+    file = io.StringIO()
+    console = rich.console.Console(file=file, force_terminal=terminal, width=80)
+    monkeypatch.setattr(rich.progress, "get_console", lambda: console)
+    assert list(example.progress([1, 2, 3, 4], "epoch 2/9", 1, shown=False)) == [1, 2, 3, 4]
     assert not file.getvalue()
-    assert list(log.watched([1, 2, 3, 4], "epoch 2/9", 1, shown=True)) == [1, 2, 3, 4]
-    assert ("epoch 2/9" in file.getvalue() and "/4 steps" in file.getvalue()) == terminal
+    assert list(example.progress([1, 2, 3, 4], "epoch 2/9", 1, shown=True)) == [1, 2, 3, 4]
+    assert ("epoch 2/9" in file.getvalue() and " 25%" in file.getvalue()) == terminal
+    assert terminal or not file.getvalue()
