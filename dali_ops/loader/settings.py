@@ -104,11 +104,11 @@ class LoaderSettings:
                 changes["method"] = NO_MIXING
             if not getattr(changes["method"], "reads_heatmaps", False):
                 changes = {"heatmaps": None, "heatmap_labels": False, **changes}
-        switched = replace(self, **changes)
-        if switched.training != self.training:
-            kinds = " to ".join(type(settings.transform).__name__ for settings in (self, switched))
+        was, wanted = self.transform, changes.get("transform", self.transform)
+        if isinstance(wanted, (Train, Eval)) and type(wanted) is not type(was):
+            kinds = f"{type(was).__name__} to {type(wanted).__name__}"
             raise ValueError(f"transform cannot be switched from {kinds}: make another loader for that")
-        return switched
+        return replace(self, **changes)
 
     def facts(self) -> dict[str, Any]:
         """What a state must agree with, in words: another graph cannot go on from a checkpoint."""

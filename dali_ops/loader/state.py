@@ -81,7 +81,7 @@ def _check_parts(state: Any) -> None:
     if "ranks" in state:
         raise TypeError(f"{expected}, got that of all processes, which as_dataset(gather=True) takes")
     version = state.get("version", 1)
-    if "identity" in state and version != VERSION:
+    if version != VERSION and KEYS - {"version"} <= state.keys():
         raise ValueError(f"the state is of format {shortened(version)}, which this version of dalimix cannot read, "
                          f"as it writes format {VERSION}: end the run with the version that saved it")  # fmt: skip
     missing = sorted(KEYS - state.keys())

@@ -70,8 +70,9 @@ def provider(images):
 
 class Trainer:
     def __init__(self):
-        options = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": provider, "prefetch": 4}
-        self.loader, self.own = dali_ops.ImageFolderLoader(sys.argv[1], AttentiveCutMix(), **options), self
+        options = {"transform": dali_ops.Train(32), "runtime": dali_ops.Runtime("cpu", prefetch=4), "heatmaps": provider}
+        self.loader = dali_ops.ImageFolderLoader(sys.argv[1], AttentiveCutMix(), 4, **options)
+        self.own = self
 
     def __del__(self):
         self.loader.close()
@@ -136,7 +137,8 @@ from dali_ops import lifetime
 from dalimix import CutMix
 from tests.support.programs.pipeline_ends import _pipeline
 lifetime.PATIENCE = 60  # for each of them, if nobody were there any more to shut them down
-loader = dali_ops.ImageFolderLoader(sys.argv[1], CutMix(), 4, size=32, device="cpu")
+options = {"transform": dali_ops.Train(32), "runtime": dali_ops.Runtime("cpu")}
+loader = dali_ops.ImageFolderLoader(sys.argv[1], CutMix(), 4, **options)
 next(iter(loader))
 """
 
@@ -158,7 +160,8 @@ def provider(images):
     time.sleep(0.5)
     return torch.rand(len(images), 7, 7)
 
-loader = dali_ops.ImageFolderLoader(sys.argv[1], AttentiveCutMix(), 4, size=32, device="cpu", heatmaps=provider)
+options = {"transform": dali_ops.Train(32), "runtime": dali_ops.Runtime("cpu"), "heatmaps": provider}
+loader = dali_ops.ImageFolderLoader(sys.argv[1], AttentiveCutMix(), 4, **options)
 next(iter(loader))
 threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:

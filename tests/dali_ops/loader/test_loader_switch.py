@@ -173,7 +173,8 @@ def test_switches_leave_nothing_behind(root):
 
     def switch(times):
         for k in range(times):
-            loader.switch(size=64 + 64 * (k % 2), method=(CutMix(), None, Mixup())[k % 3])
+            transform = sized(loader, 64 + 64 * (k % 2))
+            loader.switch(transform=transform, method=(CutMix(), None, Mixup())[k % 3])
             next(iter(loader))
         gc.collect()
         return used(), len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))

@@ -187,14 +187,15 @@ def test_prefetch(root):
 
 COMPILED = """
 import sys, torch
-from dali_ops import ImageFolderLoader
+from dali_ops import ImageFolderLoader, Runtime, Train
 from dalimix import CutMix
 
 def sums(loader):
     return [(images.float().sum() + 2 * targets.sum()).item() for _ in range(2) for images, targets in loader]
 
 for function in (sums, torch.compile(sums, backend="eager")):
-    print(function(ImageFolderLoader(sys.argv[1], CutMix(), size=32, batch_size=4, device="cpu", seed=5)))
+    options = {"transform": Train(32), "runtime": Runtime("cpu"), "seed": 5}
+    print(function(ImageFolderLoader(sys.argv[1], CutMix(), 4, **options)))
 """
 
 

@@ -102,19 +102,19 @@ MEMORY = """
 import resource
 import sys
 
-from dali_ops import ImageFolderLoader
+from dali_ops import Eval, ImageFolderLoader, Runtime, Train
 
-options = {"size": 224, "device": "cpu", "num_threads": 2, "seed": 1, "prefetch": 1, "training": sys.argv[3] == "True"}
+runtime, transform = Runtime("cpu", num_threads=2, prefetch=1), {"Train": Train, "Eval": Eval}[sys.argv[3]]()
 used = []
 for folder in sys.argv[1:3]:
-    batch = next(iter(ImageFolderLoader(folder, None, 4, **options)))
+    batch = next(iter(ImageFolderLoader(folder, None, 4, transform=transform, runtime=runtime, seed=1)))
     used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 print(used[1] - used[0])
 """
 
 
-@pytest.mark.parametrize("training", [True, False], ids=["training", "validation"])
-def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, training):
+@pytest.mark.parametrize("transform", ["Train", "Eval"])
+def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, transform):
     """A line of 16,000 pixels, resized as a whole, would take 3 GB."""
     folders = [tmp_path / "square", tmp_path / "banners"]
     for folder, shapes in zip(
@@ -122,7 +122,7 @@ def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, training):
     ):
         folder.mkdir()
         noise(folder, shapes)
-    command = [sys.executable, "-c", MEMORY, *folders, str(training)]
+    command = [sys.executable, "-c", MEMORY, *folders, transform]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 100  # MB
