@@ -70,7 +70,8 @@ def provider(images):
 
 class Trainer:
     def __init__(self):
-        options = {"transform": dali_ops.Train(32), "runtime": dali_ops.Runtime("cpu", prefetch=4), "heatmaps": provider}
+        runtime = dali_ops.Runtime("cpu", prefetch=4)
+        options = {"transform": dali_ops.Train(32), "runtime": runtime, "heatmaps": provider}
         self.loader = dali_ops.ImageFolderLoader(sys.argv[1], AttentiveCutMix(), 4, **options)
         self.own = self
 
