@@ -18,12 +18,8 @@ def test_the_version_stands_once() -> None:
     command = [sys.executable, "setup.py", "--version"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.splitlines()[-1] == dalimix.__version__
-    sources = [
-        ROOT / "setup.py",
-        ROOT / "pyproject.toml",
-        *(ROOT / "python").rglob("*.py"),
-        *(ROOT / "dali_ops").rglob("*.py"),
-    ]
+    modules = [path for folder in ("python", "dali_ops") for path in (ROOT / folder).rglob("*.py")]
+    sources = [ROOT / "setup.py", ROOT / "pyproject.toml", *modules]
     said = [path.name for path in sources if f'"{dalimix.__version__}"' in path.read_text(encoding="utf-8")]
     assert said == ["__init__.py"]
 

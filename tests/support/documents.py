@@ -6,25 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+from dali_ops.device import usable_device
 from tests.support.paths import ROOT
 
-PAGES = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "benchmarks/README.md",
-    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
-]
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))
+PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", *DOCS]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-# A page is written for a GPU and for ImageNet. This is what it says to change without a GPU, and batches for a few images.
-HERE = {
-    "device_id=0": "device_id=None",
-    'device="mixed"': 'device="cpu"',
-    ".cuda()": "",
-    r"\b256\b": "6",
-    "batch_size=64": "batch_size=6",
-}
+SMALLER = {r"\b(256|64)\b": "6"}  # batches, for a few images
+WITHOUT_GPU = {"device_id=0": "device_id=None", 'device="mixed"': 'device="cpu"', r"\.cuda\(\)": ""}
 
 
 def text_of(page: str) -> str:
@@ -41,8 +32,9 @@ def python_blocks(page: str) -> list[str]:
 
 
 def as_here(code: str) -> str:
-    """The code of a page as its reader would change it for a machine without a GPU."""
-    for written, here in HERE.items():
+    """The code of a page as its reader would change it for a few images and, if need be, without a GPU."""
+    changes = SMALLER if usable_device(None) == "gpu" else SMALLER | WITHOUT_GPU
+    for written, here in changes.items():
         code = re.sub(written, here, code)
     return code
 

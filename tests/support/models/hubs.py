@@ -21,14 +21,14 @@ class ResNet50(nn.Sequential):
 
 
 class DeitSmall(Timm):
-    """Twelve blocks on 14 × 14 tokens of an image of 224 × 224."""
+    """Twelve blocks, of which the last two do something, on 14 × 14 tokens of an image of 224 × 224."""
 
     def __init__(self, name: str, classes: int) -> None:
         assert name == "deit_small_patch16_224"
         super().__init__(classes=classes)
         self.patch_embed = nn.Conv2d(3, DIM, 16, 16)
         self.pos_embed = nn.Parameter(torch.randn(1, 14 * 14, DIM))
-        self.blocks = nn.Sequential(*(Block(Qkv()) for _ in range(12)))
+        self.blocks = nn.Sequential(*[nn.Identity()] * 10, Block(Qkv()), Block(Qkv()))
 
 
 def stand_ins(classes: int) -> dict[str, Any]:
