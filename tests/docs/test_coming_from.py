@@ -15,12 +15,12 @@ torch = pytest.importorskip("torch")
 
 from torch.nn.functional import one_hot
 
-from dali_ops import ImageFolderLoader, Runtime, Train
+from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
 from dalimix import CutMix, Mixup
 from dalimix.torch import BatchMixer
+from tests.docs.test_frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.data.coloured import COLOURS, coloured_folder
-from tests.support.frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.paths import ROOT
 from tests.support.same import same
 
@@ -242,7 +242,7 @@ def go_on(rank, root, folder):
     """What each of two processes does: an epoch with a state in the middle, and from there once more."""
     store = torch.distributed.FileStore(f"{folder}/store", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(minutes=5))
-    options = {"transform": Train(32), "runtime": Runtime("cpu", num_threads=1), "seed": 1}
+    options = {"size": 32, "device": "cpu", "num_threads": 1, "seed": 1}
     loaders = [ImageFolderLoader(root, CutMix(), 3, **options).as_dataset(gather=True) for _ in range(2)]
     batches = iter(loaders[0])
     next(batches)
