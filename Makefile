@@ -9,6 +9,8 @@ CUDA ?= $(shell nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12' && echo 12 |
 
 BIN = $(VENV)/bin
 SOURCES = $(wildcard kernels/*.cu kernels/include/*.cuh tests/support/host/*.h tests/kernels/*.cu)
+# What codespell reads; pyproject.toml says which of it is meant as it stands.
+WORDS = $(wildcard *.md *.toml *.py Makefile) kernels python dali_ops tests benchmarks docs examples
 PINNED = setup.py pyproject.toml constraints.txt
 
 .PHONY: demo test check format clean
@@ -25,6 +27,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
+	$(BIN)/codespell $(WORDS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

@@ -1,8 +1,12 @@
 """The distribution `dalimix`: import packages `dalimix` and `dali_ops`, and the CUDA sources as package data."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+PACKAGE = Path("python/dalimix/__init__.py").read_text(encoding="utf-8")  # importing it would need what it imports
+VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)
 
 CUDA = {
     # DALI, CuPy, and the CUDA pieces that compiling at run time needs: the compiler and the headers.
@@ -33,7 +37,7 @@ FRAMEWORKS = ["accelerate", "pytorch-lightning", "torchdata"]  # in which the te
 
 setup(
     name="dalimix",
-    version="0.1.0",
+    version=VERSION[1],
     description="Batch mixing for NVIDIA DALI: CutMix, Mixup and relatives as CUDA kernels inside the pipeline",
     license="Apache-2.0",
     license_files=["LICENSE"],
@@ -51,6 +55,7 @@ setup(
         "test": [
             "build",
             "clang-format",
+            "codespell",
             "kornia",
             "mypy",
             "pytest",
