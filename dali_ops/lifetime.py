@@ -93,9 +93,12 @@ def guard(pipeline: Pipeline) -> Callbacks:
     return pipeline._callbacks
 
 
-def shut_down(pipeline: Any) -> None:
-    """End a guarded pipeline, and wait for it; not in a callback, for which the pipeline itself has to wait."""
-    held = _taken(pipeline)
+def shut_down(pipeline: Any, reason: str = CLOSED) -> None:
+    """End a guarded pipeline, and wait for it; not in a callback, for which the pipeline itself has to wait.
+
+    Who uses it from then on gets a RuntimeError with the reason.
+    """
+    held = _taken(pipeline, reason)
     if held:
         _undertaker.take(held, wait=not _in_this_thread())
 
@@ -104,9 +107,9 @@ def is_shut_down(pipeline: Any) -> bool:
     return isinstance(pipeline._pipe, _NoPipe)
 
 
-def _taken(pipeline: Any) -> list[Any]:
+def _taken(pipeline: Any, reason: str = CLOSED) -> list[Any]:
     """DALI's part of it, with its threads and memory, from where it is passed on; nothing if it was taken before."""
-    pipe, pipeline._pipe = getattr(pipeline, "_pipe", None), _NoPipe(CLOSED)
+    pipe, pipeline._pipe = getattr(pipeline, "_pipe", None), _NoPipe(reason)
     return [] if pipe is None or isinstance(pipe, _NoPipe) else [pipe]
 
 

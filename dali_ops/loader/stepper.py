@@ -15,6 +15,7 @@ from dali_ops.loader.reading.unreadable import FAILURES, Failure
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.state import DAMAGED, check_state, identity, sealed
 
+CLOSED = "the loader is closed"
 REMEDY = "make the loader in the process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
 
 
@@ -79,11 +80,11 @@ class Stepper:
         if self._batches is not None:
             self._checkpoint, self._batches = self._batches.checkpoints()[0], None
 
-    def _shut_down(self) -> None:
+    def _shut_down(self, reason: str = lifetime.CLOSED) -> None:
         """Not left to the last reference: an error that somebody keeps refers to the pipeline by its frames."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
-            lifetime.shut_down(pipeline)
+            lifetime.shut_down(pipeline, reason)
             lifetime.guard(pipeline).take()  # an error of a batch that nobody has asked for
 
     def _resume(self) -> None:
@@ -173,14 +174,14 @@ class Stepper:
     def close(self) -> None:
         """Take down the pipeline, and its threads with it."""
         self._closed = True  # first, so that whoever is in the midst of a batch knows why it does not come
-        self._shut_down()
+        self._shut_down(CLOSED)  # as it may be that it is just asked for its checkpoint
         self._batches = None
 
     def check_open(self) -> None:
         """Raises RuntimeError after `close`, and in another process than that which made the loader."""
         self._process.check()
         if self._closed:
-            raise RuntimeError("the loader is closed")
+            raise RuntimeError(CLOSED)
         if self._pipeline is not None and lifetime.guard(self._pipeline).run_here():
             raise RuntimeError("a loader cannot be used by a function that its pipeline calls: use it around the loop")
 

@@ -115,6 +115,15 @@ def test_a_loader_that_is_closed_in_the_midst_of_an_epoch_says_so(root, how):
                 signal.signal(signal.SIGALRM, before)
 
 
+def test_a_loader_that_is_closed_while_its_checkpoint_is_asked_for_says_so(root, monkeypatch):
+    with dali_ops.ImageFolderLoader(root, CutMix(), 4, size=32, device="cpu") as loader:
+        next(iter(loader))
+        halt = loader._stepper._halt
+        monkeypatch.setattr(loader._stepper, "_halt", lambda: (loader.close(), halt()))
+        with pytest.raises(RuntimeError, match="^the loader is closed$"):
+            next(iter(loader))
+
+
 AFTER = """
 import atexit, time
 

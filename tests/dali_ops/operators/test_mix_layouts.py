@@ -37,8 +37,13 @@ def mixed(images, method=None, runs=3, executor=None, **options):
         return dali_ops.mix(images(), labels, method or CutMix(), num_classes=BATCH, **options)[:2]
 
     pipeline = build(body, **(executor or {}))
-    outputs = [pipeline.run() for _ in range(runs)]
-    return outputs[0][0].layout(), *(np.concatenate([array(part[k]) for part in outputs]) for k in range(2))
+    layouts, *parts = zip(*(_copied(pipeline.run()) for _ in range(runs)), strict=True)
+    return layouts[0], *map(np.concatenate, parts)
+
+
+def _copied(outputs):
+    """Before the next run, which may take the memory again."""
+    return outputs[0].layout(), *map(array, outputs)
 
 
 def check(images, targets):
