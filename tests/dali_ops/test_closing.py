@@ -116,7 +116,7 @@ def test_a_loader_that_is_closed_in_the_midst_of_an_epoch_says_so(root, how):
 
 
 def test_a_loader_that_is_closed_while_its_checkpoint_is_asked_for_says_so(root, monkeypatch):
-    with dali_ops.ImageFolderLoader(root, CutMix(), 4, size=32, device="cpu") as loader:
+    with dali_ops.ImageFolderLoader(root, CutMix(), 4, **grouped(size=32, device="cpu")) as loader:
         next(iter(loader))
         halt = loader._stepper._halt
         monkeypatch.setattr(loader._stepper, "_halt", lambda: (loader.close(), halt()))
