@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, interleaved timing, the surroundings, tables and JSON."""
+"""What the benchmarks share: their options, interleaved timing, the environment_of, tables and JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import dalimix
-from dali_ops.bench.environment import surroundings, write_results
+from dali_ops.bench.environment import environment_of, write_results
 from dali_ops.cli.arguments import positive
 from dali_ops.cli.output import sentence
 from dali_ops.sources import ImageFolder
@@ -189,7 +189,7 @@ def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) 
     for what in left_out:
         print(f"left out: {what}")
     if path:
-        write_results(path, surroundings(device), rows, left_out)
+        write_results(path, environment_of(device), rows, left_out)
 
 
 def shown(rows: Rows) -> Rows:
@@ -204,7 +204,7 @@ def row(what: str, batch: int, other: str, times: Times, unit: str, rate: dict[s
     ms, other_ms, ratio = times
     scale = {"ms": 1, "µs": 1000}[unit]
     ours = {"what": what, "batch": batch, f"median {unit}": ms * scale, **rate}
-    return {**ours, "compared with": other, f"its median {unit}": other_ms * scale, "its time ÷ ours": ratio}
+    return {**ours, "baseline": other, f"baseline median {unit}": other_ms * scale, "speedup": ratio}
 
 
 def image_rows(names: Iterable[str], pairs: list[tuple[str, str]], batch: int, spans: list[list[float]]) -> Rows:

@@ -1,13 +1,13 @@
 """How fast every kernel is, against a copy of as many bytes.
 
-    python benchmarks/kernels/bench_kernels.py [--device cpu|gpu] [--batch 32 …] [--only compose] [--once] [--json FILE]
+    python -m benchmarks.kernels.bench_kernels [--device cpu|gpu] [--batch 32 …] [--only compose] [--once] [--json FILE]
 
 Images are 224 × 224 unless told. On a GPU the kernels are timed by events, next to a device copy; "host" is how long
 the host is busy with a call, the GPU not waited for. On a CPU the NumPy twins are timed next to `numpy.copy`, in the
 same table, with one thread; torch, by which they cast to float16 where it is loaded, is loaded. Both take turns.
 
 GB/s count what must move: every input and output once. The copy reads half of as many bytes and writes the other half,
-so "its time ÷ ours" is the share of its bandwidth that a kernel reaches. Images are rotated through more memory than
+so "speedup" is the share of its bandwidth that a kernel reaches. Images are rotated through more memory than
 the caches hold; the planners' small inputs stay in them. With `random_choice` the planners of its methods run, too.
 
 Every twin is checked against its formula, and every kernel against its twin, before it is timed. With --once they are
@@ -111,7 +111,7 @@ def bench_job(
     ms, its, ratio = compare(ours, copy(xp, moved, len(job.inputs)), rounds, timer)
     told = {"kernel": job.kernel, "what": job.what, "batch": batch, "MB": moved / 1e6, "median µs": ms * 1e3}
     told |= {"GB/s": moved / ms / 1e6} | ({"host µs": host_time(xp, ours)} if device == "gpu" else {})
-    return told | {"compared with": COPY[device], "its median µs": its * 1e3, "its time ÷ ours": ratio}
+    return told | {"baseline": COPY[device], "baseline median µs": its * 1e3, "speedup": ratio}
 
 
 def host_time(xp: Any, run: Run) -> float:

@@ -1,6 +1,6 @@
 """What Attentive CutMix costs: the cut alone, its teacher alone, and pipelines with and without both.
 
-    python benchmarks/methods/bench_attention.py [--device cpu|gpu] [--batch 64] [--no-teacher] [--json FILE]
+    python -m benchmarks.methods.bench_attention [--device cpu|gpu] [--batch 64] [--no-teacher] [--json FILE]
 
 * The cut: uint8 HWC images of 224 × 224 and ready heatmaps to normalised float16 CHW, against the two ways of
   `peers/attention_way.py`; on the CPU all have one thread, on a GPU a device copy of the same bytes is timed, too.

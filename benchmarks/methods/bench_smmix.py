@@ -1,6 +1,6 @@
 """What SMMix costs: the choice of its regions, alone and with the pixels, and the training of a transformer with it.
 
-    python benchmarks/methods/bench_smmix.py [--device cpu|gpu] [--data FOLDER] [--json FILE]
+    python -m benchmarks.methods.bench_smmix [--device cpu|gpu] [--data FOLDER] [--json FILE]
 
 * The regions: `plan` with ready heatmaps, a side for every sample or one for the batch, against the authors' way of
   `peers/smmix_way.py`, which has one side for the batch. To give every image a side of its own, that is run image by

@@ -1,6 +1,6 @@
 """What TokenMix costs: its masks alone, and pipelines with and without it.
 
-    python benchmarks/methods/bench_tokenmix.py [--device cpu|gpu] [--data FOLDER] [--json FILE]
+    python -m benchmarks.methods.bench_tokenmix [--device cpu|gpu] [--data FOLDER] [--json FILE]
 
 * The masks: `plan` without heatmaps, which also makes shares and all else that a plan has, against the authors' loop of
   `peers/tokenmix_way.py`. There a whole batch has one mask; so the loop is timed once with a mask for every sample, as
@@ -50,7 +50,7 @@ from benchmarks.methods.tokenmix_way import Loop
 from benchmarks.tensors import on_host
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import Contender, Setting
+from dali_ops.bench.throughput import TimedPipeline, Setting
 from dali_ops.cli.arguments import positive
 from dali_ops.device import usable_device
 from dali_ops.loader.heatmap_sources import StoreGuide
@@ -107,7 +107,7 @@ def mask_row(method: TokenMix, samples: int, count: int, times: Times) -> dict[s
     kind = "blocks" if method.blocks else "lone tokens"
     other = f"loop, {count} mask" + "s" * (count > 1)
     whole = row(f"{kind}, per {method.per}", samples, other, times, "ms", {"masks/s": made / times[0] * 1e3})
-    return {**whole, "its masks/s": count / times[1] * 1e3}
+    return {**whole, "baseline masks/s": count / times[1] * 1e3}
 
 
 def plans(method: TokenMix, samples: int, xp: Any) -> Run:
@@ -149,14 +149,14 @@ def bench_pipelines(data: Path | None, device: str, batch: int, batches: int, ro
         guide = StoreGuide(random_store(Path(place) / "store", folder, GRID), TokenMix())
         kinds = {PLAIN: (None, NO_HEATMAPS), MIXED: (TokenMix(), NO_HEATMAPS), GUIDED: (TokenMix(), guide)}
         setting = Setting(folder, device, batch, os.cpu_count() or 1, SIZE)
-        runs = [partial(milliseconds, Contender(setting, *kind), batches) for kind in kinds.values()]
+        runs = [partial(milliseconds, TimedPipeline(setting, *kind), batches) for kind in kinds.values()]
         spans = take_turns(runs, rounds, lambda run, index: run())
     return image_rows(kinds, PAIRS, batch, spans)
 
 
-def milliseconds(contender: Contender, batches: int) -> float:
+def milliseconds(pipeline: TimedPipeline, batches: int) -> float:
     """Of one batch."""
-    return contender.turn(batches).seconds / batches * 1e3
+    return pipeline.turn(batches).seconds / batches * 1e3
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
-TIMES, MICROSECONDS, RATE, GROWTH = "its time ÷ ours", "median µs", "images/s ÷ its", "its time ÷ at 32"
+TIMES, MICROSECONDS, RATE, GROWTH = "speedup", "median µs", "speedup", "time ÷ time at 32"
 LARGE = (1024, 4096)
 UNMIXED_OR_TAUGHT = r"no mixing|.* \+ teacher"
 HEAD = """## Goals
@@ -85,7 +85,7 @@ def composed(what: str, batch: Any = 256) -> dict[str, Any]:
 
 
 def peers(what: str, other: str, batch: int = 256) -> dict[str, Any]:
-    return {"what": what, "compared with": other, "batch": batch}
+    return {"what": what, "baseline": other, "batch": batch}
 
 
 def planner(what: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The page of results, RESULTS.md, and its plots, from the JSON files that the benchmarks left.
 
-    python benchmarks/page/make_results.py [FOLDER]
+    python -m benchmarks.page.make_results [FOLDER]
 
 FOLDER is benchmarks/results, and its page lies beside it; that of another one goes into it. Plots go beside the JSON
 files. The page is the same, byte for byte, whenever the files are: a test holds the one in the repository to that.
@@ -71,7 +71,7 @@ def page(results: Results, place: Path) -> str:
 
 def section(name: str, found: dict[str, Any], place: Path) -> str:
     """What one file has."""
-    parts = [f"## {name}\n", ABOUT.get(kind_of(name), ""), surroundings(found["surroundings"])]
+    parts = [f"## {name}\n", ABOUT.get(kind_of(name), ""), surroundings(found["environment"])]
     if kind_of(name) in PLOTS:
         parts.append(f"![{name}]({(place / name).as_posix()}.png)\n")
     parts += [table(list(rows)) for _, rows in groupby(found["rows"], key=list)]

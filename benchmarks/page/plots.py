@@ -13,14 +13,14 @@ from dali_ops.bench.plot import draw_bars
 Row = dict[str, Any]
 WIDTH, BAR, AROUND, LINES = 9.0, 0.3, 1.2, 4.5  # inches
 USUAL = 256  # images in a batch, where there are several sizes
-TIMES = "its time ÷ ours"
+TIMES = "speedup"
 DTYPE = ", float16"
 
 
 def draw(kind: str, found: dict[str, Any], out: Path) -> None:
     """The plot of a file, if its kind has one, as a PNG."""
     if kind in PLOTS:
-        PLOTS[kind](found["rows"], out, found["surroundings"]["device"])
+        PLOTS[kind](found["rows"], out, found["environment"]["device"])
 
 
 def draw_peers(rows: Sequence[Row], out: Path, device: str) -> None:
@@ -64,7 +64,7 @@ def draw_kernels(rows: Sequence[Row], out: Path, device: str) -> None:
 
 def is_peer(row: Row) -> bool:
     """Ours in another form is none."""
-    return not row["compared with"].startswith("ours")
+    return not row["baseline"].startswith("ours")
 
 
 def what_of(row: Row) -> str:

@@ -1,6 +1,6 @@
 """The work of a whole batch by ours and by others: decoded images to normalised planes, class numbers to soft labels.
 
-    python benchmarks/peers/bench_peers.py [--device cpu|gpu] [--batch 64 …] [--dtype float16 …] [--peers timm kornia …]
+    python -m benchmarks.peers.bench_peers [--device cpu|gpu] [--batch 64 …] [--dtype float16 …] [--peers timm kornia …]
                                      [--only "CutMix, per batch"] [--json FILE]
 
 Images are uint8 [B, 224, 224, 3], labels one of 1000 classes, smoothed by 0.1. The peers are in peers/: timm,

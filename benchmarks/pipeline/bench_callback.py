@@ -1,6 +1,6 @@
 """What a mixed batch costs the host: how long the callback of `dali_ops.mix` takes on the GPU way.
 
-    python benchmarks/pipeline/bench_callback.py [--device cpu|gpu] [--batch 32 1024 …] [--only CutMix] [--json FILE]
+    python -m benchmarks.pipeline.bench_callback [--device cpu|gpu] [--batch 32 1024 …] [--only CutMix] [--json FILE]
 
 On a GPU: CuPy arrays go in, kernels are queued, and the time is taken without waiting for them; before the next call
 they are waited for. Without one, NumPy arrays stand for CuPy's, kernels are stubs that do nothing, and `numpy.empty`
@@ -88,7 +88,7 @@ def bench(name: str, case: Case, batches: list[int], rounds: int, device: str) -
     rows = []
     for place, (batch, count) in enumerate(zip(batches, counts, strict=True)):
         _, ms, growth = between(spans, 0, place)
-        times = {"median µs": ms * 1e3, f"its time ÷ at {batches[0]}": growth}
+        times = {"median µs": ms * 1e3, f"time ÷ time at {batches[0]}": growth}
         rows.append({"what": name, "batch": batch, **times, "launches": launches, **count})
     return rows
 

@@ -1,6 +1,6 @@
 """What mixing costs a training: steps of a model with the loader, without mixing and with each method.
 
-    python benchmarks/training/bench_train.py [--device cpu|gpu] [--model resnet50 …] [--data FOLDER] [--json FILE]
+    python -m benchmarks.training.bench_train [--device cpu|gpu] [--model resnet50 …] [--data FOLDER] [--json FILE]
 
 A step is forward, backward and AdamW; on a GPU with autocast to bfloat16, which needs no scaling of the loss, on
 float16 images. "the step alone" has one batch that stays where it is: no loader can be faster. A loader that keeps up

@@ -81,7 +81,7 @@ def table(tmp_path_factory):
     done = run("--arch", ARCHITECTURE, "--json", out)
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())
-    rows = [[row for row in result["rows"] if column in row] for column in ("registers", "argument", "read by 16")]
+    rows = [[row for row in result["rows"] if column in row] for column in ("registers", "argument", "16-byte reads")]
     return *rows, result["left out"], done.stdout
 
 
@@ -118,7 +118,7 @@ def total(row, kind):
 
 def test_no_kernel_spills(table):
     for row in table[0]:
-        assert row["stack"] == row["stored"] == row["loaded"] == 0, row
+        assert row["stack"] == row["spill stores"] == row["spill loads"] == 0, row
         assert row["occupancy"] == occupancy(ARCHITECTURE, row["registers"], row["shared"], row["threads"])
 
 
@@ -163,11 +163,11 @@ def test_images_are_moved_16_bytes_at_a_time(table):
     *executed, odd = table[2]
     assert len(executed) == 20
     assert odd["what"] == "SMMix, 16 × 16 tokens"
-    assert 0.5 < odd["read by 16"] < 0.95 < odd["written by 16"] == 1
+    assert 0.5 < odd["16-byte reads"] < 0.95 < odd["16-byte writes"] == 1
     for row in executed:
-        assert row["read by 16"] == row["written by 16"] == 1, row
+        assert row["16-byte reads"] == row["16-byte writes"] == 1, row
         pastes = not row["what"].startswith(("Mixup", "RandomChoice"))
-        assert 1 <= row["read ÷ size of the images"] <= (READ if pastes else 2), row
+        assert 1 <= row["bytes read ÷ image bytes"] <= (READ if pastes else 2), row
 
 
 def test_only_what_is_shifted_is_read_pixel_by_pixel():
@@ -261,7 +261,7 @@ def test_says_what_is_left_out(table):
     *_, left_out, text = table
     assert any("need a GPU" in what for what in left_out)
     assert all(f"left out: {what}" in text for what in left_out)
-    assert all(heading in text for heading in ("registers", "occupancy", "ld16", "st1", "read by 16"))
+    assert all(heading in text for heading in ("registers", "occupancy", "ld16", "st1", "16-byte reads"))
 
 
 def test_without_cupy_there_is_a_sentence(tmp_path):

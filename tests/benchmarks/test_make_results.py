@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 from tests.benchmarks.test_benchmarks import BENCHMARKS, imported
 
 RESULTS = BENCHMARKS / "results"
-TIMES = "its time ÷ ours"
+TIMES = "speedup"
 SURROUNDINGS = {"date": "2026-01-02", "python": "3.11.7", "device": "a card", "numpy": "2.4.6"}
 
 
@@ -28,7 +28,7 @@ def goals():
 
 
 def file_of(*rows, **more):
-    return {"surroundings": SURROUNDINGS, "rows": list(rows), **more}
+    return {"environment": SURROUNDINGS, "rows": list(rows), **more}
 
 
 def page(script, place=".", **results):
@@ -40,7 +40,7 @@ def kernel(what, batch, times, **more):
 
 
 def peer(what, other, times, batch=256):
-    return {"what": what, "batch": batch, "compared with": other, TIMES: times}
+    return {"what": what, "batch": batch, "baseline": other, TIMES: times}
 
 
 def line_of(text, start):
@@ -161,7 +161,7 @@ def test_less_is_better_where_it_is(script):
 
 def test_the_gil_and_the_teacher(script):
     def piped(what, gil, rate):
-        return {"what": what, "GIL": gil, "images/s ÷ its": rate}
+        return {"what": what, "GIL": gil, "speedup": rate}
 
     rows = [piped("cutmix", "idle", 1.01), piped("cutmix", "busy", 0.96), piped("smmix + teacher", "idle", 0.2)]
     text = page(script, pipeline_gpu=file_of(*rows, piped("no mixing", "idle", 0.9)))
@@ -171,7 +171,7 @@ def test_the_gil_and_the_teacher(script):
 
 def test_microseconds(script):
     rows = [
-        {"what": "CutMix", "batch": size, "median µs": 80.0 + size, "its time ÷ at 32": 1.1, "launches": 3}
+        {"what": "CutMix", "batch": size, "median µs": 80.0 + size, "time ÷ time at 32": 1.1, "launches": 3}
         for size in (32, 1024)
     ]
     text = page(script, callback_gpu=file_of(*rows))
@@ -265,7 +265,7 @@ def test_bars_and_lines(script, monkeypatch, tmp_path):
 
 
 def test_the_page_here_is_that_of_the_files_here(script):
-    """If it is not: python benchmarks/page/make_results.py"""
+    """If it is not: python -m benchmarks.page.make_results"""
     assert script.page_of(RESULTS) == BENCHMARKS / "RESULTS.md"
     assert (BENCHMARKS / "RESULTS.md").read_text() == script.page(script.read(RESULTS), Path("results"))
 
