@@ -6,7 +6,7 @@
 As `dalimix bench` measures it, which has fewer of these: every batch size with every number of threads; every method
 as it is, and where it reads heatmaps, with those of a store and with those of a model in the pipeline; while Python
 rests, and while a thread of pure Python keeps the GIL busy. "no mixing" is DALI's `crop_mirror_normalize` in the place
-of the mixing; its own row compares it with itself, and shows what the ratios are worth.
+of the mixing; its own row compares it with itself, and shows how reliable the speedups are.
 
 The photographs have the usual size and weight of ImageNet's, if there is no --data, and are in the system's memory. The
 heatmaps of the store are random: what they show costs nothing. The CPU time is that of the whole process, but for the
@@ -27,9 +27,9 @@ import numpy as np
 
 from benchmarks.harness import Rows, finish, parser, run_script, shown
 from dali_ops.assets.photos import make_imagenet_like_folder
-from dali_ops.bench.compare import Timing, Entry, entries, measure, some_images
+from dali_ops.bench.compare import Entry, Timing, entries, measure, some_images
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import TimedPipeline, Setting
+from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli.arguments import positive
 from dali_ops.device import default_threads, usable_device
 from dali_ops.sources import ImageFolder

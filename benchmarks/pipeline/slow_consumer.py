@@ -30,8 +30,7 @@ from nvidia.dali import fn, pipeline_def
 from torch import Tensor
 
 import dali_ops
-from benchmarks.harness import Rows, finish, parser, photographs, pictures, run_script, shown
-from benchmarks.training.smmix_training import endless
+from benchmarks.harness import Rows, endless, finish, parser, photographs, pictures, run_script, shown
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli.arguments import positive
 from dali_ops.device import default_id, default_threads, usable_device

@@ -29,6 +29,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.harness import (
     Rows,
     Run,
+    endless,
     finish,
     image_rows,
     one_step,
@@ -40,7 +41,6 @@ from benchmarks.harness import (
 )
 from benchmarks.tensors import CLASSES, one_thread
 from benchmarks.training.models import DEFAULT, MODELS
-from benchmarks.training.smmix_training import endless
 from dali_ops import Loader
 from dali_ops.assets.photos import make_imagenet_like_folder
 from dali_ops.bench.random_heatmaps import random_store
