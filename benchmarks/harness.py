@@ -31,6 +31,7 @@ Times = tuple[float, float, float]  # median milliseconds of ours and of the bas
 UNITS = {"cpu": "ms", "gpu": "µs"}  # of the times in a table
 CACHES = 256 << 20  # bytes; more than the last cache of any device here
 MOST_FILLS = 64  # some tens of milliseconds
+WARM_UP = 2  # rounds that do not count, at least
 READY = 4  # batches that a pipeline may have made ready while others had their turn
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
 Timer = Callable[[Run, int], float]  # milliseconds of a run
@@ -129,7 +130,7 @@ def take_turns(runs: Sequence[Run], rounds: int, timer: Timer) -> list[list[floa
     order changes from round to round, since a run may leave the caches and the memory in a worse state than another.
     """
     order, spans = Random(0), []
-    for index in range(-max(2, rounds // 5), rounds):
+    for index in range(-max(WARM_UP, rounds // 5), rounds):
         span = dict.fromkeys(range(len(runs)), 0.0)
         for place in order.sample(range(len(runs)), len(runs)):
             span[place] = timer(runs[place], index)
