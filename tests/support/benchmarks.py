@@ -7,6 +7,7 @@ import json
 import runpy
 import sys
 import threading
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ class Ran(NamedTuple):
 def start(module: str, *arguments: object) -> str:
     """What ``python -m benchmarks.MODULE ARGUMENTS`` prints; in this process, since torch is slow to import."""
     argv = [module, *map(str, arguments)]
-    with patch.object(sys, "argv", argv), redirect_stdout(io.StringIO()) as printed:
+    with patch.object(sys, "argv", argv), redirect_stdout(io.StringIO()) as printed, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of runpy, where a test has imported the module, too
         runpy.run_module(f"benchmarks.{module}", run_name="__main__", alter_sys=True)
     return printed.getvalue()
 
