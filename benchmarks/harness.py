@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, interleaved timing, the surroundings, tables and JSON."""
+"""What the benchmarks share: their options, interleaved timing, tables and JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,17 +21,20 @@ import numpy as np
 import torch
 
 import dalimix
-from dali_ops.bench.environment import surroundings, write_results
+from dali_ops.bench.environment import environment_of, write_results
 from dali_ops.cli.arguments import positive
 from dali_ops.cli.output import sentence
 from dali_ops.sources import ImageFolder
 
 Rows = list[dict[str, Any]]
-Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
+Times = tuple[float, float, float]  # median milliseconds of ours and of the baseline, and the median speedup
+UNITS = {"cpu": "ms", "gpu": "µs"}  # of the times in a table
 CACHES = 256 << 20  # bytes; more than the last cache of any device here
 MOST_FILLS = 64  # some tens of milliseconds
+WARM_UP = 2  # rounds that do not count, at least
 READY = 4  # batches that a pipeline may have made ready while others had their turn
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
+Timer = Callable[[Run, int], float]  # milliseconds of a run
 
 
 def parser(description: str | None, rounds: int | None = 21, device: bool = True) -> argparse.ArgumentParser:
@@ -110,19 +113,24 @@ class OnGpu:
         return ahead
 
 
-def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], float]) -> Times:
+def timer_of(device: str, launches: int = 20) -> Timer:
+    """What times a run on the device."""
+    return on_cpu if device == "cpu" else OnGpu(launches)
+
+
+def compare(ours: Run, baseline: Run, rounds: int, timer: Timer) -> Times:
     """Two runs that take turns."""
-    return between(take_turns((ours, other), rounds, timer), 0, 1)
+    return between(take_turns((ours, baseline), rounds, timer), 0, 1)
 
 
-def take_turns(runs: Sequence[Run], rounds: int, timer: Callable[[Run, int], float]) -> list[list[float]]:
+def take_turns(runs: Sequence[Run], rounds: int, timer: Timer) -> list[list[float]]:
     """Milliseconds of all, round by round, after some rounds that do not count.
 
-    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios are the steadier ones. In
-    every round in another order, for one may leave the caches and the memory worse to its successor than another.
+    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios vary less than times. The
+    order changes from round to round, since a run may leave the caches and the memory in a worse state than another.
     """
     order, spans = Random(0), []
-    for index in range(-max(2, rounds // 5), rounds):
+    for index in range(-max(WARM_UP, rounds // 5), rounds):
         span = dict.fromkeys(range(len(runs)), 0.0)
         for place in order.sample(range(len(runs)), len(runs)):
             span[place] = timer(runs[place], index)
@@ -130,10 +138,10 @@ def take_turns(runs: Sequence[Run], rounds: int, timer: Callable[[Run, int], flo
     return spans[-rounds:]
 
 
-def between(spans: list[list[float]], mine: int, other: int) -> Times:
-    """Median milliseconds of two of them, and the median of the ratios other ÷ mine of every round."""
-    first, second = (statistics.median(span[k] for span in spans) for k in (mine, other))
-    return first, second, statistics.median(span[other] / span[mine] for span in spans)
+def between(spans: list[list[float]], ours: int, baseline: int) -> Times:
+    """Median milliseconds of two of them, and the median of the rounds' speedups: the baseline's time ÷ ours."""
+    first, second = (statistics.median(span[k] for span in spans) for k in (ours, baseline))
+    return first, second, statistics.median(span[baseline] / span[ours] for span in spans)
 
 
 def pictures(batch: int, size: int) -> list[np.ndarray]:
@@ -153,6 +161,12 @@ def photographs(make: Callable[[Path], Path], place: str | Path, batch: int) -> 
     """
     folder = ImageFolder.scan(make(Path(place) / "photos"))
     return replace(folder, files=folder.files * batch, labels=folder.labels * batch)
+
+
+def endless(loader: Iterable[Any]) -> Iterator[Any]:
+    """Epoch after epoch."""
+    while True:
+        yield from loader
 
 
 def copy(xp: Any, moved: int, count: int) -> Run:
@@ -189,7 +203,7 @@ def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) 
     for what in left_out:
         print(f"left out: {what}")
     if path:
-        write_results(path, surroundings(device), rows, left_out)
+        write_results(path, environment_of(device), rows, left_out)
 
 
 def shown(rows: Rows) -> Rows:
@@ -200,19 +214,19 @@ def shown(rows: Rows) -> Rows:
     return rows
 
 
-def row(what: str, batch: int, other: str, times: Times, unit: str, rate: dict[str, float]) -> dict[str, Any]:
-    ms, other_ms, ratio = times
+def row(what: str, batch: int, baseline: str, times: Times, unit: str, rate: dict[str, float]) -> dict[str, Any]:
+    ms, baseline_ms, speedup = times
     scale = {"ms": 1, "µs": 1000}[unit]
     ours = {"what": what, "batch": batch, f"median {unit}": ms * scale, **rate}
-    return {**ours, "compared with": other, f"its median {unit}": other_ms * scale, "its time ÷ ours": ratio}
+    return {**ours, "baseline": baseline, f"baseline median {unit}": baseline_ms * scale, "speedup": speedup}
 
 
 def image_rows(names: Iterable[str], pairs: list[tuple[str, str]], batch: int, spans: list[list[float]]) -> Rows:
-    """A row with images/s for every pair of names, by `spans` as of `take_turns`: milliseconds of a batch, by name."""
+    """A row with images/s for every pair (name, baseline) of names; `spans` are those of `take_turns`, of a batch."""
     rows, places = [], {name: place for place, name in enumerate(names)}
-    for name, other in pairs:
-        times = between(spans, places[name], places[other])
-        rows.append(row(name, batch, other, times, "ms", {"images/s": batch / times[0] * 1e3}))
+    for name, baseline in pairs:
+        times = between(spans, places[name], places[baseline])
+        rows.append(row(name, batch, baseline, times, "ms", {"images/s": batch / times[0] * 1e3}))
     return rows
 
 

@@ -36,7 +36,7 @@ LONG = [
     "test_imagenet_resume.py",
     "test_host.py",
     "test_train_smmix.py",
-    "test_benchmarks.py",
+    "test_scripts.py",
     "test_proxy.py",
     "test_kernels_compile.py",
     "test_token_mix.py",

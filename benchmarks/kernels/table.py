@@ -1,6 +1,6 @@
 """What the compiler makes of every kernel, as pipelines launch it. Needs NVRTC and CuPy, but no GPU.
 
-    python benchmarks/kernels/table.py [--arch 90 …] [--json FILE]
+    python -m benchmarks.kernels.table [--arch 90 …] [--json FILE]
 
 The first table: registers of a thread; bytes of the stack, spilled (stored, loaded), and of shared memory; threads of
 a block; how many of the threads that a multiprocessor can hold it holds (occupancy, from these numbers alone); and the
@@ -82,7 +82,7 @@ def kernel_row(name: str, symbols: Symbols, threads: int, architecture: int) -> 
     made = compiled(name, architecture, symbols)
     share = occupancy(architecture, made.registers, made.shared, threads)
     row = {"kernel": name, "symbols": text(symbols), "sm": architecture, "registers": made.registers}
-    row |= {"stack": made.stack, "stored": made.spills[0], "loaded": made.spills[1], "shared": made.shared}
+    row |= {"stack": made.stack, "spill stores": made.spills[0], "spill loads": made.spills[1], "shared": made.shared}
     return {**row, "threads": threads, "occupancy": share, **by_width(made)}
 
 
@@ -102,8 +102,8 @@ def executed_row(name: str, case: Case) -> dict[str, object]:
     normalised = {"mean": MEAN, "std": STD, "dtype": "float16", "output_layout": "CHW"}
     loads, stores = counted.accesses(images, plan, mirror=mirror, **normalised)
     bytes_read = sum(width * count for width, count in loads.items())
-    row = {"what": name, "batch": EXECUTED, "read ÷ size of the images": bytes_read / images.nbytes}
-    return {**row, "read by 16": share_of_16(loads), "written by 16": share_of_16(stores)}
+    row = {"what": name, "batch": EXECUTED, "bytes read ÷ image bytes": bytes_read / images.nbytes}
+    return {**row, "16-byte reads": share_of_16(loads), "16-byte writes": share_of_16(stores)}
 
 
 def share_of_16(found: dict[int, int]) -> float:

@@ -85,7 +85,7 @@ class WholeBatch(AttentiveCut):
         return mask * own[self.partner] + (1 - mask) * own
 
     def tokens(self, plan: Tensor) -> np.ndarray:
-        """As of `EachImage`."""
+        """As in `EachImage`."""
         return plan.flatten(1).cpu().numpy().astype(np.uint8)
 
 

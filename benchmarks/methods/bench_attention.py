@@ -1,9 +1,9 @@
 """What Attentive CutMix costs: the cut alone, its teacher alone, and pipelines with and without both.
 
-    python benchmarks/methods/bench_attention.py [--device cpu|gpu] [--batch 64] [--no-teacher] [--json FILE]
+    python -m benchmarks.methods.bench_attention [--device cpu|gpu] [--batch 64] [--no-teacher] [--json FILE]
 
 * The cut: uint8 HWC images of 224 × 224 and ready heatmaps to normalised float16 CHW, against the two ways of
-  `peers/attention_way.py`; on the CPU all have one thread, on a GPU a device copy of the same bytes is timed, too.
+  `attention_way.py`; on the CPU all have one thread, on a GPU a device copy of the same bytes is timed, too.
 * The teacher: the demo's model on a batch, against the same model image by image.
 * The pipelines: ready images from memory, so that decoding does not hide the rest. They are timed in epochs of a few
   batches; DALI has nothing prepared when one begins or ends, so none works ahead while another is timed.
@@ -27,7 +27,7 @@ from nvidia.dali import fn, pipeline_def, types
 
 import dalimix
 from benchmarks.harness import (
-    OnGpu,
+    UNITS,
     Rows,
     Run,
     array_module_of,
@@ -37,7 +37,6 @@ from benchmarks.harness import (
     each,
     finish,
     image_rows,
-    on_cpu,
     parser,
     pictures,
     row,
@@ -45,6 +44,7 @@ from benchmarks.harness import (
     settled,
     shown,
     take_turns,
+    timer_of,
     whole_epoch,
 )
 from benchmarks.methods.attention_way import EachImage, WholeBatch, heatmaps_each
@@ -64,7 +64,7 @@ EPOCHS = {"cpu": 8, "gpu": 50}  # batches; where they take less time, more, so t
 NORMALISE = {"mean": MEAN, "std": STD, "dtype": types.FLOAT16, "output_layout": "CHW"}
 PLAIN, HEATMAPS, ATTENTIVE = "crop_mirror_normalize", "model_heatmaps", "model_heatmaps + AttentiveCutMix"
 PAIRS = [(PLAIN, PLAIN), ("CutMix", PLAIN), (HEATMAPS, PLAIN), (ATTENTIVE, PLAIN), (ATTENTIVE, HEATMAPS)]
-Job = tuple[str, int | None, str, Run, Run]  # what, bytes moved, the other's name, ours, the other
+Job = tuple[str, int | None, str, Run, Run]  # what, bytes moved, name of the baseline, ours, the baseline
 
 
 def main() -> None:
@@ -114,15 +114,14 @@ class Ours:
 
 
 def bench_cut(device: str, batch: int, rounds: int) -> Rows:
-    xp = array_module_of(device)
-    timer, unit = (on_cpu, "ms") if device == "cpu" else (OnGpu(), "µs")
+    xp, timer = array_module_of(device), timer_of(device)
     images = [xp.asarray(picture) for picture in pictures(batch, SIZE)]
     rows = []
-    with one_thread():  # the twin has one, too
+    with one_thread():  # as ours has
         for what, moved, other, ours, its in chain(plan_jobs(xp, images), pixel_jobs(xp, images, device)):
             times = compare(ours, its, rounds, timer)
             rate = {"GB/s": moved / times[0] / 1e6} if moved else {}
-            rows.append(row(what, batch, other, times, unit, rate))
+            rows.append(row(what, batch, other, times, UNITS[device], rate))
     return rows
 
 

@@ -1,9 +1,9 @@
 """What SMMix costs: the choice of its regions, alone and with the pixels, and the training of a transformer with it.
 
-    python benchmarks/methods/bench_smmix.py [--device cpu|gpu] [--data FOLDER] [--json FILE]
+    python -m benchmarks.methods.bench_smmix [--device cpu|gpu] [--data FOLDER] [--json FILE]
 
 * The regions: `plan` with ready heatmaps, a side for every sample or one for the batch, against the authors' way of
-  `peers/smmix_way.py`, which has one side for the batch. To give every image a side of its own, that is run image by
+  `smmix_way.py`, which has one side for the batch. To give every image a side of its own, that is run image by
   image, and once for each side on the images that have it; of the two, the faster one is the one to compare with. Ours
   also makes boxes, shifts and the shares of the labels. On the CPU all have one thread.
 * The pixels: `plan` and `compose` of float32 CHW images, against the same ways, which unfold the images and fold them
@@ -38,7 +38,7 @@ from torch import Tensor
 
 import dalimix
 from benchmarks.harness import (
-    OnGpu,
+    UNITS,
     Rows,
     Run,
     array_module_of,
@@ -47,7 +47,6 @@ from benchmarks.harness import (
     each,
     finish,
     image_rows,
-    on_cpu,
     one_step,
     parser,
     photographs,
@@ -55,6 +54,7 @@ from benchmarks.harness import (
     run_script,
     shown,
     take_turns,
+    timer_of,
 )
 from benchmarks.methods.smmix_way import BySide, ImageByImage, OneSide, Regions
 from benchmarks.tensors import on_host, one_thread, tensor
@@ -71,7 +71,7 @@ BATCHES, STEPS = {"cpu": 16, "gpu": 64}, {"cpu": 6, "gpu": 50}  # of the trainin
 DIFFERENT = 8  # batches of heatmaps
 PEERS = (("batch", OneSide()), ("sample", OneSide()), ("sample", ImageByImage()), ("sample", BySide()))
 PAIRS = [(LOADING, PLAIN), (PLAIN, PLAIN), (STEP, PLAIN), (PIPELINE, PLAIN), (STORE, PLAIN), (PIPELINE, STEP)]
-Job = tuple[str, int, str, Run, Run]  # what, batch, the other's name, ours, the other
+Job = tuple[str, int, str, Run, Run]  # what, batch, name of the baseline, ours, the baseline
 
 
 def main() -> None:
@@ -129,12 +129,11 @@ def batches(per: str, count: int, xp: Any) -> list[Batch]:
 
 
 def bench_mixing(device: str, samples: int, images: int, rounds: int) -> Rows:
-    xp = array_module_of(device)
-    timer, unit = (on_cpu, "ms") if device == "cpu" else (OnGpu(), "µs")
+    xp, timer = array_module_of(device), timer_of(device)
     rows = []
-    with one_thread():  # the twin has one, too
+    with one_thread():  # as ours has
         for what, batch, other, ours, its in chain(plan_jobs(xp, samples), pixel_jobs(xp, images)):
-            rows.append(row(what, batch, other, compare(ours, its, rounds, timer), unit, {}))
+            rows.append(row(what, batch, other, compare(ours, its, rounds, timer), UNITS[device], {}))
     return rows
 
 

@@ -1,9 +1,9 @@
 """What TokenMix costs: its masks alone, and pipelines with and without it.
 
-    python benchmarks/methods/bench_tokenmix.py [--device cpu|gpu] [--data FOLDER] [--json FILE]
+    python -m benchmarks.methods.bench_tokenmix [--device cpu|gpu] [--data FOLDER] [--json FILE]
 
 * The masks: `plan` without heatmaps, which also makes shares and all else that a plan has, against the authors' loop of
-  `peers/tokenmix_way.py`. There a whole batch has one mask; so the loop is timed once with a mask for every sample, as
+  `tokenmix_way.py`. There a whole batch has one mask; so the loop is timed once with a mask for every sample, as
   ours has them, and once with one for the batch. Its masks are moved to the device. Before it is timed, both are
   checked to make masks of the same kind.
 * The pipelines: from files to finished batches, as `dalimix demo` times them; the photographs are the demo's, if there
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +26,9 @@ import numpy as np
 
 import dalimix
 from benchmarks.harness import (
-    OnGpu,
     Rows,
     Run,
+    Timer,
     Times,
     array_module_of,
     compare,
@@ -37,20 +36,19 @@ from benchmarks.harness import (
     each,
     finish,
     image_rows,
-    on_cpu,
     parser,
     photographs,
     row,
     run_script,
     shown,
     take_turns,
+    timer_of,
 )
-from benchmarks.methods.bench_attention import SIZE
 from benchmarks.methods.tokenmix_way import Loop
 from benchmarks.tensors import on_host
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import Contender, Setting
+from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli.arguments import positive
 from dali_ops.device import usable_device
 from dali_ops.loader.heatmap_sources import StoreGuide
@@ -58,18 +56,17 @@ from dali_ops.loader.pipelines import NO_HEATMAPS
 from dali_ops.sources import ImageFolder
 from dalimix import TokenMix
 
-GRID = 14
+SIZE, GRID = 224, 14  # of images in pixels, of masks in tokens
 BATCHES = {"cpu": 6, "gpu": 100}  # of the pipelines, in a round
 CHECKED = 1024  # masks
 PLAIN, MIXED, GUIDED = "no mixing", "TokenMix", "TokenMix + HeatmapStore"
 PAIRS = [(PLAIN, PLAIN), (MIXED, PLAIN), (GUIDED, PLAIN), (GUIDED, MIXED)]
-Timer = Callable[[Run, int], float]
 
 
 def main() -> None:
     options = arguments()
     device = usable_device(options.device)
-    xp, timer = array_module_of(device), on_cpu if device == "cpu" else OnGpu()
+    xp, timer = array_module_of(device), timer_of(device)
     rows = shown(bench_masks(xp, timer, options.samples, options.rounds))
     batches = options.batches or BATCHES[device]
     rows += shown(bench_pipelines(options.data, device, options.batch_size, batches, options.rounds))
@@ -107,7 +104,7 @@ def mask_row(method: TokenMix, samples: int, count: int, times: Times) -> dict[s
     kind = "blocks" if method.blocks else "lone tokens"
     other = f"loop, {count} mask" + "s" * (count > 1)
     whole = row(f"{kind}, per {method.per}", samples, other, times, "ms", {"masks/s": made / times[0] * 1e3})
-    return {**whole, "its masks/s": count / times[1] * 1e3}
+    return {**whole, "baseline masks/s": count / times[1] * 1e3}
 
 
 def plans(method: TokenMix, samples: int, xp: Any) -> Run:
@@ -149,14 +146,14 @@ def bench_pipelines(data: Path | None, device: str, batch: int, batches: int, ro
         guide = StoreGuide(random_store(Path(place) / "store", folder, GRID), TokenMix())
         kinds = {PLAIN: (None, NO_HEATMAPS), MIXED: (TokenMix(), NO_HEATMAPS), GUIDED: (TokenMix(), guide)}
         setting = Setting(folder, device, batch, os.cpu_count() or 1, SIZE)
-        runs = [partial(milliseconds, Contender(setting, *kind), batches) for kind in kinds.values()]
+        runs = [partial(milliseconds, TimedPipeline(setting, *kind), batches) for kind in kinds.values()]
         spans = take_turns(runs, rounds, lambda run, index: run())
     return image_rows(kinds, PAIRS, batch, spans)
 
 
-def milliseconds(contender: Contender, batches: int) -> float:
+def milliseconds(pipeline: TimedPipeline, batches: int) -> float:
     """Of one batch."""
-    return contender.turn(batches).seconds / batches * 1e3
+    return pipeline.turn(batches).seconds / batches * 1e3
 
 
 if __name__ == "__main__":

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page.scripts import command
+
 Row = dict[str, Any]
-TIMES, MICROSECONDS, RATE, GROWTH = "its time ÷ ours", "median µs", "images/s ÷ its", "its time ÷ at 32"
+SPEEDUP, MICROSECONDS, GROWTH = "speedup", "median µs", "time ÷ time at 32"
 LARGE = (1024, 4096)
 UNMIXED_OR_TAUGHT = r"no mixing|.* \+ teacher"
 HEAD = """## Goals
 
 "must" is what has to be reached, "stretch" what would be better still. "measured" is the worst of all rows that a goal
-is about, and the best. Commands are for the folder benchmarks/; `gpu_check.sh OUT` runs all that need a GPU.
+is about, and the best. `benchmarks/gpu_check.sh OUT` runs all that need a GPU.
 """
 COLUMNS = "| what | must | stretch | measured | | from |\n| --- | --- | --- | --- | --- | --- |\n"
 
@@ -84,8 +86,8 @@ def composed(what: str, batch: Any = 256) -> dict[str, Any]:
     return {"kernel": "compose", "what": f"{what} float16", "batch": batch}
 
 
-def peers(what: str, other: str, batch: int = 256) -> dict[str, Any]:
-    return {"what": what, "compared with": other, "batch": batch}
+def peers(what: str, baseline: str, batch: int = 256) -> dict[str, Any]:
+    return {"what": what, "baseline": baseline, "batch": batch}
 
 
 def planner(what: str) -> dict[str, Any]:
@@ -102,25 +104,26 @@ ALONE = "(Mixup|CutMix|AttentiveCutMix|TokenMix|SMMix)(, mirror)?"
 KERNELS, PEERS, PIPELINE, CALLBACK = "kernels-gpu", "peers-gpu", "pipeline-gpu", "callback-gpu"
 GOALS = [
     Goal("bandwidth of `compose` of a pasting method ÷ that of a copy, CHW and HWC out, B = 256",
-         KERNELS, TIMES, composed(PASTED), 0.85, 0.90),
-    Goal("the same, B ≥ 1024", KERNELS, TIMES, composed(PASTED, LARGE), 0.92, 0.95),
+         KERNELS, SPEEDUP, composed(PASTED), 0.85, 0.90),
+    Goal("the same, B ≥ 1024", KERNELS, SPEEDUP, composed(PASTED, LARGE), 0.92, 0.95),
     Goal("`compose` of Mixup ÷ that of CutMix, B = 256",
-         KERNELS, TIMES, composed("Mixup, uint8 to CHW"), 1.35, at_most=True, above=composed("CutMix, uint8 to CHW")),
-    Goal("the same where two images are each other's partners", KERNELS, TIMES,
+         KERNELS, SPEEDUP, composed("Mixup, uint8 to CHW"), 1.35, at_most=True, above=composed("CutMix, uint8 to CHW")),
+    Goal("the same where two images are each other's partners", KERNELS, SPEEDUP,
          composed("Mixup, paired, uint8 to CHW"), stretch=1.1, at_most=True, above=composed("CutMix, uint8 to CHW")),
     Goal("mixing and normalising ÷ DALI's `crop_mirror_normalize` alone",
-         PEERS, TIMES, peers(ITSELF.format(ANY), "crop_mirror_normalize alone"), 1.0, 0.8, at_most=True, inverse=True),
+         PEERS, SPEEDUP, peers(ITSELF.format(ANY), "crop_mirror_normalize alone"), 1.0, 0.8,
+         at_most=True, inverse=True),
     Goal("DALI's own operators ÷ ours, CutMix",
-         PEERS, TIMES, peers(ITSELF.format("CutMix"), "DALI's own operators"), 1.6, 2.2),
+         PEERS, SPEEDUP, peers(ITSELF.format("CutMix"), "DALI's own operators"), 1.6, 2.2),
     Goal("DALI's own operators ÷ ours, Mixup",
-         PEERS, TIMES, peers(ITSELF.format("Mixup"), "DALI's own operators"), 2.5, 3.5),
-    Goal("timm's `Mixup` with normalising ÷ ours, `batch`", PEERS, TIMES, peers(".*per batch.*", "timm.*"), 8, 10),
-    Goal("timm's `Mixup` with normalising ÷ ours, `elem`", PEERS, TIMES, peers(".*per sample.*", "timm.*"), 50, 100),
-    Goal("torchvision v2, Kornia ÷ ours", PEERS, TIMES, peers(ANY, "torchvision v2|Kornia"), 4, 8),
-    Goal("`torch.compile` of the same work ÷ ours", PEERS, TIMES, peers(ANY, "torch.compile"), 1.0, 1.3),
+         PEERS, SPEEDUP, peers(ITSELF.format("Mixup"), "DALI's own operators"), 2.5, 3.5),
+    Goal("timm's `Mixup` with normalising ÷ ours, `batch`", PEERS, SPEEDUP, peers(".*per batch.*", "timm.*"), 8, 10),
+    Goal("timm's `Mixup` with normalising ÷ ours, `elem`", PEERS, SPEEDUP, peers(".*per sample.*", "timm.*"), 50, 100),
+    Goal("torchvision v2, Kornia ÷ ours", PEERS, SPEEDUP, peers(ANY, "torchvision v2|Kornia"), 4, 8),
+    Goal("`torch.compile` of the same work ÷ ours", PEERS, SPEEDUP, peers(ANY, "torch.compile"), 1.0, 1.3),
     Goal("images/s of the whole pipeline with mixing ÷ with `crop_mirror_normalize`, every method",
-         PIPELINE, RATE, piped("idle"), 0.99, 1.0),
-    Goal("the same while a Python thread holds the GIL", PIPELINE, RATE, piped("busy"), 0.95, 0.98),
+         PIPELINE, SPEEDUP, piped("idle"), 0.99, 1.0),
+    Goal("the same while a Python thread holds the GIL", PIPELINE, SPEEDUP, piped("busy"), 0.95, 0.98),
     Goal("host time of the callback", CALLBACK, MICROSECONDS, {}, 150, 80, at_most=True, unit=" µs"),
     Goal("host time of the callback at B = 1024 ÷ at B = 32", CALLBACK, GROWTH, {"batch": 1024}, 1.2, at_most=True),
     Goal("kernels launched for a batch: one that plans, one for the pixels, one for the labels",
@@ -131,11 +134,11 @@ GOALS = [
          KERNELS, MICROSECONDS, planner(".*blocks"), 30, 15, at_most=True, unit=" µs"),
     Goal("stored heatmaps for B = 256: gather, crop, resample",
          KERNELS, MICROSECONDS, {"kernel": "heatmap_crop", "batch": 256}, 10, 5, at_most=True, unit=" µs"),
-    Goal("on a CPU: timm's way with normalising ÷ the NumPy twin, one thread, B = 64",
-         "peers-cpu", TIMES, peers(ANY, "timm.*", 64), 1.0, 1.5),
-    Goal("on a CPU: Kornia ÷ the twin", "peers-cpu", TIMES, peers(ANY, "Kornia", 64), 1.0),
-    Goal("on a CPU: the twin with random numbers for each sample ÷ for the batch",
-         "peers-cpu", TIMES, peers(ANY, "ours, per sample", 64), 1.1, at_most=True),
+    Goal("on a CPU: timm's way with normalising ÷ ours, one thread, B = 64",
+         "peers-cpu", SPEEDUP, peers(ANY, "timm.*", 64), 1.0, 1.5),
+    Goal("on a CPU: Kornia ÷ ours", "peers-cpu", SPEEDUP, peers(ANY, "Kornia", 64), 1.0),
+    Goal("on a CPU: ours with random numbers for each sample ÷ for the batch",
+         "peers-cpu", SPEEDUP, peers(ANY, "ours, per sample", 64), 1.1, at_most=True),
     Goal("on a CPU: the same three kernels", "callback-cpu", "launches", {"what": ALONE}, 3, at_most=True),
     Goal("on a CPU: host time of the callback at B = 1024 ÷ at B = 32, without the launches",
          "callback-cpu", GROWTH, {"batch": 1024}, 1.2, at_most=True),
@@ -164,9 +167,3 @@ def shown(value: Any) -> str:
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:#.3g}".rstrip(".") if abs(value) >= 1 else f"{value:.3f}"
-
-
-def command(file: str) -> str:
-    """What measures it."""
-    kind, device = file.rsplit("-", 1)
-    return f"python bench_{kind}.py --device {device} --json results/{file}.json"

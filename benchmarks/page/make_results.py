@@ -1,6 +1,6 @@
 """The page of results, RESULTS.md, and its plots, from the JSON files that the benchmarks left.
 
-    python benchmarks/page/make_results.py [FOLDER]
+    python -m benchmarks.page.make_results [FOLDER]
 
 FOLDER is benchmarks/results, and its page lies beside it; that of another one goes into it. Plots go beside the JSON
 files. The page is the same, byte for byte, whenever the files are: a test holds the one in the repository to that.
@@ -17,26 +17,15 @@ from typing import Any
 
 from benchmarks.page.goals import goals_table, shown
 from benchmarks.page.plots import PLOTS, draw
+from benchmarks.page.scripts import ABOUT, MODULES, kind_of
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]  # benchmarks/
 Results = dict[str, dict[str, Any]]  # by the name of the file, without .json
-ABOUT = {
-    "attention": "`bench_attention.py`: Attentive CutMix, its teacher, and pipelines with and without both.\n",
-    "callback": "`bench_callback.py`: how long the host is busy with a batch, by the number of its images.\n",
-    "kernel-table": "`kernel_table.py`: what the compiler makes of every kernel.\n",
-    "kernels": "`bench_kernels.py`: every kernel, or its twin, against a copy of as many bytes.\n",
-    "peers": "`bench_peers.py`: from decoded images to normalised and mixed ones with soft labels, against others.\n",
-    "pipeline": "`bench_pipeline.py`: from JPEG files to finished batches, with mixing against without.\n",
-    "slow-consumer": "`slow_consumer.py`: whether a batch stays as it is until a slow consumer is done with it.\n",
-    "smmix": "`bench_smmix.py`: the regions of SMMix, and the training of a transformer with it.\n",
-    "tokenmix": "`bench_tokenmix.py`: the masks of TokenMix, and pipelines with it.\n",
-    "train": "`bench_train.py`: steps of a training, with mixing against without.\n",
-}
 HEAD = """# Results
 
-Made by `make_results.py` from the JSON files in [{name}]({link}/); do not edit. Every ratio is the median of the rounds
-of one run in which both sides took turns, since the speed of a machine drifts: compare ratios, not times of different
-tables.
+Made by `python -m benchmarks.page.make_results` from the JSON files in [{name}]({link}/); do not edit. "speedup" is the
+baseline's time ÷ ours: the median of the rounds of one run in which both took turns, since the speed of a machine
+drifts. Compare speedups, not times of different tables.
 """
 
 
@@ -71,20 +60,17 @@ def page(results: Results, place: Path) -> str:
 
 def section(name: str, found: dict[str, Any], place: Path) -> str:
     """What one file has."""
-    parts = [f"## {name}\n", ABOUT.get(kind_of(name), ""), surroundings(found["surroundings"])]
+    kind = kind_of(name)
+    about = [f"`python -m benchmarks.{MODULES[kind]}`: {ABOUT[kind]}\n"] if kind in ABOUT else []
+    parts = [f"## {name}\n", *about, environment(found["environment"])]
     if kind_of(name) in PLOTS:
         parts.append(f"![{name}]({(place / name).as_posix()}.png)\n")
     parts += [table(list(rows)) for _, rows in groupby(found["rows"], key=list)]
     parts += [f"Left out: {what}\n" for what in found.get("left out", [])]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(parts)
 
 
-def kind_of(name: str) -> str:
-    """That of kernels-gpu is kernels, whatever it ran on."""
-    return name.removesuffix("-cpu").removesuffix("-gpu")
-
-
-def surroundings(found: dict[str, Any]) -> str:
+def environment(found: dict[str, Any]) -> str:
     """On one line."""
     rest = [f"{key} {value}" for key, value in found.items() if key not in ("date", "device")]
     return f"{found['date']}, {', '.join([found['device'], *rest])}.\n"

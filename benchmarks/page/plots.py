@@ -13,14 +13,14 @@ from dali_ops.bench.plot import draw_bars
 Row = dict[str, Any]
 WIDTH, BAR, AROUND, LINES = 9.0, 0.3, 1.2, 4.5  # inches
 USUAL = 256  # images in a batch, where there are several sizes
-TIMES = "its time ÷ ours"
+SPEEDUP = "speedup"
 DTYPE = ", float16"
 
 
 def draw(kind: str, found: dict[str, Any], out: Path) -> None:
     """The plot of a file, if its kind has one, as a PNG."""
     if kind in PLOTS:
-        PLOTS[kind](found["rows"], out, found["surroundings"]["device"])
+        PLOTS[kind](found["rows"], out, found["environment"]["device"])
 
 
 def draw_peers(rows: Sequence[Row], out: Path, device: str) -> None:
@@ -28,21 +28,21 @@ def draw_peers(rows: Sequence[Row], out: Path, device: str) -> None:
     sizes = {row["batch"] for row in rows}
     batch = USUAL if USUAL in sizes else min(sizes)
     chosen = [row for row in rows if row["batch"] == batch and DTYPE in row["what"] and is_peer(row)]
-    names = [f"{row['what'].replace(DTYPE, '')}: {row['compared with']}" for row in chosen]
+    names = [f"{row['what'].replace(DTYPE, '')}: {row['baseline']}" for row in chosen]
     figure, axes = new_figure(len(chosen) * BAR + AROUND)
     axes.set_xscale("log")
-    draw_ratios(axes, names, [row[TIMES] for row in chosen], start=1)
+    draw_ratios(axes, names, [row[SPEEDUP] for row in chosen], start=1)
     figure.suptitle(f"{device}, batches of {batch} images{DTYPE}")
-    axes.set(xlabel=TIMES)
+    axes.set(xlabel="speedup: the baseline's time ÷ ours")
     figure.savefig(out, dpi=100)
 
 
 def draw_training(rows: Sequence[Row], out: Path, device: str) -> None:
     """A bar for every way to get batches."""
     figure, axes = new_figure(len(rows) * BAR + AROUND)
-    draw_ratios(axes, [f"{row['model']}: {row['what']}" for row in rows], [row[TIMES] for row in rows], start=0)
+    draw_ratios(axes, [f"{row['model']}: {row['what']}" for row in rows], [row[SPEEDUP] for row in rows], start=0)
     figure.suptitle(device)
-    axes.set(xlabel="images/s of the training ÷ those without mixing")
+    axes.set(xlabel="speedup: images/s of the training ÷ those without mixing")
     figure.savefig(out, dpi=100)
 
 
@@ -51,7 +51,7 @@ def draw_kernels(rows: Sequence[Row], out: Path, device: str) -> None:
     figure, axes = new_figure(LINES)
     chosen = [row for row in rows if row["kernel"] == "compose" and re.search("uint8 to .* float16", row["what"])]
     for what, group in groupby(sorted(chosen, key=what_of), key=what_of):
-        points = sorted((row["batch"], row[TIMES]) for row in group)
+        points = sorted((row["batch"], row[SPEEDUP]) for row in group)
         axes.plot(*zip(*points, strict=True), marker="o", label=what)
     sizes = sorted({row["batch"] for row in chosen})
     axes.set_xscale("log", base=2)
@@ -64,7 +64,7 @@ def draw_kernels(rows: Sequence[Row], out: Path, device: str) -> None:
 
 def is_peer(row: Row) -> bool:
     """Ours in another form is none."""
-    return not row["compared with"].startswith("ours")
+    return not row["baseline"].startswith("ours")
 
 
 def what_of(row: Row) -> str:

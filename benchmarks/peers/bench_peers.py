@@ -1,6 +1,6 @@
 """The work of a whole batch by ours and by others: decoded images to normalised planes, class numbers to soft labels.
 
-    python benchmarks/peers/bench_peers.py [--device cpu|gpu] [--batch 64 …] [--dtype float16 …] [--peers timm kornia …]
+    python -m benchmarks.peers.bench_peers [--device cpu|gpu] [--batch 64 …] [--dtype float16 …] [--peers timm kornia …]
                                      [--only "CutMix, per batch"] [--json FILE]
 
 Images are uint8 [B, 224, 224, 3], labels one of 1000 classes, smoothed by 0.1. The peers are in peers/: timm,
@@ -13,7 +13,7 @@ Kornia makes pairs of labels instead of soft ones, and is compared with ours in 
 one thread. DALI's pipelines are timed by the host's clock, in epochs of a few batches; there ours draws, while DALI's
 own operators are told boxes and λ.
 
-Every peer is checked before it is timed, as peers/peer_checks.py says. GB/s count every byte of input and output once.
+Every peer is checked before it is timed, as checks.py says. GB/s count every byte of input and output once.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import dali_way, kornia_way, peer_checks, timm_way, torch_way, torchvision_way
 from torch import Tensor
 
 import dalimix
 from benchmarks.harness import (
-    OnGpu,
+    UNITS,
     Rows,
-    Run,
+    Timer,
     array_module_of,
     beginning,
     between,
@@ -44,7 +43,6 @@ from benchmarks.harness import (
     each,
     finish,
     left_by,
-    on_cpu,
     parser,
     pictures,
     row,
@@ -52,8 +50,10 @@ from benchmarks.harness import (
     settled,
     shown,
     take_turns,
+    timer_of,
     whole_epoch,
 )
+from benchmarks.peers import checks, dali_way, kornia_way, timm_way, torch_way, torchvision_way
 from benchmarks.peers.peer import Peer, Told
 from benchmarks.tensors import CLASSES, SMOOTHING, normalised, on_host, one_thread, tensor
 from dali_ops.cli.arguments import positive
@@ -87,11 +87,11 @@ class Setting:
     batch: int
     size: int
     rounds: int
-    timer: Callable[[Run, int], float]
+    timer: Timer
 
     @property
     def unit(self) -> str:
-        return {"cpu": "ms", "gpu": "µs"}[self.device]
+        return UNITS[self.device]
 
     def rate(self, dtype: str, ms: float, form: str = "dense") -> dict[str, float]:
         moved = self.size**2 * 3 * (1 + np.dtype(dtype).itemsize) + LABEL_BYTES[form]
@@ -125,8 +125,7 @@ def main() -> None:
     rows: Rows = []
     with one_thread() if device == "cpu" else nullcontext():
         for batch in options.batch or BATCHES[device]:
-            timer = on_cpu if device == "cpu" else OnGpu(LAUNCHES)
-            setting = Setting(device, batch, options.size, options.rounds, timer)
+            setting = Setting(device, batch, options.size, options.rounds, timer_of(device, LAUNCHES))
             rows += shown([*bench(setting, options, left_out)])
     left_out += ["the CUDA kernels, and the peers on a GPU (no GPU used)"] if device == "cpu" else []
     finish(options.json, device, rows, list(dict.fromkeys(left_out)))
@@ -201,7 +200,7 @@ def peers_of(method: Method, dtype: str, chosen: list[str], left_out: list[str])
 def works(peer: Peer, batch: Batch, left_out: list[str]) -> bool:
     """Whether it runs here, as not every compiler does. What runs must be right."""
     try:
-        peer_checks.check(peer, batch.method, *batch.told)
+        checks.check(peer, batch.method, *batch.told)
     except RuntimeError as error:  # torch's; those of its compiler, too
         left_out.append(f"{peer.name}: {str(error).splitlines()[0]}")
         return False
@@ -225,14 +224,8 @@ def bench_sharing(kind: type[CutMix] | type[Mixup], dtype: str, setting: Setting
         for per in ("sample", "batch")
     )
     times = compare(shared, own, setting.rounds, setting.timer)
-    return row(
-        name_of(kind, "batch", dtype),
-        setting.batch,
-        "ours, per sample",
-        times,
-        setting.unit,
-        setting.rate(dtype, times[0]),
-    )
+    what, rate = name_of(kind, "batch", dtype), setting.rate(dtype, times[0])
+    return row(what, setting.batch, "ours, per sample", times, setting.unit, rate)
 
 
 # ---- pipelines
@@ -273,7 +266,7 @@ def check_pipeline(kind: str, pipeline: Any, dtype: str, batch: dali_way.Batch) 
         assert torch.allclose(targets.sum(1), torch.ones(len(labels))), f"{kind}: shares that do not add up to 1"
     else:
         told = Peer(kind, torch_way.whole_batch, told=True)
-        peer_checks.agree(told, pixels, targets, tensor(images), torch.from_numpy(labels), plan)
+        checks.agree(told, pixels, targets, tensor(images), torch.from_numpy(labels), plan)
 
 
 if __name__ == "__main__":

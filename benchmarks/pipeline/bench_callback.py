@@ -1,6 +1,6 @@
 """What a mixed batch costs the host: how long the callback of `dali_ops.mix` takes on the GPU way.
 
-    python benchmarks/pipeline/bench_callback.py [--device cpu|gpu] [--batch 32 1024 …] [--only CutMix] [--json FILE]
+    python -m benchmarks.pipeline.bench_callback [--device cpu|gpu] [--batch 32 1024 …] [--only CutMix] [--json FILE]
 
 On a GPU: CuPy arrays go in, kernels are queued, and the time is taken without waiting for them; before the next call
 they are waited for. Without one, NumPy arrays stand for CuPy's, kernels are stubs that do nothing, and `numpy.empty`
@@ -57,16 +57,20 @@ def main() -> None:
     options = arguments()
     device = usable_device(options.device)
     cases = {name: CASES[name] for name in beginning(options.only, CASES)}
-    gc.disable()  # as timeit does
-    rows = []
-    for name, case in cases.items():
-        rows += bench(name, case, options.batch, options.rounds, device)
-    finish(
-        options.json,
-        device,
-        shown(rows),
-        [*([STUBBED] if device == "cpu" else []), PAIRS, DALI, *left_by(options.only)],
-    )
+    with no_garbage_collection():
+        rows = [row for name, case in cases.items() for row in bench(name, case, options.batch, options.rounds, device)]
+    left_out = [*([STUBBED] if device == "cpu" else []), PAIRS, DALI, *left_by(options.only)]
+    finish(options.json, device, shown(rows), left_out)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """As timeit does."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def arguments() -> argparse.Namespace:
@@ -88,7 +92,7 @@ def bench(name: str, case: Case, batches: list[int], rounds: int, device: str) -
     rows = []
     for place, (batch, count) in enumerate(zip(batches, counts, strict=True)):
         _, ms, growth = between(spans, 0, place)
-        times = {"median µs": ms * 1e3, f"its time ÷ at {batches[0]}": growth}
+        times = {"median µs": ms * 1e3, f"time ÷ time at {batches[0]}": growth}
         rows.append({"what": name, "batch": batch, **times, "launches": launches, **count})
     return rows
 
@@ -100,9 +104,9 @@ def check(name: str, case: Case, xp: Any) -> int:
     launches = launches_of(lambda: outputs.extend(case.mixer(*arrays)))
     if xp is not np:
         outputs = case.mixer(*arrays)
-    for ours, twins in zip(outputs, case.mixer(*case.inputs(CHECKED, np)), strict=True):
-        assert (ours.shape, ours.dtype) == (twins.shape, twins.dtype), f"{name}: shapes or types differ"
-        assert xp is np or np.array_equal(ours.get(), twins), f"{name}: kernel and twin differ"
+    for ours, expected in zip(outputs, case.mixer(*case.inputs(CHECKED, np)), strict=True):
+        assert (ours.shape, ours.dtype) == (expected.shape, expected.dtype), f"{name}: shapes or types differ"
+        assert xp is np or np.array_equal(ours.get(), expected), f"{name}: GPU and CPU differ"
     return len(launches)
 
 

@@ -6,7 +6,7 @@
 As `dalimix bench` measures it, which has fewer of these: every batch size with every number of threads; every method
 as it is, and where it reads heatmaps, with those of a store and with those of a model in the pipeline; while Python
 rests, and while a thread of pure Python keeps the GIL busy. "no mixing" is DALI's `crop_mirror_normalize` in the place
-of the mixing; its own row compares it with itself, and shows what the ratios are worth.
+of the mixing; its own row compares it with itself, and shows how reliable the speedups are.
 
 The photographs have the usual size and weight of ImageNet's, if there is no --data, and are in the system's memory. The
 heatmaps of the store are random: what they show costs nothing. The CPU time is that of the whole process, but for the
@@ -27,9 +27,9 @@ import numpy as np
 
 from benchmarks.harness import Rows, finish, parser, run_script, shown
 from dali_ops.assets.photos import make_imagenet_like_folder
-from dali_ops.bench.compare import Effort, Entry, entries, measure, some_images
+from dali_ops.bench.compare import Entry, Timing, entries, measure, some_images
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import Contender, Setting
+from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli.arguments import positive
 from dali_ops.device import default_threads, usable_device
 from dali_ops.sources import ImageFolder
@@ -51,7 +51,7 @@ def main() -> None:
         methods = {name: METHODS[name]() for name in options.method}
         found = entries(methods, store, teacher=not options.no_teacher, device=device)
         settings = [Setting(images, device, batch, threads, options.size) for batch, threads in sizes]
-        effort = Effort(options.rounds, options.batches or BATCHES[device], busy_gil=True)
+        effort = Timing(options.rounds, options.batches or BATCHES[device], busy_gil=True)
         rows = [row for setting in settings for row in bench(setting, found, effort)]
     finish(options.json, device, rows, list(left_out(options, device)))
 
@@ -72,7 +72,7 @@ def some_threads() -> list[int]:
     return sorted({1, default_threads()})
 
 
-def bench(setting: Setting, found: Sequence[Entry], effort: Effort) -> Rows:
+def bench(setting: Setting, found: Sequence[Entry], effort: Timing) -> Rows:
     for entry in found:
         check(setting, entry)
     return shown([dict(row) for row in measure([setting], found, effort)])
@@ -80,8 +80,8 @@ def bench(setting: Setting, found: Sequence[Entry], effort: Effort) -> Rows:
 
 def check(setting: Setting, entry: Entry) -> None:
     """Images are the same as without mixing, mirrored or not, of the same class; or mixed, as nearly all should be."""
-    plain, labels = some_batches(Contender(setting, None))
-    images, targets = some_batches(Contender(setting, entry.method, entry.guide()))
+    plain, labels = some_batches(TimedPipeline(setting, None))
+    images, targets = some_batches(TimedPipeline(setting, entry.method, entry.guide()))
     classes = targets if entry.method is None else targets.argmax(1)
     same = np.array([is_same(*pair) for pair in zip(plain, images, strict=True)])
     alone = 1 if entry.method is None else 1 / setting.batch_size + 0.25  # by chance, one of a batch is its own partner
@@ -90,10 +90,10 @@ def check(setting: Setting, entry: Entry) -> None:
     assert np.array_equal(classes[same], labels[same]), f"{entry.name}: targets of other images"
 
 
-def some_batches(contender: Contender) -> list[np.ndarray]:
+def some_batches(pipeline: TimedPipeline) -> list[np.ndarray]:
     """Images and class numbers or targets of several batches, as if they were one."""
-    first = contender.batch()
-    others = [contender.batch() for _ in range(CHECKED // len(first[0]))]
+    first = pipeline.batch()
+    others = [pipeline.batch() for _ in range(CHECKED // len(first[0]))]
     return [np.concatenate(parts) for parts in zip(first, *others, strict=True)]
 
 

@@ -11,6 +11,8 @@ import dalimix
 from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dali_ops.operators.draws import flatten
 from dali_ops.operators.mixer import Mixer
+from dali_ops.operators.pixels import Pixels
+from dali_ops.operators.targets import Targets
 from dalimix import AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 
 SIZE = 224  # pixels
@@ -28,10 +30,11 @@ class Case:
     @property
     def mixer(self) -> Mixer:
         """The callback: bytes as a decoder gives them become normalised float16 planes as a model takes them."""
-        data = {"method": self.method, "guided": self.heatmaps is not None, "mirrored": self.mirrored}
-        scaling = {"mean": MEAN, "std": STD, "dtype": np.dtype("float16"), "layout": "HWC", "output_layout": "CHW"}
-        targets = {"num_classes": CLASSES, "smoothing": SMOOTHING, "form": "dense", "return_plan": False}
-        return Mixer(**data, **scaling, **targets)
+        pixels = Pixels(mean=MEAN, std=STD, dtype="float16", layout="HWC", output_layout="CHW")
+        return Mixer(
+            method=self.method, num_classes=CLASSES, targets=Targets(SMOOTHING), pixels=pixels,
+            guided=self.heatmaps is not None, mirrored=self.mirrored, return_plan=False,
+        )  # fmt: skip
 
     def inputs(self, batch: int, xp: Any, zeros: bool = False) -> list[Any]:
         """The arrays that the callback gets; with `zeros` for the images, as long as nobody reads them."""

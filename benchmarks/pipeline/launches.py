@@ -24,7 +24,7 @@ class Launch(NamedTuple):
 def launchers_on_numpy(load_kernel: Callable[..., Any]) -> Iterator[None]:
     """Public functions hand NumPy arrays to the CUDA launchers, and these get their kernels from `load_kernel`."""
     with (
-        patch.object(dalimix, "reference", dalimix.cuda),
+        patch.object(dalimix, "cpu", dalimix.cuda),
         patch.object(dalimix.cuda.loader, "load_kernel", load_kernel),
     ):
         yield

@@ -1,6 +1,6 @@
 """Whether a batch stays as it is until a slow consumer is done with it, while the pipeline runs ahead.
 
-    python benchmarks/pipeline/slow_consumer.py [--device cpu|gpu] [--batches 500] [--json FILE]
+    python -m benchmarks.pipeline.slow_consumer [--device cpu|gpu] [--batches 500] [--json FILE]
 
 Batches that share DALI's memory, from `dali_ops.Loader` as torch tensors, and from a pipeline with `dali_ops.mix` by
 DLPack. On a GPU the consumer's stream sleeps before it takes the checksum of a batch, and the host has long dropped the
@@ -30,8 +30,7 @@ from nvidia.dali import fn, pipeline_def
 from torch import Tensor
 
 import dali_ops
-from benchmarks.harness import Rows, finish, parser, photographs, pictures, run_script, shown
-from benchmarks.training.smmix_training import endless
+from benchmarks.harness import Rows, endless, finish, parser, photographs, pictures, run_script, shown
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli.arguments import positive
 from dali_ops.device import default_id, default_threads, usable_device
@@ -44,7 +43,7 @@ KEPT = 6  # batches that the consumer on a CPU has in its hands: more than the p
 CYCLES = 2_000_000  # of a GPU in a millisecond, about
 NEVER_SLOW = "a consumer on a stream of its own (no GPU used)"
 Batch = tuple[Tensor, ...]
-Seen = tuple[list[Tensor], int]  # checksums, and how many batches the host was ahead at most
+Seen = tuple[list[Tensor], int]  # checksums, and how many batches the host was most batches ahead
 
 
 def main() -> None:
@@ -168,8 +167,8 @@ def look(what: str, make: Callable[[], Iterator[Batch]], slow: Callable[[Iterato
         "batch": batch,
         "batches": len(expected),
         "altered": differing(expected, seen),
-        "not the same without haste": differing(expected, again),
-        "ahead at most": ahead,
+        "differ between runs": differing(expected, again),
+        "most batches ahead": ahead,
     }
 
 
@@ -182,12 +181,12 @@ def problems(rows: Rows) -> list[str]:
     found = []
     for row in rows:
         what, count = row["what"], row["batches"]
-        if row["not the same without haste"]:
-            found.append(f"{what}: {row['not the same without haste']} of {count} batches differ from run to run: "
+        if row["differ between runs"]:
+            found.append(f"{what}: {row['differ between runs']} of {count} batches differ from run to run: "
                          "nothing can be said of the slow consumer")  # fmt: skip
         elif row["altered"]:
             found.append(f"{what}: {row['altered']} of {count} batches were altered under a slow consumer")
-        if not row["ahead at most"]:
+        if not row["most batches ahead"]:
             found.append(f"{what}: the consumer was never behind, so that nothing is shown: give more --milliseconds")
     return found
 

@@ -1,6 +1,6 @@
 """What mixing costs a training: steps of a model with the loader, without mixing and with each method.
 
-    python benchmarks/training/bench_train.py [--device cpu|gpu] [--model resnet50 …] [--data FOLDER] [--json FILE]
+    python -m benchmarks.training.bench_train [--device cpu|gpu] [--model resnet50 …] [--data FOLDER] [--json FILE]
 
 A step is forward, backward and AdamW; on a GPU with autocast to bfloat16, which needs no scaling of the loss, on
 float16 images. "the step alone" has one batch that stays where it is: no loader can be faster. A loader that keeps up
@@ -29,6 +29,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.harness import (
     Rows,
     Run,
+    endless,
     finish,
     image_rows,
     one_step,
@@ -40,7 +41,6 @@ from benchmarks.harness import (
 )
 from benchmarks.tensors import CLASSES, one_thread
 from benchmarks.training.models import DEFAULT, MODELS
-from benchmarks.training.smmix_training import endless
 from dali_ops import Loader, Runtime, Train
 from dali_ops.assets.photos import make_imagenet_like_folder
 from dali_ops.bench.random_heatmaps import random_store

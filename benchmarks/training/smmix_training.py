@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from benchmarks.harness import endless
 from dali_ops import Loader, Runtime, Train
 from dali_ops.device import DEVICES
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
@@ -108,11 +109,6 @@ def mixed(setting: Setting, heatmaps: SnapshotHeatmap | HeatmapStore) -> Iterato
     loader = setting.loader(METHOD, heatmaps=heatmaps, keep_info=True)
     for images, targets in endless(loader):
         yield SMMixBatch(images, targets, **vars(loader.batch_info))
-
-
-def endless(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from loader
 
 
 def check(name: str, batch: Any) -> None:

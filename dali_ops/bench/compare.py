@@ -1,4 +1,4 @@
-"""Pipelines with mixing against the one without, from files to finished batches: who is compared, and how."""
+"""Pipelines with mixing, each compared with the baseline: the same pipeline without mixing, from files to batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from dali_ops.assets.teacher import teacher_for
 from dali_ops.bench.busy_gil import BusyGil
-from dali_ops.bench.throughput import Contender, Setting, Span
+from dali_ops.bench.throughput import Setting, Span, TimedPipeline
 from dali_ops.device import default_id
 from dali_ops.loader.heatmap_sources import Guide, StoreGuide
 from dali_ops.loader.pipelines import NO_HEATMAPS
@@ -22,17 +22,17 @@ from dali_ops.sources import ImageFolder
 from dalimix import Method, checks
 from dalimix.stores import HeatmapStore
 
-PLAIN = "no mixing"
+BASELINE = "no mixing"
 SAMPLE = 1024  # images; at ImageNet's usual weight, 110 MB
 GIL = {False: "idle", True: "busy"}
-RATIO = "images/s ÷ its"
+SPEEDUP = "speedup"
 
 Row = Mapping[str, Any]
-Rounds = list[tuple[Span, Span]]  # of the pipeline without mixing, and of the other
+Rounds = list[tuple[Span, Span]]  # of the baseline, and of the pipeline that is compared with it
 
 
 class Entry(NamedTuple):
-    """A pipeline to compare with the one without mixing; its guide is made when its turn comes."""
+    """A pipeline to compare with the baseline; its guide is made when its turn comes."""
 
     name: str
     method: Method | None
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effort:
+class Timing:
     """How long to measure.
 
     Attributes:
@@ -69,7 +69,7 @@ class Effort:
 def entries(methods: Mapping[str, Method], store: HeatmapStore, *, teacher: bool, device: str) -> list[Entry]:
     """All ways to run some methods: as they are, and where they read heatmaps, with those of a store and a teacher.
 
-    The first entry is the pipeline without mixing itself: how far its ratio is from 1 tells what ratios are worth.
+    The first entry is the baseline itself: how far its speedup is from 1 shows how reliable the others are.
 
     Args:
         methods: by name.
@@ -77,7 +77,7 @@ def entries(methods: Mapping[str, Method], store: HeatmapStore, *, teacher: bool
         teacher: whether to measure with a model in the pipeline, that of `dali_ops.assets.teacher`.
         device: ``"cpu"`` or ``"gpu"``.
     """
-    found = [Entry(PLAIN, None)]
+    found = [Entry(BASELINE, None)]
     for name, method in methods.items():
         found += [] if method.needs_heatmaps else [Entry(name, method)]
         if method.reads_heatmaps:
@@ -114,52 +114,51 @@ def some_images(folder: ImageFolder, least: int, skip_corrupt: bool = False, dev
     return folder.picked(np.resize(numbers, max(len(numbers), least)).tolist())
 
 
-def measure(settings: Iterable[Setting], found: Sequence[Entry], effort: Effort) -> Iterator[Row]:
-    """One comparison after the other, as a row for a table: in every setting, every entry against no mixing.
+def measure(settings: Iterable[Setting], found: Sequence[Entry], timing: Timing) -> Iterator[Row]:
+    """One comparison after the other, as a row for a table: in every setting, every entry against the baseline.
 
-    Two pipelines at a time are alive. They take turns, since the speed of a machine drifts: the ratio of a row is the
-    median of those of its rounds, and ``lowest`` and ``highest`` are the ends of their range. Images per second are
-    medians, too, so their quotient may differ from the ratio.
+    Two pipelines at a time are alive. They take turns, since the speed of a machine drifts. The speedup of a round is
+    images/s ÷ the baseline's images/s; that of a row is the median of its rounds, and ``lowest`` and ``highest`` are
+    the ends of their range. Images per second are medians, too, so their quotient may differ from the speedup.
     """
     for setting in settings:
         for entry in found:
-            yield from _compare(setting, entry, effort)
+            yield from _compare(setting, entry, timing)
 
 
-def _compare(setting: Setting, entry: Entry, effort: Effort) -> Iterator[Row]:
-    plain, other = Contender(setting, None), Contender(setting, entry.method, entry.guide())
-    for busy_gil in (False, True)[: 1 + effort.busy_gil]:
+def _compare(setting: Setting, entry: Entry, timing: Timing) -> Iterator[Row]:
+    baseline, candidate = TimedPipeline(setting, None), TimedPipeline(setting, entry.method, entry.guide())
+    for busy_gil in (False, True)[: 1 + timing.busy_gil]:
         with BusyGil() if busy_gil else nullcontext() as busy:
-            rounds = [
-                (_turn(plain, entry, effort, busy), _turn(other, entry, effort, busy)) for _ in range(effort.rounds)
-            ]
+            turn = partial(_turn, entry, timing, busy)
+            rounds = [(turn(baseline), turn(candidate)) for _ in range(timing.rounds)]
         yield _row(setting, entry.name, GIL[busy_gil], rounds)
 
 
-def _turn(contender: Contender, entry: Entry, effort: Effort, busy: BusyGil | None) -> Span:
-    span = contender.turn(effort.batches, busy)
-    effort.advance(entry.name)
+def _turn(entry: Entry, timing: Timing, busy: BusyGil | None, pipeline: TimedPipeline) -> Span:
+    span = pipeline.turn(timing.batches, busy)
+    timing.advance(entry.name)
     return span
 
 
 def _row(setting: Setting, name: str, gil: str, rounds: Rounds) -> Row:
-    ratios = [span.images_per_second / plain.images_per_second for plain, span in rounds]
-    its, own = ([span[side] for span in rounds] for side in (0, 1))
+    speedups = [span.images_per_second / baseline.images_per_second for baseline, span in rounds]
+    baseline, own = zip(*rounds, strict=True)
     return {
         "what": name,
         "batch": setting.batch_size,
         "threads": setting.num_threads,
         "GIL": gil,
         "images/s": median(span.images_per_second for span in own),
-        "compared with": PLAIN,
-        "its images/s": median(span.images_per_second for span in its),
-        RATIO: median(ratios),
-        "lowest": min(ratios),
-        "highest": max(ratios),
+        "baseline": BASELINE,
+        "baseline images/s": median(span.images_per_second for span in baseline),
+        SPEEDUP: median(speedups),
+        "lowest": min(speedups),
+        "highest": max(speedups),
         "CPU cores": median(span.cores for span in own),
-        "its CPU cores": median(span.cores for span in its),
+        "baseline CPU cores": median(span.cores for span in baseline),
         "CPU ms/image": median(span.cpu_ms_per_image for span in own),
-        "its CPU ms/image": median(span.cpu_ms_per_image for span in its),
+        "baseline CPU ms/image": median(span.cpu_ms_per_image for span in baseline),
     }
 
 

@@ -21,7 +21,7 @@ PEERS = ("kornia", "timm", "torchvision")
 PACKAGES = ("dalimix", "numpy", "torch", *PEERS, *CUDA13, *CUDA12)  # whose versions are noted, where they are installed
 
 
-def surroundings(device: str) -> dict[str, Any]:
+def environment_of(device: str) -> dict[str, Any]:
     """Date, versions, the processor or GPU, and how many cores this process may use.
 
     Args:
@@ -40,12 +40,12 @@ def write_results(
 
     Args:
         path: the file; its folder is made, too.
-        found: the surroundings.
+        found: where it ran, as `environment_of` says it.
         rows: a flat mapping for each row of the table.
         left_out: sentences that say what was not measured.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    results = {"surroundings": dict(found), "rows": list(rows), "left out": list(left_out)}
+    results = {"environment": dict(found), "rows": list(rows), "left out": list(left_out)}
     with errors_name(path):
         path.write_text(json.dumps(results, indent=1) + "\n")
 

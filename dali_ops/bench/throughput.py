@@ -71,7 +71,7 @@ class Span(NamedTuple):
         return self.cpu_seconds / self.images * 1e3
 
 
-class Contender:
+class TimedPipeline:
     """The training pipeline of `ImageFolderLoader`, from files to finished batches, which works in its turns alone.
 
     Pipelines of one setting read the same images in the same order and draw the same crops, whatever the method.
@@ -86,7 +86,7 @@ class Contender:
     """
 
     def __init__(self, setting: Setting, method: Method | None, guide: Guide | StoreGuide = NO_HEATMAPS) -> None:
-        _check_contender(setting, method, guide)
+        _check_arguments(setting, method, guide)
         source, device = setting.source, setting.device
         runtime = {"num_threads": setting.num_threads, "device_id": default_id(device), "seed": 0}
         self.device, self._done = device, 0
@@ -160,7 +160,7 @@ class Contender:
         return time.perf_counter(), time.process_time() - (busy.cpu_seconds() if busy else 0.0)
 
 
-def _check_contender(setting: object, method: object, guide: object) -> None:
+def _check_arguments(setting: object, method: object, guide: object) -> None:
     if not isinstance(setting, Setting):
         raise TypeError(f"setting must be a Setting, got {type(setting).__name__}")
     if method is not None:

@@ -54,13 +54,13 @@ def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
     bench.add_argument("--teacher", action="store_true", help="measure with a model in the pipeline, too")
     bench.add_argument("--busy-gil", action="store_true", help="and while a Python thread keeps the GIL busy")
     add_skip_corrupt(bench)
-    _add_effort(bench)
+    _add_timing(bench)
     out = "folder for bench.json and bench.png (default: %(default)s)"
     bench.add_argument("--out", type=place, default=Path("bench"), help=out)
     bench.set_defaults(run=_bench)
 
 
-def _add_effort(bench: argparse.ArgumentParser) -> None:
+def _add_timing(bench: argparse.ArgumentParser) -> None:
     rounds = "how often each method and no mixing take turns (default: %(default)s)"
     bench.add_argument("--rounds", type=positive, default=5, metavar="N", help=rounds)
     batches = "how many are timed in a turn; default: 10, on a GPU 50"
@@ -69,7 +69,7 @@ def _add_effort(bench: argparse.ArgumentParser) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     need("bench", "nvidia.dali", "matplotlib", "PIL", "rich")
-    from dali_ops.bench.environment import hardware, surroundings, write_results
+    from dali_ops.bench.environment import environment_of, hardware, write_results
     from dali_ops.bench.plot import draw_bars
     from dali_ops.bench.random_heatmaps import random_store
     from dalimix.stores import HeatmapStore
@@ -82,7 +82,7 @@ def _bench(options: argparse.Namespace) -> None:
         rows = _measured(options, images, store)
     facts = {"images": _described(images, options.root), "heatmaps": store.model}
     facts |= {name: vars(options)[name] for name in ("size", "rounds", "batches")}
-    found, left_out = surroundings(options.device) | facts, _left_out(options)
+    found, left_out = environment_of(options.device) | facts, _left_out(options)
     write_results(options.out / "bench.json", found, rows, left_out)
     _tell(options.out, rows, found, left_out)
     draw_bars(rows, options.out / "bench.png", hardware(options.device))
@@ -121,16 +121,16 @@ def _images(options: argparse.Namespace, store: HeatmapStore | None) -> ImageFol
 
 
 def _measured(options: argparse.Namespace, images: ImageFolder, store: HeatmapStore) -> list[Row]:
-    from dali_ops.bench.compare import Effort, entries, measure
+    from dali_ops.bench.compare import Timing, entries, measure
     from dali_ops.bench.throughput import Setting
 
     methods = {name: METHODS[name]() for name in options.method}
     found = entries(methods, store, teacher=options.teacher, device=options.device)
     sizes = product(options.batch_size, options.threads)
     settings = [Setting(images, options.device, batch, threads, options.size) for batch, threads in sizes]
-    effort = Effort(options.rounds, options.batches, options.busy_gil)
-    with _progress(effort.turns(len(settings) * len(found))) as advance:
-        return list(measure(settings, found, replace(effort, advance=advance)))
+    timing = Timing(options.rounds, options.batches, options.busy_gil)
+    with _progress(timing.turns(len(settings) * len(found))) as advance:
+        return list(measure(settings, found, replace(timing, advance=advance)))
 
 
 @contextmanager
@@ -188,13 +188,13 @@ def _table(setting: str, rows: list[Row]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from dali_ops.bench.compare import RATIO
+    from dali_ops.bench.compare import SPEEDUP
 
     table = Table(title=setting, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
     for heading in ("images/s", "÷ no\nmixing", "range", "CPU\ncores", "CPU ms\n/image"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        speeds = f"{row['images/s']:,.0f}", f"{row[RATIO]:.2f}", f"{row['lowest']:.2f} … {row['highest']:.2f}"
+        speeds = f"{row['images/s']:,.0f}", f"{row[SPEEDUP]:.2f}", f"{row['lowest']:.2f} … {row['highest']:.2f}"
         table.add_row(row["what"], *speeds, f"{row['CPU cores']:.2f}", f"{row['CPU ms/image']:.2f}")
     return table

@@ -1,10 +1,9 @@
 """What the compiler makes of the kernels stays as good as it is; the table of it is right."""
 
-import json
-import os
-import subprocess
+from __future__ import annotations
+
 import sys
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +12,9 @@ from benchmarks.kernels.compiled import Compiled, compiled, missing
 from benchmarks.kernels.occupancy import MULTIPROCESSORS, occupancy
 from dalimix import MixPlan
 from dalimix.cuda.loader import kernel_folder
-from tests.support import host
+from tests.support.benchmarks import run, start
 from tests.support.host import counted
-from tests.support.paths import BENCHMARKS, TEST_KERNELS
+from tests.support.paths import TEST_KERNELS
 
 pytest.importorskip("nvidia.dali")
 
@@ -42,66 +41,30 @@ BOUNDS = {
 # Instructions of `compose` that read images: 48 bytes of each of two, 16 at a time; and pixel by pixel, one byte each.
 WIDE, NARROW = 6, 144
 READ = 1.06  # bytes read ÷ bytes of the images, where a method pastes; edges of boxes need both images
-
-# NVIDIA's own calculation: registers, shared memory and threads come in, blocks of a multiprocessor go out.
-CALCULATOR = """
-#include <cuda_occupancy.h>
-extern "C" int blocks(int architecture, int threads_at_a_time, long shared_memory, long reserved,
-                      int registers, long shared, int threads) {
-  cudaOccDeviceProp device;
-  device.computeMajor = architecture / 10, device.computeMinor = architecture % 10;
-  device.maxThreadsPerBlock = 1024, device.maxThreadsPerMultiprocessor = threads_at_a_time;
-  device.regsPerBlock = device.regsPerMultiprocessor = 65536;
-  device.warpSize = 32, device.numSms = 1;
-  device.sharedMemPerBlock = 48 << 10, device.sharedMemPerBlockOptin = shared_memory - reserved;
-  device.sharedMemPerMultiprocessor = shared_memory, device.reservedSharedMemPerBlock = reserved;
-  cudaOccFuncAttributes kernel;
-  kernel.maxThreadsPerBlock = 1024, kernel.numRegs = registers, kernel.sharedSizeBytes = shared;
-  cudaOccDeviceState state;
-  state.carveoutConfig = SHAREDMEM_CARVEOUT_MAX_SHARED;
-  cudaOccResult result;
-  if (cudaOccMaxActiveBlocksPerMultiprocessor(&result, &device, &kernel, &state, threads, 0)) return -1;
-  return result.activeBlocksPerMultiprocessor;
+# Threads of a multiprocessor that are busy, by NVIDIA's cuda_occupancy.h: architecture, registers, shared, threads.
+OCCUPANCY = {
+    (75, 56, 4096, 128): 1024,
+    (80, 40, 16392, 256): 1536,
+    (86, 72, 32784, 224): 672,
+    (89, 255, 0, 33): 256,
+    (90, 72, 0, 128): 896,
+    (90, 32, 48128, 64): 256,
+    (100, 48, 8192, 256): 1280,
+    (120, 30, 127, 96): 1536,
 }
-"""
-
-
-def run(*arguments, **environment):
-    command = [sys.executable, "kernel_table.py", *map(str, arguments)]
-    environment = os.environ | environment
-    return subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, timeout=300, env=environment)
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
+def table(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The rows of the three tables, the sentences after them, and what is shown."""
     if why := missing():
         pytest.skip(why)
-    out = tmp_path_factory.mktemp("table") / "table.json"
-    done = run("--arch", ARCHITECTURE, "--json", out)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(out.read_text())
-    rows = [[row for row in result["rows"] if column in row] for column in ("registers", "argument", "read by 16")]
-    return *rows, result["left out"], done.stdout
+    text, result = run("kernels.table", tmp_path_factory.mktemp("table"), "--arch", ARCHITECTURE)
+    rows = [[row for row in result["rows"] if column in row] for column in ("registers", "argument", "16-byte reads")]
+    return *rows, result["left out"], text
 
 
-@pytest.fixture(scope="module")
-def calculator(tmp_path_factory):
-    """NVIDIA's, for the CPU."""
-    from cuda.pathfinder import find_nvidia_header_directory
-
-    folder = find_nvidia_header_directory("cudart")
-    if not folder or not (Path(folder) / "cuda_occupancy.h").exists():
-        pytest.skip("no cuda_occupancy.h here")
-    library = tmp_path_factory.mktemp("calculator") / "calculator.so"
-    command = [host.COMPILER, "-shared", "-fPIC", "-w", f"-I{folder}", "-x", "c++", "-", "-o", str(library)]
-    subprocess.run(command, input=CALCULATOR, text=True, check=True)
-    import ctypes
-
-    return ctypes.CDLL(str(library)).blocks
-
-
-def test_every_kernel_is_in_the_table(table):
+def test_every_kernel_is_in_the_table(table: Any) -> None:
     kernels, images, *_ = table
     assert {row["kernel"] for row in kernels} == {path.stem for path in kernel_folder().glob("*.cu")} == set(BOUNDS)
     assert {row["sm"] for row in kernels} == {ARCHITECTURE}
@@ -112,18 +75,18 @@ def test_every_kernel_is_in_the_table(table):
     }
 
 
-def total(row, kind):
+def total(row: dict[str, int], kind: str) -> int:
     return sum(row[f"{kind}{width}"] for width in WIDTHS)
 
 
-def test_no_kernel_spills(table):
+def test_no_kernel_spills(table: Any) -> None:
     for row in table[0]:
-        assert row["stack"] == row["stored"] == row["loaded"] == 0, row
+        assert row["stack"] == row["spill stores"] == row["spill loads"] == 0, row
         assert row["occupancy"] == occupancy(ARCHITECTURE, row["registers"], row["shared"], row["threads"])
 
 
 @pytest.fixture
-def _nvrtc_of_the_bounds():
+def _nvrtc_of_the_bounds() -> None:
     """Another one may need more registers, or unroll other loops."""
     from cupy.cuda import nvrtc
 
@@ -133,7 +96,7 @@ def _nvrtc_of_the_bounds():
 
 @pytest.mark.parametrize("kernel", BOUNDS)
 @pytest.mark.usefixtures("table", "_nvrtc_of_the_bounds")
-def test_a_kernel_needs_no_more_than_it_does_today(kernel, table):
+def test_a_kernel_needs_no_more_than_it_does_today(kernel: str, table: Any) -> None:
     registers, shared, loads, stores = BOUNDS[kernel]
     for row in (row for row in table[0] if row["kernel"] == kernel):
         assert row["registers"] <= registers, row
@@ -143,7 +106,7 @@ def test_a_kernel_needs_no_more_than_it_does_today(kernel, table):
 
 
 @pytest.mark.usefixtures("table", "_nvrtc_of_the_bounds")
-def test_instructions_that_move_images_are_wide(table):
+def test_instructions_that_move_images_are_wide(table: Any) -> None:
     """Those of the way pixel by pixel apart; how seldom it is taken, the next test tells."""
     images, outputs = ([row for row in table[1] if row["argument"] == argument] for argument in ("images", "output"))
     assert len(images) == len(outputs) == 4
@@ -157,20 +120,20 @@ def test_instructions_that_move_images_are_wide(table):
         assert total(row, "ld") == 0, row
 
 
-def test_images_are_moved_16_bytes_at_a_time(table):
+def test_images_are_moved_16_bytes_at_a_time(table: Any) -> None:
     if why := counted.missing():
         pytest.skip(why)
     *executed, odd = table[2]
     assert len(executed) == 20
     assert odd["what"] == "SMMix, 16 × 16 tokens"
-    assert 0.5 < odd["read by 16"] < 0.95 < odd["written by 16"] == 1
+    assert 0.5 < odd["16-byte reads"] < 0.95 < odd["16-byte writes"] == 1
     for row in executed:
-        assert row["read by 16"] == row["written by 16"] == 1, row
+        assert row["16-byte reads"] == row["16-byte writes"] == 1, row
         pastes = not row["what"].startswith(("Mixup", "RandomChoice"))
-        assert 1 <= row["read ÷ size of the images"] <= (READ if pastes else 2), row
+        assert 1 <= row["bytes read ÷ image bytes"] <= (READ if pastes else 2), row
 
 
-def test_only_what_is_shifted_is_read_pixel_by_pixel():
+def test_only_what_is_shifted_is_read_pixel_by_pixel() -> None:
     """A box of 16 × 16 pixels in the first of two images; it is read 5 pixels to the right of it, or 16."""
     if why := counted.missing():
         pytest.skip(why)
@@ -183,7 +146,7 @@ def test_only_what_is_shifted_is_read_pixel_by_pixel():
         assert stores == {16: images.nbytes * 2 // 16}
 
 
-def test_accesses_of_every_width_are_counted():
+def test_accesses_of_every_width_are_counted() -> None:
     if why := counted.missing():
         pytest.skip(why)
     kernel = counted.CountingKernel(TEST_KERNELS / "widths.cu", ())
@@ -191,14 +154,14 @@ def test_accesses_of_every_width_are_counted():
     assert kernel.loads.found() == kernel.stores.found() == dict.fromkeys(WIDTHS, 3)
 
 
-def one_box(shift):
+def one_box(shift: int) -> MixPlan:
     plan = MixPlan.empty(np, 2)
     plan.partner[:], plan.weight[:], plan.blend[:] = (1, 0), (1, 0), 1
     plan.box[:], plan.shift[:] = ((8, 16, 24, 32), (0, 0, 0, 0)), (0, shift)
     return plan
 
 
-def test_accesses_are_those_of_the_source():
+def test_accesses_are_those_of_the_source() -> None:
     """Of kernels/soft_labels.cu, counted by hand."""
     if why := missing():
         pytest.skip(why)
@@ -229,43 +192,32 @@ $L__BB0_1:
 """
 
 
-def test_every_form_of_an_access_counts():
+def test_every_form_of_an_access_counts() -> None:
     """Predicates, vectors, hints, addresses that a loop brings back, and those of which the kind of memory is open."""
     loads = {("labels", "ld", 16): 1, ("labels", "ld", 4): 1, ("partner", "ld", 2): 1, ("partner", "ld", 8): 1}
     assert Compiled("soft_labels", "", PTX).accesses() == loads | {("partner", "st", 16): 1}
 
 
-def test_numbers_of_the_log():
+def test_numbers_of_the_log() -> None:
     made = Compiled("a", "8 bytes stack frame, 4 bytes spill stores, 12 bytes spill loads\nUsed 7 registers", "")
     assert (made.registers, made.stack, made.spills, made.shared) == (7, 8, (4, 12), 0)
     assert Compiled("a", "Used 7 registers, 96 bytes smem", "").shared == 96
 
 
-@pytest.mark.parametrize("architecture", MULTIPROCESSORS)
-def test_occupancy_is_nvidias(architecture, calculator):
-    sm = MULTIPROCESSORS[architecture]
-    for registers in (16, 18, 30, 32, 34, 40, 48, 56, 57, 64, 65, 70, 72, 73, 80, 104, 255):
-        for shared in (0, 1, 127, 128, 4096, 8192, 16392, 32784, 49152 - sm.reserved):
-            for threads in (32, 33, 64, 128, 224, 256):
-                given = registers, shared, threads
-                blocks = calculator(architecture, sm.threads, sm.shared, sm.reserved, *given)
-                assert occupancy(architecture, *given) == blocks * -(-threads // 32) * 32 / sm.threads, given
+def test_occupancy_is_nvidias() -> None:
+    assert {case[0] for case in OCCUPANCY} == MULTIPROCESSORS.keys()
+    found = {case: round(occupancy(*case) * MULTIPROCESSORS[case[0]].threads) for case in OCCUPANCY}
+    assert found == OCCUPANCY
 
 
-def test_a_known_occupancy():
-    """72 registers: 2304 for a warp, of which 7 fit each quarter's 16384; that is 28 of 64 warps, 7 blocks of 4."""
-    assert occupancy(90, 72, 0, 128) == 28 / 64
-
-
-def test_says_what_is_left_out(table):
+def test_says_what_is_left_out(table: Any) -> None:
     *_, left_out, text = table
     assert any("need a GPU" in what for what in left_out)
     assert all(f"left out: {what}" in text for what in left_out)
-    assert all(heading in text for heading in ("registers", "occupancy", "ld16", "st1", "read by 16"))
+    assert all(heading in text for heading in ("registers", "occupancy", "ld16", "st1", "16-byte reads"))
 
 
-def test_without_cupy_there_is_a_sentence(tmp_path):
-    (tmp_path / "cupy.py").write_text("raise ImportError('it is not here')")
-    done = run("--arch", ARCHITECTURE, PYTHONPATH=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr == "compiling for GPUs needs CuPy and NVRTC: it is not here\n"
+def test_without_cupy_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy.cuda", None)
+    with pytest.raises(SystemExit, match="^compiling for GPUs needs CuPy and NVRTC: "):
+        start("kernels.table", "--arch", ARCHITECTURE)

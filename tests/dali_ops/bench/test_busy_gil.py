@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 pytest.importorskip("nvidia.dali")
 
 from dali_ops.bench.busy_gil import BusyGil
+from tests.support.benchmarks import busy_threads
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def nap():
 
 
 @pytest.mark.usefixtures("_slow_switches")
-def test_the_gil_is_really_busy():
+def test_the_gil_is_really_busy() -> None:
     assert any(nap() < 0.1 for _ in range(1000))
     with BusyGil() as busy:
         before = busy.cpu_seconds()
@@ -38,11 +38,7 @@ def test_the_gil_is_really_busy():
         assert busy.cpu_seconds() - before > 0
 
 
-def busy_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "BusyGil"]
-
-
-def test_the_busy_thread_ends():
+def test_the_busy_thread_ends() -> None:
     with BusyGil():
         assert len(busy_threads()) == 1
     assert not busy_threads()

@@ -14,7 +14,7 @@ image = pytest.importorskip("PIL.Image")
 
 from dali_ops.bench import throughput
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import Contender, Setting, Span
+from dali_ops.bench.throughput import Setting, Span, TimedPipeline
 from dali_ops.loader.heatmap_sources import StoreGuide
 from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
@@ -82,29 +82,29 @@ def faked(monkeypatch):
     return SimpleNamespace(clock=clock, pipeline=pipeline)
 
 
-def test_only_what_is_made_in_the_span_counts(setting, faked):
+def test_only_what_is_made_in_the_span_counts(setting, faked) -> None:
     """Batches that were ready before do not shorten it, nor those that are under way at the end lengthen it."""
-    contender = Contender(setting, None)
+    pipeline = TimedPipeline(setting, None)
     for batches in (1, 5, 20):
-        assert contender.turn(batches) == Span(batches * BATCH, batches * 1.0, batches * 3.0)
+        assert pipeline.turn(batches) == Span(batches * BATCH, batches * 1.0, batches * 3.0)
         faked.clock.now += 100  # others have their turn
 
 
-def test_the_pipeline_stands_still_between_its_turns(setting, faked):
-    contender = Contender(setting, None)
+def test_the_pipeline_stands_still_between_its_turns(setting, faked) -> None:
+    pipeline = TimedPipeline(setting, None)
     assert faked.pipeline.empty()
-    contender.turn(3)
+    pipeline.turn(3)
     assert faked.pipeline.empty()
     assert faked.pipeline.scheduled == DEPTH + (DEPTH - 1) + throughput.WARM_UP + 3
 
 
-def test_cpu_time_of_the_busy_thread_does_not_count(setting, faked):
+def test_cpu_time_of_the_busy_thread_does_not_count(setting, faked) -> None:
     spent = iter([7.0, 8.5])
     busy = SimpleNamespace(cpu_seconds=lambda: next(spent))
-    assert Contender(setting, None).turn(2, busy).cpu_seconds == 2 * 3 - 1.5
+    assert TimedPipeline(setting, None).turn(2, busy).cpu_seconds == 2 * 3 - 1.5
 
 
-def test_on_a_gpu_both_ends_wait_for_it(source, faked, monkeypatch):
+def test_on_a_gpu_both_ends_wait_for_it(source, faked, monkeypatch) -> None:
     """CuPy is a stub here, whose device takes a quarter of a second to settle."""
 
     def synchronize():
@@ -114,19 +114,19 @@ def test_on_a_gpu_both_ends_wait_for_it(source, faked, monkeypatch):
     waits, module = [], SimpleNamespace(cuda=SimpleNamespace(Device=lambda: SimpleNamespace(synchronize=synchronize)))
     module.__spec__ = object()  # as of what is installed
     monkeypatch.setitem(sys.modules, "cupy", module)
-    Contender(Setting(source, "gpu", BATCH, 2, SIZE), None).turn(4)
+    TimedPipeline(Setting(source, "gpu", BATCH, 2, SIZE), None).turn(4)
     assert [wait + 0.25 for wait in waits] == faked.clock.looks
     assert len(waits) == 2
 
 
-def test_numbers_of_a_span():
+def test_numbers_of_a_span() -> None:
     span = Span(images=300, seconds=2.0, cpu_seconds=3.0)
     assert (span.images_per_second, span.cores, span.cpu_ms_per_image) == (150, 1.5, 10)
 
 
-def test_a_real_turn_of_full_batches(source):
+def test_a_real_turn_of_full_batches(source) -> None:
     """Of more than an epoch."""
-    span = Contender(Setting(source, "cpu", 4, 2, SIZE), CutMix()).turn(5)
+    span = TimedPipeline(Setting(source, "cpu", 4, 2, SIZE), CutMix()).turn(5)
     assert span.images == 5 * 4
     assert span.seconds > 0
     assert span.cpu_seconds > 0
@@ -138,7 +138,7 @@ def unmirrored(image, other):
 
 
 @pytest.mark.parametrize("guided", [False, True])
-def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided):
+def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided) -> None:
     """Noise, so that every crop is another picture."""
     rng = np.random.default_rng(0)
     for k in range(BATCH * 2):
@@ -148,7 +148,7 @@ def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided):
     setting = Setting(noise, "cpu", BATCH, 2, SIZE)
     method = TokenMix(prob=0.0)
     guide = [StoreGuide(random_store(tmp_path.parent / "noise_store", noise), method)] if guided else []
-    plain, other = Contender(setting, None), Contender(setting, method, *guide)
+    plain, other = TimedPipeline(setting, None), TimedPipeline(setting, method, *guide)
     for _ in range(3):
         (before, labels), (images, targets) = plain.batch(), other.batch()
         assert before.shape == (BATCH, 3, SIZE, SIZE)
@@ -158,15 +158,15 @@ def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided):
         other.turn(2)
 
 
-def test_fewer_images_than_a_batch_are_refused(source):
+def test_fewer_images_than_a_batch_are_refused(source) -> None:
     with pytest.raises(ValueError, match=f"batch_size is 16, but there are {IMAGES} images"):
         Setting(source, "cpu", IMAGES + 1, 1)
 
 
 @pytest.mark.parametrize("step", [0, 4])
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path, step):
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path, step) -> None:
     source = ImageFolder.scan(one_coloured_folder(tmp_path))
     bad = source.files[Order(IMAGES, 3, training=True, drop_last=True).numbers(0, step)[0]]
     Path(bad).write_text("no picture")
     with pytest.raises(ValueError, match=f"{bad} cannot be decoded as an image"):
-        Contender(Setting(source, "cpu", 3, 1, SIZE), None).turn(2)
+        TimedPipeline(Setting(source, "cpu", 3, 1, SIZE), None).turn(2)

@@ -14,9 +14,8 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from dali_ops.assets.photos import make_imagenet_like_folder, make_photo_folder
-from dali_ops.bench import compare as pipeline_benchmark
-from dali_ops.bench import environment as surroundings
-from dali_ops.bench.compare import RATIO
+from dali_ops.bench import compare, environment
+from dali_ops.bench.compare import SPEEDUP
 from dali_ops.bench.plot import bars
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.cli import bench as cli_bench
@@ -45,11 +44,11 @@ def test_everything_that_was_asked_for(root, tmp_path, capsys):
     rows = {(row["batch"], row["threads"], row["GIL"]): [] for row in found["rows"]}
     for row in found["rows"]:
         rows[row["batch"], row["threads"], row["GIL"]].append(row["what"])
-        assert min(row["images/s"], row["its images/s"], row[RATIO], row["CPU ms/image"]) > 0
-        assert row["compared with"] == "no mixing"
+        assert min(row["images/s"], row["baseline images/s"], row[SPEEDUP], row["CPU ms/image"]) > 0
+        assert row["baseline"] == "no mixing"
     assert list(rows) == settings
     assert all(names == ["no mixing", "cutmix", "smmix + store"] for names in rows.values())
-    facts = found["surroundings"]
+    facts = found["environment"]
     assert {name: facts[name] for name in ("size", "rounds", "batches", "heatmaps", "dalimix")} == {
         "size": 28, "rounds": 1, "batches": 1, "heatmaps": "random numbers", "dalimix": __version__,
     }  # fmt: skip
@@ -78,8 +77,8 @@ def test_without_a_folder_there_are_photographs_and_all_methods(tmp_path, monkey
     found = results(tmp_path / "bench")
     assert [row["what"] for row in found["rows"]] == ["no mixing", *MIXED, "random_choice"]
     assert {(row["batch"], row["threads"], row["GIL"]) for row in found["rows"]} == {(5, default_threads(), "idle")}
-    assert found["surroundings"]["batches"] == 1
-    assert found["surroundings"]["images"].startswith("48 made of the demo's photographs, 500 × 375, 1")
+    assert found["environment"]["batches"] == 1
+    assert found["environment"]["images"].startswith("48 made of the demo's photographs, 500 × 375, 1")
     assert found["left out"][-1] == "a busy GIL (--busy-gil)"
     assert " attentive_cutmix + store " in capsys.readouterr().out
     assert len(list((tmp_path / "bench" / "photos").rglob("*.jpg"))) == 48
@@ -131,12 +130,12 @@ def test_a_store_of_ones_own(root, tmp_path, capsys, monkeypatch):
     random_store(tmp_path / "store", folder, grid=3)
     here = ["--method", "smmix", "--batch-size", 60, *TINY, "--out", tmp_path]
     assert bench(root, *here, "--heatmaps", tmp_path / "store") == 0
-    facts = results(tmp_path)["surroundings"]
+    facts = results(tmp_path)["environment"]
     weight = np.mean([Path(file).stat().st_size for file in folder.files]) / 1000
     assert facts["images"] == f"15 of {root}, {weight:.0f} kB on average, read from memory"  # each comes four times
     assert facts["heatmaps"] == "random numbers"
 
-    monkeypatch.setattr(pipeline_benchmark, "Contender", lambda *arguments: pytest.fail("something was timed before"))
+    monkeypatch.setattr(compare, "TimedPipeline", lambda *arguments: pytest.fail("something was timed before"))
     random_store(tmp_path / "of_others", folder.picked([0, 1]))
     assert bench(root, *here, "--heatmaps", tmp_path / "of_others") == 1
     assert "of_others has no heatmap of" in capsys.readouterr().err
@@ -150,9 +149,9 @@ def test_a_store_of_ones_own(root, tmp_path, capsys, monkeypatch):
 
 def test_the_given_store_is_the_one_that_is_measured(root, tmp_path, monkeypatch):
     random_store(tmp_path / "store", ImageFolder.scan(root))
-    stores, usual = [], pipeline_benchmark.entries
+    stores, usual = [], compare.entries
     monkeypatch.setattr(
-        pipeline_benchmark,
+        compare,
         "entries",
         lambda methods, store, **rest: stores.append(store) or usual(methods, store, **rest),
     )
@@ -173,7 +172,7 @@ def test_a_teacher(root, tmp_path, monkeypatch):
         seen.add(tuple(images.shape))
         return torch.rand(len(images), 14, 14)
 
-    monkeypatch.setattr(pipeline_benchmark, "teacher_for", lambda method, device: provider)
+    monkeypatch.setattr(compare, "teacher_for", lambda method, device: provider)
     here = ["--method", "mixup", "smmix", "--batch-size", 3, *TINY, "--out", tmp_path]
     assert bench(root, *here, "--teacher", "--busy-gil") == 0
     assert seen == {(3, 3, 28, 28)}
@@ -222,8 +221,15 @@ def test_no_gpu_is_an_error(root, tmp_path, capsys, monkeypatch):
 
 
 def row(what, gil="idle", **numbers):
-    numbers = {"images/s": 120.0, "its images/s": 160.0, RATIO: 0.7512, "lowest": 0.6, "highest": 0.87, **numbers}
-    return {"what": what, "batch": 64, "threads": 1, "GIL": gil, "compared with": "no mixing", **numbers}
+    numbers = {
+        "images/s": 120.0,
+        "baseline images/s": 160.0,
+        SPEEDUP: 0.7512,
+        "lowest": 0.6,
+        "highest": 0.87,
+        **numbers,
+    }
+    return {"what": what, "batch": 64, "threads": 1, "GIL": gil, "baseline": "no mixing", **numbers}
 
 
 def test_bars_are_honest():
@@ -247,16 +253,16 @@ def test_bars_are_honest():
 
 
 def test_bars_reach_as_far_as_the_fastest_pipeline_without_mixing():
-    (axes,) = bars([row("cutmix", **{"its images/s": 500.0})], "A processor").axes
+    (axes,) = bars([row("cutmix", **{"baseline images/s": 500.0})], "A processor").axes
     assert axes.get_xlim()[1] > 500
 
 
-def test_surroundings_on_a_gpu(monkeypatch):
+def test_environment_on_a_gpu(monkeypatch):
     """As a machine with a GPU would answer; there is none here."""
-    monkeypatch.setattr(surroundings, "device_name", lambda device: "A GPU")
-    monkeypatch.setattr(surroundings, "_driver", lambda: {"driver": "1.2"})
-    found = surroundings.surroundings("gpu")
+    monkeypatch.setattr(environment, "device_name", lambda device: "A GPU")
+    monkeypatch.setattr(environment, "_driver", lambda: {"driver": "1.2"})
+    found = environment.environment_of("gpu")
     assert (found["device"], found["driver"]) == ("A GPU", "1.2")
-    assert "driver" not in surroundings.surroundings("cpu")
-    assert surroundings.surroundings("cpu")["device"] not in ("cpu", "A GPU")
+    assert "driver" not in environment.environment_of("cpu")
+    assert environment.environment_of("cpu")["device"] not in ("cpu", "A GPU")
     assert "no-such-package" not in found

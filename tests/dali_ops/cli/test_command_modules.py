@@ -16,9 +16,9 @@ pytest.importorskip("matplotlib")
 
 from dali_ops import device
 from dali_ops.assets.teacher import teacher
-from dali_ops.bench.compare import Effort
+from dali_ops.bench.compare import Timing
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import Contender, Setting
+from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli import model as heatmap_model
 from dali_ops.cli.model import provider_from
 from dali_ops.sheets import heatmap_sheet
@@ -42,17 +42,17 @@ def calls(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
         "draw_sheet": (draw_sheet, {"rows": [], "out": place, "title": "x", "subtitle": ""}),
         "label_in_words": (label_in_words, {"target": np.ones(3), "classes": ["a"]}),
         "Setting": (Setting, {"source": folder, "device": "cpu", "batch_size": 1, "num_threads": 1, "size": 8}),
-        "Effort": (Effort, {"rounds": 1, "batches": 1, "busy_gil": False, "advance": len}),
-        "Contender": (Contender, {"setting": setting, "method": None, "guide": 0}),
+        "Timing": (Timing, {"rounds": 1, "batches": 1, "busy_gil": False, "advance": len}),
+        "TimedPipeline": (TimedPipeline, {"setting": setting, "method": None, "guide": 0}),
         "provider_from": (provider_from, {"spec": "os:nothing", "input_size": 8, "device": "cpu"}),
         "teacher": (teacher, {"device": "tpu"}),
     }
 
 
 # What else may be said: of the arguments that are wrong already, of the model that there is not, of too few images.
-ALSO = {"draw_sheet": ["nothing"], "label_in_words": ["names"], "Contender": ["guide"], "provider_from": ["model"]}
+ALSO = {"draw_sheet": ["nothing"], "label_in_words": ["names"], "TimedPipeline": ["guide"], "provider_from": ["model"]}
 ALSO |= {"Setting": ["images"], "preview": ["method"]}
-FUNCTIONS = ("preview", "draw_heatmaps", "draw_sheet", "label_in_words", "Setting", "Effort", "Contender",
+FUNCTIONS = ("preview", "draw_heatmaps", "draw_sheet", "label_in_words", "Setting", "Timing", "TimedPipeline",
              "provider_from", "teacher")  # fmt: skip
 
 

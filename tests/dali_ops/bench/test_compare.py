@@ -1,4 +1,4 @@
-"""The benchmark of pipelines: who takes turns, what is in the pipelines, and how rows come of it."""
+"""Pipelines are compared with the one without mixing: which there are, who takes turns, and how rows come of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ pytest.importorskip("PIL")
 
 from nvidia.dali.pipeline import Pipeline
 
-from dali_ops.bench import compare as pipeline_benchmark
-from dali_ops.bench.compare import PLAIN, RATIO, Effort, Entry, by_setting, entries, measure, some_images
+from dali_ops.bench import compare
+from dali_ops.bench.compare import BASELINE, SPEEDUP, Entry, Timing, by_setting, entries, measure, some_images
 from dali_ops.bench.random_heatmaps import random_store
-from dali_ops.bench.throughput import Contender, Setting, Span
+from dali_ops.bench.throughput import Setting, Span, TimedPipeline
 from dali_ops.loader.heatmap_sources import StoreGuide
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, CutMix, Mixup, TokenMix
-from tests.dali_ops.bench.test_busy_gil import busy_threads
+from tests.support.benchmarks import busy_threads
 from tests.support.data.coloured import one_coloured_folder
 
 BATCH, SIZE, IMAGES = 5, 28, 15
@@ -43,11 +43,11 @@ def store(root, tmp_path_factory):
 # ---- who is compared
 
 
-def test_all_ways_to_run_all_methods(store):
+def test_all_ways_to_run_all_methods(store) -> None:
     methods = {name: make() for name, make in METHODS.items()}
     found = entries(methods, store, teacher=False, device="cpu")
     names = ["mixup", "cutmix", "attentive_cutmix + store", "token_mix", "token_mix + store", "smmix + store"]
-    assert [entry.name for entry in found] == [PLAIN, *names, "random_choice"]
+    assert [entry.name for entry in found] == [BASELINE, *names, "random_choice"]
     for entry in found[1:]:
         assert entry.method is methods[entry.name.split(" ")[0]]
         assert not entry.name.endswith("store") or entry.guide() == StoreGuide(store, entry.method)
@@ -60,8 +60,8 @@ def test_all_ways_to_run_all_methods(store):
 
 def mixed_weights(setting, entry):
     """Of many images whose partner has another class: the share of their own, and what both shares add up to."""
-    contender = Contender(setting, entry.method, entry.guide())
-    targets = np.concatenate([contender.batch()[1] for _ in range(12)])
+    pipeline = TimedPipeline(setting, entry.method, entry.guide())
+    targets = np.concatenate([pipeline.batch()[1] for _ in range(12)])
     mixed = (targets > 0).sum(1) == 2
     assert mixed.sum() > 10
     return targets[mixed].max(1).astype(np.float64), targets[mixed].sum(1)
@@ -71,7 +71,7 @@ def whole(values):
     return np.abs(values - np.round(values)).max() < 1e-3
 
 
-def test_the_pipelines_mix_by_the_methods_that_they_are_named_after(setting, store):
+def test_the_pipelines_mix_by_the_methods_that_they_are_named_after(setting, store) -> None:
     """Each method's label shares are multiples of something else."""
     methods = {name: METHODS[name]() for name in ("mixup", "cutmix", "attentive_cutmix", "token_mix", "smmix")}
     found = {entry.name: entry for entry in entries(methods, store, teacher=False, device="cpu")}
@@ -87,7 +87,7 @@ def test_the_pipelines_mix_by_the_methods_that_they_are_named_after(setting, sto
     assert (side < 9).any()
 
 
-def test_heatmaps_of_the_store_and_of_the_teacher_are_used(setting, store, monkeypatch):
+def test_heatmaps_of_the_store_and_of_the_teacher_are_used(setting, store, monkeypatch) -> None:
     """With heatmaps, the shares of TokenMix need not add up to 1."""
     torch = pytest.importorskip("torch")
     seen = []
@@ -96,7 +96,7 @@ def test_heatmaps_of_the_store_and_of_the_teacher_are_used(setting, store, monke
         seen.append(images.shape)
         return torch.rand(len(images), 7, 7)
 
-    monkeypatch.setattr(pipeline_benchmark, "teacher_for", lambda method, device: provider)
+    monkeypatch.setattr(compare, "teacher_for", lambda method, device: provider)
     _, alone, stored, taught = entries({"it": TokenMix()}, store, teacher=True, device="cpu")
     assert mixed_weights(setting, alone)[1] == pytest.approx(1, abs=1e-5)
     assert np.ptp(mixed_weights(setting, stored)[1]) > 0.01
@@ -105,7 +105,7 @@ def test_heatmaps_of_the_store_and_of_the_teacher_are_used(setting, store, monke
     assert set(seen) == {(BATCH, 3, SIZE, SIZE)}
 
 
-def test_random_store(source, tmp_path):
+def test_random_store(source, tmp_path) -> None:
     stores = [random_store(tmp_path / name, source.picked([3, 0, 3]), grid=4) for name in "ab"]
     assert stores[0].files == sorted({source.names[0], source.names[3]})
     assert stores[0].maps.shape == (2, 4, 4)
@@ -113,8 +113,8 @@ def test_random_store(source, tmp_path):
     assert np.array_equal(stores[0].maps, stores[1].maps)
 
 
-def test_some_images(source, monkeypatch):
-    monkeypatch.setattr(pipeline_benchmark, "SAMPLE", 6)
+def test_some_images(source, monkeypatch) -> None:
+    monkeypatch.setattr(compare, "SAMPLE", 6)
     few = some_images(source, 4)
     assert len(set(few.files)) == len(few.files) == 6
     assert len(set(few.labels)) > 1  # the folder begins with five of one class
@@ -126,7 +126,7 @@ def test_some_images(source, monkeypatch):
     assert len(many.files) == len(many) == IMAGES + 2
 
 
-def test_some_images_are_read_before_anything_is_timed(tmp_path, monkeypatch):
+def test_some_images_are_read_before_anything_is_timed(tmp_path, monkeypatch) -> None:
     source = ImageFolder.scan(one_coloured_folder(tmp_path))
     read, usual = [], ImageFolder.read
     monkeypatch.setattr(ImageFolder, "read", lambda self, number: read.append(number) or usual(self, number))
@@ -137,13 +137,13 @@ def test_some_images_are_read_before_anything_is_timed(tmp_path, monkeypatch):
 # ---- turns and rows
 
 
-class FakeContender:
+class FakePipeline:
     """Its speed in every turn is told beforehand."""
 
     speeds, calls = {}, []
 
     def __init__(self, setting, method, guide=None):
-        self.name = PLAIN if method is None else "other"
+        self.name = BASELINE if method is None else "other"
         self.left = iter(self.speeds[self.name])
 
     def turn(self, batches, busy=None):
@@ -154,57 +154,57 @@ class FakeContender:
 
 @pytest.fixture
 def fakes(monkeypatch):
-    monkeypatch.setattr(pipeline_benchmark, "Contender", FakeContender)
-    FakeContender.speeds = {PLAIN: [100, 50, 80, 10, 20, 40], "other": [50, 60, 20, 20, 10, 10]}
-    FakeContender.calls = []
-    return FakeContender
+    monkeypatch.setattr(compare, "TimedPipeline", FakePipeline)
+    FakePipeline.speeds = {BASELINE: [100, 50, 80, 10, 20, 40], "other": [50, 60, 20, 20, 10, 10]}
+    FakePipeline.calls = []
+    return FakePipeline
 
 
-def test_ratios_are_of_rounds_that_take_turns_and_the_right_way_round(setting, fakes):
-    (row,) = measure([setting], [Entry("cutmix", CutMix())], Effort(rounds=3, batches=7))
-    assert fakes.calls == [(PLAIN, 7, False, 0), ("other", 7, False, 0)] * 3
+def test_speedups_are_of_rounds_that_take_turns_and_the_right_way_round(setting, fakes) -> None:
+    (row,) = measure([setting], [Entry("cutmix", CutMix())], Timing(rounds=3, batches=7))
+    assert fakes.calls == [(BASELINE, 7, False, 0), ("other", 7, False, 0)] * 3
     assert row == {
         "what": "cutmix",
         "batch": BATCH,
         "threads": 2,
         "GIL": "idle",
         "images/s": pytest.approx(50),
-        "compared with": "no mixing",
-        "its images/s": pytest.approx(80),
-        "images/s ÷ its": pytest.approx(0.5),
+        "baseline": "no mixing",
+        "baseline images/s": pytest.approx(80),
+        "speedup": pytest.approx(0.5),
         "lowest": pytest.approx(0.25),
         "highest": pytest.approx(1.2),
         "CPU cores": pytest.approx(2.5),
-        "its CPU cores": pytest.approx(2.8),
+        "baseline CPU cores": pytest.approx(2.8),
         "CPU ms/image": pytest.approx(50),
-        "its CPU ms/image": pytest.approx(35),
+        "baseline CPU ms/image": pytest.approx(35),
     }
 
 
-def test_no_mixing_is_compared_with_itself(setting, fakes):
-    fakes.speeds = {PLAIN: iter([100, 50, 80, 10, 20, 40])}  # of both, who take turns
-    (row,) = measure([setting], [Entry(PLAIN, None)], Effort(rounds=3, batches=1))
-    assert (row["what"], row[RATIO]) == (PLAIN, pytest.approx(0.5))  # 50 ÷ 100, 10 ÷ 80, 40 ÷ 20
+def test_no_mixing_is_compared_with_itself(setting, fakes) -> None:
+    fakes.speeds = {BASELINE: iter([100, 50, 80, 10, 20, 40])}  # of both, who take turns
+    (row,) = measure([setting], [Entry(BASELINE, None)], Timing(rounds=3, batches=1))
+    assert (row["what"], row[SPEEDUP]) == (BASELINE, pytest.approx(0.5))  # 50 ÷ 100, 10 ÷ 80, 40 ÷ 20
 
 
-def test_a_busy_gil_while_both_take_turns(setting, fakes):
+def test_a_busy_gil_while_both_take_turns(setting, fakes) -> None:
     names = []
-    effort = Effort(rounds=3, batches=1, busy_gil=True, advance=names.append)
-    idle, busy = measure([setting], [Entry("cutmix", CutMix())], effort)
+    timing = Timing(rounds=3, batches=1, busy_gil=True, advance=names.append)
+    idle, busy = measure([setting], [Entry("cutmix", CutMix())], timing)
     assert [(first, last) for _, _, first, last in fakes.calls] == [(False, 0)] * 6 + [(True, 1)] * 6
     assert not busy_threads()
     assert (idle["GIL"], busy["GIL"]) == ("idle", "busy")
-    assert (idle[RATIO], busy[RATIO]) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert (idle[SPEEDUP], busy[SPEEDUP]) == (pytest.approx(0.5), pytest.approx(0.5))
     assert (idle["images/s"], busy["images/s"]) == (pytest.approx(50), pytest.approx(10))
     assert names == ["cutmix"] * 12
-    assert effort.turns(comparisons=1) == 12
-    assert Effort(3, 1).turns(comparisons=2) == 12
+    assert timing.turns(comparisons=1) == 12
+    assert Timing(3, 1).turns(comparisons=2) == 12
 
 
-def test_every_entry_in_every_setting(source, fakes):
+def test_every_entry_in_every_setting(source, fakes) -> None:
     settings = [Setting(source, "cpu", batch, threads) for batch, threads in ((2, 1), (4, 1), (4, 3))]
     found = [Entry("cutmix", CutMix()), Entry("mixup", Mixup())]
-    rows = list(measure(settings, found, Effort(rounds=1, batches=1, busy_gil=True)))
+    rows = list(measure(settings, found, Timing(rounds=1, batches=1, busy_gil=True)))
     groups = by_setting(rows)
     assert list(groups) == [
         "batch size 2, 1 thread", "batch size 2, 1 thread, GIL kept busy",
@@ -214,8 +214,8 @@ def test_every_entry_in_every_setting(source, fakes):
     assert all([row["what"] for row in group] == ["cutmix", "mixup"] for group in groups.values())
 
 
-def test_only_two_pipelines_are_alive_at_a_time(setting, monkeypatch):
-    made, usual = [], Contender.__init__
+def test_only_two_pipelines_are_alive_at_a_time(setting, monkeypatch) -> None:
+    made, usual = [], TimedPipeline.__init__
 
     def counted(self, *arguments):
         alive.append(sum(pipeline() is not None for pipeline in made))
@@ -224,6 +224,6 @@ def test_only_two_pipelines_are_alive_at_a_time(setting, monkeypatch):
         made.append(weakref.ref(self._pipeline))
 
     alive = []
-    monkeypatch.setattr(Contender, "__init__", counted)
-    list(measure([setting], [Entry("a", CutMix()), Entry("b", Mixup()), Entry("c", None)], Effort(1, 1)))
+    monkeypatch.setattr(TimedPipeline, "__init__", counted)
+    list(measure([setting], [Entry("a", CutMix()), Entry("b", Mixup()), Entry("c", None)], Timing(1, 1)))
     assert alive == [0, 1] * 3
