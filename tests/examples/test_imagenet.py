@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ image = pytest.importorskip("PIL.Image")
 from dalimix import METHODS
 from tests.support import imagenet_runs
 from tests.support.data.coloured import coloured_folder
+from tests.support.examples import run_here
 from tests.support.imagenet_runs import command
 from tests.support.paths import EXAMPLES
 
@@ -26,25 +28,41 @@ example, root = imagenet_runs.example, imagenet_runs.root
 IN_RECIPE = "mixup", "cutmix", "random_choice"
 
 
-@pytest.mark.parametrize("method", ["recipe", *(name for name in METHODS if name not in IN_RECIPE)])
-def test_every_method_learns_the_photographs(method, tmp_path_factory):
-    """The command of the demo. Each of them got 100 % with every seed that was tried."""
-    if method == "attentive_cutmix":
-        pytest.importorskip("efficientnet_lite_pytorch")
-    here = tmp_path_factory.getbasetemp()  # for one folder of photographs
-    call = [sys.executable, EXAMPLES / "imagenet" / "train.py", "--method", method, "--device", "cpu"]
-    done = subprocess.run(call, cwd=here, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    with (here / "runs" / f"small-{method}" / "log.csv").open() as file:
+def check_learned(out, text):
+    """Every method got 100 % with every seed that was tried."""
+    with (out / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
     assert min(float(rows[-1][name]) for name in ("val_accuracy", "ema_accuracy")) >= 0.9, rows
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) - 0.2
-    assert "48 images of 6 classes; the accuracy is measured on them, too" in done.stdout
-    assert f"accuracy {float(rows[-1]['val_accuracy']):.1%} on the images trained on" in done.stdout.splitlines()[-1]
+    assert "48 images of 6 classes; the accuracy is measured on them, too" in text
+    assert f"accuracy {float(rows[-1]['val_accuracy']):.1%} on the images trained on" in text.splitlines()[-1]
 
 
-def test_what_is_written(example, root, tmp_path):
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """For one folder of photographs."""
+    return tmp_path_factory.mktemp("demo")
+
+
+def test_the_demo_learns_the_photographs(place):
+    call = [sys.executable, EXAMPLES / "imagenet" / "train.py", "--device", "cpu"]
+    done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    check_learned(place / "runs" / "small-recipe", done.stdout)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in IN_RECIPE])
+def test_every_method_learns_the_photographs(example, capsys, monkeypatch, place, method):
+    if method == "attentive_cutmix":
+        pytest.importorskip("efficientnet_lite_pytorch")
+    monkeypatch.chdir(place)
+    example.main(["--method", method, "--device", "cpu"])
+    check_learned(place / "runs" / f"small-{method}", capsys.readouterr().out)
+
+
+def test_what_is_written(example, monkeypatch, root, tmp_path):
+    monkeypatch.setattr(example, "draw_curves", sys.modules["log"].draw_curves)
     example.main(command(root, tmp_path))
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -81,10 +99,9 @@ def test_what_does_not_fit_is_refused(example, root, tmp_path, more, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_is_one_line(tmp_path):
-    call = [sys.executable, EXAMPLES / "imagenet" / "train.py", tmp_path / "nowhere"]
-    done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stderr.strip()) == (1, f"{tmp_path / 'nowhere'} is not a folder")
+def test_an_error_is_one_line(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match=f"^{re.escape(str(tmp_path / 'nowhere'))} is not a folder$"):
+        run_here("imagenet/train.py", monkeypatch, tmp_path / "nowhere")
 
 
 def test_train_and_val_must_be_there_with_the_same_classes(example, tmp_path):

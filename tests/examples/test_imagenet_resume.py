@@ -2,9 +2,7 @@
 
 import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +14,9 @@ pytest.importorskip("PIL.Image")
 from dali_ops import ImageFolderLoader
 from tests.support import imagenet_runs
 from tests.support.data.coloured import COLOURS, coloured_folder
-from tests.support.imagenet_runs import PHASES, STEPS, checkpoint, command, interrupted, same_run
+from tests.support.imagenet_runs import PHASES, SHARED, STEPS, checkpoint, command, interrupted, same_run
 from tests.support.loaders import grouped
-from tests.support.paths import ROOT
+from tests.support.scripts import script
 
 example, root = imagenet_runs.example, imagenet_runs.root
 
@@ -49,22 +47,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(example, capsys, root, 
 OF_TWO = ("--batch-size", "4", "--model", "small_resnet")  # with statistics of BatchNorm, which differ at first
 
 
-def torchrun(log, death, root, out, *more):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    call = [
-        *launch,
-        "-m",
-        "tests.support.programs.imagenet_ranks",
-        str(log),
-        death,
-        *command(root, out, *OF_TWO, *more),
-    ]
-    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
-def batches(log, rank):
+def batches(folder, name, rank):
     """What a process got, (epoch, step) to image numbers and a hash of images and targets."""
-    lines = map(json.loads, Path(f"{log}-{rank}").read_text().splitlines())
+    lines = map(json.loads, (folder / f"batches-{name}-{rank}").read_text().splitlines())
     return [((epoch, step), (numbers, digest)) for epoch, step, by, numbers, digest in lines if by == rank]
 
 
@@ -82,44 +67,41 @@ def split(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_processes(split, tmp_path_factory):
-    """Two runs: one as it is, one of which both processes are killed when they are about to get batch 2 of epoch 1."""
+    """Two runs: one as it is, one that torchrun resumes after both processes were killed in epoch 1; what was said."""
     here = tmp_path_factory.mktemp("torchrun")
-    runs = {
-        "whole": torchrun(here / "whole", "never", split, here / "out-whole"),
-        "killed": torchrun(here / "killed", "1:2", split, here / "out-parts"),
-        "resumed": torchrun(here / "resumed", "never", split, here / "out-parts", "--resume"),
-    }
-    assert runs["whole"].returncode == 0, runs["whole"].stderr
-    assert "SIGKILL" in runs["killed"].stderr
-    assert runs["resumed"].returncode == 0, runs["resumed"].stderr
-    return here, runs
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    program = "-m", "tests.support.programs.imagenet_ranks", here
+    done = script(*launch, *program, split, *SHARED, *OF_TWO)
+    assert done.returncode == 0, done.stderr
+    assert "SIGKILL" in done.stderr or "-9" in done.stderr
+    return here, done.stdout
 
 
 def test_two_processes_killed_go_on_with_the_very_batches_that_were_left(two_processes):
     """The last checkpoint was written after the first step of epoch 1."""
-    here, runs = two_processes
+    here, said = two_processes
     for rank in range(2):
-        whole, killed, resumed = (batches(here / name, rank) for name in ("whole", "killed", "resumed"))
+        whole, killed, resumed = (batches(here, name, rank) for name in ("whole", "killed", "resumed"))
         assert [at for at, _ in whole] == [(epoch, step) for epoch in range(3) for step in range(STEPS)]
         assert killed == whole[:5]
         assert resumed == whole[4:]
-    assert "going on after 4 steps" in runs["resumed"].stdout
-    first, second = ([number for _, (numbers, _) in batches(here / "whole", rank)[:3] for number in numbers]
+    assert "going on after 4 steps" in said
+    first, second = ([number for _, (numbers, _) in batches(here, "whole", rank)[:3] for number in numbers]
                      for rank in range(2))  # fmt: skip
     assert sorted(first + second) == list(range(24))
 
 
 def test_two_processes_killed_end_with_the_weights_of_a_run_that_was_not(two_processes):
     here, _ = two_processes
-    whole, parts = checkpoint(here / "out-whole"), checkpoint(here / "out-parts")
+    whole, parts = checkpoint(here / "whole"), checkpoint(here / "parts")
     assert same_run(whole, parts)
     assert [len(row) for row in whole["rows"]] == [8] * 3
 
 
 def test_two_processes_measure_every_image_once(example, two_processes, split):
     """Here by one process, of the weights that were saved."""
-    here, runs = two_processes
-    saved = checkpoint(here / "out-whole")
+    here, said = two_processes
+    saved = checkpoint(here / "whole")
     loader = ImageFolderLoader(split / "val", **grouped(batch_size=9, size=64, training=False, device="cpu"))
     ((images, labels),) = loader
     for name, part in (("val_accuracy", "model"), ("ema_accuracy", "ema")):
@@ -129,14 +111,14 @@ def test_two_processes_measure_every_image_once(example, two_processes, split):
         with torch.no_grad():
             expected = (model.eval()(images).argmax(1) == labels).float().mean().item()
         assert saved["rows"][-1][name] == pytest.approx(expected)
-    assert "the accuracy is measured on 9 others" in runs["whole"].stdout
-    assert runs["whole"].stdout.count("epoch   3/3") == 1  # one of them prints
+    assert "the accuracy is measured on 9 others" in said
+    assert said.count("epoch   3/3") == 2  # of two runs: one process prints
 
 
 def test_another_number_of_processes_cannot_go_on(example, two_processes, split):
     here, _ = two_processes
     with pytest.raises(ValueError, match=r"checkpoint\.pt was made with processes 2, here it is 1: resume with the"):
-        example.main(command(split, here / "out-parts", *OF_TWO, "--resume"))
+        example.main(command(split, here / "parts", *OF_TWO, "--resume"))
 
 
 def test_other_arguments_cannot_go_on_and_nothing_is_overwritten(example, root, tmp_path):

@@ -16,6 +16,7 @@ image = pytest.importorskip("PIL.Image")
 from tests.support.data.coloured import coloured_folder
 from tests.support.examples import load
 from tests.support.paths import EXAMPLES, ROOT
+from tests.support.scripts import script
 
 COLOURS = np.array(list(itertools.product((30, 130, 230), repeat=3)))[:13]
 ENOUGH = 300  # seconds; what hangs does so for good
@@ -46,14 +47,11 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory):
-    """What the program `proxy_batches` writes: without a seed, with one by one and by two workers, and with another."""
-    options = {"unseeded": ["2"], "one worker": ["1", "5"], "two workers": ["2", "5"], "another seed": ["1", "6"]}
-    files = {name: tmp_path_factory.mktemp("made") / "batches.npz" for name in options}
-    done = run_all(
-        *(["-m", "tests.support.programs.proxy_batches", root, files[name], *options[name]] for name in options)
-    )
-    assert all(status == 0 for status, _, _ in done), done
-    return {name: np.load(file) for name, file in files.items()}
+    """What the program writes: without a seed, with one by one and by two workers, and with another."""
+    out = tmp_path_factory.mktemp("made")
+    done = script("-m", "tests.support.programs.proxy_batches", root, out)
+    assert done.returncode == 0, done.stderr
+    return {path.stem: np.load(path) for path in out.iterdir()}
 
 
 def shares(images):
@@ -120,10 +118,9 @@ def test_the_whole_example(tmp_path):
 def test_an_image_that_cannot_be_decoded_ends_the_program(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "0.jpg").write_text("no image")
-    command = [EXAMPLES / "proxy.py", tmp_path, "--device", "cpu"]
-    ((status, out, errors),) = run_all(command)
-    assert (status, out) == (1, "")
-    assert "Error in CPU operator `nvidia.dali.fn.decoders.image_random_crop`" in errors
+    done = script(EXAMPLES / "proxy.py", tmp_path, "--device", "cpu")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error in CPU operator `nvidia.dali.fn.decoders.image_random_crop`" in done.stderr
 
 
 @pytest.mark.parametrize(

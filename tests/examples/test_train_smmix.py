@@ -14,7 +14,7 @@ from dali_ops.assets.photos import make_photo_folder
 from dalimix import RandomChoice, SMMix
 from dalimix.torch import SMMixLoss
 from tests.support.data.coloured import COLOURS, coloured_folder
-from tests.support.examples import load, memory, run
+from tests.support.examples import load, memory, run, run_here
 
 ways = pytest.mark.parametrize("way", ["step", "pipeline"])
 
@@ -161,13 +161,15 @@ def test_the_recipe_is_that_of_the_paper(monkeypatch):
 
 
 @ways
-def test_the_whole_example(way, tmp_path):
-    """Half of the photographs, as a newcomer would start it."""
+def test_the_whole_example(monkeypatch, way, tmp_path):
+    """Half of the photographs: in one way as a newcomer would start it, in the other without a new process."""
     pytest.importorskip("skimage")
     photos = make_photo_folder(tmp_path / "photos")
     for path in photos.glob("*/*_[4-7].jpg"):
         path.unlink()
-    out = run("train_smmix.py", photos, "--epochs", "3", "--batch-size", "8", "--device", "cpu", "--way", way)
+    options = photos, "--epochs", "3", "--batch-size", "8", "--device", "cpu", "--way", way
+    in_process = way == "pipeline"
+    out = run_here("train_smmix.py", monkeypatch, *options) if in_process else run("train_smmix.py", *options)
     assert f"6 classes, 3 steps an epoch, on the cpu, {way}" in out
     number = r"(\d\.\d{3})"
     found = re.findall(

@@ -1,6 +1,12 @@
 """Short runs of examples/imagenet in this process: three epochs of three steps on coloured images."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +25,7 @@ PHASES = "--method cutmix --model small_resnet --first-epochs 2 32 --mixing-off-
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of three colours, and a store beside them."""
     folder = coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
     names, rng = ImageFolder.scan(folder).names, np.random.default_rng(0)
@@ -30,20 +36,22 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture
-def example(monkeypatch):
-    threads = torch.get_num_threads()
-    yield load("imagenet/train.py", monkeypatch)
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Without its curves, which take a third of the time of so short a run."""
+    threads, module = torch.get_num_threads(), load("imagenet/train.py", monkeypatch)
+    monkeypatch.setattr(module, "draw_curves", lambda *_: None)
+    yield module
     torch.set_num_threads(threads)
 
 
-def command(root, out, *more):
+def command(root: Path, out: Path, *more: str) -> list[str]:
     return [str(root), *SHARED, "--out", str(out), *more]
 
 
 @contextmanager
-def a_run(example, *arguments):
+def a_run(example: ModuleType, root: Path, out: Path, *more: str) -> Iterator[Any]:
     """Not begun yet."""
-    options, recipe = example.parse("", command(*arguments))
+    options, recipe = example.parse("", command(root, out, *more))
     options.model, _ = example.choose_model(options.model, recipe)
     torch.set_num_threads(1)
     with example.joined(options.device, options.amp) as process:
@@ -52,11 +60,11 @@ def a_run(example, *arguments):
         training.close()
 
 
-def interrupted(example, arguments, steps):
+def interrupted(example: ModuleType, arguments: list[str], steps: int) -> Any:
     """How a run ends of which somebody presses Ctrl-C when so many steps are made: its exit code."""
     original = example.Learner.step
 
-    def step(self, *batch):
+    def step(self: Any, *batch: Any) -> Any:
         if self.steps == steps:
             raise KeyboardInterrupt
         return original(self, *batch)
@@ -68,14 +76,14 @@ def interrupted(example, arguments, steps):
     return stopped.value.code
 
 
-def checkpoint(out):
+def checkpoint(out: Path) -> Any:
     return torch.load(out / "checkpoint.pt", weights_only=True)
 
 
-def same_run(one, other):
+def same_run(one: Any, other: Any) -> bool:
     """Two checkpoints, but for how long it took."""
 
-    def rows(saved):
+    def rows(saved: Any) -> list[dict[str, Any]]:
         return [{name: value for name, value in row.items() if "second" not in name} for row in saved["rows"]]
 
     parts = ("learner", "processes", "epoch", "settings")

@@ -1,7 +1,12 @@
-"""For torchrun: examples/imagenet/train.py with a log of every batch, which may die at one of them.
+"""For torchrun with --max-restarts 1: examples/imagenet/train.py with a log of every batch.
 
-python -m tests.support.programs.imagenet_ranks LOG EPOCH:STEP|never ARGUMENTS OF THE EXAMPLE
+python -m tests.support.programs.imagenet_ranks FOLDER ARGUMENTS OF THE EXAMPLE
+
+FOLDER gets the outputs of two runs, in `whole` and in `parts`. The second one is killed, torchrun starts the processes
+again, and they resume it. The logs are `batches-NAME-RANK`, of the runs "whole", "killed" and "resumed".
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -9,24 +14,32 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor, distributed
 
 from dali_ops.loader.stepper import Stepper
 from tests.support.paths import EXAMPLES
 
+sys.path.insert(0, str(EXAMPLES / "imagenet"))
+import train
 
-def digest(*tensors):
+NEXT, ACCURACIES = Stepper.next, train.Learner.accuracies
+DEATH = 1, 2  # (epoch, step): the processes are gone before they have this batch
+
+
+def digest(*tensors: Tensor) -> str:
     return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
 
 
-def log_batches(path, death):
-    """A line for every batch that training gets; at `death`, an (epoch, step), the process is gone before it has it."""
-    original = Stepper.next
+def log_batches(path: Path, death: tuple[int, int] | None) -> None:
+    """Write a line for every batch that training gets."""
 
-    def logged(self):
+    def logged(self: Any) -> Any:
         at = (self.epoch, self.step)
         if self.settings.training and at == death:
             os.kill(os.getpid(), signal.SIGKILL)
-        outputs = original(self)
+        outputs = NEXT(self)
         if self.settings.training:
             numbers = self.feed.numbers(*at).tolist()
             entry = [*at, self.feed.order.shard.rank, numbers, digest(outputs["images"], outputs["targets"])]
@@ -34,32 +47,29 @@ def log_batches(path, death):
                 file.write(json.dumps(entry) + "\n")
         return outputs
 
-    Stepper.next = logged
+    Stepper.next = logged  # type: ignore[method-assign]
 
 
-def check_models(learner):
-    """When they are measured, they are the same in every process, with all that they keep."""
-    original = learner.accuracies
-
-    def checked(self, loader):
-        accuracies = original(self, loader)
-        digests = self.process.gather(
-            digest(*(value for model in self.models for value in model.state_dict().values()))
-        )
-        assert len(set(digests)) == 1, digests
-        return accuracies
-
-    learner.accuracies = checked
+def accuracies(self: Any, loader: Any) -> Any:
+    """When the models are measured, they are the same in every process, with all their buffers."""
+    measured = ACCURACIES(self, loader)
+    digests = self.process.gather(digest(*(value for model in self.models for value in model.state_dict().values())))
+    assert len(set(digests)) == 1, digests
+    return measured
 
 
-def main(log, death, *arguments):
-    path = Path(f"{log}-{os.environ['RANK']}")
-    log_batches(path, None if death == "never" else tuple(map(int, death.split(":"))))
-    sys.path.insert(0, str(EXAMPLES / "imagenet"))
-    import train
+def main(folder: str, *arguments: str) -> None:
+    def run(name: str, out: str, *more: str, death: tuple[int, int] | None = None) -> None:
+        log_batches(Path(folder, f"batches-{name}-{os.environ['RANK']}"), death)
+        train.main([*arguments, "--out", str(Path(folder, out)), *more])
 
-    check_models(train.Learner)
-    train.main(arguments)
+    train.Learner.accuracies = accuracies
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        distributed.init_process_group("gloo")  # once for two runs
+        distributed.init_process_group = distributed.destroy_process_group = lambda *_: None
+        run("whole", "whole")
+        run("killed", "parts", death=DEATH)
+    run("resumed", "parts", "--resume")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,18 @@
-"""For a process of its own, as it forks workers: the batches that examples/proxy.py makes of a folder, in a file.
+"""For a process of its own, as it forks workers: the batches that examples/proxy.py makes of a folder, in files.
 
-python -m tests.support.programs.proxy_batches FOLDER FILE WORKERS [SEED]      the first of several workers reads slowly
+python -m tests.support.programs.proxy_batches FOLDER OUT      the first of several workers reads slowly
+
+Each of RUNS is a fork of this process, so that torch and DALI are imported once, and writes OUT/NAME.npz.
 """
 
+from __future__ import annotations
+
+import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +25,20 @@ import proxy
 
 from dali_ops.sources import ImageFolder
 
+RUNS = {"unseeded": (2, None), "one worker": (1, 5), "two workers": (2, 5), "another seed": (1, 6)}  # workers, seed
 BATCH, SIZE = 4, 32
+ENOUGH = 200  # seconds
 AHEAD = 1.0  # seconds, enough for the workers to read all batches that they may read ahead
 
 
 class Sluggish(proxy.Files):
-    def __getitem__(self, k):
+    def __getitem__(self, k: int) -> Any:
         info = get_worker_info()
         time.sleep(0.05 if info.num_workers > 1 and info.id == 0 else 0)
         return super().__getitem__(k)
 
 
-def epochs(folder, workers, seed):
+def epochs(folder: ImageFolder, workers: int, seed: int | None) -> Iterator[list[Any]]:
     """Two epochs; a third is left after its first batch; and a fourth. All but the third, as lists of batches."""
     server, loader = proxy.server_and_loader(folder, BATCH, workers, "cpu", seed)
     with server:
@@ -41,15 +51,28 @@ def epochs(folder, workers, seed):
         yield [server.produce_data(tokens) for tokens in loader]
 
 
-def main(root, path, workers, seed=None):
-    proxy.SIZE, proxy.Files = SIZE, Sluggish
+def write(folder: ImageFolder, path: Path, workers: int, seed: int | None) -> None:
     torch.manual_seed(0)
-    batches = list(epochs(ImageFolder.scan(root), int(workers), None if seed is None else int(seed)))
+    batches = list(epochs(folder, workers, seed))
     images, targets = ([[batch[k].numpy() for batch in epoch] for epoch in batches] for k in (0, 1))
     sizes = [[len(batch) for batch in epoch] for epoch in images]
     joined = {"images": np.stack([np.concatenate(epoch) for epoch in images]), "sizes": np.array(sizes)}
     np.savez(path, targets=np.stack([np.concatenate(epoch) for epoch in targets]), **joined)
 
 
+def main(root: str, out: str) -> int:
+    """The exit status: 0 if every run has ended well."""
+    proxy.SIZE, proxy.Files = SIZE, Sluggish
+    folder, fork = ImageFolder.scan(root), multiprocessing.get_context("fork")
+    runs = [fork.Process(target=write, args=(folder, Path(out, f"{name}.npz"), *RUNS[name])) for name in RUNS]
+    for run in runs:
+        run.start()
+    deadline = time.monotonic() + ENOUGH
+    for run in runs:
+        run.join(max(0, deadline - time.monotonic()))
+        run.kill()  # if it hangs
+    return int(any(run.exitcode != 0 for run in runs))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))
