@@ -42,7 +42,8 @@ def draw_page(width: int, strips: Sequence[Strip], out: Path) -> None:
     FigureCanvasAgg(figure)
     # Not a constrained layout: it would give the pictures some other size, so that they were drawn blurred.
     grid = {"left": 0, "right": 1, "bottom": 0, "top": 1, "hspace": GAP / np.mean(heights), "height_ratios": heights}
-    for (height, draw), strip in zip(strips, figure.subplots(len(strips), gridspec_kw=grid), strict=True):
+    axes = figure.subplots(len(strips), squeeze=False, gridspec_kw=grid)[:, 0]
+    for (height, draw), strip in zip(strips, axes, strict=True):
         strip.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
         strip.set_axis_off()
         draw(strip)

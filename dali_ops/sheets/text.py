@@ -70,10 +70,13 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def ending(text: str, width: int) -> str:
     """One line of at most `width` letters, counted as in `wrapped`: the text, or its end after "…"."""
-    first, left = len(text), width
-    while first and left >= (cost := 1 + _is_wide(text[first - 1])):
-        first, left = first - 1, left - cost
-    return text if first == 0 else f"…{text[first + 1 :]}"
+    if _width(text) <= width:
+        return text
+    return "…" + next(text[n:] for n in range(len(text) + 1) if _width(text[n:]) < width)
+
+
+def _width(text: str) -> int:
+    return sum(1 + _is_wide(letter) for letter in text)
 
 
 def _is_wide(letter: str) -> bool:
