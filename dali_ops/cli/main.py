@@ -93,8 +93,9 @@ def _demo(options: argparse.Namespace) -> None:
 def _preview(options: argparse.Namespace) -> None:
     check_png("--out", options.out, options.root)
     need("preview", *NEEDED)
-    from dali_ops.sheets.mixing_sheet import classes_on, draw_sheet
+    from dali_ops.sheets.mixing_sheet import draw_sheet
     from dali_ops.sheets.preview import preview
+    from dali_ops.sheets.rows import classes_on
     from dali_ops.sheets.text import class_key, spelled
     from dali_ops.sources import ImageFolder
 

@@ -4,47 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
 from dali_ops.loader.heatmap_sources import places, with_maps
-from dali_ops.loader.reading.decoding import whole_image
-from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.unreadable import FAILURES, refuse_unreadable
-from dali_ops.sheets.overlays import heat_colors, heat_key, heat_overlay
-from dali_ops.sheets.page import GAP, HAIRLINE, MARGIN, PICTURE, QUIET, Layout, Page, as_path
-from dali_ops.sheets.text import class_key, readable_classes, spelled, wrapped
+from dali_ops.sheets.overlays import heat_key, heat_overlay
+from dali_ops.sheets.page import (
+    HEADING,
+    PICTURE,
+    RULE,
+    Strip,
+    as_path,
+    draw_page,
+    head,
+    heading,
+    picture,
+    rule,
+    text,
+)
+from dali_ops.sheets.text import class_key, ending, readable_classes, spelled
 from dali_ops.sources import ImageFolder
 from dalimix import checks
 from dalimix.stores import HeatmapStore
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 ACROSS = 3  # pairs of photograph and overlay
-SEAM = 4  # pixels between the two
+SEAM, BETWEEN = 4, 24  # pixels between the two, and between pairs
 PAIR = 2 * PICTURE + SEAM
-STEP = PAIR + 2 * GAP  # from pair to pair
-NAME, NAME_LENGTH = 42, 54  # height in pixels of a name and the gap below it; letters that fit below a pair
-TITLE, LINE = 44, 22  # heights in pixels
-
-
-@dataclass(frozen=True)
-class _Pairs(Layout):
-    """Pairs next to each other, without columns that have a name."""
-
-    columns: tuple[()] = ()
-
-    @property
-    def width(self) -> int:
-        return 2 * MARGIN + ACROSS * STEP - 2 * GAP
-
-    @property
-    def colors(self) -> list[list[int]]:
-        return heat_colors()
+NAME, NAME_WIDTH = 21, 54  # height in pixels of a name below a pair, and how many letters fit
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,7 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     if len(at) < all_of_them:
         facts += f"; {all_of_them - len(at):,} that could not be decoded have none"
     key = class_key(chosen.classes, {name.partition("/")[0] for name in names})
-    subtitle = [facts, *wrapped(store.model, 155), *wrapped(spelled(key), 155)]
-    _draw(pairs, out, wrapped(f"Heatmaps in {store.path}", 75), subtitle)
+    _draw(pairs, out, f"Heatmaps in {store.path}", [facts, store.model, spelled(key)])
     return key
 
 
@@ -127,32 +122,18 @@ def _whole(feed: Feed) -> Any:
     return fn.resize(whole_image(encoded, "cpu"), size=[PICTURE, PICTURE], mode="not_larger")
 
 
-def _draw(pairs: Sequence[_Pair], out: Path, title: list[str], subtitle: list[str]) -> None:
-    rows = [pairs[k : k + ACROSS] for k in range(0, len(pairs), ACROSS)]
-    heights = [max(len(pair.photograph) for pair in row) + NAME for row in rows]
-    head = MARGIN + TITLE * len(title) + LINE * len(subtitle)
-    tops = list(accumulate(heights, initial=head + 2 * LINE))
-    page = Page(_Pairs(), tops.pop() + MARGIN - NAME // 2)
-    page.text(MARGIN, MARGIN + 22, title, 28, TITLE, weight="bold")
-    page.text(MARGIN, MARGIN + TITLE * len(title) + 10, subtitle, 15, LINE, color=QUIET)
-    _draw_key(page, head)
-    for row, top in zip(rows, tops, strict=True):
-        for k, pair in enumerate(row):
-            _draw_pair(page, MARGIN + k * STEP, top, pair)
-    page.save(out)
+def _draw(pairs: Sequence[_Pair], out: Path, title: str, subtitle: Sequence[str]) -> None:
+    told = "cold to hot, every map on a scale of its own"
+    strips: list[Strip] = [head(title, subtitle), (HEADING, lambda strip: heading(strip, 0, told, heat_key()))]
+    strips.append((RULE, rule))
+    for row in (pairs[k : k + ACROSS] for k in range(0, len(pairs), ACROSS)):
+        strips.append((max(len(pair.photograph) for pair in row) + NAME, partial(_draw_pairs, row)))
+    draw_page(ACROSS * (PAIR + BETWEEN) - BETWEEN, strips, out)
 
 
-def _draw_key(page: Page, y: int) -> None:
-    """What the colours mean, at the right above a line."""
-    right, key = page.layout.width - MARGIN, heat_key()
-    page.text(right, y - 12, ["cold to hot, every map on a scale of its own"], 13, color=QUIET, ha="right")
-    page.picture(right - 330, y - 22, key, key.shape[1])
-    page.box(MARGIN, y + 4, right - MARGIN, 1, HAIRLINE)
-
-
-def _draw_pair(page: Page, x: int, y: int, pair: _Pair) -> None:
-    height, width = pair.photograph.shape[:2]
-    page.picture(x, y, pair.photograph, width)
-    page.picture(x + width + SEAM, y, heat_overlay(pair.photograph, pair.heatmap), width)
-    name = pair.name if len(pair.name) <= NAME_LENGTH else "…" + pair.name[1 - NAME_LENGTH :]
-    page.text(x, y + height + 17, [name], 13)
+def _draw_pairs(pairs: Sequence[_Pair], strip: Axes) -> None:
+    for x, pair in zip(range(0, ACROSS * (PAIR + BETWEEN), PAIR + BETWEEN), pairs, strict=False):
+        height, width = pair.photograph.shape[:2]
+        picture(strip, x, pair.photograph, width)
+        picture(strip, x + width + SEAM, heat_overlay(pair.photograph, pair.heatmap), width)
+        text(strip, x, height + 17, [ending(pair.name, NAME_WIDTH)], 13)

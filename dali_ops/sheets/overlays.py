@@ -49,17 +49,7 @@ def heat_overlay(giver: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
 
 def heat_key() -> np.ndarray:
     """Uint8 [11, 33, 3]: the colours from cold to hot, as they look over a middle grey."""
-    return _cold_to_hot(np.full((11, 33, 3), 160, np.uint8))
-
-
-def heat_colors() -> list[list[int]]:
-    """27 colours, [r, g, b], between which lie nearly all of the overlay: from cold to hot, over dark to bright."""
-    photograph = np.array([20, 130, 240], np.uint8)[:, None, None].repeat(9, axis=1).repeat(3, axis=2)
-    return _cold_to_hot(photograph).reshape(-1, 3).tolist()
-
-
-def _cold_to_hot(photograph: np.ndarray) -> np.ndarray:
-    return heat_overlay(photograph, np.linspace(0, 1, photograph.shape[1], dtype=np.float32)[None])
+    return heat_overlay(np.full((11, 33, 3), 160, np.uint8), np.linspace(0, 1, 33, dtype=np.float32)[None])
 
 
 def _normalised(heatmap: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.unreadable import FAILURES
 from dali_ops.operators.mix import mix
 from dali_ops.operators.model_heatmaps import model_heatmaps
-from dali_ops.sheets.mixing_sheet import SheetRow, rows_of_batch
+from dali_ops.sheets.rows import SheetRow, rows_of_batch
 from dali_ops.sheets.text import readable_classes
 from dali_ops.sources import ImageFolder
 from dalimix import Method, MixPlan, checks

@@ -6,6 +6,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 USUAL = "DejaVu Sans"  # comes with matplotlib
 UNKNOWN = "?"  # where no font has a letter
 BOXES = re.compile("last ?resort|adobe.?blank", re.IGNORECASE)  # fonts that have a box, or nothing, for any letter
+UNREADABLE = (OSError, RuntimeError, ValueError)  # of damaged fonts, and of those that cannot be scaled
 CJK, SYMBOLS, OTHERS = "fonts-noto-cjk", "fonts-symbola", "fonts-noto-core"  # Debian's packages of fonts
 # how the names of letters begin in Unicode
 OF_CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "BOPOMOFO", "FULLWIDTH", "HALFWIDTH")
@@ -62,8 +64,23 @@ def _spelled(letter: str) -> str:
 
 def wrapped(text: str, width: int) -> list[str]:
     """Lines of at most `width` letters, of which those of Chinese and the like count twice."""
-    doubled = "".join(f"{letter}\0" if unicodedata.east_asian_width(letter) in "WF" else letter for letter in text)
+    doubled = "".join(f"{letter}\0" if _is_wide(letter) else letter for letter in text)
     return [line.replace("\0", "") for line in wrap(doubled, width)]
+
+
+def ending(text: str, width: int) -> str:
+    """One line of at most `width` letters, counted as in `wrapped`: the text, or its end after "…"."""
+    if _width(text) <= width:
+        return text
+    return "…" + next(text[n:] for n in range(len(text) + 1) if _width(text[n:]) < width)
+
+
+def _width(text: str) -> int:
+    return sum(1 + _is_wide(letter) for letter in text)
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in "WF"
 
 
 def _warn_once(letter: str) -> None:
@@ -90,32 +107,18 @@ def _family_with(letter: str) -> str | None:
     """The first family of fonts that has a letter: the usual one, or one that matplotlib finds on the system."""
     if letter.isascii() and letter.isprintable():
         return USUAL
-    for fonts in (_known_fonts, _system_fonts):
-        found = next((font.name for font in fonts() if ord(letter) in _letters(font.fname)), None)
-        if found:
-            return found
-    return None
+    return next((font.name for font in _fonts() if ord(letter) in _letters(font.fname)), None)
 
 
 @cache
-def _known_fonts() -> list[FontEntry]:
-    """Of matplotlib's list, which does not have what was installed after it was made; upright ones of usual weight."""
-    from matplotlib.font_manager import fontManager
-
-    fonts = [font for font in fontManager.ttflist if _is_plain(font)]
-    return sorted(fonts, key=lambda font: font.name != USUAL)
-
-
-@cache
-def _system_fonts() -> list[FontEntry]:
-    """Those that are not in that list yet, but are from now on."""
+def _fonts() -> list[FontEntry]:
+    """The usual one first; also what was installed after matplotlib made its list. Upright ones of usual weight."""
     from matplotlib.font_manager import findSystemFonts, fontManager
 
-    known = len(fontManager.ttflist)
     for file in sorted({*findSystemFonts()} - {font.fname for font in fontManager.ttflist}):
-        if _letters(file):
+        with suppress(*UNREADABLE):
             fontManager.addfont(file)
-    return [font for font in fontManager.ttflist[known:] if _is_plain(font)]
+    return sorted(filter(_is_plain, fontManager.ttflist), key=lambda font: font.name != USUAL)
 
 
 def _is_plain(font: FontEntry) -> bool:
@@ -131,5 +134,5 @@ def _letters(file: str) -> frozenset[int]:
     try:
         font = FT2Font(file)
         return frozenset(font.get_charmap()) if font.scalable else frozenset()
-    except (OSError, RuntimeError, ValueError):
+    except UNREADABLE:
         return frozenset()

@@ -16,6 +16,11 @@ def edges(pixels: int, grid: int) -> np.ndarray:
     return np.arange(grid + 1) * pixels // grid
 
 
+def cells(pixels: int, grid: int) -> np.ndarray:
+    """Int [pixels]: the cell of every pixel, where cells begin at `edges`."""
+    return ((np.arange(pixels) + 1) * grid - 1) // pixels
+
+
 @dataclass(frozen=True, eq=False)
 class MixPlan:
     """Where and how every image of a batch is mixed. Replaying a plan gives the same batch.

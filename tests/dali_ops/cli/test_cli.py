@@ -15,8 +15,9 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import demo
 from dali_ops.cli import main as cli
 from dali_ops.cli.arguments import Several
+from dali_ops.sheets import mixing_sheet
 from dali_ops.sheets import text as sheet_text
-from dali_ops.sheets.page import Page
+from dali_ops.sheets.page import head
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, AttentiveCutMix, CutMix
 
@@ -29,6 +30,7 @@ def photos(tmp_path_factory):
 def test_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "BATCHES", 1)
     monkeypatch.setattr(demo, "BATCH_SIZE", 4)
+    monkeypatch.setattr(dali_ops.sheets.preview, "BATCH", 6)  # the teacher takes most of the time
     report = io.StringIO()
     demo.demo(tmp_path, "cpu", rich.Console(file=report, width=100))
     text = report.getvalue()
@@ -189,9 +191,7 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sheet_text, "_told", set())
     monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "犬" else sheet_text.USUAL)
     root, out, texts = tmp_path / "a b" / "é", tmp_path / "猫.png", []
-    text = Page.text
-    monkeypatch.setattr(Page, "text", lambda page, x, y, lines, *rest, **look: (
-        texts.append(" ".join(lines)), text(page, x, y, lines, *rest, **look)))  # fmt: skip
+    monkeypatch.setattr(mixing_sheet, "head", lambda *said: (texts.append(said), head(*said))[1])
     some_photos(photos, root, 2)
     (root / "astronaut").rename(root / "犬")
     assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
@@ -200,7 +200,7 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     assert err.count("\n") == 1
     assert out.exists()
     assert said == f"{out}\nclass 1: 犬\n"
-    assert texts[1] == f"{root}, on CPU (NumPy twin, no GPU used); class 1 is U+72AC"
+    assert texts == [("dalimix preview", f"{root}, on CPU (NumPy twin, no GPU used); class 1 is U+72AC")]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
-from dali_ops.assets.photos import make_imagenet_like_folder, make_photo_folder
 from dali_ops.bench import compare, environment
 from dali_ops.bench.compare import SPEEDUP
 from dali_ops.bench.plot import bars
@@ -89,40 +88,6 @@ def test_defaults():
     options = cli._parser().parse_args(["bench"])
     assert (options.rounds, options.size, options.out, options.method) == (5, 224, Path("bench"), list(METHODS))
     assert (options.teacher, options.busy_gil, options.heatmaps) == (False, False, None)
-
-
-def test_photographs_are_as_imagenets(tmp_path):
-    pytest.importorskip("skimage")
-    folder = make_imagenet_like_folder(tmp_path / "photos")
-    files = sorted(folder.rglob("*.*"))
-    weights = [file.stat().st_size for file in files]
-    assert len(files) == len({file.read_bytes() for file in files}) == 48
-    assert 105_000 < sum(weights) / 48 < 115_000
-    assert min(weights) > 100_000
-    assert max(weights) < 120_000
-    for file in files:
-        with image.open(file) as photo:
-            photo.load()
-            assert (photo.size, photo.format, photo.mode) == ((500, 375), "JPEG", "RGB")
-    again = make_imagenet_like_folder(tmp_path / "again")
-    assert all((again / file.relative_to(folder)).read_bytes() == file.read_bytes() for file in files)
-
-
-def test_the_photographs_of_the_demo_are_not_taken_for_them(tmp_path):
-    pytest.importorskip("skimage")
-    make_photo_folder(tmp_path / "photos")
-    with pytest.raises(FileExistsError, match="not a complete photo folder"):
-        make_imagenet_like_folder(tmp_path / "photos")
-
-
-def test_the_grainy_photograph_is_still_the_photograph(tmp_path):
-    """The whole of the astronaut, 512 × 512, without a strip above and below: 4 : 3 from the top."""
-    pytest.importorskip("skimage")
-    with image.open(make_imagenet_like_folder(tmp_path) / "astronaut" / "astronaut_500x375_0.jpg") as made:
-        pixels = np.asarray(made.resize((32, 24), image.Resampling.BOX)).astype(int)
-    with image.open(make_photo_folder(tmp_path / "demo") / "astronaut" / "astronaut_0.jpg") as photo:
-        top = photo.crop((0, 0, 512, 384)).resize((32, 24), image.Resampling.BOX)
-    assert np.abs(pixels - np.asarray(top).astype(int)).mean() < 3
 
 
 def test_a_store_of_ones_own(root, tmp_path, capsys, monkeypatch):

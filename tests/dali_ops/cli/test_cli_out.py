@@ -18,8 +18,7 @@ from dali_ops.bench.environment import write_results
 from dali_ops.bench.plot import draw_bars
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.cli import main as cli
-from dali_ops.sheets.heatmap_sheet import _Pairs
-from dali_ops.sheets.page import Page
+from dali_ops.sheets.page import draw_page, rule
 from dali_ops.sources import ImageFolder
 from tests.support.data.coloured import coloured_folder
 
@@ -88,7 +87,7 @@ def row() -> dict[str, object]:
 
 
 WRITERS = {
-    "a sheet": lambda out: Page(_Pairs(), 100).save(out),
+    "a sheet": lambda out: draw_page(100, [(10, rule)], out),
     "bench.json": lambda out: write_results(out, {}, [], []),
     "bench.png": lambda out: draw_bars([row()], out, "CPU"),
 }

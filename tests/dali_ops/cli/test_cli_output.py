@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -10,7 +11,9 @@ import pytest
 
 pytest.importorskip("rich")
 
+from dali_ops.cli import main as cli
 from dali_ops.cli import output as cli_output
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,17 @@ def test_a_pipe_gets_text_as_it_is_and_no_control_characters(monkeypatch, capsys
     assert not console.is_interactive
     cli_output.tell(console, text)
     assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_only_the_command_line_knows_its_options():
+    """Who calls a function of the library has no options; what it says of its arguments is put into them by `WORDS`."""
+    parsers, options = [cli._parser()], set()
+    for parser in parsers:
+        for action in parser._actions:
+            options.update(option for option in action.option_strings if option.startswith("--"))
+            parsers += list((action.choices or {}).values()) if action.nargs == "A..." else []
+    named = re.compile(rf"(?:{'|'.join(sorted(options))})(?![\w=-])")
+    files = [*(ROOT / "dali_ops").rglob("*.py"), *(ROOT / "python" / "dalimix").rglob("*.py")]
+    found = [str(file) for file in files if "cli" not in file.parts and named.search(file.read_text())]
+    assert {"--layer", "--skip-corrupt"} < options
+    assert found == []

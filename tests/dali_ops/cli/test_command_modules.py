@@ -23,8 +23,9 @@ from dali_ops.cli import model as heatmap_model
 from dali_ops.cli.model import provider_from
 from dali_ops.sheets import heatmap_sheet
 from dali_ops.sheets.heatmap_sheet import draw_heatmaps
-from dali_ops.sheets.mixing_sheet import draw_sheet, label_in_words
+from dali_ops.sheets.mixing_sheet import draw_sheet
 from dali_ops.sheets.preview import preview
+from dali_ops.sheets.rows import label_in_words
 from dali_ops.sources import ImageFolder
 from tests.support.fuzz import hostile
 

@@ -21,7 +21,8 @@ from dali_ops import ImageFolderLoader
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import main as cli
 from dali_ops.sheets.heatmap_sheet import draw_heatmaps
-from dali_ops.sheets.mixing_sheet import SheetRow, draw_sheet
+from dali_ops.sheets.mixing_sheet import draw_sheet
+from dali_ops.sheets.rows import SheetRow
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix.stores import HeatmapStore
 from dalimix.stores.token_labels import import_token_labels, token_label_maps

@@ -12,8 +12,8 @@ builder = pytest.importorskip("fontTools.fontBuilder")
 pens = pytest.importorskip("fontTools.pens.ttGlyphPen")
 
 from dali_ops.sheets import text as sheet_text
-from dali_ops.sheets.page import Column, Layout, Page
-from dali_ops.sheets.text import UNKNOWN, USUAL, class_key, lettering, readable_classes, spelled, wrapped
+from dali_ops.sheets.page import draw_page, text
+from dali_ops.sheets.text import UNKNOWN, USUAL, class_key, ending, lettering, readable_classes, spelled, wrapped
 
 GOTHIC = "𐌰𐌱"  # letters of a script that no usual font has
 
@@ -46,7 +46,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     own = [font for font in manager.fontManager.ttflist if "mpl-data" in font.fname]
     monkeypatch.setattr(manager.fontManager, "ttflist", own)
     monkeypatch.setattr(sheet_text, "_told", set())
-    for function in (sheet_text._family_with, sheet_text._known_fonts, sheet_text._system_fonts):
+    for function in (sheet_text._family_with, sheet_text._fonts):
         monkeypatch.setattr(sheet_text, function.__name__, sheet_text.cache(function.__wrapped__))
     return files
 
@@ -64,9 +64,7 @@ def test_they_are_drawn(system: list[str], tmp_path: Path) -> None:
     """matplotlib warns of letters that it draws as boxes."""
     make_font(tmp_path / "gothic.ttf", "Another Gothic", GOTHIC)
     system.append(str(tmp_path / "gothic.ttf"))
-    page = Page(Layout((Column("", lambda row: None),)), 100)
-    page.text(10, 50, [GOTHIC], 15)
-    page.canvas.draw()
+    draw_page(100, [(20, lambda strip: text(strip, 10, 15, [GOTHIC], 15))], tmp_path / "sheet.png")
 
 
 def test_without_a_font_classes_are_numbers_and_that_is_said_once() -> None:
@@ -118,6 +116,15 @@ def test_lines_of_wide_letters_are_half_as_many() -> None:
     assert wrapped("猫" * 10, 8) == ["猫" * 4, "猫" * 4, "猫" * 2]
     assert wrapped("a cat and 猫", 8) == ["a cat", "and 猫"]
     assert wrapped("a cat", 22) == ["a cat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("abcd", "abcd"), ("abcde", "…cde"), ("猫猫", "猫猫"), ("a猫猫", "…猫"), ("猫abc", "…abc"), ("", "")],
+    ids=["short", "long", "wide", "long and wide", "a wide one less", "empty"],
+)
+def test_the_ending_of_a_long_name(text: str, shown: str) -> None:
+    assert ending(text, 4) == shown
 
 
 @pytest.mark.filterwarnings("ignore:no font here")

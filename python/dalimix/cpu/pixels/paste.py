@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dalimix.cpu.pixels.runs import Runs
-from dalimix.mix_plan import MixPlan, edges
+from dalimix.mix_plan import MixPlan, cells, edges
 
 Mask = np.ndarray | None
 FEW_CELLS = 64 * 64  # of a grid: with more, a mask of every pixel is faster than cell by cell
@@ -177,8 +177,3 @@ def _reach(columns: np.ndarray) -> slice:
 
 def _between(positions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return (low <= positions) & (positions < high)
-
-
-def cells(pixels: int, grid: int) -> np.ndarray:
-    """The cell of every pixel; cell r covers ⌊r·pixels/grid⌋ to ⌊(r+1)·pixels/grid⌋."""
-    return ((np.arange(pixels) + 1) * grid - 1) // pixels
