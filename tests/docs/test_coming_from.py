@@ -19,8 +19,8 @@ from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
 from dalimix import CutMix, Mixup
 from dalimix.torch import BatchMixer
-from tests.docs.test_frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.data.coloured import COLOURS, coloured_folder
+from tests.support.frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.paths import ROOT
 from tests.support.same import same
 

@@ -15,8 +15,9 @@ import pytest
 import dalimix
 from dalimix import CutMix, Mixup, RandomChoice
 from dalimix.cuda.loader import kernel_folder
-from tests.conftest import random_images, use_host_kernels
 from tests.support import host
+from tests.support.backends import use_host_kernels
+from tests.support.data.at_random import random_images
 from tests.support.host import ORDERS, HostKernel
 from tests.support.paths import ROOT
 from tests.support.paths import TEST_KERNELS as KERNELS
@@ -128,8 +129,10 @@ def test_the_sanitizer_sees_an_access_out_of_bounds(
 ) -> None:
     command = f"""
 import numpy as np
-from tests.kernels.test_host import run
-run("unchecked_copy", (64,), (64,), np.zeros({numbers}, np.int32), np.zeros({output}, np.int32))
+from tests.support.host import HostKernel
+from tests.support.paths import TEST_KERNELS
+arrays = np.zeros({numbers}, np.int32), np.zeros({output}, np.int32)
+HostKernel(TEST_KERNELS / "unchecked_copy.cu")((64,), (64,), arrays)
 print("survived")
 """
     done = in_a_process(["-c", command], **sanitizer)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
-from tests.support import smmix_by_hand, token_mix_by_hand
+from tests.support.formulas import smmix_by_hand, token_mix_by_hand
 
 
 @dataclass

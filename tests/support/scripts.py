@@ -12,3 +12,7 @@ def script(*arguments):
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False
     )
+
+
+def command(*words: object) -> list[str]:
+    return ["heatmaps", *map(str, words)]

@@ -10,8 +10,8 @@ import nvidia.dali.experimental.dynamic as ndd
 import dalimix
 from dali_ops import dynamic
 from dalimix import CutMix, SMMix
-from tests.conftest import need_gpu
-from tests.dali_ops.dynamic.test_dynamic import MAPS, a_batch, array, numbers
+from tests.support.backends import need_gpu
+from tests.support.dynamic import MAPS, a_batch, array, numbers
 from tests.support.pipelines import BATCH
 
 

@@ -21,7 +21,7 @@ from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from dalimix.heatmaps import FeatureHeatmap
-from tests.dali_ops.loader.test_loader import load
+from tests.support.loaders import load
 from tests.support.same import same
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of values 0 … 1, as everybody knows them

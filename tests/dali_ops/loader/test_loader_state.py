@@ -24,10 +24,8 @@ from dali_ops.loader.stepper import _seed_of
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.loader.test_batch_info import by_attention
-from tests.dali_ops.loader.test_loader import load
-from tests.dali_ops.loader.test_loader_heatmaps import brightness
 from tests.support.data.coloured import coloured_folder
+from tests.support.loaders import brightness, by_attention, load
 from tests.support.same import same
 
 COUNT, BATCH = 24, 5  # four batches, four images left over

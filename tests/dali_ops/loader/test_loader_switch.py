@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
-from tests.dali_ops.loader.test_batch_info import used
-from tests.dali_ops.loader.test_loader import class_of, load, redness
+from tests.support.loaders import class_of, load, redness
+from tests.support.memory import used
 from tests.support.same import same
 
 

@@ -12,7 +12,8 @@ import dalimix
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
-from tests.conftest import device_fixture, need_gpu, random_images
+from tests.support.backends import device_fixture, need_gpu
+from tests.support.data.at_random import random_images
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
@@ -112,7 +113,7 @@ def test_shared_and_fallback_bridge_agree(monkeypatch):
 
 
 def test_the_kernels_in_a_pipeline_give_what_the_twin_gives(monkeypatch):
-    from tests.conftest import use_host_kernels
+    from tests.support.backends import use_host_kernels
 
     body = mixed(RandomChoice(), **NORMALISE)
     twin = run(build(body), 2)

@@ -10,8 +10,9 @@ import dali_ops
 import dalimix
 from dali_ops.operators import bridge
 from dalimix import MixPlan, Mixup, RandomChoice, SMMix
-from tests.conftest import random_images, use_host_kernels
-from tests.support import smmix_by_hand
+from tests.support.backends import use_host_kernels
+from tests.support.data.at_random import random_images
+from tests.support.formulas import smmix_by_hand
 from tests.support.models.guided import a_provider, guided
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 

@@ -11,7 +11,8 @@ import dalimix
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice, TokenMix
-from tests.conftest import random_images, use_host_kernels
+from tests.support.backends import use_host_kernels
+from tests.support.data.at_random import random_images
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 MAPS = np.random.default_rng(0).random((BATCH, 14, 14), np.float32)

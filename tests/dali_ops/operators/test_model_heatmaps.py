@@ -1,8 +1,6 @@
 """dali_ops.model_heatmaps: a PyTorch model that runs inside the pipeline."""
 
 import gc
-import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,9 @@ from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix, CutMix, MixPlan, RandomChoice
 from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
 from dalimix.heatmaps.hooks import first_tensor
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
+from tests.support.memory import used_with_torch
 from tests.support.models.guided import a_model, a_provider, guided
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
@@ -251,18 +251,12 @@ def test_memory_does_not_grow(device):
     """Over 200 batches, after some to warm up. Leaking the images alone would cost 200 × 27 kB, 5.5 MB."""
     pipeline = build(guided(a_provider(device), device=device), device=device)
     for batches in (50, 200):
-        before = _used(device)
+        before = used_with_torch(device)
         for _ in range(batches):
             pipeline.run()
         gc.collect()
-    grown = [after - start for after, start in zip(_used(device), before, strict=True)]
+    grown = [after - start for after, start in zip(used_with_torch(device), before, strict=True)]
     assert max(grown) < 2 << 20, grown
-
-
-def _used(device):
-    """Bytes of the process, and on the GPU those that torch has given out."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize(), torch.cuda.memory_allocated() if device == "gpu" else 0
 
 
 def test_works_under_conditionals():

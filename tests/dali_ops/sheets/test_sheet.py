@@ -13,7 +13,7 @@ from dali_ops.assets import photos
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.sheets.mixing_sheet import GIVER, SheetRow, classes_on, draw_sheet, label_in_words, rows_of_batch
 from dali_ops.sheets.overlays import heat_overlay
-from tests.conftest import random_images
+from tests.support.data.at_random import random_images
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")

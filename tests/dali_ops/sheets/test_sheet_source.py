@@ -8,8 +8,8 @@ import pytest
 import dalimix
 from dali_ops.sheets.mixing_sheet import GIVER, SheetRow, rows_of_batch
 from dali_ops.sheets.overlays import framed
-from tests.conftest import random_images
 from tests.dali_ops.sheets.test_sheet import CLASSES, SIZE, batch, draw
+from tests.support.data.at_random import random_images
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("PIL.Image")

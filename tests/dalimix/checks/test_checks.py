@@ -13,7 +13,7 @@ import pytest
 import dalimix
 from dalimix import CutMix, Draws, Method, MixPlan, Mixup, RandomChoice
 from dalimix.dispatch import backend_of
-from tests.conftest import use_host_kernels
+from tests.support.backends import use_host_kernels
 
 SIZE = (8, 32)
 IMAGES = np.zeros((4, *SIZE, 3), np.uint8)

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalimix.heatmaps import frozen_copy
-from tests.conftest import need_gpu
+from tests.support.backends import need_gpu
 from tests.support.models.versions import IMAGES, Versions, a_snapshot
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import random_images
 from tests.support import by_hand
 from tests.support.by_hand import Row
 from tests.support.cases import MEAN, ODD, STD, UNTOUCHED, WIDE
+from tests.support.data.at_random import random_images
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float16", WIDE), ("float32", WIDE), ("float32", ODD)], ids=str)

@@ -12,7 +12,6 @@ import pytest
 
 import dalimix
 from dalimix import AttentiveCutMix, Draws, Mixup, RandomChoice, SMMix, TokenMix
-from tests.conftest import random_images
 from tests.support import by_hand
 from tests.support.cases import (
     BATCHES,
@@ -24,6 +23,7 @@ from tests.support.cases import (
     check_plan,
     heatmaps_for,
 )
+from tests.support.data.at_random import random_images
 from tests.support.host import ORDERS, HostKernel
 
 VARIANTS = [

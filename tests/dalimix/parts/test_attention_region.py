@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dalimix import Draws, SMMix
-from tests.support import smmix_by_hand
+from tests.support.formulas import smmix_by_hand
 
 MAPS = 10_000
 pytestmark = pytest.mark.usefixtures("unseen_heatmaps")

@@ -15,7 +15,7 @@ import dalimix
 from dalimix import Draws, TokenMix
 from dalimix import cpu as reference
 from dalimix.scene import Scene
-from tests.support import token_mix_by_hand
+from tests.support.formulas import token_mix_by_hand
 from tests.support.host import ORDERS, HostKernel
 from tests.support.paths import TEST_KERNELS as KERNELS
 
@@ -135,9 +135,9 @@ def test_masks_are_distributed_as_those_of_the_rule() -> None:
 def test_the_two_sample_test_finds_a_wrong_rule() -> None:
     """Aspects of 0.35 for 0.3, or nine tries for ten, must not pass unseen: here the first, on the sides of a block."""
     rng = random.Random(2)
-    wrong = Counter(sides(token_mix_by_hand._block(112, 14, rng.random(), 0.06 + 0.88 * rng.random(), 0, 0) or {(0, 0)})
+    wrong = Counter(sides(token_mix_by_hand.block(112, 14, rng.random(), 0.06 + 0.88 * rng.random(), 0, 0) or {(0, 0)})
                     for _ in range(5000))  # fmt: skip
-    right = Counter(sides(token_mix_by_hand._block(112, 14, rng.random(), rng.random(), 0, 0) or {(0, 0)})
+    right = Counter(sides(token_mix_by_hand.block(112, 14, rng.random(), rng.random(), 0, 0) or {(0, 0)})
                     for _ in range(5000))  # fmt: skip
     assert chi_square(wrong, right) > 5
 

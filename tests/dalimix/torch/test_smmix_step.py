@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import device_fixture
+from tests.support.backends import device_fixture
 
 torch = pytest.importorskip("torch")
 from torch import nn
@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap
 from dalimix.torch import SMMixLoss, SMMixStep, TokenClassifier
-from tests.dalimix.torch.test_torch import seeded
-from tests.support import smmix_by_torch
+from tests.support.data.at_random import seeded
+from tests.support.formulas import smmix_by_torch
 from tests.support.models.vits import Small, Timm
 
 B, C, SIDE, GRID = 6, 5, 32, 8

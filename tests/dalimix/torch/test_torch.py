@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 
 torch = pytest.importorskip("torch")
 from dalimix.torch import BatchMixer
+from tests.support.data.at_random import seeded
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 
 
 device = device_fixture("cuda")
-
-
-def seeded(seed=3):
-    return torch.Generator().manual_seed(seed)
 
 
 def batch(device="cpu"):

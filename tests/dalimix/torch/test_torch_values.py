@@ -10,7 +10,8 @@ from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 
 B, C, H, W = 6, 5, 32, 48
 METHODS = [dalimix.CutMix(), dalimix.Mixup()]

@@ -8,6 +8,7 @@ image = pytest.importorskip("PIL.Image")
 COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
 CLASSES = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
 PER_CLASS = 5
+COUNT = len(CLASSES) * PER_CLASS
 
 
 def coloured_folder(root):

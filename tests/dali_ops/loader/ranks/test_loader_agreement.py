@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix
-from tests.dali_ops.loader.test_loader import load
 from tests.support.data.coloured import coloured_folder
+from tests.support.loaders import load
 from tests.support.paths import ROOT
 
 
