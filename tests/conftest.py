@@ -1,4 +1,4 @@
-"""One test body, three backends: the NumPy twin, the kernels executed on the CPU, the kernels on a GPU."""
+"""The fixtures that many tests share, above all `backend`: one test body, three ways to run it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import dalimix.values
-from dalimix.cuda.soft_labels import _bad_label
+from dalimix.cuda.soft_labels import bad_label
 from tests.support.backends import Backend, need_gpu, use_host_kernels
 from tests.support.data.coloured import one_coloured_folder
 
@@ -53,10 +53,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(
-    params=["reference", "host", pytest.param("cuda", marks=pytest.mark.cuda)],
+    params=["cpu", "host", pytest.param("cuda", marks=pytest.mark.cuda)],
 )
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    """Runs a test on the twin, on the executed kernels, and on a GPU."""
+    """Runs a test on the loops of the CPU, on the kernels executed on the CPU, and on a GPU."""
     if request.param == "cuda":
         need_gpu(request)
         import cupy
@@ -82,4 +82,4 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_label_error_is_left_over() -> None:
-    _bad_label(np)[:] = 0
+    bad_label(np)[:] = 0

@@ -10,8 +10,9 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from nvidia.dali import fn, pipeline_def
+from nvidia.dali import fn
 
+from dali_ops.decorators import pipeline_of
 from dali_ops.loader.decoding import whole_image
 from dali_ops.loader.feed import Feed
 from dali_ops.loader.heatmap_sources import places, with_maps
@@ -121,7 +122,7 @@ def _photographs(folder: ImageFolder) -> list[np.ndarray]:
     return [np.array(images.at(k)) for k in range(len(images))]
 
 
-@pipeline_def
+@pipeline_of
 def _whole(feed: Feed) -> Any:
     (encoded,) = feed.read()
     return fn.resize(whole_image(encoded, "cpu"), size=[PICTURE, PICTURE], mode="not_larger")

@@ -120,7 +120,8 @@ def as_path(out: str | PathLike[str]) -> Path:
 
 
 def picture_height(image: np.ndarray, width: int = PICTURE) -> int:
-    return round(width * image.shape[0] / image.shape[1])
+    height: int = round(width * image.shape[0] / image.shape[1])
+    return height
 
 
 def rgb(color: str) -> list[int]:

@@ -91,7 +91,7 @@ def _family_with(letter: str) -> str | None:
     if letter.isascii() and letter.isprintable():
         return USUAL
     for fonts in (_known_fonts, _system_fonts):
-        found = next((font.name for font in fonts() if ord(letter) in _letters(font.fname)), None)
+        found: str | None = next((font.name for font in fonts() if ord(letter) in _letters(font.fname)), None)
         if found:
             return found
     return None

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from dali_ops import ImageFolderLoader
 from dalimix import CutMix, Mixup
 from tests.support.data.coloured import coloured_folder
-from tests.support.frameworks import a_model, a_module, a_trainer, forget_accelerate
+from tests.support.models.frameworks import a_model, a_module, a_trainer, forget_accelerate
 from tests.support.same import same
 
 STEPS = 6  # of an epoch: 24 images, 4 in a batch

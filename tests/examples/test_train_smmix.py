@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch")
 from dali_ops.assets.photos import make_photo_folder
 from dalimix import RandomChoice, SMMix
 from dalimix.torch import SMMixLoss
+from tests.dali_ops.operators.test_model_heatmaps import _used
 from tests.examples.test_examples import load, run
 from tests.support.data.coloured import COLOURS, coloured_folder
-from tests.support.memory import used_with_torch
 
 ways = pytest.mark.parametrize("way", ["step", "pipeline"])
 
@@ -143,11 +143,11 @@ def test_memory_does_not_grow(example, way, tmp_path):
     """Over 200 steps, after some to warm up. Keeping the batches would cost 200 × 0.9 MiB."""
     classifier, batches = made(example, way, coloured_folder(tmp_path / "images"), width=8)
     for steps in (60, 200):
-        before = used_with_torch("cpu")
+        before = _used("cpu")
         for _ in example.train(classifier, batches, steps // len(batches.loader), lr=0.001):
             pass
         gc.collect()
-    grown = [after - start for after, start in zip(used_with_torch("cpu"), before, strict=True)]
+    grown = [after - start for after, start in zip(_used("cpu"), before, strict=True)]
     assert max(grown) < 6 << 20, grown
 
 

@@ -13,10 +13,10 @@ from dali_ops import ImageFolderLoader
 from dali_ops.assets.photos import make_photo_folder
 from dalimix import TokenMix
 from dalimix.stores import HeatmapStore
+from tests.dali_ops.operators.test_model_heatmaps import _used
 from tests.examples.test_examples import load, run
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.data.marked import marked_folder
-from tests.support.memory import used_with_torch
 
 
 @pytest.fixture
@@ -78,12 +78,12 @@ def test_memory_does_not_grow(tmp_path):
     options = {"size": 32, "device": "cpu", "num_threads": 2, "seed": 0}
     loader = ImageFolderLoader(tmp_path / "images", TokenMix(grid=8), 4, heatmaps=store, **options)
     for batches in (60, 200):
-        before = used_with_torch("cpu")
+        before = _used("cpu")
         for _ in range(0, batches, len(loader)):
             for _ in loader:
                 pass
         gc.collect()
-    grown = [after - start for after, start in zip(used_with_torch("cpu"), before, strict=True)]
+    grown = [after - start for after, start in zip(_used("cpu"), before, strict=True)]
     assert max(grown) < 3 << 20, grown
 
 

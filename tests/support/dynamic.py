@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 
 from dali_ops import dynamic
-from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from tests.support.data.at_random import random_images
 from tests.support.pipelines import BATCH, SIZE
 
@@ -26,40 +28,40 @@ METHODS = [
 ]
 
 
-def a_batch(layout="HWC", **options):
+def a_batch(layout: str = "HWC", **options: Any) -> Any:
     pictures = random_images(BATCH, *SIZE, **options)
     pictures = pictures if layout == "HWC" else pictures.transpose(0, 3, 1, 2).copy()
     return ndd.as_batch(pictures, layout=layout)
 
 
-def numbers(dtype=np.int32):
+def numbers(dtype: Any = np.int32) -> Any:
     return ndd.as_batch(np.arange(BATCH, dtype=dtype)[:, None])
 
 
-def array(batch):
+def array(batch: Any) -> np.ndarray:
     return np.array(ndd.as_tensor(batch.cpu()))
 
 
-def flat(outputs):
+def flat(outputs: Any) -> list[Any]:
     """Images, targets and plan one after the other."""
     images, targets, *plan = outputs
     targets = targets if isinstance(targets, tuple) else (targets,)
     return [images, *targets, *(values for part in plan for values in part.arrays())]
 
 
-def maps_for(method):
+def maps_for(method: Method) -> dict[str, np.ndarray]:
     return {"heatmaps": MAPS} if method.reads_heatmaps else {}
 
 
-def rng_of(seed):
+def rng_of(seed: int) -> Any:
     return ndd.random.RNG(seed=seed)
 
 
-def mixed(method=None, **options):
+def mixed(method: Method | None = None, **options: Any) -> list[np.ndarray]:
     method = method or METHODS[7]
     options = {"num_classes": BATCH, "return_plan": True, **maps_for(method), **options}
     return [array(batch) for batch in flat(dynamic.mix(a_batch(), numbers(), method, **options))]
 
 
-def equal(first, second):
+def equal(first: Any, second: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

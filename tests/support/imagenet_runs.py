@@ -8,8 +8,8 @@ import torch
 
 from dali_ops.sources import ImageFolder
 from dalimix.stores import HeatmapStore
+from tests.examples.test_examples import load
 from tests.support.data.coloured import coloured_folder
-from tests.support.examples import load
 from tests.support.same import same
 
 STEPS = 3  # of an epoch

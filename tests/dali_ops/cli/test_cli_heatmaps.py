@@ -77,7 +77,7 @@ def started(words: list[str], calls: Path, last: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "CALLS": str(calls), "LAST": str(last)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "python"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     run_it = "import sys; from dali_ops.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
         [sys.executable, "-c", run_it, *words], env=environment, cwd=calls.parent, text=True, **pipes
     )

@@ -105,7 +105,7 @@ def test_the_current_directory_comes_first(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_text_tells_models_apart() -> None:
-    feature = {"spec": "my_models:cnn", "kind": "feature", "layer": "1", "mean": [1.0], "std": [2.0]}
+    feature: dict[str, Any] = {"spec": "my_models:cnn", "kind": "feature", "layer": "1", "mean": [1.0], "std": [2.0]}
     classes = {**feature, "kind": "class-activation", "classifier": "4"}
     ways = [feature, {**feature, "layer": "0"}, {**feature, "mean": [2.0]}, {**feature, "std": [2.5]}, classes]
     ways += [{**feature, "std": [2.0, 2.0, 3.0]}, {**feature, "mean": None}, {**classes, "labelled": True}]
@@ -256,6 +256,6 @@ def test_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.cuda
 def test_the_model_moves_to_the_gpu(request: pytest.FixtureRequest) -> None:
     need_gpu(request)
-    for spec, said in ("my_models:cnn", {"kind": "feature", "layer": "1"}), ("my_models:teacher", {}):
-        got = provider_from(spec, **said, device="gpu")
+    for spec, *said in ("my_models:cnn", "feature", "1"), ("my_models:teacher",):
+        got = provider_from(spec, *said, device="gpu")
         assert got.provider(images().cuda()).device.type == "cuda"

@@ -3,6 +3,7 @@
 import gc
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.mixer import Mixer
 from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, RandomChoice
+from tests.support import examples
 from tests.support.backends import device_fixture, use_host_kernels
 from tests.support.data.at_random import random_images
 from tests.support.dynamic import (
@@ -34,8 +36,6 @@ from tests.support.dynamic import (
     numbers,
     rng_of,
 )
-from tests.support.examples import load
-from tests.support.examples import run as run_example
 from tests.support.memory import used
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run
 
@@ -85,14 +85,14 @@ def test_equals_the_pipeline(device, method, options):
 
 def test_channels_first(device):
     expected, draws = in_pipeline(CutMix(), device, num_classes=BATCH, layout="CHW", output_layout="HWC")
-    options = {"num_classes": BATCH, "output_layout": "HWC", "draws": draws, "device": device}
+    options: dict[str, Any] = {"num_classes": BATCH, "output_layout": "HWC", "draws": draws, "device": device}
     images, _ = dynamic.mix(a_batch("CHW"), numbers(), CutMix(), **options)
     assert images.layout == "HWC"
     assert np.array_equal(array(images), expected[0])
 
 
 def test_the_plan_tells_what_was_done():
-    options = {"num_classes": BATCH, "heatmaps": MAPS, "return_plan": True}
+    options: dict[str, Any] = {"num_classes": BATCH, "heatmaps": MAPS, "return_plan": True}
     images, targets, plan = dynamic.mix(a_batch(), numbers(), METHODS[7], **options)
     plan = MixPlan(*map(array, plan.arrays()))
     assert np.array_equal(array(images), dalimix.compose(random_images(BATCH, *SIZE), plan))
@@ -134,7 +134,7 @@ def test_all_but_the_images_may_be_any_arrays(kind, device):
     given = {"labels": np.arange(BATCH, dtype=np.int32), "heatmaps": MAPS, "mirror": MIRROR[:, 0], "draws": draws}
 
     def result(**changed):
-        options = {"num_classes": BATCH, "return_plan": True, "device": device, **given, **changed}
+        options: dict[str, Any] = {"num_classes": BATCH, "return_plan": True, "device": device, **given, **changed}
         return [array(batch) for batch in flat(dynamic.mix(a_batch(), method=TOKENS, **options))]
 
     for name in ("labels", "heatmaps", "mirror"):
@@ -169,7 +169,8 @@ def test_nothing_is_copied_on_the_cpu(monkeypatch):
 
 def test_a_batch_without_a_layout():
     plain = ndd.as_batch(random_images(BATCH, *SIZE))
-    draws, options = dalimix.draw(CutMix(), BATCH, 0), {"num_classes": BATCH}
+    draws = dalimix.draw(CutMix(), BATCH, 0)
+    options: dict[str, Any] = {"num_classes": BATCH}
     images, _ = dynamic.mix(plain, numbers(), CutMix(), draws=draws, **options)
     assert (plain.layout, images.layout) == (None, "HWC")
     first = ndd.as_batch(random_images(BATCH, *SIZE).transpose(0, 3, 1, 2).copy())
@@ -235,7 +236,13 @@ def test_outputs_outlive_what_they_were_made_of():
 
 def test_memory_does_not_grow():
     """Over 300 calls, after some to warm up. An input that is kept would cost 300 × 295 kB, an output more."""
-    options = {"num_classes": BATCH, "mean": 1.0, "mirror": MIRROR, "heatmaps": MAPS, "return_plan": True}
+    options: dict[str, Any] = {
+        "num_classes": BATCH,
+        "mean": 1.0,
+        "mirror": MIRROR,
+        "heatmaps": MAPS,
+        "return_plan": True,
+    }
     for calls in (50, 300):
         before = used()
         for _ in range(calls):
@@ -248,10 +255,10 @@ def test_the_example(tmp_path, monkeypatch, capsys):
     """As a newcomer runs it; and on a folder, where the loss falls."""
     pytest.importorskip("torch")
     pytest.importorskip("skimage")
-    out = run_example("dynamic_mode.py").splitlines()
+    out = examples.run("dynamic_mode.py").splitlines()
     assert out[0] == "6 classes, batches of 16"
     assert len(out) == 4
-    load("dynamic_mode.py", monkeypatch).train(make_photo_folder(tmp_path / "photos"))
+    examples.load("dynamic_mode.py", monkeypatch).train(make_photo_folder(tmp_path / "photos"))
     losses = [float(value) for value in re.findall(r"loss (\S+),", capsys.readouterr().out)]
     assert len(losses) == 3
     assert losses[-1] < losses[0]

@@ -68,4 +68,4 @@ def test_of_how_many(size):
 
 def test_of_what():
     with pytest.raises(TypeError, match="method must be an instance of a mixing method"):
-        dynamic.draw("cutmix", BATCH)
+        dynamic.draw("cutmix", BATCH)  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
-from tests.support.loaders import class_of, load, redness
 from tests.support.memory import used
 from tests.support.same import same
+from tests.support.small_loaders import class_of, load, redness
 
 
 def epoch(loader):

@@ -16,7 +16,7 @@ image = pytest.importorskip("PIL.Image")
 from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
 from tests.support.backends import need_gpu
-from tests.support.loaders import load
+from tests.support.small_loaders import load
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)

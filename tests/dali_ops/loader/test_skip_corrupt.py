@@ -19,7 +19,7 @@ from dali_ops.sources import ImageFolder
 from dali_ops.sources.red_lines import without_red_lines
 from dalimix import CutMix, Mixup, SMMix
 from tests.support.data.coloured import coloured_folder, one_coloured_folder
-from tests.support.loaders import by_attention, load
+from tests.support.small_loaders import by_attention, load
 
 BATCH, COUNT = 4, 24
 DAMAGE = {

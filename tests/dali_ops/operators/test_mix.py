@@ -47,8 +47,8 @@ def mixed(method=None, *, batch=BATCH, source=None, device="cpu", **options):
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_pixels_and_labels_follow_from_the_plan(device, method):
-    for images, targets, *plan, mirror in run(build(mixed(method, device=device, **NORMALISE), device=device), 3):
-        plan = MixPlan(*plan)
+    for images, targets, *arrays, mirror in run(build(mixed(method, device=device, **NORMALISE), device=device), 3):
+        plan = MixPlan(*arrays)
         source = random_images(BATCH, *SIZE)
         expected = dalimix.compose(source, plan, mirror, MEAN, STD, "float16", output_layout="CHW")
         assert np.array_equal(images, expected)
@@ -146,7 +146,7 @@ def test_the_last_batch_may_be_smaller():
 
     def batches():
         count = next(sizes)
-        return [np.full((8, 8, 3), k, np.uint8) for k in range(count)], [np.int32([k]) for k in range(count)]
+        return [np.full((8, 8, 3), k, np.uint8) for k in range(count)], [np.array([k], np.int32) for k in range(count)]
 
     assert [len(images) for images, _ in run(build(body, prefetch_queue_depth=1), 4)] == [6, 6, 3, 1]
 

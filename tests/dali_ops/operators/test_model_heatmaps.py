@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
+from torch import nn
 
 import dali_ops
 import dalimix
@@ -82,7 +83,7 @@ def test_labels_reach_the_provider(device, way):
     assert not torch.equal(expected, provider(images.to(parameter.device)))
 
 
-class Scored(torch.nn.Module):
+class Scored(nn.Module):
     """A model that returns more than its scores, and those in float16."""
 
     def __init__(self, model):
@@ -108,7 +109,8 @@ def test_predictions_come_of_the_same_run(device, way, wrap):
     expected, output = provider.observe(images.to(next(model.parameters()).device))
     for heatmaps, predictions in batches:
         np.testing.assert_array_equal(heatmaps, expected.cpu().numpy())
-        assert (predictions.dtype, predictions.shape) == (np.float32, (BATCH, BATCH))
+        assert predictions.dtype == np.float32
+        assert predictions.shape == (BATCH, BATCH)
         np.testing.assert_array_equal(predictions, first_tensor(output).float().cpu().numpy())
 
 
@@ -186,8 +188,8 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_the_cut_follows_the_heatmaps_in_the_pipeline(device, way, method):
     provider = a_provider(device)
-    for images, targets, heatmaps, mirror, *plan in run(build(guided(provider, method, device), device=device), 3):
-        plan, source = MixPlan(*plan), random_images(BATCH, *SIZE)
+    for images, targets, heatmaps, mirror, *arrays in run(build(guided(provider, method, device), device=device), 3):
+        plan, source = MixPlan(*arrays), random_images(BATCH, *SIZE)
         np.testing.assert_array_equal(heatmaps, outside(provider, source))
         assert np.array_equal(images, dalimix.compose(source, plan, mirror))
         assert np.array_equal(targets, dalimix.soft_labels(np.arange(BATCH), plan, BATCH))

@@ -95,7 +95,7 @@ def test_torch_is_left_alone_while_it_is_being_imported(monkeypatch: pytest.Monk
     """Another thread may import it; to call it then ends the process."""
     half_loaded = ModuleType("torch")
     half_loaded.__spec__ = ModuleSpec("torch", None)
-    half_loaded.__spec__._initializing = True
+    vars(half_loaded.__spec__)["_initializing"] = True
     monkeypatch.setitem(sys.modules, "torch", half_loaded)
     images = random_images(2, 4, 32)
     assert np.array_equal(dalimix.compose(images, UNTOUCHED, dtype="float16"), images.astype(np.float16))

@@ -212,7 +212,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="no module 'haed' in Small; nearest: head"):
         TokenClassifier(Small(), "layers", ["head", "haed"])
     with pytest.raises(TypeError, match="layer must be a name as in .* got <bound method"):
-        TokenClassifier(Timm(), Timm().forward_features, "head")
+        TokenClassifier(Timm(), Timm().forward_features, "head")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="head must be a name as in .* got None"):
         TokenClassifier(Small(), "layers", None)
     with pytest.raises(ValueError, match=r"head must name at least one module, got \[\]"):

@@ -133,7 +133,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="heatmaps has 5 entries but the batch has 6 images"):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, torch.zeros(5, 7, 7))
     with pytest.raises(TypeError, match="method must be an instance"):
-        BatchMixer(dalimix.CutMix)
+        BatchMixer(dalimix.CutMix)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="layout must be one of"):
         BatchMixer(dalimix.CutMix(), layout="NCHW")
     for shape in ((512, 4, 4), (512, 7, 4), (64, 3, 3), (7, 4, 4)):  # features

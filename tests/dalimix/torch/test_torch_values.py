@@ -6,7 +6,7 @@ import pytest
 import dalimix
 
 torch = pytest.importorskip("torch")
-from torch import nn
+from torch import Tensor, nn
 
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
@@ -109,7 +109,7 @@ def negated(given):
     return torch._neg_view(given)
 
 
-class Image(torch.Tensor):
+class Image(Tensor):
     """As torchvision's ``tv_tensors.Image``."""
 
 

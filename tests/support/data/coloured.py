@@ -1,5 +1,9 @@
 """Image folders of three colours, which name the classes."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +15,7 @@ PER_CLASS = 5
 COUNT = len(CLASSES) * PER_CLASS
 
 
-def coloured_folder(root):
+def coloured_folder(root: Path) -> Path:
     """Of which anything learns the classes at once: eight noisy images of each colour."""
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
@@ -22,7 +26,7 @@ def coloured_folder(root):
     return root
 
 
-def one_coloured_folder(root):
+def one_coloured_folder(root: Path) -> Path:
     """Fifteen JPEGs of one colour each, of different sizes."""
     for name, colour in CLASSES.items():
         (root / name).mkdir()

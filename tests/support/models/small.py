@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from tests.support.models.vits import Block, Qkv
 
 
-def cnn() -> Any:
+def cnn() -> nn.Module:
     """Features after module "1", averaged and classified by "4"."""
     torch.manual_seed(0)
     nn = torch.nn
@@ -17,7 +18,7 @@ def cnn() -> Any:
     return nn.Sequential(*parts).train()
 
 
-def transformer() -> Any:
+def transformer() -> nn.Module:
     torch.manual_seed(0)
     nn = torch.nn
     model = nn.Sequential(nn.Conv2d(3, 16, 8, stride=8), nn.Flatten(2), Transposed(), Block(Qkv()))
@@ -25,5 +26,5 @@ def transformer() -> Any:
 
 
 class Transposed(torch.nn.Module):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> torch.Tensor:
         return x.transpose(1, 2)
