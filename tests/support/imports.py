@@ -90,8 +90,9 @@ def circles(imports: list[Import]) -> list[list[Import]]:
     for found in imports:
         if found.source != found.target:
             onward.setdefault(found.source, []).append(found)
-    found = [circle for start in sorted(onward) if (circle := _back_to(start, onward))]
-    return list({frozenset(one.source for one in circle): circle for circle in reversed(found)}.values())
+    loops = [circle for start in sorted(onward) if (circle := _back_to(start, onward))]
+    by_members = {frozenset(one.source for one in circle): circle for circle in loops[::-1]}  # each once
+    return list(by_members.values())
 
 
 def _back_to(start: str, onward: dict[str, list[Import]]) -> list[Import]:

@@ -272,7 +272,7 @@ def test_plans_of_another_shape() -> None:
 
 
 @pytest.mark.parametrize("make", [Mixup, CutMix], ids=["mixup", "cutmix"])
-def test_alpha_is_a_number(make: type[Method]) -> None:
+def test_alpha_is_a_number(make: Any) -> None:
     with pytest.raises(ValueError, match="alpha must be above 0, got '1'"):
         make(alpha="1")
 
