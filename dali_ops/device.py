@@ -104,7 +104,8 @@ def local_id(device_id: int | None) -> int:
     if rank is None or rank < 0:
         import torch
 
-        return torch.cuda.current_device()
+        current: int = torch.cuda.current_device()
+        return current
     if rank >= count > 1:
         raise ValueError(f"LOCAL_RANK is {rank}, but there are {count} GPUs here: start one process for each")
     return min(rank, count - 1)  # some launchers let each see only its own
@@ -131,7 +132,8 @@ def device_name(device: str) -> str:
     import cupy
 
     name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"]
-    return name.decode()
+    text: str = name.decode()
+    return text
 
 
 def _device_count() -> int:

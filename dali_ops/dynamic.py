@@ -183,7 +183,8 @@ def _replayed(draws: Any, rng: Any) -> Draws:
     _check_draws(draws)
     if rng is not None:
         raise ValueError("rng is for new random numbers, but draws are given")
-    return draws
+    replayed: Draws = draws
+    return replayed
 
 
 def _check_draws(draws: Any) -> None:
@@ -262,8 +263,8 @@ def _check_uniform(name: str, batch: ndd.Batch) -> None:
 def _is_on(target: ndd.Device, value: Any) -> bool:
     kind, number = value.__dlpack_device__()
     if int(kind) in HOST:
-        return target.device_type == "cpu"
-    return target.device_type == "gpu" and target.device_id == number
+        return bool(target.device_type == "cpu")
+    return bool(target.device_type == "gpu" and target.device_id == number)
 
 
 def _batch(array: Array, layout: str, target: ndd.Device) -> ndd.Batch:

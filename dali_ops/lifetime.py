@@ -90,7 +90,8 @@ def guard(pipeline: Pipeline) -> Callbacks:
         pipeline._callbacks = Callbacks()
         _pipelines.add(pipeline)
         _undertaker.start()
-    return pipeline._callbacks
+    callbacks: Callbacks = pipeline._callbacks
+    return callbacks
 
 
 def shut_down(pipeline: Any, reason: str = CLOSED) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nvidia.dali import fn, pipeline_def
+from nvidia.dali import fn
 
+from dali_ops.decorators import pipeline_of
 from dali_ops.device import default_id, default_threads, usable_device
 from dali_ops.loader.reading.decoding import whole_image
 from dali_ops.loader.reading.feed import Feed
@@ -128,7 +129,7 @@ def check_outside(path: str | PathLike[str], root: Path, what: str = "the store"
         raise ValueError(f"{what} must lie outside of the image folder {root}, whose folders are classes; got {path}")
 
 
-@pipeline_def
+@pipeline_of
 def _pipeline(feed: Feed, provider: HeatmapProvider, labelled: bool, size: int, device: str) -> Any:
     """Heatmaps [h, w] of the images.
 

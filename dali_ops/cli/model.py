@@ -126,7 +126,8 @@ def _provider(made: Any, spec: str, said: dict[str, Any], known: dict[str, Any])
     given = [f"--{option}" for option, value in said.items() if value is not None]
     if given:
         raise ValueError(f"--model {spec} made a provider, which is used as it is: leave out {', '.join(given)}")
-    return made
+    provider: HeatmapProvider = made
+    return provider
 
 
 def _watching(

@@ -49,8 +49,8 @@ class Guide:
         images = augmented(images, augment, size)
         if self.provider is None:
             return Samples(images, labels)
-        options = {"predictions": self.predictions, "device": device}
-        made = model_heatmaps(images, self.provider, labels if self.labelled else None, **options)
+        seen = labels if self.labelled else None
+        made = model_heatmaps(images, self.provider, seen, predictions=self.predictions, device=device)
         return Samples(images, labels, *(made if self.predictions else (made,)))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nvidia.dali import fn, pipeline_def
+from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
+from dali_ops.decorators import pipeline_of
 from dali_ops.loader.heatmap_sources import Guide, Samples, StoreGuide
 from dali_ops.loader.reading.decoding import centre_crop
 from dali_ops.loader.reading.feed import Feed
@@ -20,7 +21,7 @@ from dalimix import Method, MixPlan
 NO_HEATMAPS = Guide()
 
 
-@pipeline_def
+@pipeline_of
 def training_pipeline(
     feed: Feed,
     method: Method | None,
@@ -68,7 +69,7 @@ def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
     return own if samples.predictions is None else (*own, samples.predictions)
 
 
-@pipeline_def
+@pipeline_of
 def validation_pipeline(feed: Feed, transform: Eval, device: str) -> tuple[Any, ...]:
     """Centre crop; class numbers."""
     encoded, labels = feed.read(feed.source.class_numbers)

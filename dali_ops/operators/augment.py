@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 
+from dali_ops.decorators import plain_python
 from dali_ops.error_chain import with_first_cause
 from dali_ops.operators import bridge
 from dali_ops.operators.nodes import check_images, layout_and_shape, rows_of
@@ -36,7 +36,7 @@ def augmented(images: DataNode, augment: Augment | None, size: int) -> DataNode:
     return _of_size(bridge.moved(changed, images.device), size)
 
 
-@do_not_convert
+@plain_python
 def _of_size(images: DataNode, size: int) -> DataNode:
     """The same images. Their shapes come from the check, so that no operator sees images before they are checked."""
     (shapes,) = bridge.whole_batch(_Shapes(size), [rows_of(images)], 1, "cpu", [""], name="Augment")
@@ -61,7 +61,7 @@ class _Shapes:
         return [np.ascontiguousarray(shapes)]
 
 
-@do_not_convert
+@plain_python
 def with_checked_units(labels: DataNode, images: DataNode, mean: Any, std: Any) -> DataNode:
     """The labels, once the images are found to be of a dtype and of values that `mean` and `std` fit.
 

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
-import numpy as np
 import nvidia.dali.python_function_plugin  # noqa: F401  (registers the operators used here)
 from nvidia.dali import fn, ops
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import Pipeline, StreamPolicy, do_not_convert
+from nvidia.dali.pipeline import Pipeline, StreamPolicy
 
+from dali_ops.decorators import plain_python
 from dali_ops.lifetime import guard
 from dalimix.arrays import Array, array_module
 from dalimix.cuda.stream import borrowed_stream
@@ -33,7 +34,7 @@ Callback = Callable[..., Sequence[Array]]
 OPERATOR = "_JaxFunction"
 
 
-@do_not_convert  # under enable_conditionals DALI would rewrite the callback, and all it calls, as a graph
+@plain_python  # under enable_conditionals DALI would rewrite the callback, and all it calls, as a graph
 def whole_batch(
     function: Callback,
     inputs: Sequence[DataNode],
@@ -149,7 +150,8 @@ class Exported:
         return self.tensor.__dlpack__(stream=self.stream)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self.tensor.__dlpack_device__()
+        place: tuple[int, int] = self.tensor.__dlpack_device__()
+        return place
 
 
 def _cpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
@@ -174,15 +176,9 @@ def _gpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any,
 
 
 def _from_dlpack(device: str, tensors: bool) -> Callable[[Any], Any]:
-    if tensors:
-        import torch
-
-        return torch.from_dlpack
-    if device == "gpu":
-        import cupy
-
-        return cupy.from_dlpack
-    return np.from_dlpack
+    library = import_module("torch" if tensors else "cupy" if device == "gpu" else "numpy")
+    reader: Callable[[Any], Any] = library.from_dlpack
+    return reader
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 
+from dali_ops.decorators import plain_python
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten
 from dali_ops.operators.mixer import Mixer
@@ -20,7 +20,7 @@ from dalimix import Method, checks
 from dalimix.support.numbers import is_whole
 
 
-@do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
+@plain_python
 def mix(
     images: DataNode,
     labels: DataNode,

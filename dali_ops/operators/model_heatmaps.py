@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 
+from dali_ops.decorators import plain_python
 from dali_ops.operators import bridge
 from dali_ops.operators.nodes import NodeLayout, check_decoded, check_node, device_of, facts
 from dalimix import checks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dalimix.heatmaps import HeatmapProvider
 
 
-@do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
+@plain_python  # plain Python, also where the pipeline around it is rewritten for conditionals
 def model_heatmaps(
     images: DataNode,
     provider: HeatmapProvider,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 
+from dali_ops.decorators import plain_python
 from dali_ops.operators.mix import mix
 from dali_ops.operators.pixels import PerChannel
 from dalimix import AttentiveCutMix, CutMix, Method, Mixup, SMMix, TokenMix, checks
@@ -60,7 +60,7 @@ def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
         checked.__module__ = operator.__module__
         checked.__signature__ = signature  # type: ignore[attr-defined]
         checked.__wrapped__ = operator  # type: ignore[attr-defined]
-        return do_not_convert(checked)
+        return plain_python(checked)
 
     return decorate
 

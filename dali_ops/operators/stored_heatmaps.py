@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 
+from dali_ops.decorators import plain_python
 from dali_ops.operators import bridge
 from dali_ops.operators.nodes import check_cpu_node, device_of
 from dalimix.arrays import Array, array_module
@@ -19,7 +19,7 @@ from dalimix.stores import HeatmapStore
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
-@do_not_convert  # plain Python, also where the pipeline around it is rewritten for conditionals
+@plain_python  # plain Python, also where the pipeline around it is rewritten for conditionals
 def stored_heatmaps(
     index: DataNode,
     store: HeatmapStore,

@@ -10,9 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nvidia.dali import fn, pipeline_def
+from nvidia.dali import fn
 
+from dali_ops.decorators import pipeline_of
 from dali_ops.loader.heatmap_sources import places, with_maps
+from dali_ops.loader.reading.decoding import whole_image
+from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.unreadable import FAILURES, refuse_unreadable
 from dali_ops.sheets.overlays import heat_key, heat_overlay
@@ -116,7 +119,7 @@ def _photographs(folder: ImageFolder) -> list[np.ndarray]:
     return [np.array(images.at(k)) for k in range(len(images))]
 
 
-@pipeline_def
+@pipeline_of
 def _whole(feed: Feed) -> Any:
     (encoded,) = feed.read()
     return fn.resize(whole_image(encoded, "cpu"), size=[PICTURE, PICTURE], mode="not_larger")

@@ -26,7 +26,8 @@ def mix_overlay(receiver: np.ndarray, where: np.ndarray) -> np.ndarray:
 def framed(giver: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
     """Uint8 [H, W, 3]: the giver with a frame in its colour around `box`, (y0, x0, y1, x1)."""
     top, left, bottom, right = box
-    picture, inner = giver.copy(), slice(FRAME, -FRAME)
+    inner = slice(FRAME, -FRAME)
+    picture: np.ndarray = giver.copy()
     picture[top:bottom, left:right] = rgb(GIVER)
     picture[top:bottom, left:right][inner, inner] = giver[top:bottom, left:right][inner, inner]
     return picture
@@ -58,7 +59,8 @@ def _normalised(heatmap: np.ndarray) -> np.ndarray:
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() == finite.max():
         return np.zeros(heatmap.shape)
-    return (values - finite.min()) / (finite.max() - finite.min())
+    shares: np.ndarray = (values - finite.min()) / (finite.max() - finite.min())
+    return shares
 
 
 def _smooth(grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -72,7 +74,8 @@ def _colors(heat: np.ndarray) -> np.ndarray:
     """[H, W, 3] from 0 to 255. Inferno, as equal steps of heat look equal in it and its hot end is not the giver's."""
     from matplotlib import colormaps
 
-    return 255 * colormaps["inferno"](DARKEST + (BRIGHTEST - DARKEST) * heat)[..., :3]
+    colors: np.ndarray = 255 * colormaps["inferno"](DARKEST + (BRIGHTEST - DARKEST) * heat)[..., :3]
+    return colors
 
 
 def _opacity(heat: np.ndarray) -> np.ndarray:
@@ -80,8 +83,10 @@ def _opacity(heat: np.ndarray) -> np.ndarray:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    return (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    grey: np.ndarray = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+    return grey
 
 
 def _rounded(image: np.ndarray) -> np.ndarray:
-    return image.round().astype(np.uint8)
+    rounded: np.ndarray = image.round().astype(np.uint8)
+    return rounded

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from nvidia.dali import pipeline_def
 
 from dali_ops.assets.teacher import teacher_for
+from dali_ops.decorators import pipeline_of
 from dali_ops.device import check_device, default_id
 from dali_ops.loader.reading.decoding import random_crop
 from dali_ops.loader.reading.feed import Feed
@@ -101,7 +101,7 @@ def _enough(folder: ImageFolder) -> ImageFolder:
     return folder.picked([number % len(folder) for number in range(BATCH)]) if few else folder
 
 
-@pipeline_def
+@pipeline_of
 def _preview_pipeline(
     feed: Feed, method: Method, device: str, size: int, provider: HeatmapProvider | None
 ) -> tuple[Any, ...]:

@@ -196,7 +196,8 @@ def _spreads(images: Any, stds: tuple[float, ...]) -> bool:
 
 def _share(chosen: Any) -> float:
     """Of the values that are chosen."""
-    return float(chosen.sum()) / max(1, math.prod(chosen.shape))
+    share: float = float(chosen.sum()) / max(1, math.prod(chosen.shape))
+    return share
 
 
 def _is_of_one(images: Any) -> bool:

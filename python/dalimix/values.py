@@ -101,7 +101,8 @@ def _step(size: int) -> int:
 
 
 def _finite(numbers: np.ndarray) -> np.ndarray:
-    return numbers[np.isfinite(numbers)]
+    finite: np.ndarray = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def check_shares(plan: MixPlan) -> None:

@@ -16,7 +16,7 @@ import dali_ops
 from dali_ops import lifetime
 from dalimix import AttentiveCutMix
 from tests.support.loaders import grouped
-from tests.support.programs.pipeline_ends import _pipeline
+from tests.support.programs.pipeline_ends import a_pipeline
 
 
 class MyError(Exception):
@@ -48,11 +48,11 @@ def test_an_error_that_is_kept_holds_nothing_of_dali(failing):
         next(iter(failing))
     frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
     assert "private" not in frames[-1].f_locals
-    assert lifetime.guard(_pipeline()).take() is None
+    assert lifetime.guard(a_pipeline()).take() is None
 
 
 def test_plain_pipelines_keep_no_errors():
-    pipeline = _pipeline()
+    pipeline = a_pipeline()
     with pytest.raises(MyError):
         lifetime.guard(pipeline).noted(provider)(torch.zeros(4))
     assert lifetime.guard(pipeline).take() is None

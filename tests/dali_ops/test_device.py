@@ -1,5 +1,8 @@
 """Which device somebody means, by any library's name of it, and what the launcher says."""
 
+import ctypes
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -84,7 +87,7 @@ def test_a_gpu_that_is_not_there(gpus, monkeypatch):
 
 @pytest.mark.parametrize("function", [usable_device, check_device, device_number], ids=lambda f: f.__name__)
 def test_anything_else_is_named(gpus, function):
-    assert [found for value in values() if (found := complaint(lambda v=value: function(v), ["device"]))] == []
+    assert [found for value in values() if (found := complaint(partial(function, value), ["device"]))] == []
 
 
 def test_what_a_launcher_says(monkeypatch):
@@ -125,7 +128,7 @@ def test_variables_that_are_wrong_are_named(gpus, monkeypatch, said):
 
 def test_the_number_of_a_gpu():
     for value in values():
-        assert complaint(lambda v=value: local_id(v), ["device_id"]) is None or value is None
+        assert complaint(partial(local_id, value), ["device_id"]) is None or value is None
 
 
 def test_a_process_forked_from_one_that_uses_cuda_does_not_fall_back_to_the_cpu(monkeypatch):
@@ -133,6 +136,6 @@ def test_a_process_forked_from_one_that_uses_cuda_does_not_fall_back_to_the_cpu(
         def cuInit(self, flags):  # noqa: N802
             return dali_ops.device.NOT_INITIALIZED
 
-    monkeypatch.setattr(dali_ops.device.ctypes, "CDLL", lambda name: Driver())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
     with pytest.raises(RuntimeError, match="start it by spawn"):
         usable_device()

@@ -14,7 +14,7 @@ pytest.importorskip("PIL.Image")
 import dali_ops
 from dalimix import CutMix
 from tests.support.loaders import grouped, sized
-from tests.support.programs.pipeline_ends import _pipeline
+from tests.support.programs.pipeline_ends import a_pipeline
 from tests.support.scripts import LIMIT, script
 
 
@@ -60,12 +60,12 @@ def test_a_loader_in_a_forked_process_says_so(loader):
 
 
 def test_a_plain_pipeline_in_a_forked_process_says_so():
-    pipelines = [_pipeline()]
+    pipelines = [a_pipeline()]
     pipelines[0].build()
     pipelines[0].run()
     assert in_child(lambda: pipelines[0].run()).startswith("RuntimeError: this pipeline belongs to another process")
     assert in_child(pipelines.clear) == "nothing"
-    assert in_child(lambda: _pipeline().run()) == "nothing"  # a new one is the child's own
+    assert in_child(lambda: a_pipeline().run()) == "nothing"  # a new one is the child's own
     pipelines[0].run()
 
 
@@ -85,7 +85,7 @@ def test_dynamic_mode_in_a_forked_process_says_so():
 def test_a_forked_process_ends_in_the_usual_way():
     """With all that Python does at exit."""
     body = (
-        "import os; from tests.support.programs.pipeline_ends import _pipeline; p = _pipeline(); p.build(); p.run(); "
+        "import os; from tests.support.programs.pipeline_ends import a_pipeline; p = a_pipeline(); p.build(); p.run(); "
     )
     ended = script("-c", body + "c = os.fork(); raise SystemExit(os.waitpid(c, 0)[1] if c else 0)")
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
 from dali_ops import stores as heatmap_builder
-from tests.dali_ops.test_heatmap_builder import NAMES, brightness, build, by_place, contents, image_folder
+from tests.support.data.noise_folder import NAMES, brightness, build, by_place, contents, image_folder
 
 
 @pytest.fixture

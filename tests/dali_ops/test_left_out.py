@@ -23,8 +23,7 @@ from dali_ops.sheets.preview import preview
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.cli.test_heatmap_model import modules_here
-from tests.dali_ops.test_heatmap_builder import (
+from tests.support.data.noise_folder import (
     COUNT,
     NAMES,
     SIDE,
@@ -37,6 +36,7 @@ from tests.dali_ops.test_heatmap_builder import (
     pictures,
 )
 from tests.support.loaders import grouped
+from tests.support.models.modules import modules_here
 
 BAD = [3, 4, 5, 6, 7, 10]  # the end of a batch of four, all of the next one, and the last image
 LEFT_OUT, KEPT = ([name for k, name in enumerate(NAMES) if (k in BAD) == bad] for bad in (True, False))

@@ -15,7 +15,7 @@ pytest.importorskip("PIL.Image")
 from nvidia.dali.pipeline import Pipeline
 
 from dali_ops import lifetime
-from tests.support.programs.pipeline_ends import Owner, _pipeline
+from tests.support.programs.pipeline_ends import Owner, a_pipeline
 from tests.support.scripts import script
 
 
@@ -32,7 +32,7 @@ def test_pipelines_that_nobody_closes_end():
 EXIT = """
 import time, numpy as np, torch, dali_ops
 from dalimix import CutMix
-from tests.support.programs.pipeline_ends import Owner, _pipeline
+from tests.support.programs.pipeline_ends import Owner, a_pipeline
 from nvidia.dali import fn, pipeline_def
 
 def slow(images):
@@ -69,7 +69,7 @@ def test_pipelines_made_in_several_threads_share_one_that_ends_them(monkeypatch)
 
     made, undertaker = [], lifetime._Undertaker()
     makers = [threading.Thread(target=undertaker.start) for _ in range(4)]
-    monkeypatch.setattr(lifetime.threading, "Thread", Slow)
+    monkeypatch.setattr(threading, "Thread", Slow)
     for maker in makers:
         maker.start()
     for maker in makers:
@@ -112,7 +112,7 @@ def test_a_thread_that_cannot_be_started_is_started_later(monkeypatch):
 
     undertaker = lifetime._Undertaker()
     with monkeypatch.context() as patched:
-        patched.setattr(lifetime.threading.Thread, "start", refuse)
+        patched.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="can't start"):
             undertaker.start()
     undertaker.start()
@@ -142,7 +142,7 @@ def test_the_collector_hands_a_pipeline_over_in_any_thread():
         def Shutdown(self):  # noqa: N802
             shut_down_by.append(threading.current_thread().name)
 
-    pipeline = _pipeline()
+    pipeline = a_pipeline()
     pipeline._pipe = Inner()
     owner = Owner(pipeline)
     gone = weakref.ref(pipeline)
@@ -153,7 +153,7 @@ def test_the_collector_hands_a_pipeline_over_in_any_thread():
 
 
 def test_a_guarded_pipeline_is_still_one_of_its_class():
-    pipeline = _pipeline()
+    pipeline = a_pipeline()
     assert type(pipeline).__name__ == "Pipeline"
     assert lifetime.guard(pipeline) is lifetime.guard(pipeline)
 

@@ -14,14 +14,15 @@ pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 
 from torch.nn.functional import one_hot
+from torch.utils import data
 
 from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
 from dalimix import CutMix, Mixup
 from dalimix.torch import BatchMixer
-from tests.docs.test_frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.loaders import grouped
+from tests.support.models.frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.paths import ROOT
 from tests.support.same import same
 
@@ -48,7 +49,7 @@ def blocks_of(page):
 BLOCKS = blocks_of(PAGE)
 
 
-class Dataset(torch.utils.data.Dataset):
+class Dataset(data.Dataset):
     def __len__(self):
         return COUNT
 

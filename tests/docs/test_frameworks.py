@@ -1,7 +1,6 @@
 """The loader in training loops that others wrote: Lightning, torchdata, accelerate, torch's DataLoader."""
 
 import pickle
-import sys
 
 import pytest
 
@@ -13,8 +12,9 @@ from torch.utils.data import DataLoader
 
 from dali_ops import ImageFolderLoader
 from dalimix import CutMix, Mixup
-from tests.support.data.coloured import COLOURS, coloured_folder
+from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import grouped
+from tests.support.models.frameworks import a_model, a_module, a_trainer, forget_accelerate
 from tests.support.same import same
 
 STEPS = 6  # of an epoch: 24 images, 4 in a batch
@@ -36,11 +36,6 @@ def load(root):
         return ImageFolderLoader(root, method, 4, **grouped(**options))
 
     return loader
-
-
-def a_model():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, len(COLOURS)))
 
 
 def epochs(loader, count):
@@ -108,34 +103,6 @@ def test_torchdata_between_two_epochs(load):
     assert same(list(second), epochs(load(), 2)[STEPS:])
 
 
-def a_module():
-    """A LightningModule that keeps the batches that it sees, and the losses."""
-    lightning = pytest.importorskip("pytorch_lightning")
-
-    class Module(lightning.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.model, self.seen, self.validation = a_model(), [], []
-
-        def training_step(self, batch, number):
-            self.seen.append(batch)
-            return cross_entropy(self.model(batch[0]), batch[1])
-
-        def validation_step(self, batch, number):
-            self.validation.append(cross_entropy(self.model(batch[0]), batch[1]).item())
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), 0.2)
-
-    return Module()
-
-
-def a_trainer(**options):
-    lightning = pytest.importorskip("pytorch_lightning")
-    quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
-    return lightning.Trainer(**{**dict.fromkeys(quiet, False), "accelerator": "cpu", "devices": 1, **options})
-
-
 @views
 def test_lightning_trains(load, view):
     """Two batches for its sanity check, then four epochs and as many looks at the validation loader."""
@@ -193,13 +160,6 @@ def accelerator():
     accelerate = pytest.importorskip("accelerate")
     yield accelerate.Accelerator(cpu=True)
     forget_accelerate()
-
-
-def forget_accelerate():
-    """It keeps one state for the whole process."""
-    if state := sys.modules.get("accelerate.state"):
-        state.AcceleratorState._reset_state(reset_partial_state=True)
-        state.GradientState._reset_state()
 
 
 def test_accelerate_leaves_the_loader_alone(load, accelerator):

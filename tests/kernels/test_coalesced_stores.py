@@ -10,8 +10,9 @@ import pytest
 import dalimix
 import dalimix.cuda.loader
 from dalimix import CutMix, Mixup, TokenMix
-from tests.conftest import random_images, use_host_kernels
 from tests.support import host
+from tests.support.backends import use_host_kernels
+from tests.support.data.at_random import random_images
 
 WARP, CHUNK = 32, 16  # lanes, bytes
 

@@ -48,8 +48,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     for name in SHIPPED:
         source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, folder / name, **({"ignore": LITTER} if source.is_dir() else {}))
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=LITTER)
+        else:
+            shutil.copy(source, folder / name)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist")]
     done = subprocess.run(command, cwd=folder, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -59,9 +61,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_kernel_is_in_the_wheel(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
-    shipped = [Path(name).name for name in names if Path(name).suffix in (".cu", ".cuh")]
-    assert sorted(shipped) == KERNELS
-    assert {f"dalimix/kernels/{name}" for name in KERNELS} <= set(names)
+    shipped = [name for name in names if Path(name).suffix in (".cu", ".cuh")]
+    assert sorted(shipped) == [f"dalimix/kernels/{name}" for name in KERNELS]
 
 
 def test_every_module_is_in_the_wheel(wheel: Path) -> None:
@@ -87,14 +88,3 @@ def test_raw_kernels_are_made_in_one_place() -> None:
     sources = [path for folder in ("python", "dali_ops") for path in (ROOT / folder).rglob("*.py")]
     makers = [path.relative_to(ROOT).as_posix() for path in sources if "RawKernel(" in path.read_text(encoding="utf-8")]
     assert makers == ["python/dalimix/cuda/loader.py"]
-
-
-def test_imports_point_down_only() -> None:
-    """The package knows nothing of DALI nor of what stands on it."""
-    for path in (ROOT / "python").rglob("*.py"):
-        imports = [line.split()[1] for line in path.read_text(encoding="utf-8").splitlines() if _imports(line)]
-        assert not [name for name in imports if name.startswith(("dali_ops", "nvidia"))], path
-
-
-def _imports(line: str) -> bool:
-    return line.strip().startswith(("import ", "from "))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
-from tests.support import smmix_by_hand, token_mix_by_hand
+from tests.support.formulas import smmix_by_hand, token_mix_by_hand
 
 
 @dataclass
@@ -173,7 +173,8 @@ def _token_mix(method: TokenMix, draws: Draws, deciding: int, couple: tuple[int,
     if scene.heatmaps is None:
         weight = _areas(shown, grid, scene.size)
     else:
-        weight = token_mix_by_hand.activations(*(_seen_heatmap(scene, n, grid) for n in couple), shown)
+        own, other = (_seen_heatmap(scene, n, grid) for n in couple)
+        weight = token_mix_by_hand.activations(own, other, shown)
     return Row(couple[1], weight, cells=shown, grid=(grid, grid))
 
 
@@ -219,7 +220,7 @@ def axis_shares(k: int, old: int, new: int) -> dict[int, Fraction]:
     """What old cells new cell k is made of: by area if there are fewer new ones, else between the nearest centres."""
     if new <= old:
         low, high = Fraction(k * old, new), Fraction((k + 1) * old, new)
-        parts = {c: (min(high, c + 1) - max(low, c)) / (high - low) for c in range(old)}
+        parts = {c: (min(high, Fraction(c + 1)) - max(low, Fraction(c))) / (high - low) for c in range(old)}
         return {c: part for c, part in parts.items() if part > 0}
     centre = min(max(Fraction((2 * k + 1) * old, 2 * new) - Fraction(1, 2), Fraction(0)), Fraction(old - 1))
     left = math.floor(centre)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn, pipeline_def
 
-from tests.conftest import random_images
+from tests.support.data.at_random import random_images
 
 BATCH, SIZE = 6, (32, 48)
 

@@ -1,11 +1,15 @@
 """Whether two things are one, bit for bit, whatever is inside: batches, lists of them, states."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 
-def same(one, other):
+def same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
-from nvidia.dali.pipeline import do_not_convert
 
+from dali_ops.decorators import plain_python
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.unreadable import Failure, find_unreadable, refuse_unreadable
 from dali_ops.sources import Source
@@ -77,7 +77,7 @@ class Feed:
             raise ValueError(f"none of the {len(usable)} images can be decoded, such as {self.source.place(0)}")
         return usable
 
-    @do_not_convert  # the callbacks are Python, also where the pipeline is rewritten for conditionals
+    @plain_python  # the callbacks are Python, also where the pipeline is rewritten for conditionals
     def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
         """Nodes of encoded images, uint8 [n], and for each of some arrays [N] the values of these images, scalars."""
 

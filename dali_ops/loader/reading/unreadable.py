@@ -6,9 +6,10 @@ import errno
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nvidia.dali import fn, pipeline_def
+from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline
 
+from dali_ops.decorators import pipeline_of
 from dali_ops.loader.reading.decoding import whole_image
 from dali_ops.sources.red_lines import without_red_lines
 from dali_ops.sources.source import Source
@@ -82,7 +83,7 @@ def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) ->
             yield number, "cannot be decoded as an image"
 
 
-@pipeline_def
+@pipeline_of
 def _decoder() -> Any:
     device = "cpu" if Pipeline.current().device_id is None else "gpu"
     return whole_image(fn.external_source(name="encoded"), device)

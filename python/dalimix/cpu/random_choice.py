@@ -32,7 +32,8 @@ def random_choice(method: RandomChoice, draws: Draws, scene: Scene) -> MixPlan:
 def chosen_members(method: RandomChoice, draws: Draws) -> np.ndarray:
     """Int64 [B]: which of the methods inside is chosen for each image."""
     u = draws.uniform[couples(method, draws.partner).row, 0].astype(np.float64)
-    return np.searchsorted(np.array(method.cumulative[:-1]), u, side="right")
+    members: np.ndarray = np.searchsorted(np.array(method.cumulative[:-1]), u, side="right")
+    return members
 
 
 def _on_grid(plan: MixPlan, grid: tuple[int, int] | None) -> MixPlan:

@@ -49,4 +49,5 @@ def _tokens(first: np.ndarray, side: np.ndarray, grid: tuple[int, int]) -> np.nd
         (start <= np.arange(g)) & (np.arange(g) < start + side[:, None])
         for start, g in zip(first.T[:, :, None], grid, strict=True)
     )
-    return (rows[:, :, None] & columns[:, None, :]).astype(np.uint8)
+    tokens: np.ndarray = (rows[:, :, None] & columns[:, None, :]).astype(np.uint8)
+    return tokens

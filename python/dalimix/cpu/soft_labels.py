@@ -14,7 +14,8 @@ def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: 
         labels = labels[:, None] == np.arange(num_classes)
     labels = labels.astype(np.float32, copy=False)
     y = own * labels + other * labels[plan.partner]
-    return np.float32(1 - smoothing) * y + np.float32(smoothing / num_classes) * (own + other)
+    smoothed: np.ndarray = np.float32(1 - smoothing) * y + np.float32(smoothing / num_classes) * (own + other)
+    return smoothed
 
 
 def pair_labels(labels: np.ndarray, plan: MixPlan) -> tuple[np.ndarray, ...]:

@@ -40,7 +40,8 @@ def _tokens_of_lam(method: TokenMix, draws: Draws, deciding: np.ndarray) -> np.n
     """Int32 [n]: ⌊(1 − λ) grid²⌋ for rows of the draws."""
     if method.fixed_tokens is not None:
         return np.full(len(deciding), method.fixed_tokens, np.int32)
-    return ((1.0 - draws.lam[deciding].astype(np.float64)) * method.grid**2).astype(np.int32)
+    counts: np.ndarray = ((1.0 - draws.lam[deciding].astype(np.float64)) * method.grid**2).astype(np.int32)
+    return counts
 
 
 def _activation(heatmaps: np.ndarray, tokens: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ def load_kernel(name: str, **defines: str | int) -> Kernel:
     import cupy
 
     source = (kernel_folder() / f"{name}.cu").read_text()
-    return cupy.RawKernel(source, name, options=compile_options(**defines))
+    kernel: Kernel = cupy.RawKernel(source, name, options=compile_options(**defines))
+    return kernel
 
 
 @cache

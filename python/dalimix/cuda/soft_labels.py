@@ -20,7 +20,7 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     """y = weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ), smoothed; float32 [B, num_classes]."""
     xp, size = array_module(labels), len(labels)
     labels = xp.ascontiguousarray(labels, _nearest_dtype(labels))
-    flag = _bad_label(xp)
+    flag = bad_label(xp)
     _raise_if_set(flag)
     output = xp.empty((size, num_classes), "float32")
     kernel = loader.load_kernel("soft_labels", LABEL=LABEL_TYPES[labels.dtype], DENSE=int(labels.ndim == 2))
@@ -45,18 +45,20 @@ def _nearest_dtype(labels: Array) -> str:
 
 
 @cache
-def _bad_label(xp: ModuleType) -> np.ndarray:
+def bad_label(xp: ModuleType) -> np.ndarray:
     """int64 [3] in memory that the kernel writes and the host reads without waiting: (1 + sample, label, classes)."""
     if xp.__name__ == "cupy":
         import cupyx
 
-        return cupyx.zeros_pinned(3, np.int64)
+        pinned: np.ndarray = cupyx.zeros_pinned(3, np.int64)
+        return pinned
     return np.zeros(3, np.int64)
 
 
 @cache
 def _address_of_flag(xp: ModuleType) -> np.uintp:
-    return np.uintp(_bad_label(xp).ctypes.data)
+    address: np.uintp = np.uintp(bad_label(xp).ctypes.data)
+    return address
 
 
 def _raise_if_set(flag: np.ndarray) -> None:

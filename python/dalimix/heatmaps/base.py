@@ -131,4 +131,5 @@ def _precision(device_type: str, dtype: torch.dtype | None) -> AbstractContextMa
 
     enabled = dtype is not None or torch.is_autocast_enabled(device_type)
     dtype = dtype or torch.get_autocast_dtype(device_type)
-    return torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=False)
+    chosen: AbstractContextManager[Any] = torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=False)
+    return chosen

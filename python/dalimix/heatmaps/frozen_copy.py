@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dalimix.heatmaps.hooks import is_wrapper, lock_of
+from dalimix.heatmaps.tensors import without_gradients
 
 if TYPE_CHECKING:
     from dalimix.heatmaps.base import ModelHeatmap
@@ -61,7 +62,7 @@ class FrozenCopy:
         with self._order.kept():
             return self._provider.observe(images, labels)
 
-    @torch.no_grad()
+    @without_gradients
     def load(self, model: nn.Module) -> None:
         """Take over the parameters and buffers of `model`.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from collections.abc import Callable
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
 WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 UNNEST = "hand in torch.stack({}.unbind()), all of one size"
 
@@ -31,3 +34,9 @@ def same_device(name: str, given: Tensor, others: str, wanted: Tensor, remedy: s
     """Refuse a tensor that lies elsewhere than `wanted`, which is called `others`."""
     if given.device != wanted.device:
         raise ValueError(f"{name} must be on {wanted.device} as {others} are, got {given.device}{remedy}")
+
+
+def without_gradients(function: F) -> F:
+    """`torch.no_grad`, which has no types: a wrong call of what it decorates would pass every checker."""
+    kept: F = torch.no_grad()(function)
+    return kept

@@ -105,7 +105,7 @@ def read_json(file: Path) -> dict[str, Any]:
     if file.exists() and not file.is_file():
         raise ValueError(f"{file} must be a file, got a folder, pipe or device")
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        said: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is no JSON: {error}") from error
     _require(isinstance(said, dict), f"{file} must hold a JSON object", type(said).__name__)

@@ -154,7 +154,8 @@ class HeatmapStore:
         outside = index[(index < 0) | (index >= len(self))]
         if len(outside):
             raise ValueError(f"index must be from 0 to {len(self) - 1} in {self.path}, got {outside[0]}")
-        return self.maps[index]
+        chosen: np.ndarray = self.maps[index]
+        return chosen
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """The maps of some images as numbers: float32 [B, g, g] in [-1, 1]. Arguments and errors as of `gather`."""

@@ -51,7 +51,8 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
         raise ValueError(
             f"label is too large: {path} has {classes.dtype} class numbers, which are not exact for class {label}"
         )
-    return torch.where(classes.double() == label, scores.float(), 0).sum(0).numpy()
+    kept: np.ndarray = torch.where(classes.double() == label, scores.float(), 0).sum(0).numpy()
+    return kept
 
 
 def _load(path: Path) -> Tensor:
@@ -90,7 +91,8 @@ def _is_whole_array(maps: Tensor) -> bool:
     """Not sparse, nor without data, nor one whose strides make much of few bytes."""
     if str(maps.layout) != "torch.strided" or maps.device.type != "cpu":
         return False
-    return maps.numel() * maps.element_size() <= maps.untyped_storage().nbytes()
+    whole: bool = maps.numel() * maps.element_size() <= maps.untyped_storage().nbytes()
+    return whole
 
 
 def import_token_labels(

@@ -229,7 +229,8 @@ class HeatmapWriter:
 def _dtype_name(dtype: str | np.dtype) -> str:
     """By any library's name of it; `Facts` refuses what it does not know."""
     try:
-        return image_dtype(dtype).name
+        name: str = image_dtype(dtype).name
+        return name
     except TypeError:
         return dtype  # type: ignore[return-value]
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
 
 from dalimix.heatmaps.arguments import described
-from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
+from dalimix.heatmaps.tensors import is_floating, is_integer, same_device, without_gradients
 from dalimix.support.numbers import is_whole
 from dalimix.torch.class_numbers import are_classes
 
 Targets: TypeAlias = Tensor | Sequence[Tensor]
 
 
-@torch.no_grad()
+@overload
+def soft_target_accuracy(outputs: Tensor, targets: Targets, topk: int = 1) -> Tensor: ...
+@overload
+def soft_target_accuracy(outputs: Tensor, targets: Targets, topk: Sequence[int]) -> tuple[Tensor, ...]: ...
+@without_gradients
 def soft_target_accuracy(
     outputs: Tensor, targets: Targets, topk: int | Sequence[int] = 1
 ) -> Tensor | tuple[Tensor, ...]:

@@ -186,7 +186,8 @@ def _version(tokens: Any) -> int | None:
     """How often they were changed in place; None where nobody counts."""
     if torch.compiler.is_compiling() or not isinstance(tokens, Tensor) or tokens.is_inference():
         return None
-    return tokens._version
+    version: int | None = tokens._version
+    return version
 
 
 def _names(head: Any) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import device_fixture
+from tests.support.backends import device_fixture
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite_pytorch")
@@ -16,6 +16,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from dali_ops.assets import teacher as module
 from dali_ops.assets.teacher import teacher, teacher_for
+from dali_ops.device import DEVICES
 from dalimix import Mixup, RandomChoice, SMMix, TokenMix
 
 # Rows and columns of the 7 × 7 cells, 32 pixels each at 224 × 224.
@@ -59,7 +60,7 @@ def top(heatmap, count):
 )
 def test_the_strongest_cells_lie_on_the_subject(device, name, subject, first):
     provider = teacher(device)
-    images = photograph(name).to(module.DEVICES[device])
+    images = photograph(name).to(DEVICES[device])
     heatmap = provider(images)[0]
     assert heatmap.shape == (7, 7)
     assert heatmap.min() >= 0
@@ -113,7 +114,7 @@ def test_no_teacher_for_methods_that_need_none(monkeypatch):
     monkeypatch.setattr(module, "teacher", lambda device: device)
     assert teacher_for(None, "cpu") is None
     assert teacher_for(Mixup(), "cpu") is None
-    assert teacher_for(TokenMix(), "cpu") == "cpu"
+    assert teacher_for(TokenMix(), "cpu") == "cpu"  # type: ignore[comparison-overlap]
 
 
 def test_errors(monkeypatch):

@@ -173,7 +173,7 @@ def test_every_list_is_one_that_ends():
     parsers = [cli._parser()]
     for parser in parsers:
         for action in parser._actions:
-            parsers += list((action.choices or {}).values()) if action.nargs == "A..." else []
+            parsers += list(dict(action.choices or {}).values()) if action.nargs == "A..." else []
             assert action.nargs not in ("+", "*"), action
     assert sum(isinstance(action, Several) for parser in parsers for action in parser._actions) == 6
 

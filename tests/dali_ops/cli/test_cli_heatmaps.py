@@ -26,10 +26,13 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import main as cli
 from dalimix.heatmaps import ClassActivationHeatmap
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.cli.test_heatmap_model import cnn, modules_here
-from tests.dali_ops.test_heatmap_builder import COUNT, LABELS, NAMES, contents, image_folder, pictures
+from tests.support.data.label_maps import save_label_maps
+from tests.support.data.noise_folder import COUNT, LABELS, NAMES, contents, image_folder, pictures
+from tests.support.models.modules import modules_here
+from tests.support.models.small import cnn
 from tests.support.paths import ROOT
 from tests.support.pipelines import build, run
+from tests.support.scripts import command
 
 MANY, SHARD, BATCH = 2500, 1024, 256
 
@@ -60,12 +63,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current directory, with a module of models."""
-    modules_here(tmp_path, monkeypatch, slow=SLOW, my_cnn="from tests.dali_ops.cli.test_heatmap_model import cnn")
+    modules_here(tmp_path, monkeypatch, slow=SLOW, my_cnn="from tests.support.models.small import cnn")
     return tmp_path
-
-
-def command(*words: object) -> list[str]:
-    return ["heatmaps", *map(str, words)]
 
 
 def build_slow(folder: Path, out: Path) -> list[str]:
@@ -78,7 +77,7 @@ def started(words: list[str], calls: Path, last: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "CALLS": str(calls), "LAST": str(last)}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "python"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     run_it = "import sys; from dali_ops.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
         [sys.executable, "-c", run_it, *words], env=environment, cwd=calls.parent, text=True, **pipes
     )
@@ -230,18 +229,6 @@ def test_errors_are_one_line(
     assert err.count("\n") == 1
     assert out == ""
     assert not (here / "store.part").exists()
-
-
-def save_label_maps(folder: Path) -> np.ndarray:
-    """TokenLabeling's files for the images, where the class of each has the scores float32 [COUNT, 3, 3]."""
-    scores = np.random.default_rng(1).random((COUNT, 3, 3)).astype(np.float32)
-    for name, label, score in zip(NAMES, LABELS, scores, strict=True):
-        file = (folder / name).with_suffix(".pt")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        maps = torch.from_numpy(np.stack([1 - score, score, score / 2])), torch.full((3, 3, 3), 7.0)
-        maps[1][1] = label
-        torch.save(torch.stack(maps), file)
-    return scores
 
 
 def test_import_of_token_labels(here: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,9 +18,10 @@ from dali_ops.cli import heatmaps as cli_heatmaps
 from dali_ops.cli import main as cli
 from dali_ops.cli import model as heatmap_model
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.cli.test_cli_heatmaps import command, save_label_maps
-from tests.dali_ops.cli.test_heatmap_model import modules_here
-from tests.dali_ops.test_heatmap_builder import COUNT, NAMES, image_folder
+from tests.support.data.label_maps import save_label_maps
+from tests.support.data.noise_folder import COUNT, NAMES, image_folder
+from tests.support.models.modules import modules_here
+from tests.support.scripts import command
 
 DARK = """
 def teacher(): return provider

@@ -13,7 +13,7 @@ pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
 from dali_ops.assets import photos
-from dali_ops.bench.compare import PLAIN, RATIO
+from dali_ops.bench.compare import BASELINE, SPEEDUP
 from dali_ops.bench.environment import write_results
 from dali_ops.bench.plot import draw_bars
 from dali_ops.bench.random_heatmaps import random_store
@@ -82,8 +82,8 @@ def test_a_pipe_is_no_png(root, tmp_path, capsys):
 
 
 def row() -> dict[str, object]:
-    numbers = dict.fromkeys(("images/s", "its images/s", RATIO, "lowest", "highest"), 1.0)
-    return {"what": PLAIN, "batch": 1, "threads": 1, "GIL": "free", **numbers}
+    numbers = dict.fromkeys(("images/s", "its images/s", SPEEDUP, "lowest", "highest"), 1.0)
+    return {"what": BASELINE, "batch": 1, "threads": 1, "GIL": "free", **numbers}
 
 
 WRITERS = {

@@ -15,13 +15,14 @@ torch = pytest.importorskip("torch")
 
 from dali_ops.cli.model import HeatmapModel, provider_from
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap
-from tests.conftest import need_gpu
-from tests.support.models.vits import Block, Qkv
+from tests.support.backends import need_gpu
+from tests.support.models.modules import modules_here
+from tests.support.models.small import cnn, transformer
 
 CODE = """
 import torch
 from dalimix.heatmaps import FeatureHeatmap
-from tests.dali_ops.cli.test_heatmap_model import cnn, transformer
+from tests.support.models.small import cnn, transformer
 
 provider = FeatureHeatmap(cnn(), "1", size=(24, 40))
 
@@ -38,40 +39,11 @@ number = 3
 """
 
 
-def cnn() -> Any:
-    """Features after module "1", averaged and classified by "4"."""
-    torch.manual_seed(0)
-    nn = torch.nn
-    parts = nn.Conv2d(3, 4, 3, stride=4, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
-    return nn.Sequential(*parts).train()
-
-
-def transformer() -> Any:
-    torch.manual_seed(0)
-    nn = torch.nn
-    model = nn.Sequential(nn.Conv2d(3, 16, 8, stride=8), nn.Flatten(2), Transposed(), Block(Qkv()))
-    return model.train()
-
-
-class Transposed(torch.nn.Module):
-    def forward(self, x: Any) -> Any:
-        return x.transpose(1, 2)
-
-
 @pytest.fixture(autouse=True)
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module in the current directory, and only there; and no timm."""
     modules_here(tmp_path, monkeypatch, my_models=CODE, broken="import no_such_package", misspelt="def f(:")
     monkeypatch.setitem(sys.modules, "timm", None)
-
-
-def modules_here(folder: Path, monkeypatch: pytest.MonkeyPatch, **code: str) -> None:
-    """`folder` is the current directory, with a module of each name, which nobody finds elsewhere."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    for name, text in code.items():
-        (folder / f"{name}.py").write_text(text)
-        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def images(side: int = 32, batch: int = 3) -> Any:
@@ -133,7 +105,7 @@ def test_the_current_directory_comes_first(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_text_tells_models_apart() -> None:
-    feature = {"spec": "my_models:cnn", "kind": "feature", "layer": "1", "mean": [1.0], "std": [2.0]}
+    feature: dict[str, Any] = {"spec": "my_models:cnn", "kind": "feature", "layer": "1", "mean": [1.0], "std": [2.0]}
     classes = {**feature, "kind": "class-activation", "classifier": "4"}
     ways = [feature, {**feature, "layer": "0"}, {**feature, "mean": [2.0]}, {**feature, "std": [2.5]}, classes]
     ways += [{**feature, "std": [2.0, 2.0, 3.0]}, {**feature, "mean": None}, {**classes, "labelled": True}]
@@ -284,6 +256,6 @@ def test_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.cuda
 def test_the_model_moves_to_the_gpu(request: pytest.FixtureRequest) -> None:
     need_gpu(request)
-    for spec, said in ("my_models:cnn", {"kind": "feature", "layer": "1"}), ("my_models:teacher", {}):
-        got = provider_from(spec, **said, device="gpu")
+    for spec, *said in ("my_models:cnn", "feature", "1"), ("my_models:teacher",):
+        got = provider_from(spec, *said, device="gpu")
         assert got.provider(images().cuda()).device.type == "cuda"

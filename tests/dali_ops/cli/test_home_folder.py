@@ -26,9 +26,9 @@ from dali_ops.sheets.rows import SheetRow
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix.stores import HeatmapStore
 from dalimix.stores.token_labels import import_token_labels, token_label_maps
-from tests.dali_ops.cli.test_heatmap_model import modules_here
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.loaders import grouped
+from tests.support.models.modules import modules_here
 
 FILES = ["a/0.jpg", "b/1.jpg"]
 

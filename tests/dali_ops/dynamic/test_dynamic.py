@@ -2,9 +2,8 @@
 
 import gc
 import re
-import resource
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,26 +18,28 @@ from dali_ops import dynamic
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.mixer import Mixer
-from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
-from tests.conftest import device_fixture, random_images, use_host_kernels
+from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, RandomChoice
 from tests.support import examples
+from tests.support.backends import device_fixture, use_host_kernels
+from tests.support.data.at_random import random_images
+from tests.support.dynamic import (
+    MAPS,
+    METHODS,
+    MIRROR,
+    TOKENS,
+    a_batch,
+    array,
+    equal,
+    flat,
+    maps_for,
+    mixed,
+    numbers,
+    rng_of,
+)
+from tests.support.memory import used
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run
 
 SEED = 5
-MAPS = np.random.default_rng(0).random((BATCH, 4, 4), np.float32)
-MIRROR = np.array([[0], [1], [1], [0], [0], [1]], np.int32)
-TOKENS = TokenMix(grid=4, min_tokens=2)
-METHODS = [
-    Mixup(),
-    CutMix(per="pair", prob=0.7),
-    CutMix(ratio_minmax=(0.2, 0.6), pairing="roll"),
-    AttentiveCutMix((3, 9), grid=4),
-    TOKENS,
-    TokenMix(alpha=1.0, grid=4, min_tokens=2, blocks=False),
-    SMMix(grid=4),
-    RandomChoice([Mixup(0.3), TOKENS, SMMix(grid=4), RandomChoice([CutMix(), AttentiveCutMix(3, grid=4)])]),
-    RandomChoice([CutMix(), Mixup()], p=[0.2, 0.8], per="batch"),
-]
 NORMALISE = {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4], "dtype": types.FLOAT16}
 OPTIONS = [
     {"num_classes": BATCH},
@@ -47,27 +48,6 @@ OPTIONS = [
 ]
 
 device = device_fixture("gpu")
-
-
-def a_batch(layout="HWC", **options):
-    pictures = random_images(BATCH, *SIZE, **options)
-    pictures = pictures if layout == "HWC" else pictures.transpose(0, 3, 1, 2).copy()
-    return ndd.as_batch(pictures, layout=layout)
-
-
-def numbers(dtype=np.int32):
-    return ndd.as_batch(np.arange(BATCH, dtype=dtype)[:, None])
-
-
-def array(batch):
-    return np.array(ndd.as_tensor(batch.cpu()))
-
-
-def flat(outputs):
-    """Images, targets and plan one after the other."""
-    images, targets, *plan = outputs
-    targets = targets if isinstance(targets, tuple) else (targets,)
-    return [images, *targets, *(values for part in plan for values in part.arrays())]
 
 
 def in_pipeline(method, device, **options):
@@ -84,10 +64,6 @@ def in_pipeline(method, device, **options):
 
     outputs, count = run(build(body, device=device))[0], len(flatten(dalimix.draw(method, 1)))
     return outputs[:-count], unflatten(method, iter(outputs[-count:]))
-
-
-def maps_for(method):
-    return {"heatmaps": MAPS} if method.reads_heatmaps else {}
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=["plain", "normalised", "pair"])
@@ -109,14 +85,14 @@ def test_equals_the_pipeline(device, method, options):
 
 def test_channels_first(device):
     expected, draws = in_pipeline(CutMix(), device, num_classes=BATCH, layout="CHW", output_layout="HWC")
-    options = {"num_classes": BATCH, "output_layout": "HWC", "draws": draws, "device": device}
+    options: dict[str, Any] = {"num_classes": BATCH, "output_layout": "HWC", "draws": draws, "device": device}
     images, _ = dynamic.mix(a_batch("CHW"), numbers(), CutMix(), **options)
     assert images.layout == "HWC"
     assert np.array_equal(array(images), expected[0])
 
 
 def test_the_plan_tells_what_was_done():
-    options = {"num_classes": BATCH, "heatmaps": MAPS, "return_plan": True}
+    options: dict[str, Any] = {"num_classes": BATCH, "heatmaps": MAPS, "return_plan": True}
     images, targets, plan = dynamic.mix(a_batch(), numbers(), METHODS[7], **options)
     plan = MixPlan(*map(array, plan.arrays()))
     assert np.array_equal(array(images), dalimix.compose(random_images(BATCH, *SIZE), plan))
@@ -134,20 +110,6 @@ def test_the_kernels_give_what_the_twin_gives(monkeypatch):
     twin = mixed(draws=draws)
     use_host_kernels(monkeypatch)
     assert equal(twin, mixed(draws=draws))
-
-
-def rng_of(seed):
-    return ndd.random.RNG(seed=seed)
-
-
-def mixed(method=None, **options):
-    method = method or METHODS[7]
-    options = {"num_classes": BATCH, "return_plan": True, **maps_for(method), **options}
-    return [array(batch) for batch in flat(dynamic.mix(a_batch(), numbers(), method, **options))]
-
-
-def equal(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def kinds_of(values):
@@ -172,7 +134,7 @@ def test_all_but_the_images_may_be_any_arrays(kind, device):
     given = {"labels": np.arange(BATCH, dtype=np.int32), "heatmaps": MAPS, "mirror": MIRROR[:, 0], "draws": draws}
 
     def result(**changed):
-        options = {"num_classes": BATCH, "return_plan": True, "device": device, **given, **changed}
+        options: dict[str, Any] = {"num_classes": BATCH, "return_plan": True, "device": device, **given, **changed}
         return [array(batch) for batch in flat(dynamic.mix(a_batch(), method=TOKENS, **options))]
 
     for name in ("labels", "heatmaps", "mirror"):
@@ -207,7 +169,8 @@ def test_nothing_is_copied_on_the_cpu(monkeypatch):
 
 def test_a_batch_without_a_layout():
     plain = ndd.as_batch(random_images(BATCH, *SIZE))
-    draws, options = dalimix.draw(CutMix(), BATCH, 0), {"num_classes": BATCH}
+    draws = dalimix.draw(CutMix(), BATCH, 0)
+    options: dict[str, Any] = {"num_classes": BATCH}
     images, _ = dynamic.mix(plain, numbers(), CutMix(), draws=draws, **options)
     assert (plain.layout, images.layout) == (None, "HWC")
     first = ndd.as_batch(random_images(BATCH, *SIZE).transpose(0, 3, 1, 2).copy())
@@ -271,14 +234,15 @@ def test_outputs_outlive_what_they_were_made_of():
     assert len(set(sums)) == 20
 
 
-def used():
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def test_memory_does_not_grow():
     """Over 300 calls, after some to warm up. An input that is kept would cost 300 × 295 kB, an output more."""
-    options = {"num_classes": BATCH, "mean": 1.0, "mirror": MIRROR, "heatmaps": MAPS, "return_plan": True}
+    options: dict[str, Any] = {
+        "num_classes": BATCH,
+        "mean": 1.0,
+        "mirror": MIRROR,
+        "heatmaps": MAPS,
+        "return_plan": True,
+    }
     for calls in (50, 300):
         before = used()
         for _ in range(calls):

@@ -9,8 +9,8 @@ import nvidia.dali.experimental.dynamic as ndd
 from dali_ops import dynamic
 from dali_ops.operators.draws import IN_PIPELINES, flatten, unflatten
 from dalimix import CutMix, RandomChoice, TokenMix, containers
-from tests.conftest import device_fixture
-from tests.dali_ops.dynamic.test_dynamic import METHODS, array, equal, mixed, rng_of
+from tests.support.backends import device_fixture
+from tests.support.dynamic import METHODS, array, equal, mixed, rng_of
 from tests.support.pipelines import BATCH
 
 device = device_fixture("gpu")
@@ -68,4 +68,4 @@ def test_of_how_many(size):
 
 def test_of_what():
     with pytest.raises(TypeError, match="method must be an instance of a mixing method"):
-        dynamic.draw("cutmix", BATCH)
+        dynamic.draw("cutmix", BATCH)  # type: ignore[arg-type]

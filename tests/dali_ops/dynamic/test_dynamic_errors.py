@@ -13,8 +13,8 @@ import dali_ops.device
 import dalimix
 from dali_ops import dynamic
 from dalimix import CutMix, SMMix
-from tests.conftest import random_images
-from tests.dali_ops.dynamic.test_dynamic import MAPS, MIRROR, TOKENS, a_batch, numbers, rng_of
+from tests.support.data.at_random import random_images
+from tests.support.dynamic import MAPS, MIRROR, TOKENS, a_batch, numbers, rng_of
 from tests.support.pipelines import BATCH, SIZE
 
 RAGGED = [np.zeros((8 + k, 8, 3), np.uint8) for k in range(BATCH)]

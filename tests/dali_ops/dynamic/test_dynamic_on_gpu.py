@@ -1,5 +1,7 @@
 """dali_ops.dynamic on a GPU: other streams than DALI's. That the numbers are the same, test_dynamic.py tests."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,8 @@ import nvidia.dali.experimental.dynamic as ndd
 import dalimix
 from dali_ops import dynamic
 from dalimix import CutMix, SMMix
-from tests.conftest import need_gpu
-from tests.dali_ops.dynamic.test_dynamic import MAPS, a_batch, array, numbers
+from tests.support.backends import need_gpu
+from tests.support.dynamic import MAPS, a_batch, array, numbers
 from tests.support.pipelines import BATCH
 
 
@@ -37,7 +39,7 @@ def test_on_the_stream_of_torch(own, request):
     """Also on the default one, whose number 0 DLPack forbids; heatmaps are a tensor of torch's."""
     need_gpu(request)
     draws, maps = dalimix.draw(SMMix(grid=4), BATCH, 0), torch.from_numpy(MAPS).cuda()
-    options = {"num_classes": BATCH, "draws": draws}
+    options: dict[str, Any] = {"num_classes": BATCH, "draws": draws}
     expected, _ = dynamic.mix(a_batch(), numbers(), SMMix(grid=4), heatmaps=MAPS, **options)
     stream = torch.cuda.default_stream() if own else torch.cuda.Stream()
     with torch.cuda.stream(stream), ndd.EvalContext(cuda_stream=stream):

@@ -1,9 +1,6 @@
 """ImageFolderLoader(keep_info=True): what a batch was made of, and that a batch can be made of it."""
 
 import dataclasses
-import gc
-import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +14,10 @@ from dali_ops import BatchInfo
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.loader.test_loader import load
+from tests.support.memory import used
 from tests.support.models.versions import Versions, a_snapshot
 from tests.support.models.vits import SIDE, vit
+from tests.support.small_loaders import by_attention, load
 
 COUNT, BATCH, STEP = 10, 4, 25  # the image of class k is filled with k · STEP
 EXACT = {"mean": 0, "std": 1, "dtype": "uint8", "size": SIDE}
@@ -40,10 +38,6 @@ def store(root, tmp_path):
     with HeatmapStore.create(tmp_path / "store", names, 8, model="random numbers") as writer:
         writer.append(np.random.default_rng(0).random((COUNT, 8, 8)))
         return writer.finish()
-
-
-def by_attention():
-    return SnapshotHeatmap(AttentionHeatmap(vit(), "blocks.1", mean=120.0, std=60.0))
 
 
 def filled(labels):
@@ -162,11 +156,6 @@ def test_predictions_follow_the_training(root):
         model.train_to(step)
         snapshot.step()
     assert told == sorted(told)
-
-
-def used():
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def test_memory_does_not_grow(root):

@@ -16,22 +16,10 @@ from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
-from tests.support.data.coloured import CLASSES, PER_CLASS
+from tests.support.data.coloured import CLASSES, COUNT, PER_CLASS
 from tests.support.loaders import grouped
 from tests.support.pipelines import run, same
-
-COUNT = len(CLASSES) * PER_CLASS
-
-
-def load(root, method=None, batch_size=4, **options):
-    options = {"size": 32, "num_threads": 2, "device": "cpu", "seed": 1, "mean": 0, "std": 1, **options}
-    return ImageFolderLoader(root, method, batch_size, **grouped(**options))
-
-
-def class_of(images):
-    """The class whose colour each image [B, 3, H, W] has on average."""
-    colours = torch.tensor(list(CLASSES.values()), dtype=torch.float32)
-    return torch.cdist(images.float().mean((2, 3)), colours).argmin(1)
+from tests.support.small_loaders import class_of, load, redness
 
 
 def test_training_batches_are_mixed_and_their_labels_tell_how(root):
@@ -109,13 +97,6 @@ def test_normalising_is_that_of_imagenet_by_default(root):
     mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
     expected = (plain - mean[:, None, None]) / std[:, None, None]
     assert torch.allclose(normalised, expected, atol=1e-5)
-
-
-def redness(images, labels):
-    """A provider: four cells of the images, hotter where there is more red than blue; class 2 has the red ones."""
-    assert labels.shape == (len(images),)
-    assert torch.equal(class_of(images), labels)
-    return torch.nn.functional.adaptive_avg_pool2d(images[:, 0].float() - images[:, 2].float(), 2)
 
 
 def test_attentive_cutmix_by_a_provider_that_sees_the_images_as_they_are(root):

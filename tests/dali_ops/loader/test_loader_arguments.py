@@ -18,8 +18,8 @@ from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from dalimix.heatmaps import FeatureHeatmap
-from tests.dali_ops.loader.test_loader import load
 from tests.support.same import same
+from tests.support.small_loaders import load
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of values 0 … 1, as everybody knows them
 
@@ -39,7 +39,7 @@ def test_mean_and_std_of_values_from_0_to_1(root, method, training):
 SAME = {  # what is meant by it
     "numpy": {"mean": np.array([1, 2, 3]), "std": np.float32(2)},
     "tensors": {"mean": torch.tensor([1.0, 2.0, 3.0]), "std": torch.tensor(2)},
-    "per pixel": {"mean": np.float64([[[1]], [[2]], [[3]]]), "std": [2]},
+    "per pixel": {"mean": np.array([[[1]], [[2]], [[3]]], np.float64), "std": [2]},
     "tuples": {"mean": (1.0, 2.0, 3.0), "std": (2, 2, 2)},
 }
 

@@ -15,10 +15,10 @@ from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
-from tests.dali_ops.loader.test_loader import load
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import rounds
 from tests.support.loaders import grouped
+from tests.support.small_loaders import load
 
 BASES = {  # with what else an argument comes
     "plain": {},

@@ -17,8 +17,9 @@ from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix, CutMix, TokenMix
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.loader.test_loader import COUNT, load
+from tests.support.data.coloured import COUNT
 from tests.support.same import same
+from tests.support.small_loaders import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is now deprecated:DeprecationWarning")  # names that DALI itself uses
 METHODS = pytest.mark.parametrize("method", [None, CutMix()], ids=["plain", "mixed"])

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
 from dalimix import AttentiveCutMix
-from tests.dali_ops.loader.test_loader import load
+from tests.support.small_loaders import brightness, load
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +20,6 @@ def noise(tmp_path_factory):
         coarse = image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         coarse.resize((64, 64)).save(folder / f"{k}.png")
     return folder.parent
-
-
-def brightness(images):
-    """A provider: mean brightness of 4 × 4 cells, of whole numbers, so that it is the same for the mirror image."""
-    cells = images.long().sum(1).unflatten(2, (4, -1)).unflatten(1, (4, -1)).sum((2, 4))
-    return cells.double()
 
 
 def test_image_heatmap_and_mix_are_mirrored_together(noise):

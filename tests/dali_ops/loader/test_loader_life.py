@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix, RandomChoice
-from tests.conftest import need_gpu
-from tests.dali_ops.loader.test_batch_info import used
-from tests.dali_ops.loader.test_loader import load
+from tests.support.backends import need_gpu
+from tests.support.memory import used
 from tests.support.paths import ROOT
+from tests.support.small_loaders import load
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 

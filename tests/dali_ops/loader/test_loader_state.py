@@ -24,12 +24,10 @@ from dali_ops.loader.stepper import _seed_of
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from dalimix.stores import HeatmapStore
-from tests.dali_ops.loader.test_batch_info import by_attention
-from tests.dali_ops.loader.test_loader import load
-from tests.dali_ops.loader.test_loader_heatmaps import brightness
 from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import grouped, sized
 from tests.support.same import same
+from tests.support.small_loaders import brightness, by_attention, load
 
 COUNT, BATCH = 24, 5  # four batches, four images left over
 OPTIONS = {"size": 24, "dtype": "uint8", "batch_size": BATCH}

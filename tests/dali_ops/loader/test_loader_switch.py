@@ -11,10 +11,10 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops import Eval
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
-from tests.dali_ops.loader.test_batch_info import used
-from tests.dali_ops.loader.test_loader import class_of, load, redness
 from tests.support.loaders import sized
+from tests.support.memory import used
 from tests.support.same import same
+from tests.support.small_loaders import class_of, load, redness
 
 
 def epoch(loader):

@@ -15,9 +15,9 @@ image = pytest.importorskip("PIL.Image")
 
 from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
-from tests.conftest import need_gpu
-from tests.dali_ops.loader.test_loader import load
+from tests.support.backends import need_gpu
 from tests.support.loaders import grouped
+from tests.support.small_loaders import load
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)

@@ -18,10 +18,9 @@ from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dali_ops.sources.red_lines import without_red_lines
 from dalimix import CutMix, Mixup, SMMix
-from tests.dali_ops.loader.test_batch_info import by_attention
-from tests.dali_ops.loader.test_loader import load
 from tests.support.data.coloured import coloured_folder, one_coloured_folder
 from tests.support.loaders import grouped
+from tests.support.small_loaders import by_attention, load
 
 BATCH, COUNT = 4, 24
 DAMAGE = {

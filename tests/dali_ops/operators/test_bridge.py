@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn
-from nvidia.dali.pipeline import StreamPolicy
+from nvidia.dali.pipeline import Pipeline, StreamPolicy
 
 from dali_ops.operators import bridge
 from tests.support.pipelines import BATCH, build, images_and_labels, run, same
@@ -40,7 +40,7 @@ def test_a_stream_for_every_operator_is_refused_on_the_gpu():
         stream_policy = StreamPolicy.PER_OPERATOR
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bridge.Pipeline, "current", staticmethod(PerOperator))
+        patch.setattr(Pipeline, "current", staticmethod(PerOperator))
         with pytest.raises(ValueError, match="one stream for all GPU operators, not StreamPolicy.PER_OPERATOR"):
             bridge.whole_batch(lambda x: [x], [], 1, "gpu", [""], name="Test")
 

@@ -12,7 +12,8 @@ import dalimix
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
-from tests.conftest import device_fixture, need_gpu, random_images
+from tests.support.backends import device_fixture, need_gpu
+from tests.support.data.at_random import random_images
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
@@ -46,8 +47,8 @@ def mixed(method=None, *, batch=BATCH, source=None, device="cpu", **options):
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_pixels_and_labels_follow_from_the_plan(device, method):
-    for images, targets, *plan, mirror in run(build(mixed(method, device=device, **NORMALISE), device=device), 3):
-        plan = MixPlan(*plan)
+    for images, targets, *arrays, mirror in run(build(mixed(method, device=device, **NORMALISE), device=device), 3):
+        plan = MixPlan(*arrays)
         source = random_images(BATCH, *SIZE)
         expected = dalimix.compose(source, plan, mirror, MEAN, STD, "float16", output_layout="CHW")
         assert np.array_equal(images, expected)
@@ -112,7 +113,7 @@ def test_shared_and_fallback_bridge_agree(monkeypatch):
 
 
 def test_the_kernels_in_a_pipeline_give_what_the_twin_gives(monkeypatch):
-    from tests.conftest import use_host_kernels
+    from tests.support.backends import use_host_kernels
 
     body = mixed(RandomChoice(), **NORMALISE)
     twin = run(build(body), 2)
@@ -145,7 +146,7 @@ def test_the_last_batch_may_be_smaller():
 
     def batches():
         count = next(sizes)
-        return [np.full((8, 8, 3), k, np.uint8) for k in range(count)], [np.int32([k]) for k in range(count)]
+        return [np.full((8, 8, 3), k, np.uint8) for k in range(count)], [np.array([k], np.int32) for k in range(count)]
 
     assert [len(images) for images, _ in run(build(body, prefetch_queue_depth=1), 4)] == [6, 6, 3, 1]
 

@@ -1,5 +1,9 @@
 """The layout of the images that come into an operator: the node's own, and the output's."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -107,7 +111,7 @@ def test_a_channel_for_grey_images():
     check(images, targets)
 
 
-WRONG = {
+WRONG: dict[str, Any] = {
     "contradiction": (("HWC", 3), {"layout": "CHW"}, "images has layout 'HWC', but layout is 'CHW'"),
     "grey": (("HW", 1), {}, r"images has layout 'HW', .*: give grey images a channel: images\[:, :, dali.newaxis"),
     "video": (("FHWC", 3), {}, "images has layout 'FHWC', but 'HWC' or 'CHW' is expected: mix single images"),

@@ -10,8 +10,9 @@ import dali_ops
 import dalimix
 from dali_ops.operators import bridge
 from dalimix import MixPlan, Mixup, RandomChoice, SMMix
-from tests.conftest import random_images, use_host_kernels
-from tests.support import smmix_by_hand
+from tests.support.backends import use_host_kernels
+from tests.support.data.at_random import random_images
+from tests.support.formulas import smmix_by_hand
 from tests.support.models.guided import a_provider, guided
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
@@ -22,8 +23,8 @@ METHODS = [SMMix(grid=GRID), RandomChoice([Mixup(), SMMix(grid=GRID)], per="batc
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_pixels_labels_and_regions_follow_from_the_heatmaps(method):
     moved = 0
-    for images, targets, heatmaps, mirror, *plan in run(build(guided(a_provider(), method)), 4):
-        plan, flips = MixPlan(*plan), mirror.reshape(-1)
+    for images, targets, heatmaps, mirror, *arrays in run(build(guided(a_provider(), method)), 4):
+        plan, flips = MixPlan(*arrays), mirror.reshape(-1)
         assert np.array_equal(images, dalimix.compose(random_images(BATCH, *SIZE), plan, flips))
         assert np.array_equal(targets, dalimix.soft_labels(np.arange(BATCH), plan, BATCH))
         seen = np.where(flips[:, None, None] != 0, heatmaps[:, :, ::-1], heatmaps).tolist()

@@ -11,7 +11,8 @@ import dalimix
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice, TokenMix
-from tests.conftest import random_images, use_host_kernels
+from tests.support.backends import use_host_kernels
+from tests.support.data.at_random import random_images
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
 MAPS = np.random.default_rng(0).random((BATCH, 14, 14), np.float32)
@@ -61,8 +62,8 @@ def test_keys_are_new_for_every_sample_batch_method_and_seed():
 @pytest.mark.parametrize("guided", [True, False])
 @pytest.mark.parametrize("method", [TokenMix(), TokenMix(alpha=1.0, blocks=False, per="pair"), AMONG_OTHERS], ids=repr)
 def test_pixels_and_labels_follow_from_the_plan(method, guided):
-    for images, targets, *plan, mirror in run(build(mixed(method, guided)), 3):
-        plan = MixPlan(*plan)
+    for images, targets, *arrays, mirror in run(build(mixed(method, guided)), 3):
+        plan = MixPlan(*arrays)
         assert np.array_equal(images, dalimix.compose(random_images(BATCH, *SIZE), plan, mirror))
         assert np.array_equal(targets, dalimix.soft_labels(np.arange(BATCH), plan, BATCH))
         if guided and isinstance(method, TokenMix):

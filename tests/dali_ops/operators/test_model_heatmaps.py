@@ -1,14 +1,13 @@
 """dali_ops.model_heatmaps: a PyTorch model that runs inside the pipeline."""
 
 import gc
-import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
+from torch import nn
 
 import dali_ops
 import dalimix
@@ -16,7 +15,9 @@ from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix, CutMix, MixPlan, RandomChoice
 from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
 from dalimix.heatmaps.hooks import first_tensor
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
+from tests.support.memory import used_with_torch
 from tests.support.models.guided import a_model, a_provider, guided
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
 
@@ -82,7 +83,7 @@ def test_labels_reach_the_provider(device, way):
     assert not torch.equal(expected, provider(images.to(parameter.device)))
 
 
-class Scored(torch.nn.Module):
+class Scored(nn.Module):
     """A model that returns more than its scores, and those in float16."""
 
     def __init__(self, model):
@@ -108,7 +109,8 @@ def test_predictions_come_of_the_same_run(device, way, wrap):
     expected, output = provider.observe(images.to(next(model.parameters()).device))
     for heatmaps, predictions in batches:
         np.testing.assert_array_equal(heatmaps, expected.cpu().numpy())
-        assert (predictions.dtype, predictions.shape) == (np.float32, (BATCH, BATCH))
+        assert predictions.dtype == np.float32
+        assert predictions.shape == (BATCH, BATCH)
         np.testing.assert_array_equal(predictions, first_tensor(output).float().cpu().numpy())
 
 
@@ -186,8 +188,8 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_the_cut_follows_the_heatmaps_in_the_pipeline(device, way, method):
     provider = a_provider(device)
-    for images, targets, heatmaps, mirror, *plan in run(build(guided(provider, method, device), device=device), 3):
-        plan, source = MixPlan(*plan), random_images(BATCH, *SIZE)
+    for images, targets, heatmaps, mirror, *arrays in run(build(guided(provider, method, device), device=device), 3):
+        plan, source = MixPlan(*arrays), random_images(BATCH, *SIZE)
         np.testing.assert_array_equal(heatmaps, outside(provider, source))
         assert np.array_equal(images, dalimix.compose(source, plan, mirror))
         assert np.array_equal(targets, dalimix.soft_labels(np.arange(BATCH), plan, BATCH))
@@ -251,18 +253,12 @@ def test_memory_does_not_grow(device):
     """Over 200 batches, after some to warm up. Leaking the images alone would cost 200 × 27 kB, 5.5 MB."""
     pipeline = build(guided(a_provider(device), device=device), device=device)
     for batches in (50, 200):
-        before = _used(device)
+        before = used_with_torch(device)
         for _ in range(batches):
             pipeline.run()
         gc.collect()
-    grown = [after - start for after, start in zip(_used(device), before, strict=True)]
+    grown = [after - start for after, start in zip(used_with_torch(device), before, strict=True)]
     assert max(grown) < 2 << 20, grown
-
-
-def _used(device):
-    """Bytes of the process, and on the GPU those that torch has given out."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize(), torch.cuda.memory_allocated() if device == "gpu" else 0
 
 
 def test_works_under_conditionals():

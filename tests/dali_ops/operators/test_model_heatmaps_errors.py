@@ -1,12 +1,16 @@
 """What dali_ops.model_heatmaps refuses: when the pipeline is made, or when it runs."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
-
 from nvidia.dali import fn
+from torch import nn
 
 import dali_ops
 from dali_ops.operators import bridge
@@ -22,7 +26,7 @@ def way(request, monkeypatch):
     return request.param
 
 
-class Broken(torch.nn.Module):
+class Broken(nn.Module):
     def forward(self, images):
         raise ArithmeticError("this model cannot count")
 
@@ -45,7 +49,7 @@ def test_errors_name_the_cause_and_the_pipeline_can_be_built_anew(way, provider,
     assert len(run(build(guided(a_provider())))) == 1
 
 
-class Returns(torch.nn.Module):
+class Returns(nn.Module):
     """A feature map that can be watched, and an output of any kind."""
 
     def __init__(self, output):
@@ -130,7 +134,7 @@ def test_images_of_another_layout(way):
         run(build(lambda: dali_ops.model_heatmaps(images_and_labels(layout="CHW")[0], a_provider(), layout="HWC")))
 
 
-NOT_IMAGES = {
+NOT_IMAGES: dict[str, Any] = {
     "encoded": (30, r"got uint8 \[30\]: decode before mixing, as fn.decoders.image"),
     "grey": ((8, 8), r"got uint8 \[8, 8\]: a channel axis is missing, which fn.expand_dims"),
 }

@@ -76,7 +76,9 @@ def test_where_the_maps_are_cut_on_a_gpu(store, limit, calls, monkeypatch):
     limited = HeatmapStore.open(store.path, gpu_limit=limit)
 
     def body():
-        return dali_ops.stored_heatmaps(fn.external_source(lambda: [np.int32([0])], batch=True), limited, device="gpu")
+        return dali_ops.stored_heatmaps(
+            fn.external_source(lambda: [np.array([0], np.int32)], batch=True), limited, device="gpu"
+        )
 
     from nvidia.dali import pipeline_def
 
@@ -86,7 +88,7 @@ def test_where_the_maps_are_cut_on_a_gpu(store, limit, calls, monkeypatch):
 
 def test_under_conditionals(store):
     def body():
-        number = fn.external_source(lambda: [np.int32([k]) for k in range(6)], batch=True)
+        number = fn.external_source(lambda: [np.array([k], np.int32) for k in range(6)], batch=True)
         if fn.random.coin_flip(dtype=types.BOOL):
             heatmaps = dali_ops.stored_heatmaps(number, store)
         else:

@@ -14,7 +14,7 @@ from dali_ops.sheets import page
 from dali_ops.sheets.mixing_sheet import draw_sheet
 from dali_ops.sheets.overlays import framed, heat_overlay, mix_overlay
 from dali_ops.sheets.rows import SheetRow, rows_of_batch
-from tests.conftest import random_images
+from tests.support.data.at_random import random_images
 from tests.support.sheets import batch, draw, of_the_giver, places_of
 
 pytest.importorskip("matplotlib")

@@ -122,7 +122,7 @@ def test_labels_that_are_refused(labels: Any, message: str) -> None:
 def test_a_size_is_one_number_or_two() -> None:
     drawn = dalimix.draw(CutMix(), 4, 0)
     for size in (8, np.int64(8), [8, 8], (np.int8(8), 8)):
-        plan = dalimix.plan(CutMix(), drawn, size)  # type: ignore[arg-type]
+        plan = dalimix.plan(CutMix(), drawn, size)
         assert_same_plan(plan, dalimix.plan(CutMix(), drawn, (8, 8)))
         assert plan.size == (8, 8)
 
@@ -172,9 +172,12 @@ SMALL = np.int8(14)  # whose square is none
         (lambda: SMMix(np.float16(0.25), np.float16(0.75), SMALL), SMMix()),
         (lambda: SMMix(grid=[SMALL, SMALL]), SMMix(grid=(14, 14))),
         (lambda: AttentiveCutMix(top=[SMALL, SMALL], grid=SMALL), AttentiveCutMix((14, 14), 14)),
-        (lambda: CutMix(alpha=np.float64(1), ratio_minmax=np.float64([0.25, 0.5]).tolist()), CutMix(1, (0.25, 0.5))),
+        (
+            lambda: CutMix(alpha=np.float64(1), ratio_minmax=np.array([0.25, 0.5], np.float64).tolist()),
+            CutMix(1, (0.25, 0.5)),
+        ),
         (lambda: CutMix(correct_lam=np.False_, prob=np.float32(0.5)), CutMix(correct_lam=False, prob=0.5)),
-        (lambda: RandomChoice(p=np.float32([0.25, 0.75])), RandomChoice(p=[0.25, 0.75])),
+        (lambda: RandomChoice(p=np.array([0.25, 0.75], np.float32)), RandomChoice(p=[0.25, 0.75])),
     ],
     ids=["token_mix", "smmix", "smmix of two", "attentive_cutmix", "cutmix", "truth", "random_choice"],
 )

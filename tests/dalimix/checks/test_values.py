@@ -219,7 +219,7 @@ def test_dark_images_as_resizing_leaves_them() -> None:
     for images in (
         np.linspace(-0.9, 9, 9),
         np.linspace(0, 0.3, 9),
-        np.float32([0, 1, 1, 0]),
+        np.array([0, 1, 1, 0], np.float32),
         np.float32([0] * 9 + [0.9]),
     ):
         assert not check_values(images, MEAN_255, STD_255)

@@ -10,10 +10,10 @@ import pytest
 
 import dalimix
 from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
-from tests.conftest import random_images
 from tests.support import by_hand
 from tests.support.by_hand import Row
 from tests.support.cases import COUPLES, ODD, WIDE, assert_same_images, heatmaps_for
+from tests.support.data.at_random import random_images
 
 ON_A_GPU = pytest.mark.parametrize("backend", ["host", pytest.param("cuda", marks=pytest.mark.cuda)], indirect=True)
 LOWEST, HIGHEST = -(2**31), 2**31 - 1

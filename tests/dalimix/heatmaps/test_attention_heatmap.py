@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 
 torch = pytest.importorskip("torch")
 from torch import nn

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.conftest import device_fixture, need_gpu, random_images
+from tests.support.backends import device_fixture, need_gpu
+from tests.support.data.at_random import random_images
 
 torch = pytest.importorskip("torch")
 from torch import nn

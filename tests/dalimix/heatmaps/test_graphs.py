@@ -3,6 +3,7 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dalimix import Mixup, SMMix
@@ -16,7 +17,7 @@ IMAGES = torch.rand(B, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)
 LABELS = torch.arange(B)
 
 
-class Whole(torch.nn.Module):
+class Whole(nn.Module):
     def __init__(self, function, model=None):
         super().__init__()
         self.function, self.model = function, model
@@ -137,7 +138,7 @@ def test_accuracy_of_class_numbers_in_a_graph(way):
     assert made(OUTPUTS[1], LABELS.flip(0)) == accuracy(OUTPUTS[1], LABELS.flip(0))
 
 
-class Pair(torch.nn.Module):
+class Pair(nn.Module):
     def forward(self, outputs, labels):
         return accuracy(outputs, labels)
 

@@ -5,7 +5,8 @@ from collections import OrderedDict
 
 import pytest
 
-from tests.conftest import need_gpu, random_images
+from tests.support.backends import need_gpu
+from tests.support.data.at_random import random_images
 
 torch = pytest.importorskip("torch")
 from torch import nn

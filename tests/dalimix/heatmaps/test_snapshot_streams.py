@@ -1,6 +1,9 @@
 """SnapshotHeatmap on a GPU: the streams that refresh and run its copies wait for each other."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -8,7 +11,7 @@ torch = pytest.importorskip("torch")
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalimix.heatmaps import frozen_copy
-from tests.conftest import need_gpu
+from tests.support.backends import need_gpu
 from tests.support.models.versions import IMAGES, Versions, a_snapshot
 
 
@@ -31,7 +34,7 @@ class Event:
 
 def test_on_a_gpu_every_use_comes_after_the_last_one_whatever_its_stream(monkeypatch):
     """No GPU is touched: streams and events are stand-ins that write down what they are asked to do."""
-    queue: list[tuple] = []
+    queue: list[Any] = []
     monkeypatch.setattr(torch.cuda, "Event", Event)
     order = frozen_copy.StreamOrder(torch.device("cuda", 1))
     for name in ("training", "pipeline", "training"):
@@ -50,7 +53,7 @@ def test_on_a_gpu_every_use_comes_after_the_last_one_whatever_its_stream(monkeyp
 
 def test_a_failed_use_is_a_use(monkeypatch):
     """Its kernels may be under way."""
-    queue: list[tuple] = []
+    queue: list[Any] = []
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("stream", queue))
     order = frozen_copy.StreamOrder(torch.device("cuda", 0))

@@ -42,7 +42,7 @@ def test_the_label_share_is_exactly_n_of_49(backend: Any, top: int) -> None:
     draws = dalimix.draw(method, 32, 0)
     plan = backend.plan(method, draws, (224, 224), heatmaps_for(method, 32))
     mixed = plan.partner != np.arange(32)
-    assert (plan.weight[mixed] == np.float32([1 - top / 49, top / 49])).all()
+    assert (plan.weight[mixed] == np.array([1 - top / 49, top / 49], np.float32)).all()
     assert (plan.tokens.sum((1, 2)) == np.where(mixed, top, 0)).all()
     assert mixed.sum() > 28
 
@@ -57,7 +57,7 @@ def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, in
     images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
     mixed = backend.compose(images, plan, mirror)[..., 0]
     for i, j in enumerate(plan.partner):
-        shares = np.float32([(mixed[i] == n).mean() for n in (i, j)])
+        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
         np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
 
 
@@ -100,7 +100,7 @@ def test_top_reaches_both_ends_of_its_range(backend: Any) -> None:
     for u, top in numbers.items():
         plan = backend.plan(method, fixed(4, u), (224, 224), heatmaps)
         assert plan.tokens.sum((1, 2)).tolist() == [top] * 4
-        assert (plan.weight == np.float32([1 - top / 49, top / 49])).all()
+        assert (plan.weight == np.array([1 - top / 49, top / 49], np.float32)).all()
 
 
 def test_every_number_of_cells_is_drawn_alike() -> None:

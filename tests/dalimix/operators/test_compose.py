@@ -11,7 +11,6 @@ import pytest
 import dalimix
 from dalimix import AttentiveCutMix, CutMix, Method, MixPlan, Mixup, RandomChoice
 from dalimix.cuda import loader
-from tests.conftest import random_images
 from tests.support import by_hand
 from tests.support.by_hand import Row
 from tests.support.cases import (
@@ -25,6 +24,7 @@ from tests.support.cases import (
     pairwise,
     plan_of_situations,
 )
+from tests.support.data.at_random import random_images
 
 # The way of most pipelines.
 HOT = {

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import random_images
 from tests.support import by_hand
 from tests.support.by_hand import Row
 from tests.support.cases import MEAN, ODD, STD, UNTOUCHED, WIDE
+from tests.support.data.at_random import random_images
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float16", WIDE), ("float32", WIDE), ("float32", ODD)], ids=str)
@@ -95,7 +95,7 @@ def test_torch_is_left_alone_while_it_is_being_imported(monkeypatch: pytest.Monk
     """Another thread may import it; to call it then ends the process."""
     half_loaded = ModuleType("torch")
     half_loaded.__spec__ = ModuleSpec("torch", None)
-    half_loaded.__spec__._initializing = True
+    vars(half_loaded.__spec__)["_initializing"] = True
     monkeypatch.setitem(sys.modules, "torch", half_loaded)
     images = random_images(2, 4, 32)
     assert np.array_equal(dalimix.compose(images, UNTOUCHED, dtype="float16"), images.astype(np.float16))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def some_boxes(count: int) -> np.ndarray:
 
 
 def crop_one(backend: Any, heatmap: Any, box: tuple[float, ...], grid: int, dtype: str = "float32") -> np.ndarray:
-    return backend.heatmap_crop(np.array([heatmap], dtype), np.zeros(1, np.int32), np.float64([box]), grid)[0]
+    return backend.heatmap_crop(np.array([heatmap], dtype), np.zeros(1, np.int32), np.array([box], np.float64), grid)[0]
 
 
 def points(start: float, extent: float, cells: int, grid: int, cell: int) -> list[float]:
@@ -73,7 +74,7 @@ def bilinear(heatmap: np.ndarray, y: float, x: float) -> float:
     return float(above * (1 - (y - top)) + below * (y - top))
 
 
-def by_hand(heatmap: np.ndarray, box: np.ndarray, grid: int) -> np.ndarray:
+def by_hand(heatmap: np.ndarray, box: Sequence[float] | np.ndarray, grid: int) -> np.ndarray:
     """Cell by cell and sample by sample."""
     heatmap = heatmap / 255 if heatmap.dtype == np.uint8 else heatmap.astype(np.float64)
     output = np.zeros((grid, grid))
@@ -99,7 +100,7 @@ def test_every_cell_by_hand(backend: Any, dtype: str, shape: tuple[int, int], gr
 @pytest.mark.parametrize("grid", [1, 7, 14, 64])
 def test_the_whole_image_on_its_own_grid_is_the_map(backend: Any, dtype: str, grid: int) -> None:
     maps = some_maps(dtype, (grid, grid))
-    got = backend.heatmap_crop(maps, np.arange(5), np.float64([WHOLE] * 5), grid)
+    got = backend.heatmap_crop(maps, np.arange(5), np.array([WHOLE] * 5, np.float64), grid)
     np.testing.assert_array_equal(got, (maps / (255 if dtype == "uint8" else 1)).astype(np.float32))
 
 
@@ -127,7 +128,7 @@ def test_a_linear_map_keeps_its_values_at_the_centres(backend: Any, grid: int) -
     boxes = some_boxes(200)[len(WINDOWS) :] * 8 / 9 + (1 / 18, 1 / 18, 0, 0)  # inside of the centres of the outer cells
     boxes = boxes[(boxes[:, 2:] * (height, width) >= 1).all(axis=1)]
     assert len(boxes) > 100
-    got = backend.heatmap_crop(np.float32([ramp]), np.zeros(len(boxes), np.int64), boxes, grid)
+    got = backend.heatmap_crop(np.array([ramp], np.float32), np.zeros(len(boxes), np.int64), boxes, grid)
     y, x = (boxes[:, :2, None] + boxes[:, 2:, None] * (np.arange(grid) + 0.5) / grid).transpose(1, 0, 2)
     expected = 0.5 * (y * height - 0.5)[:, :, None] - 0.25 * (x * width - 0.5)[:, None] + 3
     np.testing.assert_allclose(got, expected, atol=1e-5)
@@ -139,7 +140,7 @@ def test_a_rounding_takes_no_sample_more(backend: Any, cells: int, grid: int) ->
     sizes = {size: range(1, size + 1, 1 + size // 50) for size in (25, 29, 35, 38, 75, 225)}
     windows = [(n, size) for size, ns in sizes.items() for n in ns] + [(12859, 30004)]  # 1 + 1e-5 cells for 7 to 3
     column = np.random.default_rng(0).random(cells).astype(np.float32)
-    boxes = np.float64([(1 - n / size, 0, n / size, 1) for n, size in windows])
+    boxes = np.array([(1 - n / size, 0, n / size, 1) for n, size in windows], np.float64)
     got = backend.heatmap_crop(column[None, :, None], np.zeros(len(boxes), np.int32), boxes, grid)[:, :, 0]
     for row, (n, size) in zip(got, windows, strict=True):
         length = max(Fraction(n * cells, size), Fraction(1))
@@ -191,7 +192,7 @@ def test_what_has_a_share_does(backend: Any) -> None:
 def test_each_sample_has_the_map_of_its_index(backend: Any, kind: str, dtype: str) -> None:
     maps = np.broadcast_to(np.arange(200)[:, None, None], (200, 3, 5)).astype(dtype)
     index = np.array([7, 199, 0, 7, 3, 199, 42, 7], kind)
-    got = backend.heatmap_crop(maps, index, np.float64([(0.1, 0.2, 0.5, 0.6)] * 8), 4)
+    got = backend.heatmap_crop(maps, index, np.array([(0.1, 0.2, 0.5, 0.6)] * 8, np.float64), 4)
     expected = np.broadcast_to(index[:, None, None] / (255 if dtype == "uint8" else 1), (8, 4, 4))
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
@@ -205,8 +206,8 @@ def test_the_margin_outside_of_the_image_is_0(backend: Any) -> None:
 
 def test_subnormal_numbers_count_as_0(backend: Any) -> None:
     """As they come in, and as they would go out: a GPU would flush them at either place."""
-    coming = np.float32([[2 * LEAST, 2 * LEAST], [LEAST / 2, -LEAST / 4]])
-    going = np.float32([[LEAST, LEAST], [LEAST, 0]])
+    coming = np.array([[2 * LEAST, 2 * LEAST], [LEAST / 2, -LEAST / 4]], np.float32)
+    going = np.array([[LEAST, LEAST], [LEAST, 0]], np.float32)
     got = crop_one(backend, np.block([[coming, going], [going, coming]]), WHOLE, 2)
     np.testing.assert_array_equal(got, [[LEAST, 0], [0, LEAST]])
     assert crop_one(backend, [[2.0**-24]], WHOLE, 1, "float16") == 2.0**-24  # no subnormal number any more
@@ -220,23 +221,32 @@ def test_huge_maps_do_not_overflow_before_the_mean(backend: Any) -> None:
 @pytest.mark.parametrize("n", [-1, 5, 2**31 - 1, -(2**31), 2**32, 2**32 + 1, -(2**63)])
 def test_an_index_outside_of_the_maps(backend: Any, n: int) -> None:
     index = np.array([1, n, 2], np.int32 if abs(n) <= 2**31 and n != 2**31 else np.int64)
-    check_second_refused(backend, index, np.float64([WHOLE] * 3), f"index {n} of sample 1 is outside 0 .. 4")
+    check_second_refused(backend, index, np.array([WHOLE] * 3, np.float64), f"index {n} of sample 1 is outside 0 .. 4")
 
 
-BAD_BOXES = [(0, 0, 0, 1), (0, 0, 1, 0), (0, 0, -1, 1), (0, 0, 1, -0.5), (10.001, 0, 1, 1), (0, -10.001, 1, 1)]
+BAD_BOXES: list[tuple[float, ...]] = [
+    (0, 0, 0, 1),
+    (0, 0, 1, 0),
+    (0, 0, -1, 1),
+    (0, 0, 1, -0.5),
+    (10.001, 0, 1, 1),
+    (0, -10.001, 1, 1),
+]
 BAD_BOXES += [(0, 0, 1, 10.001), (0, 0, 10.001, 1), (0, 0, 1e300, 1), (-1e300, 0, 1, 1)]
 BAD_BOXES += [tuple(bad if k == n else 0.5 for k in range(4)) for n in range(4) for bad in (np.nan, np.inf, -np.inf)]
 
 
 @pytest.mark.parametrize("box", BAD_BOXES, ids=str)
 def test_a_box_that_is_none(backend: Any, box: tuple[float, ...]) -> None:
-    check_second_refused(backend, np.arange(3), np.float64([WHOLE, box, WHOLE]), "box of sample 1 must be (top, left,")
+    check_second_refused(
+        backend, np.arange(3), np.array([WHOLE, box, WHOLE], np.float64), "box of sample 1 must be (top, left,"
+    )
 
 
 def check_second_refused(backend: Any, index: np.ndarray, boxes: np.ndarray, message: str) -> None:
     """An error on the CPU, NaN on a GPU; the others are what they are."""
     maps = some_maps("uint8", (4, 6))
-    if backend.name == "reference":
+    if backend.name == "cpu":
         with pytest.raises(ValueError, match=re.escape(message)):
             backend.heatmap_crop(maps, index, boxes, 4)
         return
@@ -251,7 +261,7 @@ def test_the_largest_box(backend: Any) -> None:
     np.testing.assert_allclose(crop_one(backend, heatmap, box, 2), by_hand(heatmap, box, 2), rtol=1.2e-7)
 
 
-MAPS, INDEX, BOXES = some_maps("uint8", (4, 6)), np.arange(3), np.float64([WHOLE] * 3)
+MAPS, INDEX, BOXES = some_maps("uint8", (4, 6)), np.arange(3), np.array([WHOLE] * 3, np.float64)
 BAD_INPUT: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"maps": MAPS.tolist()}, TypeError, "maps must be a NumPy or CuPy array, got a list"),
     ({"maps": MAPS.astype("float64")}, TypeError, "maps must be uint8 or float16 or float32, got float64"),
@@ -275,7 +285,7 @@ BAD_INPUT: list[tuple[dict[str, Any], type[Exception], str]] = [
 @pytest.mark.parametrize(("given", "error", "message"), BAD_INPUT, ids=[message for *_, message in BAD_INPUT])
 def test_bad_input(given: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
-        heatmap_crop(**{"maps": MAPS, "index": INDEX, "boxes": BOXES, "grid": 7} | given)
+        heatmap_crop(**{"maps": MAPS, "index": INDEX, "boxes": BOXES, "grid": 7} | given)  # type: ignore[arg-type]
 
 
 def test_a_memory_mapped_store(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_number_that_chooses(backend: Any) -> None:
     permutation, zeros = np.arange(5, dtype=np.int32), np.zeros((5, 1), np.float32)
     members = tuple(Draws(permutation, np.full(5, lam, np.float32), zeros) for lam in (0.1, 0.2, 0.3))
     plan = backend.plan(method, Draws(permutation, None, uniform, members), (8, 8))
-    np.testing.assert_array_equal(plan.blend, np.float32([0.1, 0.1, 0.2, 0.3, 0.3]))
+    np.testing.assert_array_equal(plan.blend, np.array([0.1, 0.1, 0.2, 0.3, 0.3], np.float32))
 
 
 def test_partners_are_those_of_the_method_chosen(backend: Any) -> None:

@@ -19,7 +19,7 @@ def resample(backend: Any, heatmaps: np.ndarray, grid: int) -> np.ndarray:
     import dalimix.cpu
     import dalimix.cuda
 
-    package = dalimix.cpu if backend.name == "reference" else dalimix.cuda
+    package = dalimix.cpu if backend.name == "cpu" else dalimix.cuda
     return backend.get(package.resample_heatmaps(backend.put(heatmaps), grid))
 
 
@@ -74,8 +74,8 @@ def test_all_backends_give_the_same_bits(backend: Any, shape: tuple[int, int], g
 def test_subnormal_numbers_count_as_0(backend: Any) -> None:
     """As they come in, and as they would go out: a GPU would flush them at either place."""
     least = np.finfo(np.float32).smallest_normal
-    coming = np.float32([[2 * least, 2 * least], [least / 2, -least / 4]])
-    going = np.float32([[least, least], [least, 0]])
+    coming = np.array([[2 * least, 2 * least], [least / 2, -least / 4]], np.float32)
+    going = np.array([[least, least], [least, 0]], np.float32)
     got = resample(backend, np.block([[coming, going], [going, coming]])[None], 2)
     np.testing.assert_array_equal(got, [[[least, 0], [0, least]]])
 

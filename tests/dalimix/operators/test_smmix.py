@@ -12,7 +12,6 @@ import pytest
 
 import dalimix
 from dalimix import AttentiveCutMix, Draws, Mixup, RandomChoice, SMMix, TokenMix
-from tests.conftest import random_images
 from tests.support import by_hand
 from tests.support.cases import (
     BATCHES,
@@ -24,6 +23,7 @@ from tests.support.cases import (
     check_plan,
     heatmaps_for,
 )
+from tests.support.data.at_random import random_images
 from tests.support.host import ORDERS, HostKernel
 
 VARIANTS = [
@@ -62,7 +62,7 @@ def test_sides_reach_both_ends(backend: Any) -> None:
         plan = backend.plan(method, drawn(3, u), (224, 224), heatmaps_for(method, 3))
         assert (plan.box[:, 2:] - plan.box[:, :2] == 16 * side).all()
         assert (plan.tokens.sum((1, 2)) == side**2).all()
-        assert (plan.weight == np.float32([1 - side**2 / 196, side**2 / 196])).all()
+        assert (plan.weight == np.array([1 - side**2 / 196, side**2 / 196], np.float32)).all()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, in
     images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
     mixed = backend.compose(images, plan)[..., 0]
     for i, j in enumerate(plan.partner):
-        shares = np.float32([(mixed[i] == n).mean() for n in (i, j)])
+        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
         np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
 
 
@@ -148,7 +148,7 @@ def test_with_other_methods(backend: Any, grids: tuple[Any, int, int]) -> None:
     """Tokens of different grids are brought to a common one; some images are moved, some are not."""
     inside = [SMMix(grid=grids[0]), Mixup()]
     inside += [] if isinstance(grids[1], tuple) else [AttentiveCutMix(3, grid=grids[1]), TokenMix(grid=grids[2])]
-    method, (rows, columns) = RandomChoice(inside), inside[0].token_grid  # type: ignore[misc]
+    method, (rows, columns) = RandomChoice(inside), inside[0].token_grid
     draws, heatmaps = dalimix.draw(method, 24, 1), heatmaps_for(method, 24, (rows, columns))
     got, images = backend.plan(method, draws, (33, 50), heatmaps), random_images(24, 33, 50)
     assert_same_plan(got, by_hand.plan(method, draws, (33, 50), heatmaps))

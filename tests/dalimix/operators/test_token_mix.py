@@ -67,7 +67,7 @@ def test_without_heatmaps_labels_are_shares_of_the_pixels(backend: Any, size: tu
     images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
     mixed = backend.compose(images, plan)[..., 0]
     for i, j in enumerate(plan.partner):
-        shares = np.float32([(mixed[i] == n).mean() for n in (i, j)])
+        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
         np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
 
 

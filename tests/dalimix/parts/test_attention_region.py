@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dalimix import Draws, SMMix
-from tests.support import smmix_by_hand
+from tests.support.formulas import smmix_by_hand
 
 MAPS = 10_000
 pytestmark = pytest.mark.usefixtures("unseen_heatmaps")
@@ -96,7 +96,7 @@ def test_nan_is_ranked_last_both_ways(backend: Any) -> None:
 
 def test_sums_are_float64(backend: Any) -> None:
     """1 beside 2²⁴ is lost in float32: the sums would be equal, and the first window would be taken."""
-    heatmap = np.float32([[[2**24, 0, 2**24, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]])
+    heatmap = np.array([[[2**24, 0, 2**24, 1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]], np.float32)
     _, highest = regions(backend, heatmap.repeat(2, axis=0), np.array([2, 2]))
     assert highest.tolist() == [[0, 2]] * 2
 

@@ -9,8 +9,9 @@ import pytest
 
 from dalimix.cpu.parts.philox import philox, unit
 from dalimix.cuda.loader import compile_options
-from tests.conftest import need_gpu
-from tests.support import host, token_mix_by_hand
+from tests.support import host
+from tests.support.backends import need_gpu
+from tests.support.formulas import token_mix_by_hand
 from tests.support.paths import TEST_KERNELS
 
 KERNEL = TEST_KERNELS / "philox_words.cu"

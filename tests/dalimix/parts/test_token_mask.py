@@ -13,9 +13,9 @@ import pytest
 
 import dalimix
 from dalimix import Draws, TokenMix
-from dalimix import cpu as reference
+from dalimix.cpu import PLANNERS
 from dalimix.scene import Scene
-from tests.support import token_mix_by_hand
+from tests.support.formulas import token_mix_by_hand
 from tests.support.host import ORDERS, HostKernel
 from tests.support.paths import TEST_KERNELS as KERNELS
 
@@ -103,7 +103,7 @@ def test_number_and_sizes_of_blocks_are_distributed_as_those_of_the_rule() -> No
     for what in (len, lambda blocks: sides(blocks[0]), lambda blocks: min(blocks[0]), lambda blocks: sides(blocks[-1])):
         assert chi_square(Counter(map(what, ours)), Counter(map(what, theirs))) < 5
     sizes = [Counter(sides(block) for blocks in sample for block in blocks[:3]) for sample in (ours, theirs)]
-    assert chi_square(*sizes) < 5
+    assert chi_square(sizes[0], sizes[1]) < 5
 
 
 def components(mask: np.ndarray) -> int:
@@ -129,15 +129,15 @@ def test_masks_are_distributed_as_those_of_the_rule() -> None:
             mask[cell] = 1
     for what in (np.sum, components, lambda mask: mask.any(1).sum(), lambda mask: mask[0].sum(), lambda m: m[7, 7]):
         counted = [Counter(int(what(mask)) for mask in masks) for masks in (ours, theirs)]
-        assert chi_square(*counted) < 5
+        assert chi_square(counted[0], counted[1]) < 5
 
 
 def test_the_two_sample_test_finds_a_wrong_rule() -> None:
     """Aspects of 0.35 for 0.3, or nine tries for ten, must not pass unseen: here the first, on the sides of a block."""
     rng = random.Random(2)
-    wrong = Counter(sides(token_mix_by_hand._block(112, 14, rng.random(), 0.06 + 0.88 * rng.random(), 0, 0) or {(0, 0)})
+    wrong = Counter(sides(token_mix_by_hand.block(112, 14, rng.random(), 0.06 + 0.88 * rng.random(), 0, 0) or {(0, 0)})
                     for _ in range(5000))  # fmt: skip
-    right = Counter(sides(token_mix_by_hand._block(112, 14, rng.random(), rng.random(), 0, 0) or {(0, 0)})
+    right = Counter(sides(token_mix_by_hand.block(112, 14, rng.random(), rng.random(), 0, 0) or {(0, 0)})
                     for _ in range(5000))  # fmt: skip
     assert chi_square(wrong, right) > 5
 
@@ -147,7 +147,7 @@ def test_the_two_sample_test_finds_a_wrong_rule() -> None:
 def test_backends_agree(backend: Any, grid: int, blocks: bool) -> None:
     method = TokenMix(alpha=0.7, grid=grid, min_tokens=grid, blocks=blocks, pairing="roll")
     masks, draws = masks_of(backend, method, 500 if blocks else 60)  # many steps together take the host long
-    expected = reference.token_mix(method, draws, Scene((32, 32))).tokens
+    expected = PLANNERS["token_mix"](method, draws, Scene((32, 32))).tokens
     np.testing.assert_array_equal(masks, expected)
     assert masks.any((1, 2)).mean() > 0.6  # on a grid of 2 × 2 many blocks are too large
 
@@ -165,7 +165,7 @@ def test_in_any_order_of_the_threads(backend: Any, order: str, blocks: bool, mon
     monkeypatch.setattr(HostKernel, "order", order)
     method = TokenMix(alpha=0.7, blocks=blocks, pairing="roll")
     masks, draws = masks_of(backend, method, 20)
-    expected = reference.token_mix(method, draws, Scene((32, 32))).tokens
+    expected = PLANNERS["token_mix"](method, draws, Scene((32, 32))).tokens
     np.testing.assert_array_equal(masks, expected)
 
 

@@ -262,7 +262,6 @@ WITHOUT_TORCH = """
 import sys
 from pathlib import Path
 sys.modules.update(dict.fromkeys(("torch", "cupy", "nvidia")))  # importing them fails
-from tests.dalimix.stores.test_heatmap_store import HeatmapStore, build
 build(Path(sys.argv[1]))
 store = HeatmapStore.open(sys.argv[1])
 store.verify()

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore
-from tests.dalimix.stores.test_heatmap_store import FILES, build, contents, create, some_maps
 
 ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
 SIZE = 128 + 11 * 9

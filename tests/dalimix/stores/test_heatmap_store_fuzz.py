@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore
-from tests.dalimix.stores.test_heatmap_store import DTYPES, FILES, build, create, some_maps
 from tests.support.data.damaged_bytes import damaged
 from tests.support.fuzz.rounds import rounds
 

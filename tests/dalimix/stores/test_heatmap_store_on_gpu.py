@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore
-from tests.conftest import need_gpu
+from tests.support.backends import need_gpu
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore
-from tests.dalimix.stores.test_heatmap_store import DTYPES, FILES, ROOT, SHARD, build, contents, create, some_maps
-from tests.dalimix.stores.test_heatmap_store_errors import ARRAY, FACTS, PROGRESS, refused
 
 
 def die_at(moment: int) -> None:

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from dalimix import MixPlan
 from dalimix.torch import SMMixBatch, SMMixLoss, class_numbers
-from tests.conftest import need_gpu
+from tests.support.backends import need_gpu
 
 B, C = 5, 4
 

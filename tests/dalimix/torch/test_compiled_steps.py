@@ -1,7 +1,10 @@
 """torch.compile around a whole step: what mixes and what looks into a model stays outside of the graph."""
 
+from __future__ import annotations
+
 import sys
 import warnings
+from typing import Any
 
 import pytest
 
@@ -76,7 +79,7 @@ def test_a_step_of_smmix(compiled):
 def test_providers(compiled, kind):
     def make():
         model = a_model()
-        provider = FeatureHeatmap(model, "patches") if kind == "feature" else AttentionHeatmap(model, LAYER)
+        provider: Any = FeatureHeatmap(model, "patches") if kind == "feature" else AttentionHeatmap(model, LAYER)
         provider = SnapshotHeatmap(provider) if kind == "snapshot" else provider
 
         def look(images):

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from dalimix import MixPlan
 from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier
-from tests.conftest import need_gpu
+from tests.support.backends import need_gpu
 from tests.support.models.vits import Small
 
 B, C, GRID = 5, 4, (2, 3)

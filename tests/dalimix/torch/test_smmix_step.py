@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import device_fixture
+from tests.support.backends import device_fixture
 
 torch = pytest.importorskip("torch")
 from torch import nn
@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap
 from dalimix.torch import SMMixLoss, SMMixStep, TokenClassifier
-from tests.dalimix.torch.test_torch import seeded
-from tests.support import smmix_by_torch
+from tests.support.data.at_random import seeded
+from tests.support.formulas import smmix_by_torch
 from tests.support.models.vits import Small, Timm
 
 B, C, SIDE, GRID = 6, 5, 32, 8
@@ -233,7 +233,7 @@ class Blind(AttentiveCutMix):
 def test_bad_arguments():
     provider = AttentionHeatmap(small(), LAYER)
     with pytest.raises(TypeError, match="provider must be one that runs a model, .*, got function"):
-        SMMixStep(seeded, C)
+        SMMixStep(seeded, C)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"method must paste tokens by heatmaps, .* got CutMix\("):
         SMMixStep(provider, C, CutMix())
     with pytest.raises(TypeError, match="method must paste tokens by heatmaps"):
@@ -241,15 +241,15 @@ def test_bad_arguments():
     with pytest.raises(TypeError, match="method must paste tokens by heatmaps"):
         SMMixStep(provider, C, Blind())
     with pytest.raises(TypeError, match="method must be an instance of a mixing method"):
-        SMMixStep(provider, C, SMMix)
+        SMMixStep(provider, C, SMMix)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="smoothing must be in"):
         SMMixStep(provider, C, smoothing=2)
     for scaling in ({"mean": 120.0}, {"std": 60.0}):
         with pytest.raises(ValueError, match="provider must have no mean and std: .* normalised already"):
-            SMMixStep(AttentionHeatmap(small(), LAYER, **scaling), C)
+            SMMixStep(AttentionHeatmap(small(), LAYER, **scaling), C)  # type: ignore[arg-type]
     for classes in ("5", 0, None):
         with pytest.raises(ValueError, match=f"num_classes must be a whole number from 1, got {classes!r}"):
-            SMMixStep(provider, classes)
+            SMMixStep(provider, classes)  # type: ignore[arg-type]
     assert SMMixStep(provider, C).method == SMMix()
 
 

@@ -10,7 +10,7 @@ import dalimix
 import dalimix.torch.class_numbers as class_numbers_module
 from dalimix import CutMix, TokenMix
 from dalimix.torch import BatchMixer, soft_target_accuracy
-from tests.conftest import device_fixture, need_gpu
+from tests.support.backends import device_fixture, need_gpu
 
 B, C = 12, 7
 

@@ -10,50 +10,8 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 from dalimix.torch import TokenClassifier
+from tests.support.models.token_groups import B, Direct, equal, groups_by_loops, images, masks
 from tests.support.models.vits import Small, Timm
-
-B, GRID = 3, 4
-
-
-class Direct(nn.Module):
-    """Reads tokens instead of images, so that a test says what they are."""
-
-    def __init__(self, head=None):
-        super().__init__()
-        self.layer, self.head = nn.Identity(), head or nn.Identity()
-
-    def forward(self, tokens):
-        return self.head(self.layer(tokens).mean(1))
-
-
-def masks(rows=GRID, columns=GRID, seed=1):
-    """One with some tokens, one with none, one with all."""
-    mask = torch.randint(0, 2, (B, rows, columns), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-    mask[1], mask[2] = 0, 1
-    return mask
-
-
-def images(side=32):
-    return torch.randn(B, 3, side, side, generator=torch.Generator().manual_seed(2))
-
-
-def mean_by_loops(tokens, mask, wanted, prefix=0):
-    """Of the tokens [N, C] of one image where `mask` is `wanted`; 0 if there are none."""
-    total, count = torch.zeros_like(tokens[0]), 0
-    for token, cell in zip(tokens[prefix:], mask.flatten().tolist(), strict=True):
-        if cell == wanted:
-            total, count = total + token, count + 1
-    return total / max(count, 1)
-
-
-def groups_by_loops(tokens, mask, prefix=0):
-    return [torch.stack([mean_by_loops(t, m, k, prefix) for t, m in zip(tokens, mask, strict=True)]) for k in (0, 1)]
-
-
-def equal(got, expected, atol=1e-6):
-    assert len(got) == len(expected)
-    for one, other in zip(got, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=atol)
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.bool], ids=str)
@@ -254,7 +212,7 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="no module 'haed' in Small; nearest: head"):
         TokenClassifier(Small(), "layers", ["head", "haed"])
     with pytest.raises(TypeError, match="layer must be a name as in .* got <bound method"):
-        TokenClassifier(Timm(), Timm().forward_features, "head")
+        TokenClassifier(Timm(), Timm().forward_features, "head")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="head must be a name as in .* got None"):
         TokenClassifier(Small(), "layers", None)
     with pytest.raises(ValueError, match=r"head must name at least one module, got \[\]"):

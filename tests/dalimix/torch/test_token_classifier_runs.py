@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from dalimix.torch import TokenClassifier
-from tests.dalimix.torch.test_token_classifier import B, Direct, equal, groups_by_loops, images, masks
+from tests.support.models.token_groups import B, Direct, equal, groups_by_loops, images, masks
 from tests.support.models.vits import DIM, HEADS, Small
 
 

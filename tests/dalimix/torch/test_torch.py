@@ -4,19 +4,17 @@ import numpy as np
 import pytest
 
 import dalimix
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 
 torch = pytest.importorskip("torch")
 from dalimix.torch import BatchMixer
+from tests.support.data.at_random import seeded
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 
 
 device = device_fixture("cuda")
-
-
-def seeded(seed=3):
-    return torch.Generator().manual_seed(seed)
 
 
 def batch(device="cpu"):
@@ -135,7 +133,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="heatmaps has 5 entries but the batch has 6 images"):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, torch.zeros(5, 7, 7))
     with pytest.raises(TypeError, match="method must be an instance"):
-        BatchMixer(dalimix.CutMix)
+        BatchMixer(dalimix.CutMix)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="layout must be one of"):
         BatchMixer(dalimix.CutMix(), layout="NCHW")
     for shape in ((512, 4, 4), (512, 7, 4), (64, 3, 3), (7, 4, 4)):  # features

@@ -6,11 +6,12 @@ import pytest
 import dalimix
 
 torch = pytest.importorskip("torch")
-from torch import nn
+from torch import Tensor, nn
 
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
-from tests.conftest import device_fixture, random_images
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 
 B, C, H, W = 6, 5, 32, 48
 METHODS = [dalimix.CutMix(), dalimix.Mixup()]
@@ -108,7 +109,7 @@ def negated(given):
     return torch._neg_view(given)
 
 
-class Image(torch.Tensor):
+class Image(Tensor):
     """As torchvision's ``tv_tensors.Image``."""
 
 

@@ -1,11 +1,18 @@
 """Small tars and TFRecord files for tests, damage to them, and what is expected of their sources."""
 
+from __future__ import annotations
+
 import io
 import struct
 import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from dali_ops.sources import Source
 
 image = pytest.importorskip("PIL.Image")
 
@@ -13,26 +20,26 @@ BLOCK = tarfile.BLOCKSIZE
 LAYOUTS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 
 
-def encoded(number, kind="JPEG"):
+def encoded(number: int, kind: str = "JPEG") -> bytes:
     """An image of which size and colour depend on its number."""
     out = io.BytesIO()
     image.new("RGB", (20 + number, 16), (10 * number % 256, 90, 200)).save(out, kind)
     return out.getvalue()
 
 
-def sample(number, key=None, label=None, kind="JPEG"):
+def sample(number: int, key: str | None = None, label: int | None = None, kind: str = "JPEG") -> tuple[str, int, bytes]:
     """(name, label, bytes), as the writers of archives take them."""
     return key or f"{number:03}", number % 3 if label is None else label, encoded(number, kind)
 
 
-def members_of(samples, extension="jpg"):
+def members_of(samples: Any, extension: str = "jpg") -> Iterator[tuple[str, bytes]]:
     """Members of a tar: the image of each sample, and its label."""
     for name, label, content in samples:
         yield f"{name}.{extension}", content
         yield f"{name}.cls", str(label).encode()
 
 
-def write_tar(path, members, layout=tarfile.PAX_FORMAT):
+def write_tar(path: Path, members: Any, layout: int = tarfile.PAX_FORMAT) -> Path:
     """Members are (name, bytes), or made headers of something that has none."""
     with tarfile.open(path, "w", format=layout) as tar:
         for member in members:
@@ -45,30 +52,30 @@ def write_tar(path, members, layout=tarfile.PAX_FORMAT):
     return path
 
 
-def write_shard(path, samples, **options):
+def write_shard(path: Path, samples: Any, **options: Any) -> Path:
     return write_tar(path, members_of(samples), **options)
 
 
-def header_of(path, name):
+def header_of(path: Path, name: str) -> tuple[int, int]:
     """Where the header of a member begins, and where its bytes do."""
     with tarfile.open(path, "r:") as tar:
         member = next(one for one in tar if one.name == name)
         return member.offset, member.offset_data
 
 
-def change(path, at, new):
+def change(path: Path, at: int, new: bytes) -> None:
     """Put other bytes over some of a file."""
     content = bytearray(path.read_bytes())
     content[at : at + len(new)] = new
     path.write_bytes(content)
 
 
-def cut(path, size):
+def cut(path: Path, size: int) -> None:
     """Keep the first bytes of a file."""
     path.write_bytes(path.read_bytes()[:size])
 
 
-def varint(number):
+def varint(number: int) -> bytes:
     number &= (1 << 64) - 1
     out = b""
     while number > 127:
@@ -76,14 +83,14 @@ def varint(number):
     return out + bytes([number])
 
 
-def field(number, content):
+def field(number: int, content: int | bytes) -> bytes:
     """A field of a protobuf message: whole numbers as varints, all else by its length."""
     if isinstance(content, int):
         return varint(number << 3) + varint(content)
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
-def feature(values):
+def feature(values: Any) -> bytes:
     """A tf.train.Feature of whole numbers, packed, of floats or of bytes."""
     if all(isinstance(value, int) for value in values):
         return field(3, field(1, b"".join(map(varint, values))))
@@ -92,16 +99,16 @@ def feature(values):
     return field(1, b"".join(field(1, value) for value in values))
 
 
-def entry(name, made):
+def entry(name: str, made: bytes) -> bytes:
     return field(1, field(1, name.encode()) + field(2, made))
 
 
-def example(features):
+def example(features: dict[str, list[Any]]) -> bytes:
     """A tf.train.Example of features by name, each a list of values."""
     return field(1, b"".join(entry(name, feature(values)) for name, values in features.items()))
 
 
-def imagenet_example(label, content):
+def imagenet_example(label: int, content: bytes) -> bytes:
     """One with what stands around image and label in TensorFlow's ImageNet."""
     return example(
         {
@@ -116,7 +123,7 @@ def imagenet_example(label, content):
     )
 
 
-def crc32c(content):
+def crc32c(content: bytes) -> int:
     """Bit by bit."""
     crc = 0xFFFFFFFF
     for byte in content:
@@ -126,29 +133,29 @@ def crc32c(content):
     return crc ^ 0xFFFFFFFF
 
 
-def masked(content):
+def masked(content: bytes) -> bytes:
     crc = crc32c(content)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def record(content):
+def record(content: bytes) -> bytes:
     length = struct.pack("<Q", len(content))
     return length + masked(length) + content + masked(content)
 
 
-def write_records(path, messages):
+def write_records(path: Path, messages: Iterable[bytes]) -> Path:
     path.write_bytes(b"".join(map(record, messages)))
     return path
 
 
-def check_images(source, numbers):
+def check_images(source: Source, numbers: Iterable[int]) -> None:
     """The bytes of these images of `sample`, in this order, with their classes."""
     fetched = source.fetch(np.arange(len(source)))
     assert [one.tobytes() for one in fetched] == [encoded(number) for number in numbers]
     assert list(source.labels) == [number % 3 for number in numbers]
 
 
-def check_corrupt(source, *expected):
+def check_corrupt(source: Source, *expected: str) -> None:
     """Each text is in a line of `corrupt` of its own, and there is no other line."""
     left = list(source.corrupt)
     for text in expected:

@@ -1,5 +1,9 @@
 """Image folders of three colours, which name the classes."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,9 +12,10 @@ image = pytest.importorskip("PIL.Image")
 COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (210, 50, 40)}
 CLASSES = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
 PER_CLASS = 5
+COUNT = len(CLASSES) * PER_CLASS
 
 
-def coloured_folder(root):
+def coloured_folder(root: Path) -> Path:
     """Of which anything learns the classes at once: eight noisy images of each colour."""
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
@@ -21,7 +26,7 @@ def coloured_folder(root):
     return root
 
 
-def one_coloured_folder(root):
+def one_coloured_folder(root: Path) -> Path:
     """Fifteen JPEGs of one colour each, of different sizes."""
     for name, colour in CLASSES.items():
         (root / name).mkdir()

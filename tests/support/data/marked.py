@@ -1,5 +1,9 @@
 """An image folder in which every image has one bright block, and a store whose maps are 1 in that block."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +14,7 @@ image = pytest.importorskip("PIL.Image")
 GRID, BLOCK = 16, 4  # cells of the map along each side; cells of the block
 
 
-def marked_folder(root, count=24):
+def marked_folder(root: Path, count: int = 24) -> Path:
     """PNGs of three sizes in two classes, dark but for the block; the store's path."""
     rng, maps = np.random.default_rng(0), np.zeros((count, GRID, GRID), np.float32)
     for k, heatmap in enumerate(maps):

@@ -41,13 +41,13 @@ class Owner:
 
 
 @pipeline_def(batch_size=4, num_threads=1, device_id=None, seed=3)
-def _pipeline() -> Any:
+def a_pipeline() -> Any:
     images = fn.external_source(lambda: [np.zeros((32, 32, 3), np.uint8)] * 4)
     return dali_ops.cutmix(images, fn.external_source(lambda: [np.array([1])] * 4), num_classes=4)
 
 
 def drop_pipeline(root: Path, count: int) -> None:
-    pipeline = _pipeline()
+    pipeline = a_pipeline()
     pipeline.build()
     pipeline.run()
     Owner(pipeline)

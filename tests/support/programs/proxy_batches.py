@@ -56,7 +56,7 @@ def write(folder: ImageFolder, path: Path, workers: int, seed: int | None) -> No
     batches = list(epochs(folder, workers, seed))
     images, targets = ([[batch[k].numpy() for batch in epoch] for epoch in batches] for k in (0, 1))
     sizes = [[len(batch) for batch in epoch] for epoch in images]
-    joined = {"images": np.stack([np.concatenate(epoch) for epoch in images]), "sizes": np.array(sizes)}
+    joined: dict[str, Any] = {"images": np.stack([np.concatenate(epoch) for epoch in images]), "sizes": np.array(sizes)}
     np.savez(path, targets=np.stack([np.concatenate(epoch) for epoch in targets]), **joined)
 
 

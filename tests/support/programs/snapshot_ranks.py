@@ -1,15 +1,20 @@
 """For torchrun: every rank trains its replica by DDP with SMMix, by a snapshot of it in a loader of its own."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dali_ops import ImageFolderLoader
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dalimix import SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
+from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier
 from tests.support.data.coloured import COLOURS
 from tests.support.loaders import grouped
@@ -19,13 +24,13 @@ from tests.support.models.vits import SIDE, Small
 EVERY, EPOCHS, BATCH = 2, 2, 8  # three steps each
 
 
-def a_provider():
+def a_provider() -> ModelHeatmap:
     torch.manual_seed(0)
     model = Small(len(COLOURS), patch=8)
     return AttentionHeatmap(model, "layers.layers.1.self_attn", mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
-def batches(root, snapshot):
+def batches(root: str, snapshot: Any) -> Iterator[Any]:
     """Every rank has its share."""
     runtime = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 0}
     loader = ImageFolderLoader(root, SMMix(grid=4), BATCH, **grouped(heatmaps=snapshot, keep_info=True, **runtime))
@@ -34,7 +39,7 @@ def batches(root, snapshot):
             yield SMMixBatch(images, targets, **vars(loader.batch_info))
 
 
-def train(root):
+def train(root: str) -> Any:
     """What a rank ends with: the snapshot's and the replica's view of some images, and the trained weights."""
     provider = a_provider()
     ddp = DistributedDataParallel(TokenClassifier(provider.model.train(), "layers", "head"))
@@ -49,11 +54,11 @@ def train(root):
     return snapshot.observe(IMAGES), provider.observe(IMAGES), weights_of(ddp)
 
 
-def weights_of(model):
+def weights_of(model: nn.Module) -> Any:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-def main(root):
+def main(root: str) -> None:
     distributed.init_process_group("gloo")
     told, expected, weights = train(root)
     assert all(torch.equal(one, other) for one, other in zip(told, expected, strict=True)), "the snapshot lags behind"

@@ -34,7 +34,7 @@ def _best_window(values: np.ndarray, side: int, highest: bool) -> np.ndarray:
 def _sums_of_neighbours(lines: np.ndarray, side: int) -> np.ndarray:
     """Of every `side` neighbours along the last axis, added one after another."""
     count = lines.shape[-1] - side + 1
-    sums = lines[..., :count].copy()
+    sums: np.ndarray = lines[..., :count].copy()
     for k in range(1, side):
         sums += lines[..., k : k + count]
     return sums

@@ -45,12 +45,14 @@ def _partners(permutation: np.ndarray, own: np.ndarray, pairing: str, mutual: bo
 def mixes(couple: Couples, draws: Draws, method: Method) -> np.ndarray:
     """Bool [B]: which images are mixed. The last column of `uniform` decides."""
     chance = draws.uniform[couple.row, -1].astype(np.float64)
-    return (couple.partner != np.arange(len(chance))) & (chance < method.prob)
+    mixed: np.ndarray = (couple.partner != np.arange(len(chance))) & (chance < method.prob)
+    return mixed
 
 
 def below(u: np.ndarray, n: Any) -> np.ndarray:
     """⌊u n⌋ for u in [0, 1), in float64 so that no rounding reaches n."""
-    return np.minimum((u.astype(np.float64) * n).astype(np.int32), np.int32(n) - np.int32(1))
+    floors: np.ndarray = np.minimum((u.astype(np.float64) * n).astype(np.int32), np.int32(n) - np.int32(1))
+    return floors
 
 
 def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray) -> MixPlan:

@@ -12,4 +12,5 @@ def ordered(values: np.ndarray) -> np.ndarray:
     bits = values.view(kind)
     bits = np.where(bits == sign, kind(0), bits)  # −0 is 0
     keys = np.where(bits & sign, ~bits, bits | sign)
-    return np.where(np.isnan(values), kind(0), keys)
+    ordered: np.ndarray = np.where(np.isnan(values), kind(0), keys)
+    return ordered

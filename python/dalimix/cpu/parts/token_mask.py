@@ -42,14 +42,16 @@ def _block(key: np.ndarray, tries: int, left: np.ndarray, grid: int, aspects: np
     area, aspect = 1.0 + unit(random[:, 0]) * (left - 1), aspects[random[:, 1] >> 22]
     down = _span(np.rint(np.sqrt(area * aspect)), random[:, 2], grid)
     across = _span(np.rint(np.sqrt(area / aspect)), random[:, 3], grid)
-    return down[:, :, None] & across[:, None, :]
+    blocks: np.ndarray = down[:, :, None] & across[:, None, :]
+    return blocks
 
 
 def _span(length: np.ndarray, word: np.ndarray, grid: int) -> np.ndarray:
     """Bool [n, grid]: `length` cells in a row, anywhere; none if they are not fewer than the grid has."""
     start = np.floor(unit(word) * (grid - length + 1))[:, None]
     cells = np.arange(grid)
-    return (start <= cells) & (cells < start + length[:, None]) & (length < grid)[:, None]
+    spans: np.ndarray = (start <= cells) & (cells < start + length[:, None]) & (length < grid)[:, None]
+    return spans
 
 
 def _random(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:

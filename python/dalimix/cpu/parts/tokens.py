@@ -21,4 +21,5 @@ def seen_heatmaps(scene: Scene, grid: int | None = None) -> np.ndarray:
 def pixel_share(tokens: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Float64 [B]: the share of the pixels that the tokens cover."""
     heights, widths = (np.diff(edges(n, g)) for n, g in zip(size, tokens.shape[1:], strict=True))
-    return (tokens * np.outer(heights, widths)).sum(axis=(1, 2)) / (float(size[0]) * size[1])
+    shares: np.ndarray = (tokens * np.outer(heights, widths)).sum(axis=(1, 2)) / (float(size[0]) * size[1])
+    return shares

@@ -19,4 +19,5 @@ def highest(keys: np.ndarray, count: np.ndarray) -> np.ndarray:
     lowest = np.take_along_axis(np.sort(keys, axis=1), np.minimum(missing, keys.shape[1] - 1), axis=1)  # that is chosen
     above, ties = keys > lowest, keys == lowest
     left = count[:, None] - above.sum(axis=1, keepdims=True)
-    return (above | (ties & (np.cumsum(ties, axis=1) <= left))) & (count[:, None] > 0)
+    chosen: np.ndarray = (above | (ties & (np.cumsum(ties, axis=1) <= left))) & (count[:, None] > 0)
+    return chosen

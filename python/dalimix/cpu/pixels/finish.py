@@ -110,7 +110,8 @@ def _half_table(scale: float, bias: float) -> np.ndarray:
     """float16 [256]: the normalised value of every byte, rounded after product and sum as the kernel rounds."""
     values = np.arange(256, dtype=np.float32) * np.float32(scale) + np.float32(bias)
     with np.errstate(over="ignore"):
-        return values.astype(np.float16)
+        halves: np.ndarray = values.astype(np.float16)
+        return halves
 
 
 @lru_cache(maxsize=64)

@@ -73,7 +73,7 @@ class Paste:
         other ^= own  # own ^ ((own ^ other) & mask)
         if mixed.shape[2] == self.images.shape[2]:
             return mixed
-        whole = self.images[:, rows].copy(order="C")
+        whole: np.ndarray = self.images[:, rows].copy(order="C")
         whole[:, :, self.columns] = mixed
         return whole
 
@@ -127,7 +127,8 @@ class Paste:
         # Where nothing shows, a shift may lead out of the image.
         y = np.clip(np.arange(height)[rows] + shift[:, :1], 0, height - 1)
         x = np.clip(np.arange(width)[self.columns] + shift[:, 1:], 0, width - 1)
-        return self.images[self.plan.partner[:, None, None], y[:, :, None], x[:, None, :]]
+        read: np.ndarray = self.images[self.plan.partner[:, None, None], y[:, :, None], x[:, None, :]]
+        return read
 
 
 @dataclass(frozen=True)

@@ -39,4 +39,6 @@ def _items(images: np.ndarray, width: int) -> np.ndarray:
     """[B, H, W - width + 1]: every run of `width` pixels as one item, where it starts."""
     size, height, full, channels = images.shape
     item = f"V{width * channels * images.itemsize}"
-    return np.ndarray((size, height, full - width + 1), item, images, strides=images.strides[:3])
+    shape = size, height, full - width + 1
+    items: np.ndarray = np.ndarray(shape, item, images, strides=images.strides[:3])
+    return items

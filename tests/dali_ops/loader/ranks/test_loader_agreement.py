@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix
-from tests.dali_ops.loader.test_loader import load
 from tests.support.data.coloured import coloured_folder
 from tests.support.paths import ROOT
+from tests.support.small_loaders import load
 
 
 def test_two_processes(tmp_path):

@@ -13,8 +13,9 @@ pytest.importorskip("PIL.Image")
 from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
-from tests.dali_ops.loader.test_loader import CLASSES, class_of
+from tests.support.data.coloured import CLASSES
 from tests.support.loaders import grouped
+from tests.support.small_loaders import class_of
 
 OPTIONS = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
 

@@ -46,17 +46,17 @@ def blocks(wanted: int, grid: int, numbers: Iterator[tuple[float, float, float, 
     while len(covered) < wanted:
         left = wanted - len(covered)
         for _ in range(10):
-            block = _block(left, grid, *next(numbers))
-            if 1 <= len(block - covered) <= left:
+            cells = block(left, grid, *next(numbers))
+            if 1 <= len(cells - covered) <= left:
                 break
         else:
             return covered, taken
-        covered |= block
-        taken.append(block)
+        covered |= cells
+        taken.append(cells)
     return covered, taken
 
 
-def _block(left: int, grid: int, u_area: float, u_aspect: float, u_top: float, u_left: float) -> Cells:
+def block(left: int, grid: int, u_area: float, u_aspect: float, u_top: float, u_left: float) -> Cells:
     """Empty where it would be as large as the grid."""
     area = 1 + u_area * (left - 1)
     aspect = math.exp(math.log(0.3) + u_aspect * (math.log(1 / 0.3) - math.log(0.3)))

@@ -1,10 +1,15 @@
 """One step of SMMix for `vits.Small` in plain torch, as in the paper: image i and image B − 1 − i, one side a batch."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, fold, kl_div, one_hot, unfold
 
 
-def step(model, images, labels, side, classes, smoothing=0.0):
+def step(model: nn.Module, images: Tensor, labels: Tensor, side: int, classes: int, smoothing: float = 0.0) -> Any:
     """The loss, the mixed images and the mask [B, g, g], 1 where image B − 1 − i shows."""
     with torch.no_grad():
         attention, predictions = attention_and_logits(model, images)
@@ -15,7 +20,7 @@ def step(model, images, labels, side, classes, smoothing=0.0):
     return loss(model, mixed, mask.flatten(1), labels, predictions, share, classes, smoothing), mixed, mask[:, 0]
 
 
-def attention_and_logits(model, images):
+def attention_and_logits(model: nn.Module, images: Tensor) -> Any:
     """The last block's attention, [B, g, g], and the logits, in eval mode."""
     training = model.training
     model.eval()
@@ -31,19 +36,19 @@ def attention_and_logits(model, images):
     return weights.mean(1).mean(1).reshape(-1, grid, grid), logits
 
 
-def regions(attention, side):
+def regions(attention: Any, side: int) -> Any:
     """For each image the window where it is looked at least, and its partner's where that is looked at most."""
     sums = unfold(attention[:, None], side).sum(1)
     return sums.argmin(1), sums.argmax(1).flip(0)
 
 
-def placed(window, where, grid, side, cell):
+def placed(window: Any, where: Any, grid: Any, side: int, cell: Any) -> Any:
     """Zeros [B, channels, H, W] but for `window`, [B, channels · (side·cell)², 1], at the place `where`."""
     places = one_hot(where, (grid - side + 1) ** 2).to(window.dtype)[:, None]
     return fold(window * places, grid * cell, side * cell, stride=cell)
 
 
-def pasted(images, target, source, grid, side):
+def pasted(images: Tensor, target: Any, source: Any, grid: Any, side: int) -> Any:
     cell = images.shape[-1] // grid
     windows = unfold(images.flip(0), side * cell, stride=cell)
     chosen = windows[torch.arange(len(images)), :, source][:, :, None]
@@ -51,7 +56,16 @@ def pasted(images, target, source, grid, side):
     return images * (1 - hidden) + placed(chosen, target, grid, side, cell)
 
 
-def loss(model, mixed, mask, labels, predictions, share, classes, smoothing):
+def loss(
+    model: nn.Module,
+    mixed: Any,
+    mask: Tensor,
+    labels: Tensor,
+    predictions: Any,
+    share: Any,
+    classes: int,
+    smoothing: Any,
+) -> Any:
     tokens = model.tokens(mixed)
     logits = model.head(tokens.mean(1))
     hard = one_hot(labels, classes).float()
