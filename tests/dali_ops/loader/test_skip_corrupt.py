@@ -15,8 +15,8 @@ image = pytest.importorskip("PIL.Image")
 from dali_ops import Loader
 from dali_ops.loader.order import Order
 from dali_ops.loader.settings import LoaderSettings
+from dali_ops.loader.unreadable import without_red_lines
 from dali_ops.sources import ImageFolder
-from dali_ops.sources.red_lines import without_red_lines
 from dalimix import CutMix, Mixup, SMMix
 from tests.dali_ops.loader.test_batch_info import by_attention
 from tests.dali_ops.loader.test_loader import load
