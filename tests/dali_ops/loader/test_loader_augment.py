@@ -15,7 +15,7 @@ from nvidia.dali.auto_aug import rand_augment
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix, CutMix, TokenMix
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.dali_ops.loader.test_loader import COUNT, load
 from tests.support.same import same
 
@@ -71,7 +71,7 @@ def test_a_provider_sees_augmented_images(root):
 
 def test_beside_a_store(root, tmp_path):
     names = [f"{name}/{k}.jpg" for name in ("blue", "green", "red") for k in range(5)]
-    with HeatmapStore.create(tmp_path / "store", names, 4, model="random numbers") as writer:
+    with HeatmapWriter(tmp_path / "store", names, 4, model="random numbers") as writer:
         writer.append(torch.rand(COUNT, 4, 4).numpy())
         store = writer.finish()
     plain, negative = (load(root, TokenMix(grid=4), heatmaps=store, augment=augment) for augment in (None, inverted))

@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore
-from tests.dalimix.stores.test_heatmap_store import DTYPES, FILES, build, create, some_maps
 from tests.support.data.damaged_bytes import damaged
 from tests.support.fuzz.rounds import rounds
-
-ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
+from tests.support.stores import ARRAY, DTYPES, FACTS, FILES, PROGRESS, build, create, some_maps
 
 
 @pytest.fixture(scope="module", params=DTYPES)
