@@ -8,16 +8,19 @@ from setuptools import find_packages, setup
 PACKAGE = Path("python/dalimix/__init__.py").read_text(encoding="utf-8")  # importing it would need what it imports
 VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)
 
+ARCHIVES = ["braceexpand", "google-crc32c"]  # for names of shards, and checksums of TFRecords
 CUDA = {
-    # DALI, CuPy, and the CUDA pieces that compiling at run time needs: the compiler and the headers.
+    # DALI, what its sources need, CuPy, and the CUDA pieces that compiling at run time needs: compiler and headers.
     "cuda12": [
         "nvidia-dali-cuda120>=2.0",
+        *ARCHIVES,
         "cupy-cuda12x>=14",
         "nvidia-cuda-nvrtc-cu12",
         "nvidia-cuda-runtime-cu12",
     ],
     "cuda13": [
         "nvidia-dali-cuda130>=2.0",
+        *ARCHIVES,
         "cupy-cuda13x>=14",
         "nvidia-cuda-nvrtc>=13,<14",
         "nvidia-cuda-runtime>=13,<14",

@@ -59,10 +59,10 @@ def build_store(
         provider: ``provider(images)``, or with `labelled` ``provider(images, labels)``, as of
             `dali_ops.model_heatmaps`; images are RGB, uint8 [B, 3, size, size]; labels int64 [B], class numbers of the
             folder.
-        path: the store to make, outside of the image folder; see `HeatmapStore.create`.
+        path: the store to make, outside of the image folder; see `HeatmapWriter`.
         grid: cells along each side of the maps that are kept; the provider's are averaged or interpolated to it.
         model: what makes the maps, in words.
-        dtype: ``"uint8"`` or ``"float16"``, as of `HeatmapStore.create`.
+        dtype: ``"uint8"`` or ``"float16"``, as of `HeatmapWriter`.
         labelled: hand the provider the class numbers.
         device: ``"cpu"`` or ``"gpu"``, where the provider's model is.
         size: side in pixels to which whole images are brought.
@@ -77,7 +77,7 @@ def build_store(
         The store.
 
     Raises:
-        TypeError, ValueError: an argument is not as described, or as of `HeatmapStore.create`; an image cannot be
+        TypeError, ValueError: an argument is not as described, or as of `HeatmapWriter`; an image cannot be
             decoded (with `skip_corrupt`: none can), or its map is not finite, by name; the provider failed, or made
             something that is no map of the images, with what it said.
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
@@ -90,7 +90,7 @@ def build_store(
     check_outside(path, folder.root)
     device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
-    with HeatmapStore.create(path, folder.names, grid, model=model, dtype=dtype) as writer:
+    with HeatmapWriter(path, folder.names, grid, model=model, dtype=dtype) as writer:
         start = _start(writer, folder.names, batch_size)
         advance(start)
         if writer.done < len(writer):

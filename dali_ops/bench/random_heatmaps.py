@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dali_ops.sources import Source
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from dalimix.stores.format import MAPS_AT_ONCE
 
 
@@ -20,7 +20,7 @@ def random_store(place: Path, source: Source, grid: int = 14) -> HeatmapStore:
         grid: cells along each side.
     """
     rng, files = np.random.default_rng(0), sorted(set(source.names))
-    with HeatmapStore.create(place, files, grid, model="random numbers") as writer:
+    with HeatmapWriter(place, files, grid, model="random numbers") as writer:
         while writer.done < len(writer):
             count = min(MAPS_AT_ONCE, len(writer) - writer.done)
             writer.append(rng.random((count, grid, grid), np.float32))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # as shells say it of a program that Ctrl-C has ended
 LONGEST = 500  # letters of an error
-WORDS = {"skip_corrupt=True": "--skip-corrupt", "HeatmapStore.create": "dalimix heatmaps build"}  # in Python; here
+WORDS = {"skip_corrupt=True": "--skip-corrupt", "HeatmapWriter": "dalimix heatmaps build"}  # in Python; here
 USUAL = (ValueError, TypeError, OSError, RuntimeError)  # their messages say it all
 
 

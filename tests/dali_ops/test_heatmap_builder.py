@@ -15,7 +15,7 @@ image = pytest.importorskip("PIL.Image")
 from dali_ops import stores as heatmap_builder
 from dali_ops.sources import ImageFolder
 from dali_ops.stores import build_store
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapWriter
 from tests.support.backends import device_fixture
 from tests.support.data.noise_folder import (
     COUNT,
@@ -170,7 +170,7 @@ def test_interrupted_while_writing(root: Path, tmp_path: Path, monkeypatch: pyte
 
 def test_all_maps_there_but_not_finished(root: Path, tmp_path: Path) -> None:
     whole = contents(build(root, tmp_path / "whole").path)
-    with HeatmapStore.create(tmp_path / "store", NAMES, 4, model="sums") as writer:
+    with HeatmapWriter(tmp_path / "store", NAMES, 4, model="sums") as writer:
         writer.append(brightness(torch.from_numpy(pictures()).permute(0, 3, 1, 2)).numpy())
     told: list[int] = []
     build(root, tmp_path / "store", lambda images: pytest.fail("called"), advance=told.append)

@@ -22,7 +22,7 @@ from dali_ops.cli import main as cli
 from dali_ops.sheets.preview import preview
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.data.noise_folder import (
     COUNT,
     NAMES,
@@ -121,7 +121,7 @@ def test_a_provider_that_fails_is_no_corrupt_image(root: Path, tmp_path: Path) -
 
 
 def begun(path: Path, files: list[str]) -> Any:
-    return HeatmapStore.create(path, files, 2, model="x")
+    return HeatmapWriter(path, files, 2, model="x")
 
 
 def test_a_writer_refuses_files_that_have_maps_or_are_none(tmp_path: Path) -> None:
@@ -171,8 +171,9 @@ def test_whenever_it_stops_the_same_arguments_go_on(
 def test_what_was_written_beyond_the_last_map_is_cut_off(tmp_path: Path) -> None:
     """By a run that was killed before it could say so."""
     with begun(tmp_path / "store", ["a", "b"]) as writer:
-        with (tmp_path / "store.part" / "heatmaps.npy").open("ab") as array:
-            array.write(bytes(8))
+        with (tmp_path / "store.part" / "heatmaps.npy").open("r+b") as array:
+            array.seek(-4, os.SEEK_END)
+            array.write(b"map!")
         writer.leave_out(["b"])
     with begun(tmp_path / "store", ["a", "b"]) as writer:
         writer.append(np.ones((1, 2, 2)))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dali_ops.sources import ImageFolder
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import coloured_folder
 from tests.support.examples import load
 from tests.support.same import same
@@ -29,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of three colours, and a store beside them."""
     folder = coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
     names, rng = ImageFolder.scan(folder).names, np.random.default_rng(0)
-    with HeatmapStore.create(folder.parent / "store", names, 7, model="chance") as writer:
+    with HeatmapWriter(folder.parent / "store", names, 7, model="chance") as writer:
         writer.append(rng.random((len(names), 7, 7), np.float32))
         writer.finish()
     return folder

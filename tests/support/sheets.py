@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.data.at_random import random_images
 import dalimix
 from dali_ops.sheets.mixing_sheet import draw_sheet
 from dali_ops.sheets.page import GIVER, rgb
 from dali_ops.sheets.rows import SheetRow
+from tests.support.data.at_random import random_images
 
 CLASSES = ("astronaut", "cat", "coffee", "flower", "rocket", "temple")
 SIZE = (60, 84)

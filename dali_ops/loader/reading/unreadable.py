@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO, Any
 
 from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.decorators import pipeline_of
 from dali_ops.loader.reading.decoding import whole_image
-from dali_ops.sources.red_lines import without_red_lines
 from dali_ops.sources.source import Source
 
 OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
@@ -32,6 +36,9 @@ REASONS = {
     errno.EACCES: DENIED,
     errno.EPERM: DENIED,
 }
+RED = b"\x1b[0;31m[ERROR]"  # how lines begin that DALI's decoders write to stderr, besides raising an error
+STDERR = 2
+_ONE_AT_A_TIME = Lock()  # the process has one stderr: two threads that exchange it at once could lose it
 
 
 def find_unreadable(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
@@ -87,3 +94,39 @@ def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) ->
 def _decoder() -> Any:
     device = "cpu" if Pipeline.current().device_id is None else "gpu"
     return whole_image(fn.external_source(name="encoded"), device)
+
+
+@contextmanager
+def without_red_lines() -> Iterator[None]:
+    """Leave out such lines, where an image is decoded once more to learn which one it was.
+
+    What else is written to stderr meanwhile, by any thread, comes afterwards. Without a stderr there is nothing to do.
+    """
+    with _ONE_AT_A_TIME, ExitStack() as stack:
+        _flush()
+        try:
+            stderr = os.dup(STDERR)
+        except OSError:  # it is closed, as in some services
+            yield
+            return
+        stack.callback(os.close, stderr)
+        written = stack.enter_context(TemporaryFile())
+        os.dup2(written.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            _flush()
+            os.dup2(stderr, STDERR)
+            _pass_on(written)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()
+
+
+def _pass_on(written: IO[bytes]) -> None:
+    written.seek(0)
+    for line in written:
+        if not line.startswith(RED):
+            os.write(STDERR, line)

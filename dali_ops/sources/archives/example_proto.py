@@ -8,7 +8,8 @@ The messages, as tensorflow/core/example/{example,feature}.proto define them::
     BytesList { repeated bytes value = 1; }
     Int64List { repeated int64 value = 1 [packed = true]; }
 
-How they are written: https://protobuf.dev/programming-guides/encoding/.
+How they are written: https://protobuf.dev/programming-guides/encoding/. The package protobuf is not used, because it
+copies every image: it is no faster for images of 110 kB, and thirty times slower for 1 MB.
 """
 
 from __future__ import annotations

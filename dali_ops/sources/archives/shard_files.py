@@ -8,20 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from glob import glob
+from math import prod
 
+from dali_ops.sources.file_kinds import kind_of
+from dalimix.support.packages import need
 from dalimix.support.paths import local_text, local_texts
 
 BRACES = re.compile(r"\{([^{}]*)\}")
-RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})", re.ASCII)
-MOST_SHARDS = 1 << 20  # a slip of the pen in braces would else make texts without end
-COMPRESSED = {
-    "gzip": b"\x1f\x8b",
-    "bzip2": b"BZh",
-    "xz": b"\xfd7zXZ",
-    "zstd": b"\x28\xb5\x2f\xfd",
-    "zlib": b"\x78\x9c",
-    "zip": b"PK\x03\x04",
-}
+RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+MOST_SHARDS = 1 << 20  # a slip of the pen in braces would otherwise fill the memory with paths
 Path = str | bytes | os.PathLike[str]
 Paths = Path | Iterable[Path]
 
@@ -92,53 +87,36 @@ def _fits(pattern: str) -> list[str]:
 
 
 def expand_braces(pattern: str, name: str = "shards") -> list[str]:
-    """Every text that a pattern means, as in a shell: ``{08..11}`` counts, ``{a,b}`` names alternatives; not nested.
+    """Every path that a pattern means, as in a shell: ``{08..11}`` counts, ``{a,b}`` names alternatives.
 
     Raises:
-        ValueError: they are more than a data set has.
+        ValueError: they are more than a data set has, or a brace is not closed.
+        ModuleNotFoundError: braceexpand is missing.
     """
-    _refuse_too_many(pattern, name)
-    return _expanded(pattern)
-
-
-def _refuse_too_many(pattern: str, name: str) -> None:
-    count = 1
-    for braces in BRACES.finditer(pattern):
-        numbers = RANGE.fullmatch(braces[1])
-        count *= abs(int(numbers[1]) - int(numbers[2])) + 1 if numbers else braces[1].count(",") + 1
-    if count > MOST_SHARDS:
-        raise ValueError(f"{name} must be {MOST_SHARDS} files at most, but {pattern!r:.200} means {count}")
-
-
-def _expanded(pattern: str) -> list[str]:
-    braces = next((one for one in BRACES.finditer(pattern) if "," in one[1] or RANGE.fullmatch(one[1])), None)
-    if braces is None:
+    if "{" not in pattern and "}" not in pattern:
         return [pattern]
-    start, end = pattern[: braces.start()], pattern[braces.end() :]
-    return [text for choice in _choices(braces[1]) for text in _expanded(start + choice + end)]
+    need("a pattern with braces", "braceexpand")
+    from braceexpand import braceexpand
+
+    count = prod(map(_alternatives, BRACES.findall(pattern)))
+    if not count <= MOST_SHARDS:  # nor no number at all, from ends of hundreds of digits
+        raise ValueError(f"{name} must be {MOST_SHARDS} files at most, but {pattern!r:.200} may mean {count:.3g}")
+    try:
+        return list(braceexpand(pattern, escape=False))
+    except ValueError:
+        remedy = "a list of paths takes braces as they are"
+        raise ValueError(f"{name} must close each brace that it opens, got {pattern!r:.200}: {remedy}") from None
 
 
-def _choices(inner: str) -> list[str]:
-    numbers = RANGE.fullmatch(inner)
-    if numbers is None:
-        return inner.split(",")
-    first, last = int(numbers[1]), int(numbers[2])
-    padded = any(text.startswith("0") and len(text) > 1 for text in numbers.groups())
-    width = max(map(len, numbers.groups())) if padded else 0
-    step = 1 if first <= last else -1
-    return [f"{number:0{width}}" for number in range(first, last + step, step)]
+def _alternatives(inner: str) -> float:
+    """How many of them braces mean; a step in a range would make them fewer."""
+    numbers = RANGE.match(inner)
+    return abs(float(numbers[1]) - float(numbers[2])) + 1 if numbers else inner.count(",") + 1.0
 
 
 def _shard(path: str, folder: str) -> ShardFile:
     facts = os.stat(path)
     return ShardFile(os.path.relpath(path, folder).replace(os.sep, "/"), path, facts.st_size, facts.st_mtime_ns)
-
-
-def kind_of(start: bytes) -> str:
-    """What a file is that begins so: a tar or a kind of compression; empty if it is neither."""
-    if start[257:262] == b"ustar":
-        return "tar"
-    return next((kind for kind, magic in COMPRESSED.items() if start.startswith(magic)), "")
 
 
 def refuse_other_kind(shard: ShardFile, start: bytes) -> None:

@@ -13,20 +13,11 @@ from dali_ops.sources.archives.archive import Archive, Member, class_number
 from dali_ops.sources.archives.example_proto import image_and_label
 from dali_ops.sources.archives.shard_files import Paths, ShardFile, refuse_other_kind
 from dali_ops.sources.first_label import check_first_label
+from dalimix.support.packages import need
 
 HEADER = struct.Struct("<QI")  # the length of the data, and the checksum of it
 LENGTH, FOOTER = 8, 4  # bytes of the length, and of the checksum of the data behind them
-POLYNOMIAL = 0x82F63B78  # Castagnoli's, its bits reversed
 MASK = 0xA282EAD8
-
-
-def _crc_of_byte(crc: int) -> int:
-    for _ in range(8):
-        crc = crc >> 1 ^ (POLYNOMIAL if crc & 1 else 0)
-    return crc
-
-
-CRC_OF_BYTE = [_crc_of_byte(byte) for byte in range(256)]
 
 
 class TFRecord(Archive):
@@ -61,6 +52,7 @@ class TFRecord(Archive):
         TypeError, ValueError: the arguments; a file that is missing or compressed; no usable image at all; an index
             that is something else.
         OSError: a file or the index cannot be opened.
+        ModuleNotFoundError: google-crc32c is missing, or braceexpand for a pattern with braces.
     """
 
     chosen_by = "the arguments image and label choose the features, and first_label is subtracted"
@@ -75,6 +67,7 @@ class TFRecord(Archive):
         classes: Sequence[str] | None = None,
         index: str | PathLike[str] | None = None,
     ) -> None:
+        need("TFRecord", "google_crc32c")
         first_label = check_first_label(first_label)
         for name, feature in {"image": image, "label": label}.items():
             if not isinstance(feature, str) or not feature:
@@ -126,9 +119,8 @@ def _record(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def masked_crc32c(data: memoryview) -> int:
-    """CRC-32C (RFC 3720, appendix B.4) as TFRecord files hold it: turned by 15 bits, and with a number added."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = CRC_OF_BYTE[(crc ^ byte) & 255] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
+    """CRC-32C as TFRecord files hold it: turned by 15 bits, and with a number added."""
+    import google_crc32c
+
+    crc = google_crc32c.value(data.tobytes())
     return ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF

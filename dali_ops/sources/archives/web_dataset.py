@@ -62,6 +62,7 @@ class WebDataset(Archive):
         TypeError, ValueError: the arguments; a shard that is missing or compressed; no usable image at all; an index
             that is something else.
         OSError: a shard or the index cannot be opened.
+        ModuleNotFoundError: braceexpand is missing, for a pattern with braces.
     """
 
     chosen_by = "the arguments images and label choose the extensions, and first_label is subtracted"

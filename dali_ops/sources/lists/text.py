@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dali_ops.sources.archives.shard_files import kind_of
 from dali_ops.sources.class_names import of_names
+from dali_ops.sources.file_kinds import kind_of
 from dali_ops.sources.lists.table import Columns, Line, columns_of, rows_of, unknown_headings
 
 DIGITS = re.compile(r"-?\d{1,18}", re.ASCII)

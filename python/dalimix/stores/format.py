@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -21,12 +22,10 @@ NEW = "new.json"  # any JSON file while it is being written: one name, so that t
 VERSION = 2
 NORMALISATION = "each map divided by its largest absolute value"
 DTYPES = {"uint8": "|u1", "float16": "<f2"}  # as npy files name them: the same on every machine
-HEADER = 128  # bytes before the first map
 LEFT_OUT = "left_out"
 FIELDS = {"dtype", "facts_sha256", "files", "grid", "model", "normalisation", "sha256"}
 MOST_GRID = 4096
 MAPS_AT_ONCE = 1024
-BYTES_AT_ONCE = 1 << 20
 REMEDY = "go on as it was begun, or remove that folder to begin anew"
 
 
@@ -221,61 +220,52 @@ def same_facts(part: Path, there: Facts, expected: Facts) -> None:
         raise ValueError(f"{error}; {REMEDY}") from None
 
 
-def npy_header(facts: Facts, more: int = 0) -> bytes:
-    """The first `HEADER` bytes of the array's file, npy format 1.0, if there are so many maps more than files.
-
-    Written here because NumPy's own may differ from version to version, if only in blanks.
-    """
-    count, *cells = facts.shape
-    shape = (count + more, *cells)
-    said = f"{{'descr': {DTYPES[facts.dtype]!r}, 'fortran_order': False, 'shape': {shape}, }}"
-    text = said.ljust(HEADER - 11) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("ascii")
+def npy_header(facts: Facts) -> bytes:
+    """What NumPy writes before the maps; as long for fewer of them, so that it can be written over in its place."""
+    header = io.BytesIO()
+    said = {"descr": DTYPES[facts.dtype], "fortran_order": False, "shape": facts.shape}
+    np.lib.format.write_array_header_1_0(header, said)
+    return header.getvalue()
 
 
-def check_array(folder: Path, facts: Facts, least: int, begun: bool = False) -> None:
-    """Refuse an array's file that begins otherwise than it must, has fewer maps than `least`, or more than all.
-
-    What it begins with is compared, never parsed nor unpickled. Until it is finished, one that was `begun` is as long
-    as if nothing had been left out.
-    """
-    file, header, more = folder / ARRAY, npy_header(facts), len(facts.left_out) if begun else 0
-    if not file.is_file():
-        raise ValueError(f"{folder} has no {ARRAY}")
-    with file.open("rb") as array:
-        start = array.read(len(header))
-    if not header.startswith(start) and not npy_header(facts, more).startswith(start):
-        of = f"{facts.dtype} {list(facts.shape)} in C order"
-        raise ValueError(f"{file} must be an npy file, {of}, but it begins with {start.rstrip()!r}")
-    size = file.stat().st_size
-    low, high = (HEADER + maps * facts.map_bytes for maps in (least, len(facts.files) + more))
-    if size < low:
-        raise ValueError(f"{file} is truncated: it has {size} bytes, expected {low}")
-    if size > high:
-        raise ValueError(f"{file} is too long: it has {size} bytes, expected {high}")
-
-
-def map_array(folder: Path, facts: Facts) -> np.memmap:
+def map_array(folder: Path, facts: Facts, begun: bool = False) -> np.memmap:
     """The maps [N, g, g], read-only, without reading them yet.
 
+    Args:
+        folder: of the store.
+        facts: what it is of.
+        begun: until it is finished, there may be room for maps of the images that were left out since.
+
     Raises:
-        ValueError: the array's file is missing, or not as `facts` say.
+        ValueError: the array's file is missing, or not as `facts` say. What is pickled in it is never read.
     """
-    check_array(folder, facts, least=len(facts.files))
-    return np.memmap(folder / ARRAY, DTYPES[facts.dtype], mode="r", offset=HEADER, shape=facts.shape)
+    file, more = folder / ARRAY, len(facts.left_out) if begun else 0
+    if not file.is_file():
+        raise ValueError(f"{folder} has no {ARRAY}")
+    maps = _opened(file)
+    count, *cells = facts.shape
+    of_these = maps.dtype.str == DTYPES[facts.dtype] and list(maps.shape[1:]) == cells and maps.flags.c_contiguous
+    if not of_these or not count <= len(maps) <= count + more:
+        got = f"{maps.dtype} {list(maps.shape)} in {'C' if maps.flags.c_contiguous else 'Fortran'} order"
+        raise ValueError(f"{file} must be {facts.dtype} {list(facts.shape)} in C order, got {got}")
+    size, expected = file.stat().st_size, maps.offset + (count + more) * facts.map_bytes
+    if size > expected:
+        raise ValueError(f"{file} is too long: it has {size} bytes, expected {expected}")
+    return maps
 
 
-def digest_of(maps: np.ndarray) -> str:
-    """The SHA-256 of all bytes of `maps`, in hexadecimal."""
+def _opened(file: Path) -> np.memmap:
+    try:
+        return np.lib.format.open_memmap(file, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # damage to a header can raise anything
+        raise ValueError(f"{file} is truncated, or no npy file of numbers: {error}") from error
+
+
+def digest_of(maps: np.ndarray) -> hashlib._Hash:
+    """The SHA-256 of all bytes of `maps`."""
     digest = hashlib.sha256()
     for start in range(0, len(maps), MAPS_AT_ONCE):
         digest.update(maps[start : start + MAPS_AT_ONCE].data)
-    return digest.hexdigest()
-
-
-def digest_of_written(array: int, size: int) -> hashlib._Hash:
-    """SHA-256, to be gone on with, of the first `size` bytes behind the header of an open file."""
-    digest = hashlib.sha256()
-    for start in range(0, size, BYTES_AT_ONCE):
-        digest.update(os.pread(array, min(BYTES_AT_ONCE, size - start), HEADER + start))
     return digest

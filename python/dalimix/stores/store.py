@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,12 +29,9 @@ from dalimix.support.lists import texts
 from dalimix.support.numbers import is_whole
 from dalimix.support.paths import local_path
 
-if TYPE_CHECKING:
-    from dalimix.stores.writer import HeatmapWriter
-
 
 class HeatmapStore:
-    """``store = HeatmapStore.open(path)``: the maps of a finished store. `HeatmapStore.create` makes one.
+    """``store = HeatmapStore.open(path)``: the maps of a finished store. `HeatmapWriter` makes one.
 
     A store is a folder of two files: heatmaps.npy, [N, g, g] of uint8 or float16, and store.json, which says what the
     maps are of. Every map was divided by its own largest absolute value, so only its shape is kept: TokenMix divides by
@@ -96,30 +92,6 @@ class HeatmapStore:
         if files is not None:
             same_files(path, facts.files, texts("files", files, "paths"))
         return cls(path, facts, map_array(path, facts), gpu_limit)
-
-    @staticmethod
-    def create(
-        path: str | PathLike[str], files: Sequence[str], grid: int, *, model: str, dtype: str = "uint8"
-    ) -> HeatmapWriter:
-        """Begin a store, or go on with one that was begun with the very same arguments.
-
-        It is made in the folder ``<path>.part``, which becomes `path` when it is finished.
-
-        Args:
-            path: the folder to make; there must be nothing yet.
-            files: the images' paths relative to the data set's root, with forward slashes, one for each map.
-            grid: cells along each side of the maps.
-            model: what makes the maps, in words.
-            dtype: ``"uint8"`` keeps what is above 0, in 255 steps; ``"float16"`` keeps the sign, in twice the size.
-
-        Raises:
-            TypeError, ValueError: an argument is not as described, `path` exists, or ``<path>.part`` is of another
-                store, is damaged, also if it is only one bit of its maps, or is being written by someone else. Nothing
-                is overwritten.
-        """
-        from dalimix.stores.writer import HeatmapWriter
-
-        return HeatmapWriter(path, files, grid, model, dtype)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -185,7 +157,7 @@ class HeatmapStore:
         Raises:
             ValueError: they have changed.
         """
-        digest = digest_of(self.maps)
+        digest = digest_of(self.maps).hexdigest()
         expected = self._facts.sha256
         if digest != expected:
             raise ValueError(f"{self.path / ARRAY} has changed: its sha256 is {digest}, expected {expected}")
@@ -221,7 +193,7 @@ def _array(index: np.ndarray) -> np.ndarray:
 
 def _check_there(path: Path) -> None:
     if not path.is_dir():
-        raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by HeatmapStore.create")
+        raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by HeatmapWriter")
     missing = next((name for name in (FACTS, ARRAY) if not (path / name).is_file()), None)
     if missing is not None:
         raise ValueError(f"{path} has no {missing}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from dalimix.stores.names import portable_names
 from dalimix.stores.store import HeatmapStore
+from dalimix.stores.writer import HeatmapWriter
 from dalimix.support.lists import class_numbers
 from dalimix.support.numbers import is_whole
 from dalimix.support.paths import local_path
@@ -108,7 +109,7 @@ def import_token_labels(
         folder: where the .pt files lie; that of ``class/image.JPEG`` is ``folder/class/image.pt``.
         files: the images' paths relative to the data set's root, with forward slashes.
         labels: the class of each; a list, an array or a tensor.
-        path: the store to make; see `HeatmapStore.create`.
+        path: the store to make; see `HeatmapWriter`.
         advance: called with the number of maps that are there more than before, for a progress bar.
 
     Returns:
@@ -116,7 +117,7 @@ def import_token_labels(
 
     Raises:
         TypeError, ValueError: an argument is not as described; no such folder; as of `token_label_maps` and
-            `HeatmapStore.create`; or a map has another grid than the first.
+            `HeatmapWriter`; or a map has another grid than the first.
         OSError: the disk is full or fails; it names the file.
         ModuleNotFoundError: torch is missing.
     """
@@ -130,7 +131,7 @@ def import_token_labels(
     places = [(start / name).with_suffix(".pt") for name in names]
     grid = len(token_label_maps(places[0], numbers[0]))
     model = f"TokenLabeling's maps in {start.resolve().name}"
-    with HeatmapStore.create(path, names, grid, model=model) as writer:
+    with HeatmapWriter(path, names, grid, model=model) as writer:
         advance(writer.done)
         while writer.done < len(writer):
             shard = slice(writer.done, writer.done + SHARD)

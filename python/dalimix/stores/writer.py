@@ -14,15 +14,12 @@ from dalimix.pixels import image_dtype
 from dalimix.stores.format import (
     ARRAY,
     FACTS,
-    HEADER,
     NEW,
     PROGRESS,
     REMEDY,
     Facts,
     Progress,
-    check_array,
     digest_of,
-    digest_of_written,
     map_array,
     npy_header,
     part_of,
@@ -43,31 +40,52 @@ FLOATS = ("float16", "float32", "float64")
 
 
 class HeatmapWriter:
-    """``with HeatmapStore.create(...) as writer``: takes the maps in the order of the files.
+    """``with HeatmapWriter(...) as writer``: begins a store, or goes on with one, and takes the maps in their order.
 
-    Only one writer at a time can have a store. It keeps it until it is finished, closed, or its process has ended, and
-    cannot be handed to another process. Needs Linux or macOS.
+    The store is made in the folder ``<path>.part``, which becomes `path` when it is finished. Only one writer at a time
+    can have it, until it is finished, closed, or its process has ended, and it cannot be handed to another process. One
+    that was begun goes on where it was, if the arguments are the very same. Needs Linux or macOS.
 
     ::
 
-        with HeatmapStore.create(path, files, grid=14, model="DeiT-S, block 11") as writer:
+        with HeatmapWriter(path, files, grid=14, model="DeiT-S, block 11") as writer:
             while writer.done < len(writer):
                 names = writer.files[writer.done : writer.done + 1024]
                 writer.append(heatmaps_of(names))
             store = writer.finish()
+
+    Args:
+        path: the folder to make; there must be nothing yet.
+        files: the images' paths relative to the data set's root, with forward slashes, one for each map.
+        grid: cells along each side of the maps.
+        model: what makes the maps, in words.
+        dtype: ``"uint8"`` keeps what is above 0, in 255 steps; ``"float16"`` keeps the sign, in twice the size.
 
     Attributes:
         path: the folder that is to be.
         files: the images' paths, one for each map.
         left_out: paths of images that have no map, see `leave_out`.
         done: how many maps are safely written, also by earlier writers.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described, `path` exists, or ``<path>.part`` is of another store,
+            is damaged, also if it is only one bit of its maps, or is being written by someone else. Nothing is
+            overwritten.
+        OSError: the disk is full or fails; it names the file.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], files: Sequence[str], grid: int, model: str, dtype: str | np.dtype
+        self,
+        path: str | os.PathLike[str],
+        files: Sequence[str],
+        grid: int,
+        *,
+        model: str,
+        dtype: str | np.dtype = "uint8",
     ) -> None:
         whole = int(grid) if is_whole(grid) else grid
         self._facts = Facts(portable_names(files), whole, writable(model), _dtype_name(dtype))
+        self._start = len(npy_header(self._facts))
         self.path = local_path(path)
         _refuse_existing(self.path)
         self._part, self._process = part_of(self.path), os.getpid()
@@ -122,7 +140,7 @@ class HeatmapWriter:
         data, digest = quantised(heatmaps, self._facts.dtype).tobytes(), self._digest.copy()
         digest.update(data)
         with errors_name(self._part / ARRAY):
-            _write(array, data, HEADER + self.done * self._facts.map_bytes)
+            _write(array, data, self._start + self.done * self._facts.map_bytes)
         progress = Progress(self.done + len(heatmaps), digest.hexdigest())
         write_progress(self._part, progress)
         self.done, self._digest = progress.done, digest
@@ -156,8 +174,8 @@ class HeatmapWriter:
             raise ValueError(f"{there}, the next is of {self.files[self.done]!r}")
         _refuse_existing(self.path)
         if self.left_out:
-            self._shorten()
-        digest = digest_of(map_array(self._part, self._facts))
+            self._lay_out()
+        digest = digest_of(map_array(self._part, self._facts)).hexdigest()
         self._same_maps(len(self), digest, self._digest.hexdigest())
         write_facts(self._part, replace(self._facts, sha256=digest))
         (self._part / PROGRESS).unlink(missing_ok=True)
@@ -174,12 +192,13 @@ class HeatmapWriter:
             raise ValueError(f"the writer of {self.path} was made in another process; make one in each process")
         return self._array
 
-    def _shorten(self) -> None:
-        """Give the array the header and the length of the maps that are in it."""
+    def _lay_out(self) -> None:
+        """Give the array the header and the length of all its maps. Those that are in it stay."""
         array = self._open_array()
         with errors_name(self._part / ARRAY):
             _write(array, npy_header(self._facts), 0)
-            os.ftruncate(array, HEADER + len(self) * self._facts.map_bytes)
+            os.ftruncate(array, self._start + len(self) * self._facts.map_bytes)
+            os.fsync(array)
 
     def _go_on(self) -> tuple[int, hashlib._Hash]:
         """How many maps are there, and their digest; if the store is new, it is made ready for the first."""
@@ -190,9 +209,8 @@ class HeatmapWriter:
         there, progress = begun
         same_facts(self._part, there, self._facts)
         self._facts = replace(there, sha256=None)
-        check_array(self._part, self._facts, least=progress.done, begun=True)
-        with errors_name(self._part / ARRAY):
-            digest = digest_of_written(self._open_array(), progress.done * self._facts.map_bytes)
+        maps = map_array(self._part, self._facts, begun=True)
+        self._start, digest = maps.offset, digest_of(maps[: progress.done])
         self._same_maps(progress.done, digest.hexdigest(), progress.sha256)
         return progress.done, digest
 
@@ -205,11 +223,9 @@ class HeatmapWriter:
 
     def _begin(self) -> None:
         """store.json comes last: without it, there is nothing to go on with."""
-        array = self._open_array()
-        if os.fstat(array).st_size > HEADER:
-            raise ValueError(f"{self._part} has a {ARRAY} with maps but no {FACTS}: move it away")
-        with errors_name(self._part / ARRAY):
-            _write(array, npy_header(self._facts), 0)
+        if (self._part / PROGRESS).exists() or np.fromfile(self._part / ARRAY, np.uint8)[self._start :].any():
+            raise ValueError(f"{self._part} has maps but no {FACTS}: move it away")
+        self._lay_out()
         write_facts(self._part, self._facts)
         sync_folder(self._part.parent)
 

@@ -9,6 +9,8 @@ PACKAGES = {
     "nvidia.dali": ("NVIDIA DALI", "nvidia-dali-cuda130", "nvidia-dali-cuda120"),
     "cupy": ("CuPy", "'cupy-cuda13x[ctk]'", "'cupy-cuda12x[ctk]'"),
     "torch": ("PyTorch", "torch"),
+    "braceexpand": ("braceexpand", "braceexpand"),
+    "google_crc32c": ("google-crc32c", "google-crc32c"),
     "matplotlib": ("matplotlib", "matplotlib"),
     "PIL": ("Pillow", "pillow"),
     "rich": ("rich", "rich"),

@@ -24,7 +24,7 @@ from dali_ops.sheets.heatmap_sheet import draw_heatmaps
 from dali_ops.sheets.mixing_sheet import draw_sheet
 from dali_ops.sheets.rows import SheetRow
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from dalimix.stores.token_labels import import_token_labels, token_label_maps
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.loaders import grouped
@@ -45,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "list.txt").write_text("a/0.jpg 0\nb/1.jpg 1\n")
     write_shard(home / "a.tar", map(sample, range(3)))
     write_records(home / "a.tfrecord", [imagenet_example(k, encoded(k)) for k in range(3)])
-    with HeatmapStore.create(home / "store", FILES, 2, model="x") as writer:
+    with HeatmapWriter(home / "store", FILES, 2, model="x") as writer:
         writer.append(np.ones((2, 2, 2)))
         writer.finish()
     (tmp_path / "elsewhere").mkdir()
@@ -77,7 +77,7 @@ READ: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 WRITTEN: dict[str, Callable[[Any], Any]] = {
     "index.npz": lambda path: WebDataset("~/a.tar", index=path),
-    "new": lambda path: HeatmapStore.create(path, ["a"], 2, model="x").close(),
+    "new": lambda path: HeatmapWriter(path, ["a"], 2, model="x").close(),
     "sheet.png": sheet,
     "maps.png": shown,
     "photos": make_photo_folder,

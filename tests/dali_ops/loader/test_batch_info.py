@@ -13,7 +13,7 @@ import dalimix
 from dali_ops import BatchInfo
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.support.memory import used
 from tests.support.models.versions import Versions, a_snapshot
 from tests.support.models.vits import SIDE, vit
@@ -35,7 +35,7 @@ def root(tmp_path_factory):
 @pytest.fixture
 def store(root, tmp_path):
     names = [f"class{k}/image.png" for k in range(COUNT)]
-    with HeatmapStore.create(tmp_path / "store", names, 8, model="random numbers") as writer:
+    with HeatmapWriter(tmp_path / "store", names, 8, model="random numbers") as writer:
         writer.append(np.random.default_rng(0).random((COUNT, 8, 8)))
         return writer.finish()
 

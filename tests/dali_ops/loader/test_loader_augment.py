@@ -16,7 +16,7 @@ from dali_ops import Eval, Train
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix, CutMix, TokenMix
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import COUNT
 from tests.support.same import same
 from tests.support.small_loaders import load
@@ -73,7 +73,7 @@ def test_a_provider_sees_augmented_images(root):
 
 def test_beside_a_store(root, tmp_path):
     names = [f"{name}/{k}.jpg" for name in ("blue", "green", "red") for k in range(5)]
-    with HeatmapStore.create(tmp_path / "store", names, 4, model="random numbers") as writer:
+    with HeatmapWriter(tmp_path / "store", names, 4, model="random numbers") as writer:
         writer.append(torch.rand(COUNT, 4, 4).numpy())
         store = writer.finish()
     plain, negative = (load(root, TokenMix(grid=4), heatmaps=store, augment=augment) for augment in (None, inverted))

@@ -23,7 +23,7 @@ from dali_ops.loader.state import sealed
 from dali_ops.loader.stepper import _seed_of
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import grouped, sized
 from tests.support.same import same
@@ -41,7 +41,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def store(root):
     names = ImageFolder.scan(root).names
-    with HeatmapStore.create(root.parent / "store", names, 8, model="random numbers") as writer:
+    with HeatmapWriter(root.parent / "store", names, 8, model="random numbers") as writer:
         writer.append(torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy())
         return writer.finish()
 

@@ -14,9 +14,9 @@ image = pytest.importorskip("PIL.Image")
 
 from dali_ops import Loader
 from dali_ops.loader.reading.order import Order
+from dali_ops.loader.reading.unreadable import without_red_lines
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
-from dali_ops.sources.red_lines import without_red_lines
 from dalimix import CutMix, Mixup, SMMix
 from tests.support.data.coloured import coloured_folder, one_coloured_folder
 from tests.support.loaders import grouped

@@ -15,7 +15,7 @@ import dali_ops
 import dalimix
 from dali_ops import dynamic
 from dalimix import AttentiveCutMix, CutMix, Draws, RandomChoice, TokenMix
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import times
 from tests.support.pipelines import images_and_labels
@@ -76,7 +76,7 @@ def test_model_heatmaps(graph):
 
 
 def test_stored_heatmaps(graph, tmp_path):
-    with HeatmapStore.create(tmp_path / "store", ["a.png"], 4, model="noise") as writer:
+    with HeatmapWriter(tmp_path / "store", ["a.png"], 4, model="noise") as writer:
         writer.append(np.ones((1, 4, 4)))
         store = writer.finish()
     number, point = fn.constant(idata=0, shape=[]), fn.constant(fdata=[0.0, 1.0])

@@ -8,7 +8,7 @@ from nvidia.dali import fn, types
 
 import dali_ops
 from dali_ops.operators import bridge
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.pipelines import build, run
 
 COUNT = 24
@@ -16,7 +16,7 @@ COUNT = 24
 
 @pytest.fixture
 def store(tmp_path):
-    with HeatmapStore.create(tmp_path / "store", [f"{k}.png" for k in range(COUNT)], 8, model="noise") as writer:
+    with HeatmapWriter(tmp_path / "store", [f"{k}.png" for k in range(COUNT)], 8, model="noise") as writer:
         writer.append(np.random.default_rng(0).random((COUNT, 8, 8)))
         return writer.finish()
 

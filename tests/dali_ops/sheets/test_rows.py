@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support.data.at_random import random_images
 import dalimix
 from dali_ops.sheets.rows import SheetRow, classes_on, label_in_words, rows_of_batch
+from tests.support.data.at_random import random_images
 from tests.support.sheets import CLASSES, SIZE, batch
 
 

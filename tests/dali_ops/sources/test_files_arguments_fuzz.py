@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "list.txt").write_text("".join(f"{name} {k % 2}\n" for k, name in enumerate(FILES)))
     write_shard(folder / "a.tar", map(sample, range(3)))
     write_records(folder / "a.tfrecord", [imagenet_example(k, encoded(k)) for k in range(3)])
-    with HeatmapStore.create(folder / "store", FILES, 2, model="x") as writer:
+    with HeatmapWriter(folder / "store", FILES, 2, model="x") as writer:
         writer.append(np.ones((3, 2, 2)))
         writer.finish()
     return folder
@@ -91,7 +91,6 @@ def calls(data: Path) -> dict[str, Call]:
            for name, source in {"folder": folder, "tar": tar}.items() for what, (argument, right) in ASKED.items()},
         "HeatmapStore": (HeatmapStore, {"path": store.path, "facts": store._facts, "maps": store.maps, "gpu_limit": 5}),
         "HeatmapStore.open": (HeatmapStore.open, {"path": data / "store", "files": FILES, "gpu_limit": 5}),
-        "HeatmapStore.create": (HeatmapStore.create, {"files": FILES, **made}),
         "HeatmapWriter": (HeatmapWriter, {"files": FILES, **made}),
         "append": (appended, {"heatmaps": np.ones((1, 2, 2))}),
         "gather": (store.gather, {"index": np.arange(3)}),
@@ -105,13 +104,13 @@ def calls(data: Path) -> dict[str, Call]:
 
 
 def appended(heatmaps: Any) -> None:
-    with HeatmapStore.create("made", FILES, 2, model="x") as writer:
+    with HeatmapWriter("made", FILES, 2, model="x") as writer:
         writer.append(heatmaps)
 
 
 NAMES = ["ImageFolder", "ImageFolder.scan", "picked", "FileList", "FileList.open", "WebDataset", "TFRecord",
          "folder.fetch", "folder.read", "folder.place", "tar.fetch", "tar.read", "tar.place",
-         "HeatmapStore", "HeatmapStore.open", "HeatmapStore.create", "HeatmapWriter", "append", "gather", "store.read",
+         "HeatmapStore", "HeatmapStore.open", "HeatmapWriter", "append", "gather", "store.read",
          "on", "token_label_maps", "import_token_labels", "build_store"]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops.sources import TFRecord, WebDataset
 from dali_ops.sources.archives.shard_files import find_shards
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.data.archives import (
     check_images,
     encoded,
@@ -74,7 +74,7 @@ def test_urls_are_no_local_files(url: Any, tmp_path: Path) -> None:
         "files": lambda: TFRecord(url),
         "index": lambda: WebDataset(write_shard(tmp_path / "a.tar", [sample(0)]), index=url),
         "path": lambda: HeatmapStore.open(url),
-        " path": lambda: HeatmapStore.create(url, ["a"], 2, model="x"),
+        " path": lambda: HeatmapWriter(url, ["a"], 2, model="x"),
     }.items():
         with pytest.raises(
             ValueError, match=rf"^{name.strip()} must be a path on this machine, got the URL .*: download it, or mount"
@@ -82,10 +82,21 @@ def test_urls_are_no_local_files(url: Any, tmp_path: Path) -> None:
             call()
 
 
-def test_braces_that_mean_more_than_any_data_set_has() -> None:
-    for pattern in ("{0..99999999999}.tar", "{0..9999}{0..9999}.tar"):
-        with pytest.raises(ValueError, match=r"shards must be 1048576 files at most, but '.*' means \d+"):
-            WebDataset(pattern)
+BRACES = {
+    "a range": "{0..99999999999}.tar",
+    "two ranges": "{0..9999}{0..9999}.tar",
+    "below zero": "{-999999..999999}.tar",
+    "alternatives": "{a,b}" * 2000,
+    "alternatives of ranges": "{a,{0..1048575},{b,c}}",
+    "no number": f"{{1{'0' * 400}..2{'0' * 400}}}.tar",
+}
+
+
+@pytest.mark.parametrize("kind", BRACES)
+def test_braces_that_mean_more_than_any_data_set_has(kind: str) -> None:
+    """Refused at once, before any path of theirs is written out."""
+    with pytest.raises(ValueError, match=r"shards must be 1048576 files at most, but .* may mean "):
+        WebDataset(BRACES[kind])
 
 
 def test_a_folder_where_its_files_are_wanted(home: Path) -> None:
@@ -158,7 +169,7 @@ def test_files_of_another_format(tmp_path: Path) -> None:
 
 
 def test_a_store_by_the_home_folder(home: Path) -> None:
-    with HeatmapStore.create("~/maps", ["a"], 2, model="x", dtype=np.float16) as writer:
+    with HeatmapWriter("~/maps", ["a"], 2, model="x", dtype=np.float16) as writer:
         writer.append(np.ones((1, 2, 2)))
         assert writer.finish().path == home / "maps"
     assert HeatmapStore.open("$HOME/maps").dtype == "float16"
@@ -185,9 +196,9 @@ def test_a_full_disk_and_what_a_store_says(tmp_path: Path, moment: str) -> None:
     if moment == "begin":
         (part / "new.json").symlink_to("/dev/full")
         with pytest.raises(OSError, match=r"No space left on device: '.*/store\.part/store\.json'"):
-            HeatmapStore.create(tmp_path / "store", files, 2, model="x")
+            HeatmapWriter(tmp_path / "store", files, 2, model="x")
         (part / "new.json").unlink()
-    with HeatmapStore.create(tmp_path / "store", files, 2, model="x") as writer:
+    with HeatmapWriter(tmp_path / "store", files, 2, model="x") as writer:
         if moment == "append":
             (part / "new.json").symlink_to("/dev/full")
             with pytest.raises(OSError, match=r"No space left on device: '.*/store\.part/progress\.json'"):
@@ -207,7 +218,7 @@ def test_a_full_disk_and_the_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*_: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    with HeatmapStore.create(tmp_path / "store", ["a"], 2, model="x") as writer:
+    with HeatmapWriter(tmp_path / "store", ["a"], 2, model="x") as writer:
         with monkeypatch.context() as patched:
             patched.setattr(os, "pwrite", full)
             with pytest.raises(OSError, match=r"No space left on device: '.*/store\.part/heatmaps\.npy'"):

@@ -17,7 +17,7 @@ pytest.importorskip("nvidia.dali")
 pytest.importorskip("PIL.Image")
 
 from dali_ops.sources import FileList, ImageFolder, Source, TFRecord, WebDataset
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 
 NAMES = [f"{k % 3}/{k}.jpg" for k in range(4)]
@@ -30,7 +30,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
     for k, name in enumerate(NAMES):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / name).write_bytes(encoded(k))
-    with HeatmapStore.create(tmp_path / "store", NAMES, 2, model="x") as writer:
+    with HeatmapWriter(tmp_path / "store", NAMES, 2, model="x") as writer:
         writer.append(np.arange(16.0).reshape(4, 2, 2))
         store = writer.finish()
     found = {
@@ -97,7 +97,7 @@ def test_a_store_that_changed_meanwhile_is_refused(made: dict[str, Any], tmp_pat
 def test_another_store_in_its_place_is_refused(made: dict[str, Any], tmp_path: Path) -> None:
     data = pickle.dumps(made["store"])
     (tmp_path / "store").rename(tmp_path / "old")
-    with HeatmapStore.create(tmp_path / "store", NAMES[::-1], 2, model="x") as writer:
+    with HeatmapWriter(tmp_path / "store", NAMES[::-1], 2, model="x") as writer:
         writer.append(np.arange(16.0).reshape(4, 2, 2))
         writer.finish()
     with pytest.raises(ValueError, match=r"/store is another store than the one that was pickled: open it anew"):
@@ -112,7 +112,7 @@ def test_a_shard_that_changed_meanwhile_is_refused(made: dict[str, Any], tmp_pat
 
 
 def test_a_writer_stays_where_it_is(tmp_path: Path) -> None:
-    with HeatmapStore.create(tmp_path / "store", NAMES, 2, model="x") as writer:
+    with HeatmapWriter(tmp_path / "store", NAMES, 2, model="x") as writer:
         for way in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(
                 TypeError, match="a HeatmapWriter has a store for itself, and so can neither be pickled"

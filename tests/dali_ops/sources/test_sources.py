@@ -14,7 +14,7 @@ pytest.importorskip("PIL.Image")
 from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix import CutMix, RandomChoice, TokenMix
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapWriter
 from tests.support.data.archives import cut, imagenet_example, sample, write_records, write_shard, write_tar
 from tests.support.loaders import grouped
 
@@ -101,7 +101,7 @@ def test_resuming_from_each_source(source):
 
 def test_a_store_of_heatmaps_for_each_source(source, tmp_path):
     """By name: one whose maps tell the number of their image."""
-    with HeatmapStore.create(tmp_path / "maps", source.names[::-1], 4, model="numbers") as writer:
+    with HeatmapWriter(tmp_path / "maps", source.names[::-1], 4, model="numbers") as writer:
         maps = np.zeros((COUNT, 16))
         maps[:, 3] = 1
         writer.append(maps.reshape(COUNT, 4, 4))
@@ -114,7 +114,7 @@ def test_a_store_of_heatmaps_for_each_source(source, tmp_path):
 
 
 def part_of(store, tmp_path):
-    with HeatmapStore.create(tmp_path / "part", store.files[1:], 4, model="numbers") as writer:
+    with HeatmapWriter(tmp_path / "part", store.files[1:], 4, model="numbers") as writer:
         writer.append(np.ones((COUNT - 1, 4, 4)))
         return writer.finish()
 

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +16,7 @@ import pytest
 
 from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.paths import ROOT
-
-FILES = [f"class {k % 3}/Bäume_{k}.jpg" for k in range(11)]
-GRID, SHARD = 3, 4
-DTYPES = ("uint8", "float16")
-
-
-def some_maps(dtype: str = "float32") -> np.ndarray:
-    """One map of each file: positive, negative, with ties, of very different sizes, and one of nothing but 0."""
-    rng = np.random.default_rng(0)
-    maps = rng.standard_normal((len(FILES), GRID, GRID)) * 10.0 ** rng.integers(-3, 3, (len(FILES), 1, 1))
-    maps[2] = np.abs(maps[2])
-    maps[3] = 0
-    maps[4] = -np.abs(maps[4])
-    maps[5] = [[2, 1, 0.5], [255, 254.5, 253.5], [-1, -255, 0]]  # halves are rounded to even
-    return maps.astype(dtype)
-
-
-def create(path: Path, dtype: str = "uint8") -> HeatmapWriter:
-    return HeatmapStore.create(path, FILES, GRID, model="random", dtype=dtype)
-
-
-def build(
-    path: Path, dtype: str = "uint8", shard: int = SHARD, told: Callable[[int], object] = lambda done: None
-) -> None:
-    """Make the store, or go on with it; `told` hears how many maps are safe."""
-    with create(path, dtype) as writer:
-        told(writer.done)
-        while writer.done < len(writer):
-            writer.append(some_maps()[writer.done : writer.done + shard])
-            told(writer.done)
-        writer.finish()
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """All that is in `folder`, and its folders as None."""
-    return {str(at.relative_to(folder)): at.read_bytes() if at.is_file() else None for at in folder.rglob("*")}
+from tests.support.stores import DTYPES, FILES, build, contents, create, some_maps
 
 
 def one_by_one(heatmap: np.ndarray, dtype: str) -> list[float]:
@@ -86,7 +50,7 @@ def test_extreme_floats(tmp_path: Path) -> None:
     maps = np.zeros((2, 1, 2, 2))
     maps[0] = [[5e-324, -5e-324], [0, -0.0]]
     maps[1] = [[1e308, -1e308], [5e307, 1e-308]]
-    with HeatmapStore.create(tmp_path / "store", ["a", "b"], 2, model="", dtype="float16") as writer:
+    with HeatmapWriter(tmp_path / "store", ["a", "b"], 2, model="", dtype="float16") as writer:
         for heatmaps in maps:
             writer.append(heatmaps)
         store = writer.finish()
@@ -165,7 +129,7 @@ def test_verify_sees_one_bit(tmp_path: Path, place: int) -> None:
 
 def test_verify_of_more_maps_than_are_read_at_once(tmp_path: Path) -> None:
     maps = np.random.default_rng(0).random((2049, 2, 2))
-    with HeatmapStore.create(tmp_path / "store", [str(k) for k in range(2049)], 2, model="") as writer:
+    with HeatmapWriter(tmp_path / "store", [str(k) for k in range(2049)], 2, model="") as writer:
         writer.append(maps)
         writer.finish().verify()
     said = json.loads((tmp_path / "store" / "store.json").read_text())
@@ -224,6 +188,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every step from now on that changes the disk, in words."""
     steps: list[str] = []
     pwrite, fsync, replace, rename, unlink = os.pwrite, os.fsync, os.replace, os.rename, Path.unlink
+    ftruncate = os.ftruncate
 
     def named(file: int) -> str:
         return ("" if os.fstat(file).st_size else "empty ") + Path(os.readlink(f"/proc/self/fd/{file}")).name
@@ -232,6 +197,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Path(path).name
 
     monkeypatch.setattr(os, "pwrite", lambda *a: (steps.append(f"write {named(a[0])}"), pwrite(*a))[1])
+    monkeypatch.setattr(os, "ftruncate", lambda *a: (steps.append(f"resize {named(a[0])}"), ftruncate(*a))[1])
     monkeypatch.setattr(os, "fsync", lambda file: (steps.append(f"sync {named(file)}"), fsync(file))[1])
     monkeypatch.setattr(os, "replace", lambda *a: (steps.append(f"{name(a[0])} → {name(a[1])}"), replace(*a))[1])
     monkeypatch.setattr(os, "rename", lambda *a: (steps.append(f"{name(a[0])} → {name(a[1])}"), rename(*a))[1])
@@ -245,8 +211,8 @@ def test_the_order_that_a_loss_of_power_asks_for(tmp_path: Path, monkeypatch: py
     steps = watched(monkeypatch)
     (tmp_path / "in").mkdir()
     with create(tmp_path / "in" / "store") as writer:
-        header = ["write empty heatmaps.npy", "sync heatmaps.npy"]
-        assert steps == [*header, "sync new.json", "new.json → store.json", "sync store.part", "sync in"]
+        array = ["write empty heatmaps.npy", "sync heatmaps.npy", "resize heatmaps.npy", "sync heatmaps.npy"]
+        assert steps == [*array, "sync new.json", "new.json → store.json", "sync store.part", "sync in"]
         for shard in (slice(5), slice(5, 11)):
             steps.clear()
             writer.append(some_maps()[shard])
@@ -262,6 +228,8 @@ WITHOUT_TORCH = """
 import sys
 from pathlib import Path
 sys.modules.update(dict.fromkeys(("torch", "cupy", "nvidia")))  # importing them fails
+from dalimix.stores import HeatmapStore
+from tests.support.stores import build
 build(Path(sys.argv[1]))
 store = HeatmapStore.open(sys.argv[1])
 store.verify()
@@ -293,6 +261,6 @@ def test_finished_by_another_just_before_the_lock(tmp_path: Path, monkeypatch: p
     flock = fcntl.flock
     monkeypatch.setattr(fcntl, "flock", lambda *args: (first.finish(), flock(*args)))
     with pytest.raises(ValueError, match="store exists already"):
-        HeatmapStore.create(tmp_path / "store", FILES[:2], 7, model="another")
+        HeatmapWriter(tmp_path / "store", FILES[:2], 7, model="another")
     HeatmapStore.open(tmp_path / "store", FILES).verify()
     assert sorted(contents(tmp_path)) == ["store", "store/heatmaps.npy", "store/store.json"]

@@ -6,37 +6,17 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
+from tests.support.stores import ARRAY, FACTS, FILES, Trap, build, contents, create, refused, some_maps
 
-ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
 SIZE = 128 + 11 * 9
-
-
-@contextmanager
-def refused(folder: Path, message: str, error: type[Exception] = ValueError) -> Iterator[None]:
-    """Expect the error, and that all in `folder` stays as it was."""
-    before = contents(folder)
-    with pytest.raises(error, match=message):
-        yield
-    assert contents(folder) == before
-
-
-class Trap:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
 
 
 def object_array(folder: Path) -> bytes:
@@ -56,36 +36,42 @@ def saved(array: np.ndarray) -> bytes:
 
 
 def saved_as_version_2(array: np.ndarray) -> bytes:
+    """With a header of 192 bytes."""
     out = io.BytesIO()
     np.lib.format.write_array(out, array, version=(2, 0))
-    return out.getvalue()
+    data = out.getvalue()
+    header = data[12:128].rstrip(b"\n")
+    return data[:8] + (180).to_bytes(4, "little") + header.ljust(179) + b"\n" + data[128:]
 
 
 MAPS = np.zeros((11, 3, 3), np.uint8)
-MUST = r"heatmaps.npy must be an npy file, uint8 \[11, 3, 3\] in C order, but it begins with "
-WRONG_ARRAYS: list[tuple[Callable[[bytes, Path], bytes], str]] = [
-    (lambda data, trap: data[:-1], rf"heatmaps.npy is truncated: it has {SIZE - 1} bytes, expected {SIZE}"),
-    (lambda data, trap: data[:128], rf"is truncated: it has 128 bytes, expected {SIZE}"),
-    (lambda data, trap: data[:50], rf"is truncated: it has 50 bytes, expected {SIZE}"),
-    (lambda data, trap: b"", rf"is truncated: it has 0 bytes, expected {SIZE}"),
-    (lambda data, trap: data + b"\0", rf"heatmaps.npy is too long: it has {SIZE + 1} bytes, expected {SIZE}"),
-    (lambda data, trap: data + data, rf"is too long: it has {2 * SIZE} bytes, expected {SIZE}"),
-    (lambda data, trap: object_array(trap), MUST + r".*'descr': '\|O'"),
-    (lambda data, trap: padded_pickle(trap), MUST + r"b'\\x80"),
-    (lambda data, trap: pickle.dumps(Trap(trap)), MUST + r"b'\\x80"),
-    (lambda data, trap: saved(MAPS.view(np.int8)), MUST + r".*'\|i1'"),
-    (lambda data, trap: saved(MAPS.astype(np.float16)), MUST + r".*'<f2'"),
-    (lambda data, trap: saved(np.asfortranarray(MAPS)), MUST + r".*'fortran_order': True"),
-    (lambda data, trap: saved(MAPS.reshape(11, 9, 1)), MUST + r".*\(11, 9, 1\)"),
-    (lambda data, trap: saved(MAPS.reshape(99)), MUST + r".*\(99,\)"),
-    (lambda data, trap: saved_as_version_2(MAPS), MUST + r".*NUMPY\\x02"),
-    (lambda data, trap: data[:127] + b" " + data[128:], MUST),
-]
+NONE = "heatmaps.npy is truncated, or no npy file of numbers: "
+MUST = r"heatmaps.npy must be uint8 \[11, 3, 3\] in C order, got "
+WRONG_ARRAYS: dict[str, tuple[Callable[[bytes, Path], bytes], str]] = {
+    "one byte less": (lambda data, trap: data[:-1], NONE + "mmap length is greater than file size"),
+    "header alone": (lambda data, trap: data[:128], NONE + "mmap length is greater than file size"),
+    "half a header": (lambda data, trap: data[:50], NONE + "EOF"),
+    "empty": (lambda data, trap: b"", NONE + "EOF"),
+    "one byte more": (lambda data, trap: data + b"\0", rf"is too long: it has {SIZE + 1} bytes, expected {SIZE}"),
+    "twice": (lambda data, trap: data + data, rf"is too long: it has {2 * SIZE} bytes, expected {SIZE}"),
+    "objects": (lambda data, trap: object_array(trap), NONE + "Array can't be memory-mapped: Python objects"),
+    "padded pickle": (lambda data, trap: padded_pickle(trap), NONE + "the magic string is not correct"),
+    "pickle": (lambda data, trap: pickle.dumps(Trap(trap)), NONE + "the magic string is not correct"),
+    "more than memory": (lambda data, trap: data.replace(b"(11, 3", b"(11" + b"0" * 30 + b", 3")[:SIZE], NONE),
+    "int8": (lambda data, trap: saved(MAPS.view(np.int8)), MUST + r"int8 \[11, 3, 3\]"),
+    "float16": (lambda data, trap: saved(MAPS.astype(np.float16)), MUST + "float16"),
+    "Fortran order": (lambda data, trap: saved(np.asfortranarray(MAPS)), MUST + ".* in Fortran order"),
+    "other cells": (lambda data, trap: saved(MAPS.reshape(11, 9, 1)), MUST + r"uint8 \[11, 9, 1\]"),
+    "one axis": (lambda data, trap: saved(MAPS.reshape(99)), MUST + r"uint8 \[99\]"),
+    "a map less": (lambda data, trap: saved(MAPS[1:]), MUST + r"uint8 \[10, 3, 3\]"),
+    "a map more": (lambda data, trap: saved(np.zeros((12, 3, 3), np.uint8)), MUST + r"uint8 \[12, 3, 3\]"),
+}
 
 
-@pytest.mark.parametrize(("damage", "message"), WRONG_ARRAYS)
-def test_wrong_array(tmp_path: Path, damage: Callable[[bytes, Path], bytes], message: str) -> None:
+@pytest.mark.parametrize("kind", WRONG_ARRAYS)
+def test_wrong_array(tmp_path: Path, kind: str) -> None:
     """Of a finished store, and of one that is gone on with; what is pickled is never read."""
+    damage, message = WRONG_ARRAYS[kind]
     build(tmp_path / "store")
     array = tmp_path / "store" / ARRAY
     array.write_bytes(damage(array.read_bytes(), tmp_path / "trap"))
@@ -95,6 +81,21 @@ def test_wrong_array(tmp_path: Path, damage: Callable[[bytes, Path], bytes], mes
     with refused(tmp_path, message):
         create(tmp_path / "store")
     assert not (tmp_path / "trap").exists()
+
+
+def test_an_array_in_another_version_of_the_npy_format(tmp_path: Path) -> None:
+    """It has a longer header, behind which the maps are found and go on."""
+    build(tmp_path / "store")
+    array, store = tmp_path / "store" / ARRAY, HeatmapStore.open(tmp_path / "store")
+    with create(tmp_path / "begun") as writer:
+        writer.append(some_maps()[:4])
+    begun = np.load(tmp_path / "begun.part" / ARRAY)
+    for file, maps in {array: np.array(store.maps), tmp_path / "begun.part" / ARRAY: begun}.items():
+        file.write_bytes(saved_as_version_2(maps))
+    for path in (tmp_path / "store", tmp_path / "begun"):
+        if path.name == "begun":
+            build(path)
+        HeatmapStore.open(path).verify()
 
 
 def test_the_trap_works(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_facts_in_another_encoding(tmp_path: Path) -> None:
 
 
 def test_nothing_there_or_in_part(tmp_path: Path) -> None:
-    with refused(tmp_path, "store is no folder, expected one made by HeatmapStore.create"):
+    with refused(tmp_path, "store is no folder, expected one made by HeatmapWriter"):
         HeatmapStore.open(tmp_path / "store")
     (tmp_path / "store").write_bytes(b"")
     with refused(tmp_path, "store is no folder"):
@@ -218,13 +219,13 @@ def test_another_store(tmp_path: Path, other: dict[str, Any], message: str) -> N
         writer.append(some_maps()[:4])
     remedy = "; go on as it was begun, or remove that folder to begin anew"
     with refused(tmp_path, rf"store.part {message}.*{remedy}"):
-        HeatmapStore.create(tmp_path / "store", **facts)
+        HeatmapWriter(tmp_path / "store", **facts)
     build(tmp_path / "store")  # the lock was given back
     if "files" in other:
         with refused(tmp_path, f"store {message}"):
             HeatmapStore.open(tmp_path / "store", other["files"])
     with refused(tmp_path, "store exists already; nothing was overwritten"):
-        HeatmapStore.create(tmp_path / "store", **facts)
+        HeatmapWriter(tmp_path / "store", **facts)
 
 
 WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
@@ -248,17 +249,17 @@ WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wrong", "message"), WRONG_ARGUMENTS)
 def test_wrong_arguments(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with refused(tmp_path, message):
-        HeatmapStore.create(tmp_path / "store", **{"files": FILES, "grid": 3, "model": "random"} | wrong)
+        HeatmapWriter(tmp_path / "store", **{"files": FILES, "grid": 3, "model": "random"} | wrong)
 
 
 @pytest.mark.parametrize("files", ["a.jpg", 5, {"a.jpg"}], ids=str)
 def test_files_that_are_no_list(tmp_path: Path, files: Any) -> None:
     with refused(tmp_path, f"files must be a list of paths, got {files!r}", TypeError):
-        HeatmapStore.create(tmp_path / "store", files, grid=3, model="random")
+        HeatmapWriter(tmp_path / "store", files, grid=3, model="random")
 
 
 def test_files_may_be_an_array(tmp_path: Path) -> None:
-    with HeatmapStore.create(tmp_path / "store", np.array(FILES), grid=3, model="random") as writer:
+    with HeatmapWriter(tmp_path / "store", np.array(FILES), grid=3, model="random") as writer:
         assert writer.files == FILES
 
 
@@ -283,8 +284,8 @@ def test_index_outside_or_no_index(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [FACTS, "progress.json"])
 def test_a_pipe_where_a_file_must_be(tmp_path: Path, name: str) -> None:
     """Reading it would never end."""
-    with HeatmapStore.create(tmp_path / "store", ["a"], 2, model="x"):
+    with HeatmapWriter(tmp_path / "store", ["a"], 2, model="x"):
         (tmp_path / "store.part" / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / "store.part" / name)
     with pytest.raises(ValueError, match=f"{name} must be a file, got a folder, pipe or device"):
-        HeatmapStore.create(tmp_path / "store", ["a"], 2, model="x")
+        HeatmapWriter(tmp_path / "store", ["a"], 2, model="x")

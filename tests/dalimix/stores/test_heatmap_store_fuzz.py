@@ -15,8 +15,7 @@ import pytest
 from dalimix.stores import HeatmapStore
 from tests.support.data.damaged_bytes import damaged
 from tests.support.fuzz.rounds import rounds
-
-ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
+from tests.support.stores import ARRAY, DTYPES, FACTS, FILES, PROGRESS, build, create, some_maps
 
 
 @pytest.fixture(scope="module", params=DTYPES)

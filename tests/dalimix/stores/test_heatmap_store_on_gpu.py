@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.backends import need_gpu
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[HeatmapStore]:
     maps = np.random.default_rng(0).random((5, 4, 4))
-    with HeatmapStore.create(tmp_path / "store", [f"{k}.png" for k in range(5)], 4, model="noise") as writer:
+    with HeatmapWriter(tmp_path / "store", [f"{k}.png" for k in range(5)], 4, model="noise") as writer:
         writer.append(maps)
         yield writer.finish()
 

@@ -22,7 +22,7 @@ from dali_ops.operators.stored_heatmaps import _CropOfBatch, _CropOfStore, _Gath
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
-from dalimix.stores import HeatmapStore
+from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.data.marked import GRID, marked_folder
 from tests.support.loaders import grouped
 from tests.support.pipelines import build, run, same
@@ -197,7 +197,7 @@ def test_class_numbers_belong_to_their_images(tmp_path):
         for k in range(4):
             Image.new("RGB", (20, 20), (value,) * 3).save(tmp_path / "images" / name / f"{k}.png")
     files = ImageFolder.scan(tmp_path / "images").names[::-1]
-    with HeatmapStore.create(tmp_path / "store", files, 4, model="noise") as writer:
+    with HeatmapWriter(tmp_path / "store", files, 4, model="noise") as writer:
         writer.append(np.random.default_rng(0).random((8, 4, 4)))
         store = writer.finish()
     method = TokenMix(prob=0, grid=4)
@@ -210,7 +210,7 @@ def test_class_numbers_belong_to_their_images(tmp_path):
 
 def test_what_fits_not_is_refused(root, store, tmp_path):
     options = {"size": SIZE, "device": "cpu"}
-    with HeatmapStore.create(tmp_path / "other", store.files[:-2], 4, model="half") as writer:
+    with HeatmapWriter(tmp_path / "other", store.files[:-2], 4, model="half") as writer:
         writer.append(np.ones((COUNT - 2, 4, 4)))
         part = writer.finish()
     with pytest.raises(ValueError, match=r"other has no heatmap of 'b/.*png'; 2 of 24 files have none"):
@@ -250,7 +250,7 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
     maps = np.zeros((6, 8, 8))
     maps[:, :2] = 1
     folder = ImageFolder.scan(tmp_path / "images")
-    with HeatmapStore.create(tmp_path / "store", folder.names, 8, model="the upper quarter") as writer:
+    with HeatmapWriter(tmp_path / "store", folder.names, 8, model="the upper quarter") as writer:
         writer.append(maps)
         store = writer.finish()
 

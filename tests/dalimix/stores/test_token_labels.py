@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from dalimix.stores import HeatmapStore, token_labels
 from dalimix.stores.token_labels import import_token_labels, token_label_maps
+from tests.support.stores import Trap, contents, refused
 
 FILES = [f"n0{k % 2}/n0{k % 2}_{k}.JPEG" for k in range(7)]
 LABELS = [3, 700, 0, 999, 3, 5, 700]

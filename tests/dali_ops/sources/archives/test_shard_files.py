@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops.sources.archives.mapped_file import map_shard
 from dali_ops.sources.archives.shard_files import expand_braces, find_shards
+from dali_ops.sources.archives.tfrecord import TFRecord
 from dali_ops.sources.archives.web_dataset import WebDataset
-from tests.support.data.archives import encoded, sample, write_shard
+from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 
 
 @pytest.mark.parametrize(
@@ -25,15 +27,40 @@ from tests.support.data.archives import encoded, sample, write_shard
         ("{2..0}", "2 1 0"),
         ("{x,y}-{1..2}", "x-1 x-2 y-1 y-2"),
         ("{one}-{0..1}", "{one}-0 {one}-1"),
-        ("a{b", "a{b"),
         ("{0..0}", "0"),
         ("{0..10}", "0 1 2 3 4 5 6 7 8 9 10"),
         ("{099..100}", "099 100"),
         ("{1..02}", "01 02"),
+        ("{20240101..20240103}", "20240101 20240102 20240103"),
+        ("{0..6..3}", "0 3 6"),
+        ("{a-{0..1},b-{7..8}}", "a-0 a-1 b-7 b-8"),
+        (r"odd\{1,2}", r"odd\1 odd\2"),
     ],
 )
 def test_braces_mean_what_they_mean_in_a_shell(pattern, expected):
     assert expand_braces(pattern) == expected.split()
+
+
+@pytest.mark.parametrize("pattern", ["a{b", "a}b", "{1..2}{"])
+def test_a_brace_that_is_not_closed_is_refused_unless_a_file_is_called_so(tmp_path, pattern):
+    with pytest.raises(ValueError, match="shards must close each brace that it opens, got .*: a list of paths takes"):
+        find_shards(tmp_path / pattern)
+    (tmp_path / pattern).touch()
+    assert names(tmp_path / pattern) == names([tmp_path / pattern]) == [pattern]
+
+
+@pytest.mark.parametrize(("module", "package"), [("braceexpand", "braceexpand"), ("google_crc32c", "google-crc32c")])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch, module, package):
+    """And nothing else needs it."""
+    path = write_records(tmp_path / "0.tfrecord", [imagenet_example(1, encoded(1))])
+    write_shard(tmp_path / "0.tar", [sample(1)])
+    monkeypatch.setitem(sys.modules, module, None)
+    needs, works = (WebDataset, "{0..0}.tar"), (TFRecord, path.name)
+    if module == "google_crc32c":
+        needs, works = works, needs
+    with pytest.raises(ModuleNotFoundError, match=f"needs {package}: pip install {package}$"):
+        needs[0](tmp_path / needs[1])
+    works[0](tmp_path / works[1], classes=["a", "b"])
 
 
 @pytest.fixture
