@@ -1,9 +1,9 @@
-"""For torchrun with --max-restarts 1: examples/imagenet/train.py with a log of every batch.
+"""For torchrun: examples/imagenet/train.py with a log of every batch.
 
 python -m tests.support.programs.imagenet_ranks FOLDER ARGUMENTS OF THE EXAMPLE
 
-FOLDER gets the outputs of two runs, in `whole` and in `parts`. The second one is killed, torchrun starts the processes
-again, and they resume it. The logs are `batches-NAME-RANK`, of the runs "whole", "killed" and "resumed".
+The first time there are two runs, with their outputs in FOLDER/whole and FOLDER/parts, of which the second one is
+killed. The next time this one is resumed. The logs are FOLDER/batches-NAME-RANK, of the runs whole, killed, resumed.
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ def main(folder: str, *arguments: str) -> None:
         train.main([*arguments, "--out", str(Path(folder, out)), *more])
 
     train.Learner.accuracies = accuracies
-    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if Path(folder, "parts").exists():
+        run("resumed", "parts", "--resume")
+    else:
         distributed.init_process_group("gloo")  # once for two runs
         distributed.init_process_group = distributed.destroy_process_group = lambda *_: None
         run("whole", "whole")
         run("killed", "parts", death=DEATH)
-    run("resumed", "parts", "--resume")
 
 
 if __name__ == "__main__":
