@@ -122,7 +122,8 @@ def picture(strip: Axes, x: float, image: np.ndarray, width: int = PICTURE) -> N
 
 
 def picture_height(image: np.ndarray, width: int = PICTURE) -> int:
-    return round(width * image.shape[0] / image.shape[1])
+    height: int = round(width * image.shape[0] / image.shape[1])
+    return height
 
 
 def as_path(out: str | PathLike[str]) -> Path:

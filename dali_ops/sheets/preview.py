@@ -108,6 +108,8 @@ def _preview_pipeline(
     encoded, labels = feed.read(feed.source.class_numbers)
     images, _ = random_crop(encoded, size, device, SMALLEST)
     heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
-    options = {"num_classes": len(feed.source.classes), "heatmaps": heatmaps, "return_plan": True, "device": device}
-    mixed, targets, plan = mix(images, labels, method, **options)
+    classes = len(feed.source.classes)
+    mixed, targets, plan = mix(
+        images, labels, method, num_classes=classes, heatmaps=heatmaps, return_plan=True, device=device
+    )
     return (images, mixed, targets, *plan.arrays(), *(() if heatmaps is None else (heatmaps,)))

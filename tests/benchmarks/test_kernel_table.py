@@ -12,9 +12,9 @@ from benchmarks.kernels.compiled import Compiled, compiled, missing
 from benchmarks.kernels.occupancy import MULTIPROCESSORS, occupancy
 from dalimix import MixPlan
 from dalimix.cuda.loader import kernel_folder
-from tests.support.benchmarks import run, start
 from tests.support.host import counted
 from tests.support.paths import TEST_KERNELS
+from tests.support.project.benchmarks import run, start
 
 pytest.importorskip("nvidia.dali")
 

@@ -14,8 +14,8 @@ pytest.importorskip("matplotlib")
 
 from benchmarks.page import goals, make_results, plots
 from benchmarks.page.scripts import ABOUT, MODULES, command, kind_of
-from tests.support.benchmarks import start
 from tests.support.paths import BENCHMARKS
+from tests.support.project.benchmarks import start
 
 RESULTS = BENCHMARKS / "results"
 ENVIRONMENT = {"date": "2026-01-02", "python": "3.11.7", "device": "a card", "numpy": "2.4.6"}

@@ -17,9 +17,9 @@ from benchmarks.kernels import jobs
 from dali_ops.assets import teacher
 from dalimix import METHODS
 from dalimix.cuda.loader import kernel_folder
-from tests.support.benchmarks import run, start
 from tests.support.data.coloured import coloured_folder
 from tests.support.paths import BENCHMARKS
+from tests.support.project.benchmarks import run, start
 
 ONCE = "--device", "cpu", "--rounds", 1
 TINY: dict[str, tuple[object, ...]] = {

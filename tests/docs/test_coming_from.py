@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -244,7 +245,7 @@ def go_on(rank, root, folder):
     """What each of two processes does: an epoch with a state in the middle, and from there once more."""
     store = torch.distributed.FileStore(f"{folder}/store", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(minutes=5))
-    options = {"size": 32, "device": "cpu", "num_threads": 1, "seed": 1}
+    options: Any = {"size": 32, "device": "cpu", "num_threads": 1, "seed": 1}
     loaders = [ImageFolderLoader(root, CutMix(), 3, **grouped(**options)).as_dataset(gather=True) for _ in range(2)]
     batches = iter(loaders[0])
     next(batches)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import host
-from tests.support.documents import blocks
 from tests.support.paths import ROOT
+from tests.support.project.documents import blocks
 
 PAGE = "CONTRIBUTING.md"
 COPIED = ["kernels", "python/dalimix", "tests/support", "tests/__init__.py", "tests/conftest.py", "pyproject.toml"]
@@ -29,8 +29,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     for name in COPIED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, folder / name, **({"ignore": LITTER} if (ROOT / name).is_dir() else {}))
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=LITTER)
+        else:
+            shutil.copy(ROOT / name, folder / name)
     (folder / "python/dalimix/kernels").symlink_to(folder / "kernels")  # as it is installed
     for language, code in blocks(PAGE, "python", "cuda", "diff"):
         change(folder, code) if language == "diff" else write(folder, code)

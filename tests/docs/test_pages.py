@@ -19,9 +19,9 @@ from dali_ops.sources import ImageFolder
 from dali_ops.stores import build_store
 from tests.support.data.archives import imagenet_example, sample, write_records, write_shard
 from tests.support.data.coloured import COLOURS
-from tests.support.documents import PAGES, as_here, blocks, broken_links, python_blocks, run, text_of
 from tests.support.models.hubs import stand_ins
 from tests.support.paths import ROOT
+from tests.support.project.documents import PAGES, as_here, blocks, broken_links, python_blocks, run, text_of
 
 OWN_TESTS = ("README.md", "CONTRIBUTING.md", "docs/coming_from.md")
 WITH_CODE = [page for page in PAGES if python_blocks(page) and page not in OWN_TESTS]

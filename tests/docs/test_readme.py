@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("torch")
 
-from tests.support.documents import as_here, python_blocks, run, text_of
 from tests.support.paths import BENCHMARKS
+from tests.support.project.documents import as_here, python_blocks, run, text_of
 
 PAGE = text_of("README.md")
 PYTHON = python_blocks("README.md")

@@ -8,8 +8,8 @@ pytest.importorskip("nvidia.dali")
 pytest.importorskip("skimage")
 
 from dali_ops.assets.photos import make_photo_folder
-from tests.support.examples import run, run_here
 from tests.support.paths import EXAMPLES
+from tests.support.project.examples import run, run_here
 
 
 def test_embed_in_pipeline(tmp_path):

@@ -17,9 +17,9 @@ image = pytest.importorskip("PIL.Image")
 from dalimix import METHODS
 from tests.support import imagenet_runs
 from tests.support.data.coloured import coloured_folder
-from tests.support.examples import run_here
 from tests.support.imagenet_runs import command
 from tests.support.paths import EXAMPLES
+from tests.support.project.examples import run_here
 
 example, root = imagenet_runs.example, imagenet_runs.root
 

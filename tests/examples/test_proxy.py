@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
 from tests.support.data.coloured import coloured_folder
-from tests.support.examples import load
 from tests.support.paths import EXAMPLES, ROOT
+from tests.support.project.examples import load
 from tests.support.scripts import script
 
 COLOURS = np.array(list(itertools.product((30, 130, 230), repeat=3)))[:13]

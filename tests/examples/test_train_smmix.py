@@ -14,7 +14,7 @@ from dali_ops.assets.photos import make_photo_folder
 from dalimix import RandomChoice, SMMix
 from dalimix.torch import SMMixLoss
 from tests.support.data.coloured import COLOURS, coloured_folder
-from tests.support.examples import load, memory, run, run_here
+from tests.support.project.examples import load, memory, run, run_here
 
 ways = pytest.mark.parametrize("way", ["step", "pipeline"])
 

@@ -15,8 +15,8 @@ from dalimix import TokenMix
 from dalimix.stores import HeatmapStore
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.data.marked import marked_folder
-from tests.support.examples import load, memory, run
 from tests.support.loaders import grouped
+from tests.support.project.examples import load, memory, run
 
 
 @pytest.fixture

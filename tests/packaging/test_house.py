@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.imports import Project, circles
 from tests.support.paths import ROOT
+from tests.support.project.imports import Project, circles
 
 PACKAGES = ("dalimix", "dali_ops")
 FOLDERS = ("kernels", "python", "dali_ops", "tests", "benchmarks", "examples", "docs")

@@ -15,7 +15,7 @@ import torch
 from dali_ops.sources import ImageFolder
 from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import coloured_folder
-from tests.support.examples import load
+from tests.support.project.examples import load
 from tests.support.same import same
 
 STEPS = 3  # of an epoch

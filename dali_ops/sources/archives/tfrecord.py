@@ -122,5 +122,5 @@ def masked_crc32c(data: memoryview) -> int:
     """CRC-32C as TFRecord files hold it: turned by 15 bits, and with a number added."""
     import google_crc32c
 
-    crc = google_crc32c.value(data.tobytes())
+    crc: int = google_crc32c.value(data.tobytes())
     return ((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("nvidia.dali")
 
 from dali_ops.bench.busy_gil import BusyGil
-from tests.support.benchmarks import busy_threads
+from tests.support.project.benchmarks import busy_threads
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from dali_ops.bench.throughput import Setting, Span, TimedPipeline
 from dali_ops.loader.heatmap_sources import StoreGuide
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, CutMix, Mixup, TokenMix
-from tests.support.benchmarks import busy_threads
 from tests.support.data.coloured import one_coloured_folder
+from tests.support.project.benchmarks import busy_threads
 
 BATCH, SIZE, IMAGES = 5, 28, 15
 

@@ -85,7 +85,7 @@ def test_only_the_command_line_knows_its_options():
     for parser in parsers:
         for action in parser._actions:
             options.update(option for option in action.option_strings if option.startswith("--"))
-            parsers += list((action.choices or {}).values()) if action.nargs == "A..." else []
+            parsers += list(dict(action.choices or {}).values()) if action.nargs == "A..." else []
     named = re.compile(rf"(?:{'|'.join(sorted(options))})(?![\w=-])")
     files = [*(ROOT / "dali_ops").rglob("*.py"), *(ROOT / "python" / "dalimix").rglob("*.py")]
     found = [str(file) for file in files if "cli" not in file.parts and named.search(file.read_text())]

@@ -19,7 +19,6 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.mixer import Mixer
 from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, RandomChoice
-from tests.support import examples
 from tests.support.backends import device_fixture, use_host_kernels
 from tests.support.data.at_random import random_images
 from tests.support.dynamic import (
@@ -38,6 +37,7 @@ from tests.support.dynamic import (
 )
 from tests.support.memory import used
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run
+from tests.support.project import examples
 
 SEED = 5
 NORMALISE = {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4], "dtype": types.FLOAT16}

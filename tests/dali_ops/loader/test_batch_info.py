@@ -14,10 +14,10 @@ from dali_ops import BatchInfo
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.stores import HeatmapWriter
+from tests.support.loaders import by_attention, load
 from tests.support.memory import used
 from tests.support.models.versions import Versions, a_snapshot
 from tests.support.models.vits import SIDE, vit
-from tests.support.small_loaders import by_attention, load
 
 COUNT, BATCH, STEP = 10, 4, 25  # the image of class k is filled with k · STEP
 EXACT = {"mean": 0, "std": 1, "dtype": "uint8", "size": SIDE}

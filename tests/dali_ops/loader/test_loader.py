@@ -17,9 +17,8 @@ from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.support.data.coloured import CLASSES, COUNT, PER_CLASS
-from tests.support.loaders import grouped
+from tests.support.loaders import class_of, grouped, load, redness
 from tests.support.pipelines import run, same
-from tests.support.small_loaders import class_of, load, redness
 
 
 def test_training_batches_are_mixed_and_their_labels_tell_how(root):

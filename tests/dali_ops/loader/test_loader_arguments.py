@@ -18,8 +18,8 @@ from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from dalimix.heatmaps import FeatureHeatmap
+from tests.support.loaders import load
 from tests.support.same import same
-from tests.support.small_loaders import load
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # of values 0 … 1, as everybody knows them
 

@@ -17,8 +17,7 @@ from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import rounds
-from tests.support.loaders import grouped
-from tests.support.small_loaders import load
+from tests.support.loaders import grouped, load
 
 BASES = {  # with what else an argument comes
     "plain": {},

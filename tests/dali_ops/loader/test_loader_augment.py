@@ -18,8 +18,8 @@ from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix, CutMix, TokenMix
 from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import COUNT
+from tests.support.loaders import load
 from tests.support.same import same
-from tests.support.small_loaders import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is now deprecated:DeprecationWarning")  # names that DALI itself uses
 METHODS = pytest.mark.parametrize("method", [None, CutMix()], ids=["plain", "mixed"])

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
 from dalimix import AttentiveCutMix
-from tests.support.small_loaders import brightness, load
+from tests.support.loaders import brightness, load
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix, RandomChoice
 from tests.support.backends import need_gpu
+from tests.support.loaders import load
 from tests.support.memory import used
 from tests.support.paths import ROOT
-from tests.support.small_loaders import load
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 

@@ -25,9 +25,8 @@ from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import coloured_folder
-from tests.support.loaders import grouped, sized
+from tests.support.loaders import brightness, by_attention, grouped, load, sized
 from tests.support.same import same
-from tests.support.small_loaders import brightness, by_attention, load
 
 COUNT, BATCH = 24, 5  # four batches, four images left over
 OPTIONS = {"size": 24, "dtype": "uint8", "batch_size": BATCH}

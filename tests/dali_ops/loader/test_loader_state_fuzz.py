@@ -16,8 +16,8 @@ from tests.support.data.coloured import coloured_folder
 from tests.support.data.damaged_bytes import damaged
 from tests.support.fuzz.hostile import values
 from tests.support.fuzz.rounds import rounds
+from tests.support.loaders import load
 from tests.support.same import same
-from tests.support.small_loaders import load
 
 OPTIONS = {"size": 8, "dtype": "uint8", "batch_size": 5, "drop_last": False, "num_threads": 1}  # five batches
 FIELDS = ["identity", "seed", "epoch", "step", "start", "skipped", "pipeline", "checksum"]

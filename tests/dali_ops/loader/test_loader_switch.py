@@ -11,10 +11,9 @@ pytest.importorskip("PIL.Image")
 
 from dali_ops import Eval
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
-from tests.support.loaders import sized
+from tests.support.loaders import class_of, load, redness, sized
 from tests.support.memory import used
 from tests.support.same import same
-from tests.support.small_loaders import class_of, load, redness
 
 
 def epoch(loader):

@@ -16,8 +16,7 @@ image = pytest.importorskip("PIL.Image")
 from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
 from tests.support.backends import need_gpu
-from tests.support.loaders import grouped
-from tests.support.small_loaders import load
+from tests.support.loaders import grouped, load
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)

@@ -19,8 +19,7 @@ from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, Mixup, SMMix
 from tests.support.data.coloured import coloured_folder, one_coloured_folder
-from tests.support.loaders import grouped
-from tests.support.small_loaders import by_attention, load
+from tests.support.loaders import by_attention, grouped, load
 
 BATCH, COUNT = 4, 24
 DAMAGE = {

@@ -1,5 +1,7 @@
 """dali_ops.mix in pipelines."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -217,7 +219,8 @@ def test_soft_labels_come_in_as_they_are():
 
 def test_pair_form():
     def body():
-        _, targets = dali_ops.mix(*images_and_labels(), CutMix(), form="pair")
+        images, labels = images_and_labels()
+        _, targets = dali_ops.mix(images, labels, CutMix(), form="pair")
         return targets
 
     ((own, other, weight),) = run(build(body))
@@ -228,7 +231,8 @@ def test_pair_form():
 
 def test_one_mirror_for_all():
     def body():
-        return dali_ops.mix(*images_and_labels(), Mixup(prob=0), num_classes=BATCH, mirror=1)
+        images, labels = images_and_labels()
+        return dali_ops.mix(images, labels, Mixup(prob=0), num_classes=BATCH, mirror=1)
 
     ((images, _),) = run(build(body))
     assert np.array_equal(images, random_images(BATCH, *SIZE)[:, :, ::-1])
@@ -270,7 +274,8 @@ def test_values_as_people_give_them():
     ]
 
     def batch(**given):
-        return run(build(lambda: dali_ops.mix(*images_and_labels(), CutMix(), num_classes=BATCH, **{**plain, **given})))
+        options: Any = {"num_classes": BATCH, **plain, **given}
+        return run(build(lambda: dali_ops.cutmix(*images_and_labels(), **options)))
 
     assert all(same(batch(), batch(**given)) for given in others)
 

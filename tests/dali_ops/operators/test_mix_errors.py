@@ -1,5 +1,7 @@
 """What dali_ops.mix refuses: when the pipeline is made, or when it runs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_errors_when_the_pipeline_is_made(options, error, message):
 
 
 def test_flags_of_numpy_are_flags():
-    options = {"num_classes": BATCH, "return_plan": np.True_}
+    options: Any = {"num_classes": BATCH, "return_plan": np.True_}
     (plan,) = run(build(lambda: dali_ops.cutmix(*images_and_labels(), **options)[2].arrays()))
     assert len(plan) == 5
 
@@ -54,7 +56,7 @@ def test_mean_must_be_numbers():
 
 def test_shortcuts_name_unknown_keywords():
     with pytest.raises(TypeError, match=r"cutmix got unknown keywords \['alhpa'\]; it takes alpha, .*seed"):
-        build(lambda: dali_ops.cutmix(*images_and_labels(), alhpa=1.0))
+        build(lambda: dali_ops.cutmix(*images_and_labels(), alhpa=1.0))  # type: ignore[call-arg]
 
 
 def test_gpu_without_cupy(monkeypatch):

@@ -1,5 +1,7 @@
 """SMMix in a pipeline, by the heatmaps of a model of which the grid is not square: 8 × 12 cells."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,7 @@ def test_it_resumes_from_a_checkpoint():
 def test_the_shortcut():
     def body():
         images, labels = images_and_labels()
-        options = {"heatmaps": dali_ops.model_heatmaps(images, a_provider()), "num_classes": BATCH, "seed": 3}
+        options: Any = {"heatmaps": dali_ops.model_heatmaps(images, a_provider()), "num_classes": BATCH, "seed": 3}
         first = dali_ops.smmix(images, labels, max_side=0.5, grid=GRID, **options)
         return *first, *dali_ops.mix(images, labels, SMMix(max_side=0.5, grid=GRID), **options)
 

@@ -1,5 +1,7 @@
 """TokenMix in a pipeline: keys, masks, labels by heatmaps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -95,7 +97,7 @@ def test_bridge_fallback_and_kernels_agree(monkeypatch):
 def test_the_shortcut():
     def body():
         images, labels = images_and_labels()
-        options = {"num_classes": BATCH, "seed": 3}
+        options: Any = {"num_classes": BATCH, "seed": 3}
         first = dali_ops.token_mix(images, labels, grid=7, blocks=False, min_tokens=5, **options)
         return *first, *dali_ops.mix(images, labels, TokenMix(grid=7, blocks=False, min_tokens=5), **options)
 

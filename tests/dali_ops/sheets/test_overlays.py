@@ -7,6 +7,7 @@ import pytest
 
 from dali_ops.sheets.overlays import framed, heat_overlay, mix_overlay
 from dali_ops.sheets.page import GIVER, rgb
+from tests.support.data.at_random import random_images
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("PIL.Image")

@@ -37,7 +37,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("per", "pairing"), COUPLES)
-def test_plan_follows_the_formulas(backend: Any, per: str, pairing: str, batch: int) -> None:
+def test_plan_follows_the_formulas(backend: Any, per: Any, pairing: Any, batch: int) -> None:
     for prob, longest in ((0.0, 0.5), (0.5, 1.0), (1.0, 0.75)):
         method = SMMix(0.2, longest, grid=6, prob=prob, per=per, pairing=pairing)
         check_plan(backend, method, batch, (33, 17), seed=batch)

@@ -32,7 +32,7 @@ VARIANTS = [
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("per", "pairing"), COUPLES)
-def test_plan_follows_the_formulas(backend: Any, per: str, pairing: str, batch: int) -> None:
+def test_plan_follows_the_formulas(backend: Any, per: Any, pairing: Any, batch: int) -> None:
     for prob, options in ((0.0, {}), (0.5, {"alpha": 1.0}), (1.0, {"blocks": batch > 7})):
         check_plan(backend, TokenMix(grid=8, prob=prob, per=per, pairing=pairing, **options), batch, (33, 17), batch)
 
@@ -149,7 +149,7 @@ def test_heatmaps_of_another_grid(backend: Any, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("per", ["sample", "batch"])
 @pytest.mark.parametrize("guided", [True, False])
-def test_among_other_methods(backend: Any, per: str, guided: bool) -> None:
+def test_among_other_methods(backend: Any, per: Any, guided: bool) -> None:
     """Of other grids, with and without λ of their own."""
     blocks, lone = TokenMix(grid=14, alpha=1.0), TokenMix(grid=4, blocks=False)
     others = [Mixup(), CutMix(), *([AttentiveCutMix()] if guided else [])]

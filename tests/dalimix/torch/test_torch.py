@@ -135,7 +135,7 @@ def test_bad_input():
     with pytest.raises(TypeError, match="method must be an instance"):
         BatchMixer(dalimix.CutMix)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="layout must be one of"):
-        BatchMixer(dalimix.CutMix(), layout="NCHW")
+        BatchMixer(dalimix.CutMix(), layout="NCHW")  # type: ignore[arg-type]
     for shape in ((512, 4, 4), (512, 7, 4), (64, 3, 3), (7, 4, 4)):  # features
         BatchMixer(dalimix.CutMix(), 6)(torch.rand(6, *shape), labels)
     for channels in (1, 2):

@@ -32,7 +32,7 @@ def a_provider() -> ModelHeatmap:
 
 def batches(root: str, snapshot: Any) -> Iterator[Any]:
     """Every rank has its share."""
-    runtime = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 0}
+    runtime: Any = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 0}
     loader = ImageFolderLoader(root, SMMix(grid=4), BATCH, **grouped(heatmaps=snapshot, keep_info=True, **runtime))
     for _ in range(EPOCHS):
         for images, targets in loader:

@@ -11,8 +11,8 @@ pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix
 from tests.support.data.coloured import coloured_folder
+from tests.support.loaders import load
 from tests.support.paths import ROOT
-from tests.support.small_loaders import load
 
 
 def test_two_processes(tmp_path):

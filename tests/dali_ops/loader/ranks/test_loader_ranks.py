@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 image = pytest.importorskip("PIL.Image")
 
 from dalimix import CutMix, Mixup
-from tests.support.small_loaders import load
+from tests.support.loaders import load
 
 COUNT, STEP = 25, 10
 EXACT = {"mean": 0, "std": 1, "dtype": "uint8", "size": 8}

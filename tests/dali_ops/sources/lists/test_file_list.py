@@ -14,8 +14,7 @@ from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
 from tests.support.data.coloured import CLASSES
-from tests.support.loaders import grouped
-from tests.support.small_loaders import class_of
+from tests.support.loaders import class_of, grouped
 
 OPTIONS = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
 
