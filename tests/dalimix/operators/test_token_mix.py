@@ -53,7 +53,8 @@ def test_numbers_that_the_method_does_not_draw_are_not_read(backend: Any) -> Non
 
 def test_images_share_a_mask_where_they_share_the_draws(backend: Any) -> None:
     draws = dalimix.draw(TokenMix(), 16, 0)
-    for per, expected in (("sample", 16), ("pair", 8), ("batch", 1)):
+    masks: dict[Any, int] = {"sample": 16, "pair": 8, "batch": 1}
+    for per, expected in masks.items():
         plan = backend.plan(TokenMix(per=per, pairing="flip"), draws, (224, 224))
         assert len({tokens.tobytes() for tokens in plan.tokens}) == expected
 
