@@ -68,7 +68,7 @@ def soft_target_accuracy(
 
 
 def _on_highest(highest: Tensor, labels: list[Tensor], weights: Tensor | None) -> Tensor:
-    """Float32 [B]: how much of each target lies on these classes, int64 [B, k]."""
+    """Float32 [B]: the share of each target on these classes, int64 [B, k]."""
     parts = torch.stack([_part(highest, label) for label in labels], 1)
     return (parts if weights is None else parts * weights.float()).sum(1)
 
@@ -81,7 +81,7 @@ def _part(highest: Tensor, label: Tensor) -> Tensor:
 
 
 def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Tensor | None]:
-    """One kind of labels, or two with float weights [B, 2]."""
+    """One tensor of labels, or two with floating weights [B, 2]."""
     if isinstance(targets, Tensor):
         return [_checked("targets", targets, outputs)], None
     if not isinstance(targets, Sequence) or len(targets) != 3:
@@ -96,7 +96,7 @@ def _labels_and_weights(targets: Any, outputs: Tensor) -> tuple[list[Tensor], Te
 
 
 def _checked(name: str, label: Any, outputs: Tensor) -> Tensor:
-    """Floating [B, C], or int64 [B] in which those outside 0 .. C − 1 are −1, on the device of the outputs."""
+    """Floating [B, C], or int64 [B] in which indices outside 0 .. C − 1 are −1, on the device of the outputs."""
     size, classes = outputs.shape
     dense = is_floating(label)
     if not (dense or is_integer(label)) or label.shape != ((size, classes) if dense else (size,)):

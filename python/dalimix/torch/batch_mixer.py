@@ -148,7 +148,7 @@ def _put(draws: Draws, device: torch.device) -> Draws:
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
     """The device of the images, and torch's current stream there as CuPy's, so that the work of both stays in order.
 
-    On the CPU, without the threads that a fork has lost.
+    On the CPU: a forked process, which lacks its parent's threads, computes on this one.
     """
     if images.device.type == "cpu":
         return one_thread(torch)
