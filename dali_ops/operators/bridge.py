@@ -199,7 +199,7 @@ def _on_stream(pointer: int, device: int, tensors: bool) -> Iterator[None]:
 
 
 def _current_stream(device: str, tensors: bool) -> AbstractContextManager[None]:
-    """If `function` takes tensors, make CuPy's current stream, set to DALI's by ``fn.python_function``, torch's as well."""
+    """If `function` takes tensors, make CuPy's current stream, which is DALI's in this operator, torch's as well."""
     if device == "cpu" or not tensors:
         return nullcontext()
     import cupy

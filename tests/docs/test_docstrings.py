@@ -114,7 +114,8 @@ def store(folder, tmp_path_factory):
 
 
 @pytest.fixture
-def given(folder, store):
+def given(folder, store, monkeypatch):
+    monkeypatch.setattr("dali_ops.device._device_count", lambda: 0)  # loaders run on the CPU, as the models here
     return {"folder": folder, "store": store}
 
 
