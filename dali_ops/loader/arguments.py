@@ -1,4 +1,4 @@
-"""What a loader may be handed: checked at once, named, and in one form."""
+"""Checks of a loader's arguments, which are brought into one form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dali_ops.sources.callers import warn_caller
 from dalimix.support.numbers import is_whole
 
 Parameters = ParamSpec("Parameters")
-MANY = 0.05  # of all images; so many are hardly damaged by chance
+MANY = 0.05  # share of all images; so many are hardly damaged by chance
 
 ITSELF = "a loader makes whole batches itself, in threads of its own"
 AUGMENT = "transform=Train(augment=…) takes a function of DALI's nodes, beside crop and flip"
@@ -25,7 +25,7 @@ METHODS = "it is the method's, such as RandomChoice([Mixup(alpha=0.8), CutMix(pr
 EVERY = "transform=Train() shuffles and crops at random, transform=Eval() does not"
 SIZE = "transform=Train(size=…) or Eval(size=…) says the side of the images"
 LAYOUT = "transform=Train(layout=…) or Eval(layout=…) takes 'CHW', 'HWC' or 'channels_last'"
-ADVICE = {  # what other loaders call it, and what to write here
+ADVICE = {  # the keywords of other loaders, and what to write here
     **dict.fromkeys(("num_workers", "workers", "num_proc"), f"{ITSELF}: runtime=Runtime(num_threads=…) says how many"),
     **dict.fromkeys(("persistent_workers", "worker_init_fn", "multiprocessing_context", "timeout"), ITSELF),
     **dict.fromkeys(("collate_fn", "sampler", "batch_sampler"), ITSELF),
@@ -52,7 +52,7 @@ ADVICE = {  # what other loaders call it, and what to write here
 
 
 def answering(init: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Let a constructor answer a keyword that it does not have with the one that is meant."""
+    """Let a constructor answer an unknown keyword with the one that is meant."""
     names = [name for name in signature(init).parameters if name != "self"]
 
     @wraps(init)
@@ -73,7 +73,7 @@ def _meant(name: str, names: list[str]) -> str:
 
 
 def source_of(value: Any) -> Source:
-    """Raises TypeError: none of `dali_ops.sources`. ValueError: one without images."""
+    """Check a source. Raises TypeError: it is not one of `dali_ops.sources`. ValueError: it has no images."""
     if isinstance(value, Source):
         if not len(value):
             raise ValueError("source has no images")
@@ -86,11 +86,11 @@ def source_of(value: Any) -> Source:
 
 
 def seed_of(seed: Any, shard: Shard, training: bool) -> int:
-    """A fresh one for None and -1.
+    """Check the seed; a fresh one for None and -1.
 
     Raises:
-        TypeError: no whole number.
-        ValueError: below -1, or too large; or several processes, which must have one in common.
+        TypeError: it is not a whole number.
+        ValueError: it is below -1, or too large; or there are several processes, which must have one in common.
     """
     seed = -1 if seed is None else seed
     if not is_whole(seed):
@@ -103,7 +103,7 @@ def seed_of(seed: Any, shard: Shard, training: bool) -> int:
 
 
 def check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
-    """Raises ValueError: it is damaged, or too small for one batch."""
+    """Raise a ValueError if the source is damaged, or too small for one batch."""
     if source.corrupt and not skip_corrupt:
         more = f"; and {len(source.corrupt) - 1} more" if len(source.corrupt) > 1 else ""
         raise ValueError(

@@ -17,16 +17,16 @@ WHOLE_BATCHES = "a loader yields whole batches: give the DataLoader batch_size=N
 
 
 class LoaderDataset(IterableDataset):
-    """Whole batches of a loader, with its length and state, as a DataLoader without workers passes them on.
+    """Whole batches of a loader, with its length and state, for a DataLoader without workers.
 
     Attributes:
-        loader: with `batch_info` and all else.
-        gather: whether a state is that of all processes, see `dali_ops.Loader.as_dataset`.
+        loader: the loader, with `batch_info` and everything else.
+        gather: whether a state holds the states of all processes, see `dali_ops.Loader.as_dataset`.
 
     Raises:
         RuntimeError: in a worker process of a DataLoader, or on the way there.
-        ValueError: a DataLoader with another batch_size than None, when it begins; `gather` where torch.distributed
-            does not run, for one process of several.
+        ValueError: a DataLoader has another batch_size than None, raised when it begins; `gather` without
+            torch.distributed, for one process of several.
     """
 
     def __init__(self, loader: Loader, gather: bool = False) -> None:
@@ -48,7 +48,7 @@ class LoaderDataset(IterableDataset):
         return len(self.loader)
 
     def __getstate__(self) -> NoReturn:
-        """No copy of a pipeline can be had; workers that are not forked, as of Python 3.14, would ask for one."""
+        """Refuse a copy, since a pipeline has none; workers that are not forked, as in Python 3.14, would need one."""
         raise RuntimeError(NO_WORKERS)
 
     def set_epoch(self, epoch: int) -> None:
@@ -77,7 +77,7 @@ def _group() -> tuple[int, int]:
 
 
 def _own_part(state: Any) -> Any:
-    """Of a state of all processes."""
+    """This process's part of a state of all processes."""
     states, (rank, count) = state.get("ranks") if isinstance(state, dict) else None, _group()
     if not isinstance(states, list):
         raise TypeError("state must be that of all processes, as state_dict() of as_dataset(gather=True) returned it, "

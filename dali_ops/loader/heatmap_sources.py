@@ -24,7 +24,7 @@ from dalimix.stores import HeatmapStore
 
 
 class Samples(NamedTuple):
-    """Images, their class numbers, and where there are any, heatmaps and what the model that made these said."""
+    """Images and their class indices; heatmaps, and the output of the model that made them, if there are any."""
 
     images: DataNode
     labels: DataNode
@@ -34,9 +34,9 @@ class Samples(NamedTuple):
 
 @dataclass(frozen=True)
 class Guide:
-    """Heatmaps are ``provider(images)``, with `labelled` ``provider(images, labels)``; without a provider, none.
+    """Heatmaps are ``provider(images)``, or ``provider(images, labels)`` with `labelled`; without a provider, none.
 
-    With `predictions` its model's predictions of the same images are samples, too.
+    With `predictions`, the model's predictions of the same images are part of the samples.
     """
 
     provider: HeatmapProvider | None = None
@@ -56,14 +56,14 @@ class Guide:
 
 @dataclass(frozen=True)
 class StoreGuide:
-    """Heatmaps are those of a store, cut to the crop of each image and brought to the method's grid."""
+    """Heatmaps come from a store, cut to the crop of each image and resampled to the method's grid."""
 
     store: HeatmapStore
     method: Method
 
     @property
     def grid(self) -> int:
-        """A choice between methods may have a grid that is too fine for a heatmap; the store's will do then."""
+        """The method's grid, or the store's if that of a choice between methods is too fine for a heatmap."""
         own = self.method.heatmap_grid or self.method.token_grid
         square = own is not None and own[0] == own[1] <= MAX_GRID
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
@@ -78,10 +78,10 @@ class StoreGuide:
 
 
 def places(source: Source, store: HeatmapStore, skipped: Set[int] = frozenset()) -> np.ndarray:
-    """Int32 [N]: where the store has the map of each image; 0 for one that is skipped and has none.
+    """Int32 [N]: the position of each image's map in the store; 0 for an image that is skipped and has none.
 
     Raises:
-        ValueError: it has none of some image.
+        ValueError: an image has no map.
     """
     place, names = {name: k for k, name in enumerate(store.files)}, source.names
     missing = [name for k, name in enumerate(names) if name not in place and k not in skipped]
@@ -94,13 +94,13 @@ def places(source: Source, store: HeatmapStore, skipped: Set[int] = frozenset())
 
 
 def without_maps(source: Source, heatmaps: object) -> list[int]:
-    """The images that a store has left out, if the heatmaps are one."""
+    """The images that the heatmaps, if they are a store, leave out."""
     left_out = set(heatmaps.left_out) if isinstance(heatmaps, HeatmapStore) else set()
     return [k for k, name in enumerate(source.names) if name in left_out] if left_out else []
 
 
 def with_maps(folder: ImageFolder, store: HeatmapStore) -> ImageFolder:
-    """The images of a folder but those that a store has left out.
+    """Return the images of a folder without those that a store has left out.
 
     Raises:
         ValueError: none is left.
@@ -113,7 +113,7 @@ def with_maps(folder: ImageFolder, store: HeatmapStore) -> ImageFolder:
 
 
 def guide_for(method: Method | None, heatmaps: Any, labelled: bool, predictions: bool) -> Guide | StoreGuide:
-    """The guide by the heatmaps that a user handed in: a store, a provider or None."""
+    """Return the guide for the heatmaps that the user gave: a store, a provider or None."""
     if isinstance(heatmaps, HeatmapStore):
         assert method is not None  # there are no heatmaps without one
         return StoreGuide(heatmaps, method)

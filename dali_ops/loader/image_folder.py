@@ -27,8 +27,16 @@ class ImageFolderLoader(Loader):
             world_size, runtime, seed: as in `Loader`.
 
     Raises:
-        TypeError: root is no path.
-        ValueError: no such folder, no sub-folder, a class without an image; and as in `Loader`.
+        TypeError: root is not a path.
+        ValueError: there is no such folder, it has no sub-folder, or a class has no image; and as in `Loader`.
+
+    Examples:
+        >>> loader = ImageFolderLoader(folder, CutMix(alpha=1.0), batch_size=4, transform=Train(32), seed=0)
+        >>> loader, loader.classes
+        (<ImageFolderLoader: 3 batches of 4 of 12 images>, ['cat', 'dog', 'fox'])
+        >>> for images, targets in loader:
+        ...     loss = torch.nn.functional.cross_entropy(cnn(images), targets)
+        >>> loader.close()
     """
 
     @answering
@@ -68,7 +76,7 @@ def _folder(root: Any) -> Path:
 
 
 def _remedy(path: Path) -> str:
-    """How to read what it is instead."""
+    """How to read what the path is instead."""
     if ".tar" in str(path).lower():
         return ": for tar shards there is Loader(dali_ops.sources.WebDataset(path), …)"
     if "tfrecord" in str(path).lower():

@@ -1,4 +1,4 @@
-"""Loaders: a data set in, mixed batches and targets out, in this process's share and from where a run left off."""
+"""Loaders: mixed batches and targets from a data set, for this process's share, resumable at any batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_IMAGES = (1 << 31) - 1  # of a batch
 
 
 class Unchanged(Enum):
-    """What `Loader.switch` leaves as it is; None is a value of some arguments."""
+    """The default of `Loader.switch`: leave this as it is. None cannot say so, as it is a value of some arguments."""
 
     UNCHANGED = auto()
 
@@ -42,12 +42,13 @@ UNCHANGED = Unchanged.UNCHANGED
 class Loader:
     """Batches of a data set as torch tensors, mixed inside the DALI pipeline.
 
-    ``for images, targets in loader`` goes through one epoch. A loop that is left early leaves out the rest of it, as
-    with torch's DataLoader; the next one begins the next epoch. The pipeline works ahead, also into the next epoch.
+    ``for images, targets in loader`` goes through one epoch. If a loop ends early, the rest of the epoch is left out,
+    as with torch's DataLoader, and the next loop begins the next epoch. The pipeline works ahead, also into the next
+    epoch.
 
-    Where several processes train together, each reads its share and all make the same number of steps. With every
-    image in a share of its own (validation that keeps its last batch), that of a process may be empty, [0, C, H, W]:
-    count with sums, not with means of batches.
+    Where several processes train together, each reads its share and all make the same number of steps. In validation
+    that keeps its last batch, every image is in exactly one share, and a process's last batch may be empty, [0, C, H,
+    W]: compute metrics from sums, not from means of batches.
 
     Args:
         source: e.g. ``dali_ops.sources.WebDataset("train-{0000..0146}.tar")``; several loaders may read the same.
@@ -55,53 +56,66 @@ class Loader:
         batch_size: images per batch and process.
         heatmaps: for methods that read them, a `dalimix.stores.HeatmapStore` of this source, whose maps are cut to
             every crop. Or a provider of `dalimix.heatmaps` whose model is on the loader's device, or any
-            ``provider(images)``, see `dali_ops.model_heatmaps`. For a model that is being trained,
+            ``provider(images)``, see `dali_ops.model_heatmaps`. For a model that is being trained, use
             ``SnapshotHeatmap(provider, every=k)``, because the loader works ahead in another thread.
-        heatmap_labels: call ``provider(images, labels)``, with the class numbers of the source, for a
+        heatmap_labels: call ``provider(images, labels)``, with the source's class indices, for a
             `ClassActivationHeatmap` of a model that has the same classes.
         transform: ``Train(size, …)`` or ``Eval(size, …)``, with the fields of `dali_ops.Train` and `dali_ops.Eval`.
             With Eval, images come in order, and there is no method.
         targets: ``Targets(smoothing=0.1)`` or ``Targets(form="pair")``, with a method; see `dali_ops.Targets`.
-        drop_last: leave out batches that are not full; None: only with Train. A kept one is mixed within itself.
-        keep_info: tell with every batch what it was made of, in `batch_info`; with a method.
+        drop_last: leave out batches that are not full; None: only with Train. The images of a shorter batch that is
+            kept are mixed among themselves.
+        keep_info: provide in `batch_info` what each batch was made of; with a method.
         skip_corrupt: leave out images that cannot be read or decoded, instead of an error, and those that a
-            `HeatmapStore` has left out for that reason. Their batch is smaller, empty if it has no other image, and
-            comes late, as a pipeline is begun anew for it: this is for some, not for many. `skipped` names them.
+            `HeatmapStore` has left out for that reason. Their batch is smaller, or empty if it has no other image, and
+            comes late, because the pipeline is restarted for it: this is for a few images, not for many. `skipped`
+            names them.
         rank: of this process; None: that of torch.distributed, if it runs.
         world_size: how many processes share the data; None: likewise.
         runtime: ``Runtime(device="gpu", num_threads=4, …)``; see `dali_ops.Runtime`.
         seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
-            torch.distributed makes the shares, processes of different seeds or images find that out when the second
-            one makes its loader; with `rank` and `world_size` of your own nobody can know, and batch sizes, which must
-            be the same as well, are not compared.
+            torch.distributed makes the shares, different seeds or images are found when the second process makes its
+            loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the same, are
+            not compared.
 
     Yields:
-        ``(images, targets)``. Images [B, C, H, W] or [B, H, W, C]. Targets: with a method float32 [B, classes], or in
-        the pair form (int64 [B], int64 [B], float32 [B, 2]); without one int64 [B].
+        ``(images, targets)``. Images are [B, C, H, W] or [B, H, W, C]. Targets are float32 [B, classes] with a method,
+            or
+        in the pair form (int64 [B], int64 [B], float32 [B, 2]); without a method int64 [B].
 
     Attributes:
-        source: what it reads.
-        classes: names of the classes; their places are the class numbers.
+        source: the data set.
+        classes: names of the classes; their positions are the class indices.
         device: where the pipeline runs.
-        transform: what becomes of the images, now.
-        targets: how targets are written, now.
+        transform: the current transform.
+        targets: the current form of the targets.
         shard: which of how many processes this one is.
-        epoch: which epoch the next batch belongs to, from 0.
+        epoch: the epoch of the next batch, from 0.
         skipped: with `skip_corrupt`, the images that were left out so far, a line each.
-        batch_info: with `keep_info`, a `BatchInfo` of the batch that was yielded last: labels before mixing, the plan,
+        batch_info: with `keep_info`, a `BatchInfo` of the last batch that was yielded: labels before mixing, the plan,
             and with a `SnapshotHeatmap` the predictions of its model.
 
     Raises:
-        TypeError: an argument of another type. One that a loader does not have is answered with the one that is meant.
+        TypeError: an argument has another type, or does not exist; then the error names the one that is meant.
             While iterating, `augment` has returned images of another dtype.
-        ValueError: mean and std of other units than the images; a device that is not there; a seed or images that are
-            not those of another process; a source without images, more images in a batch than there are while the last
-            is dropped, a method with an Eval, smoothing, pairs or `keep_info` without a method, a store
-            without a map of some image; several processes without a seed; corrupt members of an archive. While
-            iterating, an image that cannot be decoded, by name, or images that `augment` has returned in another shape
-            or in other units.
+        ValueError: mean and std are in other units than the images; the device does not exist; the seed or the images
+            are not those of another process; the source has no images, or fewer than one batch while the last one is
+            dropped; there is a method with an Eval, or smoothing, pairs or `keep_info` without a method; a store lacks
+            the map of an image; there are several processes without a seed; an archive has corrupt members. While
+            iterating, an image cannot be decoded (the error names it), or `augment` has returned images of another
+            shape or in other units.
         RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
+
+    Examples:
+        >>> source = ImageFolder.scan(folder)  # or WebDataset, TFRecord, FileList
+        >>> method = RandomChoice([Mixup(alpha=0.8), CutMix(alpha=1.0)])
+        >>> loader = Loader(source, method, batch_size=4, transform=Train(32), targets=Targets(smoothing=0.1), seed=0)
+        >>> for images, targets in loader:
+        ...     loss = torch.nn.functional.cross_entropy(cnn(images), targets)
+        >>> images.shape, targets.shape, loader.epoch
+        (torch.Size([4, 3, 32, 32]), torch.Size([4, 3]), 1)
+        >>> loader.close()
     """
 
     @answering
@@ -153,7 +167,7 @@ class Loader:
 
     @uncompiled  # what a generator calls is compiled with the loop around it
     def _begin(self) -> int:
-        """The step at which a loop begins, in this epoch or, where that has begun, in the next one."""
+        """The step at which a loop begins: in this epoch or, if that has begun, in the next one."""
         stepper = self._stepper
         if stepper.step and not stepper.resumed:
             stepper.begin(stepper.epoch + 1)
@@ -199,12 +213,22 @@ class Loader:
         return self._info
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next loop go through this epoch, from its start; after `load_state_dict` of it, from where it was.
+        """Let the next loop go through this epoch from its start; after `load_state_dict` of it, from where it was.
 
-        A state that was saved after the last batch of an epoch is of the next one: go on with `epoch`, which says so.
+        A state that was saved after the last batch of an epoch belongs to the next one: resume with the loader's
+        `epoch`.
 
         Raises:
-            ValueError: `epoch` is no whole number from 0.
+            ValueError: `epoch` is not a whole number from 0.
+
+        Examples:
+            >>> loader = ImageFolderLoader(folder, batch_size=4, transform=Train(32), seed=0)
+            >>> for epoch in range(5, 7):  # a training that continues at its sixth epoch
+            ...     loader.set_epoch(epoch)
+            ...     steps = sum(1 for images, labels in loader)
+            >>> steps, loader.epoch
+            (3, 7)
+            >>> loader.close()
         """
         check_epoch(epoch)
         stepper, self._loop = self._stepper, None
@@ -220,19 +244,28 @@ class Loader:
         heatmaps: HeatmapProvider | HeatmapStore | Unchanged | None = UNCHANGED,
         heatmap_labels: bool | Unchanged = UNCHANGED,
     ) -> None:
-        """Go on differently from the next epoch on; the order of the images stays that of the seed.
+        """Use other settings from the next epoch on; the order of the images stays that of the seed.
 
-        The rest of an epoch that is under way is left out. The old pipeline is taken down, and its memory with it. For
-        images of another size there is ``loader.switch(transform=dataclasses.replace(loader.transform, size=288))``.
+        The rest of the current epoch is left out. The old pipeline is shut down, which frees its memory. For
+        images of another size, call ``loader.switch(transform=dataclasses.replace(loader.transform, size=288))``.
 
         Args:
             method: as in the loader. None stops mixing; targets keep the form that mixing gave them, and heatmaps are
-                forgotten with a method that reads none.
+                dropped with a method that reads none.
             transform: of the same kind, `Train` or `Eval`.
             targets, heatmaps, heatmap_labels: as in the loader.
 
         Raises:
             TypeError, ValueError: as in the loader.
+
+        Examples:
+            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), seed=0)
+            >>> steps = sum(1 for images, targets in loader)
+            >>> loader.switch(method=Mixup(alpha=0.2), transform=Train(48))  # for the last epochs
+            >>> images, targets = next(iter(loader))
+            >>> images.shape
+            torch.Size([4, 3, 48, 48])
+            >>> loader.close()
         """
         given: dict[str, Any] = {"method": method, "transform": transform, "targets": targets, "heatmaps": heatmaps}
         given["heatmap_labels"] = heatmap_labels
@@ -242,39 +275,65 @@ class Loader:
         self._loop = self._info = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands, for `load_state_dict`: numbers, texts and bytes, some kilobytes.
+        """Return the position of the loader, for `load_state_dict`: numbers, strings and bytes, a few kilobytes.
 
-        It is of this process, and refers to the batch after the last one that was yielded. The model of a provider of
-        heatmaps is not part of it.
+        It belongs to this process, and refers to the batch after the last one that was yielded. The model of a provider
+        of heatmaps is not part of it.
+
+        Examples:
+            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), seed=0)
+            >>> batches = iter(loader)
+            >>> _ = next(batches)
+            >>> state = loader.state_dict()  # save it with the model, as by torch.save
+            >>> state["epoch"], state["step"]
+            (0, 1)
+            >>> loader.close()
         """
         return self._stepper.state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the state was saved: the next loop begins with the very batch that came next there.
+        """Resume where the state was saved: the next loop begins with exactly the batch that came next there.
 
         Raises:
             ValueError: the state is of another data set, number of processes, process, version or other settings; or
-                it is damaged. The loader goes on as if nothing had been loaded.
+                it is damaged. The loader continues as if nothing had been loaded.
             TypeError: it is not from `state_dict`.
+
+        Examples:
+            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), seed=0)
+            >>> state, batches = loader.state_dict(), iter(loader)
+            >>> first, _ = next(batches)
+            >>> loader.load_state_dict(state)
+            >>> again, _ = next(iter(loader))
+            >>> torch.equal(first, again)
+            True
+            >>> loader.close()
         """
         self._stepper.restore(state)
         self._loop = self._info = None
 
     def as_dataset(self, gather: bool = False) -> LoaderDataset:
-        """An IterableDataset of the batches, for frameworks that want a DataLoader.
+        """Return an IterableDataset of the batches, for frameworks that want a DataLoader.
 
-        ``DataLoader(loader.as_dataset(), batch_size=None)``, without workers: the loader has threads of its own.
+        Use ``DataLoader(loader.as_dataset(), batch_size=None)``, without workers: the loader has threads of its own.
 
         Args:
-            gather: let `state_dict` be that of all processes of torch.distributed, which must all call it, for
-                frameworks that save the state of process 0 alone.
+            gather: let `state_dict` return the states of all processes of torch.distributed, which must all call it,
+                for frameworks that save the state of process 0 only.
+
+        Examples:
+            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), seed=0)
+            >>> batches = torch.utils.data.DataLoader(loader.as_dataset(), batch_size=None)
+            >>> [images.shape[0] for images, targets in batches]
+            [4, 4, 4]
+            >>> loader.close()
         """
         from dali_ops.loader.dataset import LoaderDataset
 
         return LoaderDataset(self, checks.flag("gather", gather))
 
     def close(self) -> None:
-        """Take down the pipeline with its threads. The source stays open: another loader may be reading it."""
+        """Shut down the pipeline and its threads. The source stays open: another loader may be reading it."""
         self._stepper.close()
         self._loop = self._info = None
 
@@ -283,7 +342,7 @@ class Loader:
         return f"<{type(self).__name__}: {len(self)} batches of {order.batch_size} of {len(self.source)} images>"
 
     def __getitem__(self, index: object) -> NoReturn:
-        """What a DataLoader of the loader itself would ask for."""
+        """Raise a TypeError: a DataLoader of the loader itself would call this."""
         raise TypeError("a loader has batches, not items: for a DataLoader, "
                         "DataLoader(loader.as_dataset(), batch_size=None)")  # fmt: skip
 

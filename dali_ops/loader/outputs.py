@@ -17,13 +17,21 @@ PLAN = tuple(field.name for field in fields(MixPlan) if not field.kw_only)  # as
 
 @dataclass(frozen=True, eq=False)
 class BatchInfo:
-    """What a batch was made of, torch tensors on the device of the batch.
+    """What a batch was made of: torch tensors on the device of the batch.
 
     Attributes:
         labels: int64 [B], each image's own class, before mixing.
-        plan: how they were mixed, a `dalimix.MixPlan` of tensors.
-        predictions: float32 [B, C], what the model under training said of the unmixed images, for a consistency loss
-            (SMMix, arXiv 2212.12977); None if the heatmaps are not of a `dalimix.heatmaps.SnapshotHeatmap`.
+        plan: how the images were mixed, a `dalimix.MixPlan` of tensors.
+        predictions: float32 [B, C], the outputs of the model under training for the unmixed images, for a consistency
+            loss (SMMix, arXiv 2212.12977); None unless the heatmaps come from a `dalimix.heatmaps.SnapshotHeatmap`.
+
+    Examples:
+        >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), keep_info=True, seed=0)
+        >>> images, targets = next(iter(loader))
+        >>> info = loader.batch_info
+        >>> info.labels.shape, info.plan.box.shape, info.predictions
+        (torch.Size([4]), torch.Size([4, 4]), None)
+        >>> loader.close()
     """
 
     labels: Tensor
@@ -33,13 +41,13 @@ class BatchInfo:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of the training pipeline by name and in order: images, targets, and then what the info is made of.
+    """The outputs of the training pipeline by name and in order: images, targets, and then the parts of the info.
 
     Attributes:
-        method: None: images and class numbers.
+        method: None: images and class indices.
         form: of the targets.
-        info: whether there is one.
-        predictions: whether they are part of it.
+        info: whether there is an info.
+        predictions: whether predictions are part of it.
         size: side of the images in pixels.
         channels_last: whether images come as HWC, for ``torch.channels_last``.
     """

@@ -35,13 +35,13 @@ def training_pipeline(
 
     Args:
         feed: what to read.
-        method: None for plain batches with class numbers.
-        transform: what becomes of the images. DALI's automatic augmentations need ``enable_conditionals``, which every
+        method: None for plain batches with class indices.
+        transform: what happens to the images. DALI's automatic augmentations need ``enable_conditionals``, which every
             pipeline takes.
         targets: of mixed batches.
         device: ``"cpu"`` or ``"gpu"``.
         guide: where heatmaps come from, for methods that read them.
-        keep_info: with a method, its plan and what it was made of are outputs, too, in the order of
+        keep_info: with a method, its plan and the parts of the info are outputs, too, in the order of
             `dali_ops.loader.outputs.Outputs`.
     """
     samples = guide.samples(feed, transform.size, device, transform.augment)
@@ -71,7 +71,7 @@ def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
 
 @pipeline_of
 def validation_pipeline(feed: Feed, transform: Eval, device: str) -> tuple[Any, ...]:
-    """Centre crop; class numbers."""
+    """Centre crop; class indices."""
     encoded, labels = feed.read(feed.source.class_numbers)
     images = centre_crop(encoded, transform.size, device)
     return fn.crop_mirror_normalize(images, **transform.normalise), bridge.moved(labels, device)

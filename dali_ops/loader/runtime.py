@@ -8,27 +8,31 @@ from typing import Any
 from dali_ops.device import check_device, default_threads, device_number, local_id, usable_device
 from dalimix import checks
 
-MOST_THREADS, MOST_BATCHES = 1024, 1024  # of DALI; ahead
+MOST_THREADS, MOST_BATCHES = 1024, 1024  # DALI's threads; batches worked ahead
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how a loader runs, which changes nothing about its batches but their speed and place.
-
-    >>> Runtime(num_threads=4).prefetch
-    2
+    """Where and how a loader runs. It changes only the speed and the device of the batches, not their contents.
 
     Args:
         device: ``"gpu"`` or ``"cpu"``, also as torch calls it, such as ``"cuda:1"``; None: the GPU if there is one.
         device_id: which GPU; None: as `device` says, else that of ``LOCAL_RANK``, which torchrun sets, else torch's
             current one.
-        num_threads: of DALI on the CPU; None: as many as there are cores for each process of this machine, 8 at most.
+        num_threads: DALI's threads on the CPU; None: as many as there are cores for each process on this machine, 8 at
+            most.
         prefetch: how many batches the pipeline works ahead.
         pin_memory: on the CPU, images and targets in page-locked memory, for copies to a GPU.
 
     Raises:
-        TypeError, ValueError: an argument is not as described. Whether the device is there, the loader finds out.
+        TypeError, ValueError: an argument is not as described. Whether the device exists, the loader checks.
         ModuleNotFoundError: a GPU without CuPy.
+
+    Examples:
+        >>> runtime = Runtime(device="cpu", num_threads=2, prefetch=3)
+        >>> with ImageFolderLoader(folder, CutMix(), batch_size=4, runtime=runtime, transform=Train(32)) as loader:
+        ...     loader.device
+        'cpu'
     """
 
     device: Any = None
@@ -48,10 +52,10 @@ class Runtime:
         object.__setattr__(self, "pin_memory", checks.flag("pin_memory", self.pin_memory))
 
     def place(self) -> tuple[str, int | None]:
-        """``"cpu"`` or ``"gpu"``, and the number of the GPU.
+        """Return ``"cpu"`` or ``"gpu"``, and the number of the GPU.
 
         Raises:
-            ValueError: a device that is not there, or two that contradict each other.
+            ValueError: the device does not exist, or `device` and `device_id` contradict each other.
         """
         kind, number = usable_device(self.device), device_number(self.device)
         if self.device_id is not None:
@@ -68,7 +72,7 @@ class Runtime:
             raise ValueError(f"device_id is {device_id}, but device is {str(device)!r}: give one of them")
 
     def of_pipeline(self, batch_size: int, device_id: int | None) -> dict[str, Any]:
-        """The arguments that every pipeline of DALI takes."""
+        """Return the arguments that every DALI pipeline takes."""
         return {
             "batch_size": batch_size,
             "num_threads": default_threads() if self.num_threads is None else self.num_threads,
@@ -81,7 +85,7 @@ class Runtime:
         """Whether batches are pinned.
 
         Raises:
-            ValueError: there is no GPU to which pinned memory would go.
+            ValueError: there is no GPU to which pinned memory would be copied.
         """
         if not self.pin_memory:
             return False

@@ -19,13 +19,13 @@ from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, SnapshotHeatmap
 from dalimix.stores import HeatmapStore
 
-NO_MIXING = Mixup(prob=0.0)  # with targets in the form that mixing gives
-ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # in the words for an object that has none of its own
+NO_MIXING = Mixup(prob=0.0)  # keeps the targets in the form that mixing gives
+ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # in the repr of objects that define none
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings:
-    """What `dali_ops.Loader` is told about its batches, checked as a whole; each part has checked itself."""
+    """The settings of `dali_ops.Loader` about its batches, checked as a whole; each part has checked itself."""
 
     method: Method | None
     transform: Train | Eval
@@ -76,18 +76,18 @@ class LoaderSettings:
 
     @property
     def _predictions(self) -> bool:
-        """Whether the batch info has what the model under training said."""
+        """Whether the batch info holds predictions of the model under training."""
         return self.keep_info and isinstance(self.heatmaps, SnapshotHeatmap)
 
     @property
     def outputs(self) -> Outputs:
-        """What comes out of the pipeline."""
+        """The outputs of the pipeline."""
         transform = self.transform
         form, info, predictions = self.targets.form, self.keep_info, self._predictions
         return Outputs(self.method, form, info, predictions, transform.size, transform.channels_last)
 
     def pipeline(self, feed: Feed, **runtime: Any) -> Any:
-        """A pipeline from the feed to finished batches; `runtime` as every pipeline of DALI takes it."""
+        """Make a pipeline from the feed to finished batches; `runtime` is what every DALI pipeline takes."""
         transform = self.transform
         if isinstance(transform, Eval):
             return validation_pipeline(feed, transform, self.device, **runtime)
@@ -98,7 +98,7 @@ class LoaderSettings:
         ))  # fmt: skip
 
     def switched(self, **changes: Any) -> LoaderSettings:
-        """With some of them changed; see `dali_ops.Loader.switch`."""
+        """Return the settings with some of them changed; see `dali_ops.Loader.switch`."""
         if "method" in changes:
             if changes["method"] is None and self.method is not None:
                 changes["method"] = NO_MIXING
@@ -111,7 +111,7 @@ class LoaderSettings:
         return replace(self, **changes)
 
     def facts(self) -> dict[str, Any]:
-        """What a state must agree with, in words: another graph cannot go on from a checkpoint."""
+        """What a state must agree with, in words: a checkpoint of another graph cannot be resumed."""
         own = {**vars(self), **vars(self.transform), **vars(self.targets), "transform": type(self.transform).__name__}
         return {name: _in_words(value) for name, value in own.items() if name != "targets"}
 
@@ -130,7 +130,7 @@ def _check_provider(heatmaps: Any) -> None:
 
 
 def _in_words(value: Any) -> str:
-    """The same in every process: what is a function or an object of its own goes by its name."""
+    """The same words in every process: functions and objects are given by their names."""
     if isinstance(value, HeatmapStore):
         return f"{value.model}, {value.grid} × {value.grid}"
     if isinstance(value, partial):

@@ -1,4 +1,4 @@
-"""Where a loader stands, as a dict that can be saved, and whether such a dict fits a loader."""
+"""The position of a loader, as a dict that can be saved, and whether such a dict fits a loader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import EPOCHS, SEEDS
 from dali_ops.loader.settings import LoaderSettings
 
-VERSION = 2  # of what a state consists of; 1: before a loader had a transform
+VERSION = 2  # of the format of a state; 1: before a loader had a transform
 NUMBERS = ("seed", "epoch", "step")
 KEYS = {"version", "identity", *NUMBERS, "start", "skipped", "pipeline", "checksum"}
 MOST = 300  # characters of a value, in a message
@@ -31,7 +31,7 @@ REASONS = {
 
 
 def identity(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
-    """All that must be the same where a state is loaded."""
+    """Return everything that must be the same where a state is loaded."""
     shard, order = feed.order.shard, feed.order
     return {
         "dalimix": dalimix.__version__,
@@ -46,7 +46,7 @@ def identity(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
 
 
 def sealed(state: dict[str, Any]) -> dict[str, Any]:
-    """With a checksum over all of it."""
+    """Return the state with a checksum over all of it."""
     state = {"version": VERSION, **state}
     return {**state, "checksum": _checksum(state)}
 
@@ -59,11 +59,11 @@ def _checksum(state: dict[str, Any]) -> str:
 
 
 def check_state(state: Any, feed: Feed, settings: LoaderSettings) -> None:
-    """Whether the loader that has this feed and these settings can go on from a state.
+    """Check that the loader with this feed and these settings can resume from a state.
 
     Raises:
-        ValueError: it is of another loader, and the message says what differs, and how much; or it is damaged.
-        TypeError: it is no state of a loader.
+        ValueError: it is of another loader (the message says what differs, and how), or it is damaged.
+        TypeError: it is not the state of a loader.
     """
     _check_parts(state)
     _check_identity(state["identity"], identity(feed, settings))
@@ -122,7 +122,7 @@ def _is_below(count: int, value: Any) -> bool:
 def _check_seal(state: dict[str, Any]) -> None:
     try:
         intact = state["checksum"] == _checksum(state)
-    except (TypeError, ValueError, RecursionError):  # there is something that no state has
+    except (TypeError, ValueError, RecursionError):  # it holds something that no state does
         intact = False
     if intact is not True:
         raise ValueError(f"{DAMAGED}: its checksum is of other contents")

@@ -1,4 +1,4 @@
-"""Where a loader stands in its epochs, and the pipeline that works there."""
+"""The position of a loader in its epochs, and the pipeline that works there."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ REMEDY = "make the loader in the process that uses it. A DataLoader takes loader
 class Stepper:
     """One batch after another, of any epoch; every jump makes a new pipeline.
 
-    The random numbers of a pipeline follow from the seed, the process and where it began, so that a run with the same
-    jumps is the same run. A batch that failed or was interrupted can be asked for again: the pipeline is made anew,
-    from the checkpoint before that batch.
+    The random numbers of a pipeline follow from the seed, the process and the position where it began, so a run with
+    the same jumps gives the same batches. A batch that failed or was interrupted can be asked for again: the pipeline
+    is made anew, from the checkpoint before that batch.
 
     Args:
         feed: what to read, from its beginning.
         settings: what to do with it.
-        runtime: as every pipeline of DALI takes it.
+        runtime: the arguments that every DALI pipeline takes.
         skip_corrupt: whether images that cannot be read or decoded are left out.
 
     Attributes:
         epoch, step: of the next batch.
-        resumed: whether the step is that of a state, from which nothing was yielded yet.
+        resumed: whether the position is that of a state from which no batch was yielded yet.
     """
 
     def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
@@ -43,11 +43,11 @@ class Stepper:
         self._runtime, self._skip_corrupt = runtime, skip_corrupt
         self._pipeline: Any = None
         self._batches: Any = None  # of the pipeline; None while it does not run
-        self._checkpoint: bytes | None = None  # with which one goes on then
+        self._checkpoint: bytes | None = None  # to resume from then
         self.begin(0)
 
     def begin(self, epoch: int, step: int = 0, settings: LoaderSettings | None = None) -> None:
-        """Go to a batch; with other settings, if there are any."""
+        """Go to a batch; with other settings, if they are given."""
         self._start(self.feed.from_here(epoch, step), settings or self.settings)
         self.epoch, self.step, self.resumed = epoch, step, False
 
@@ -56,7 +56,7 @@ class Stepper:
         self._run(self._defined(feed, settings, checkpoint), feed, settings)
 
     def _mapped(self, feed: Feed, settings: LoaderSettings) -> Feed:
-        """Without images that have no map in the store of these settings, if images may be left out."""
+        """Return the feed without images that have no map in these settings' store, if images may be left out."""
         if not self._skip_corrupt:
             return feed
         before, now = (without_maps(feed.source, chosen.heatmaps) for chosen in (self.settings, settings))
@@ -71,7 +71,7 @@ class Stepper:
 
         self._halt()
         self._shut_down()  # the old pipeline goes before the new one is built, and its memory with it
-        # The first batch waits until somebody asks for it: the next call may be a jump.
+        # The first batch is made only when it is asked for: the next call may be a jump.
         self._batches = DALIGenericIterator(pipeline, settings.outputs.names, prepare_first_batch=False)
         self.feed, self.settings, self._pipeline = feed, settings, pipeline
         lifetime.guard(pipeline).kept = True
@@ -81,28 +81,28 @@ class Stepper:
             self._checkpoint, self._batches = self._batches.checkpoints()[0], None
 
     def _shut_down(self, reason: str = lifetime.CLOSED) -> None:
-        """Not left to the last reference: an error that somebody keeps refers to the pipeline by its frames."""
+        """Shut down explicitly, because the frames of an error that somebody keeps would keep the pipeline, too."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             lifetime.shut_down(pipeline, reason)
             lifetime.guard(pipeline).take()  # an error of a batch that nobody has asked for
 
     def _resume(self) -> None:
-        """Let the pipeline run again if it does not."""
+        """Start the pipeline again if it does not run."""
         if self._batches is None:
             self._start(self.feed, self.settings, self._checkpoint)
 
     def next(self) -> dict[str, Any]:
-        """The outputs of the next batch by name, torch tensors [B, …].
+        """Return the outputs of the next batch by name, torch tensors [B, …].
 
         Raises:
-            ValueError: an image cannot be decoded, by name.
+            ValueError: an image cannot be decoded; the error names it.
             RuntimeError: the stepper is closed or of another process, or the pipeline failed otherwise.
             Exception: what a function that the pipeline calls has raised, such as a provider of heatmaps.
         """
         self.check_open()
         outputs, batches = self._outputs()
-        if not len(self.feed.numbers(self.epoch, self.step)):  # it is of the image that stands in for none
+        if not len(self.feed.numbers(self.epoch, self.step)):  # the batch holds only the image of an empty one
             outputs = {name: output[:0] for name, output in outputs.items()}
         self.resumed, self.step = False, self.step + 1
         if self.step == self.feed.order.steps:
@@ -111,9 +111,9 @@ class Stepper:
         return outputs
 
     def _outputs(self) -> tuple[dict[str, Any], Any]:
-        """The next batch, and the iterator to go on with.
+        """Return the next batch, and the iterator to continue with.
 
-        Until `next` keeps that, the pipeline counts as halted, so that an interrupted batch is made again.
+        Until `next` keeps the iterator, the pipeline counts as halted, so that an interrupted batch is made again.
         """
         while True:
             self._resume()
@@ -130,7 +130,7 @@ class Stepper:
                     del inner  # it holds this frame
 
     def _after(self, error: Failure) -> BaseException | None:
-        """What is to be raised after an error of DALI's; None: the images to blame are left out now."""
+        """Return what to raise after an error of DALI's; None if the images that caused it are left out now."""
         self.check_open()  # it may be that another thread has closed it meanwhile
         if self._pipeline is None or lifetime.is_shut_down(self._pipeline):
             raise RuntimeError(lifetime.CLOSED) from error
@@ -144,7 +144,7 @@ class Stepper:
         return _not_the_end(with_first_cause(inner, error))
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs."""
+        """Return everything that `restore` needs."""
         self.check_open()
         state = {
             "identity": identity(self.feed, self.settings),
@@ -158,7 +158,7 @@ class Stepper:
         return sealed(state)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to where a state was saved; see `check_state`."""
+        """Go to the position where a state was saved; see `check_state`."""
         self.check_open()
         check_state(state, self.feed, self.settings)
         order = replace(self.feed.order, seed=state["seed"])
@@ -172,13 +172,13 @@ class Stepper:
         self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
 
     def close(self) -> None:
-        """Take down the pipeline, and its threads with it."""
-        self._closed = True  # first, so that whoever is in the midst of a batch knows why it does not come
-        self._shut_down(CLOSED)  # as it may be that it is just asked for its checkpoint
+        """Shut down the pipeline and its threads."""
+        self._closed = True  # first, so that a thread that is waiting for a batch learns why it does not come
+        self._shut_down(CLOSED)  # which a thread that is asking it for a checkpoint raises
         self._batches = None
 
     def check_open(self) -> None:
-        """Raises RuntimeError after `close`, and in another process than that which made the loader."""
+        """Raise a RuntimeError after `close`, and in another process than that which made the loader."""
         self._process.check()
         if self._closed:
             raise RuntimeError(CLOSED)
@@ -187,7 +187,7 @@ class Stepper:
 
 
 def _not_the_end(error: BaseException) -> BaseException:
-    """The error; one that would end the loop over the batches as the cause of another."""
+    """Return the error; if it would end the loop over the batches, as the cause of another one."""
     if not isinstance(error, StopIteration):
         return error
     stopped = RuntimeError(f"a function that the pipeline calls raised {error!r}")
@@ -196,6 +196,6 @@ def _not_the_end(error: BaseException) -> BaseException:
 
 
 def _seed_of(feed: Feed) -> int:
-    """Of crops, flips and mixes: others in every process and wherever a pipeline begins."""
+    """The seed of crops, flips and mixes; it differs for every process and every position where a pipeline begins."""
     entropy = [feed.order.seed, feed.order.shard.rank, feed.epoch, feed.step]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)  # DALI's are of 31 bits

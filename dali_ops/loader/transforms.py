@@ -1,4 +1,4 @@
-"""What a loader makes of the images: for training, or to evaluate a model."""
+"""What a loader does to the images, for training or for evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Layout = Literal["CHW", "HWC", "channels_last"]
 
 @dataclass(frozen=True)
 class Transform:
-    """What `Train` and `Eval` have in common, each value in one form, so that two that mean the same are equal."""
+    """What `Train` and `Eval` have in common. Each value is kept in one form, so that equal settings compare equal."""
 
     size: int = 224
     _: KW_ONLY
@@ -37,7 +37,7 @@ class Transform:
 
     @property
     def _source_dtype(self) -> Any:
-        """Of the images that are normalised; None where only the pipeline will tell."""
+        """The dtype of the images that are normalised; None where only the pipeline will know."""
         return checks.UINT8
 
     @property
@@ -56,15 +56,12 @@ class Transform:
 class Train(Transform):
     """For training: a random crop of 8 to 100 percent of the area, resized; a random flip; shuffled in every epoch.
 
-    >>> Train(160, dtype="float16").size
-    160
-
     Args:
         size: side of the square images in pixels, 16,384 at most.
         augment: ``augment(images)``, called when the pipeline is made, with the node of cropped images, uint8
-            [H, W, C]; returns one of the same shape, uint8 or floating, in the units of mean and std: e.g. of
-            ``rand_augment`` in ``nvidia.dali.auto_aug``, from a function that is written in a file, since DALI reads
-            its source. The model of a provider sees what it returns. Beside a `HeatmapStore` it should move nothing.
+            [H, W, C]; it returns a node of the same shape, uint8 or floating, in the units of mean and std: e.g. that
+            of ``rand_augment`` in ``nvidia.dali.auto_aug``. The function must be written in a file, since DALI reads
+            its source. The model of a provider sees what it returns. With a `HeatmapStore` it should not move pixels.
         mean: per channel, in units of pixels 0 to 255, or of what `augment` returns; one number, or a sequence, array
             or tensor.
         std: likewise.
@@ -73,7 +70,15 @@ class Train(Transform):
             nothing.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; mean and std of other units than the images.
+        TypeError, ValueError: an argument is not as described, or mean and std are in other units than the images.
+
+    Examples:
+        >>> transform = Train(160, dtype="float16", layout="channels_last")
+        >>> transform.size, transform.dtype
+        (160, 'float16')
+        >>> Train(160, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+        Traceback (most recent call last):
+        ValueError: mean and std must be in the units of the images, ...: multiply both by 255
     """
 
     _: KW_ONLY
@@ -91,18 +96,21 @@ class Train(Transform):
 
 @dataclass(frozen=True)
 class Eval(Transform):
-    """To evaluate a model: the centre of each image, in order, without mixing.
+    """For evaluation: the centre of each image, in order, without mixing.
 
-    The shorter side is resized to 256 / 224 of `size`, and the middle cut out, as torchvision does it.
-
-    >>> Eval(224).layout
-    'CHW'
+    The shorter side is resized to 256 / 224 of `size`, and the middle is cut out, as torchvision does it.
 
     Args:
         size, mean, std, dtype, layout: as in `Train`.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; mean and std of other units than bytes.
+        TypeError, ValueError: an argument is not as described, or mean and std are in other units than bytes.
+
+    Examples:
+        >>> loader = ImageFolderLoader(folder, batch_size=8, transform=Eval(32))
+        >>> [labels.tolist() for images, labels in loader]
+        [[0, 0, 0, 0, 1, 1, 1, 1], [2, 2, 2, 2]]
+        >>> loader.close()
     """
 
 
@@ -121,7 +129,7 @@ def _layout(given: Any) -> str:
 
 
 def _per_channel(name: str, given: Any) -> tuple[float, ...]:
-    """None is refused, which is nothing in DALI, and the values of ImageNet in other libraries."""
+    """Check one number, or one per channel. None is refused: it means nothing in DALI, and ImageNet's elsewhere."""
     if given is None:
         raise TypeError(f"{name} must be one number, or one per channel, got None: "
                         "leave it out for that of ImageNet, or give mean=0 and std=1 to normalise nothing")  # fmt: skip
@@ -129,12 +137,12 @@ def _per_channel(name: str, given: Any) -> tuple[float, ...]:
 
 
 def is_function(value: Any) -> bool:
-    """A class is called, too, but makes objects."""
+    """Whether the value can be called and is not a class, which would only make an object."""
     return callable(value) and not isinstance(value, type)
 
 
 def dali_type(name: str) -> Any:
-    """DALI's type of this name."""
+    """Return DALI's type of this name."""
     from nvidia.dali import types
 
     return {"float32": types.FLOAT, "float16": types.FLOAT16, "uint8": types.UINT8}[name]

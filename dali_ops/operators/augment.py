@@ -22,10 +22,10 @@ Augment = Callable[[DataNode], DataNode]
 
 
 def augmented(images: DataNode, augment: Augment | None, size: int) -> DataNode:
-    """What `augment` makes of square RGB images of this size.
+    """Return what `augment` makes of square RGB images of this size.
 
     Raises:
-        TypeError: now, if it returns no node. ValueError: when the pipeline runs, if it returns another size.
+        TypeError: raised here, if it returns no node. ValueError: when the pipeline runs, if it returns another size.
     """
     if augment is None:
         return images
@@ -38,7 +38,7 @@ def augmented(images: DataNode, augment: Augment | None, size: int) -> DataNode:
 
 @plain_python
 def _of_size(images: DataNode, size: int) -> DataNode:
-    """The same images. Their shapes come from the check, so that no operator sees images before they are checked."""
+    """Return the same images. Their shapes come from the check, so no operator sees images before they are checked."""
     (shapes,) = bridge.whole_batch(_Shapes(size), [rows_of(images)], 1, "cpu", [""], name="Augment")
     return fn.reshape(images, shape=shapes)  # without a copy
 
@@ -63,9 +63,9 @@ class _Shapes:
 
 @plain_python
 def with_checked_units(labels: DataNode, images: DataNode, mean: Any, std: Any) -> DataNode:
-    """The labels, once the images are found to be of a dtype and of values that `mean` and `std` fit.
+    """Return the labels, after checking that dtype and values of the images fit `mean` and `std`.
 
-    As `dali_ops.mix` finds it: here it is for batches that are not mixed.
+    `dali_ops.mix` checks this itself; here it is for batches that are not mixed.
     """
     checked = bridge.whole_batch(_Units(mean, std), [labels, images], 1, labels.device, [""], name="Augment")
     return checked[0]
@@ -73,7 +73,7 @@ def with_checked_units(labels: DataNode, images: DataNode, mean: Any, std: Any) 
 
 @dataclass(frozen=True)
 class _Units:
-    """The callback. A GPU would have to be waited for, so that there the values are not looked at."""
+    """The callback. On a GPU, for which the host would have to wait, the values are not checked."""
 
     mean: Any
     std: Any
@@ -87,10 +87,10 @@ class _Units:
 
 
 def as_raised(define: Callable[[], Any]) -> Any:
-    """What `define` returns, a pipeline, or raises.
+    """Return the pipeline that `define` returns, or raise what it raised.
 
-    To make an error of a function that it rewrites for conditionals readable, DALI raises another one in its place,
-    if need be of another class. Here it is the error that was raised, and DALI's is its cause.
+    To make errors readable in a function that it rewrites for conditionals, DALI raises another error in their place,
+    of another class if need be. This raises the original one, with DALI's as its cause.
     """
     try:
         return define()

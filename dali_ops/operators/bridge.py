@@ -1,14 +1,14 @@
-"""The way from DALI's batches to arrays and back; the only file that knows DALI's internals.
+"""From DALI's batches to arrays and back; the only file that knows DALI's internals.
 
 DALI registers an operator for JAX, ``_JaxFunction``, that hands a callback the whole batch as one tensor, uncopied,
 with DALI's CUDA stream, and takes whole batches back. It needs no JAX and keeps no state, so a pipeline with it can be
-checkpointed. It is internal to DALI; where it is missing, ``fn.python_function`` does the same, slower, because it
-passes every sample by itself.
+checkpointed. It is internal to DALI; if it is missing, ``fn.python_function`` does the same, more slowly, because it
+passes every sample separately.
 
-**Lifetime on the GPU.** An output that a callback shares with DALI is given up when the *host* drops it, while the GPU
+**Lifetime on the GPU.** An output that a callback shares with DALI is released when the *host* drops it, while the GPU
 may still be reading it; CuPy's pool would then hand the memory to the next batch. DALI's own buffers do not have
 that flaw within a pipeline, where they are reused in stream order. So every output is copied once into a buffer of
-DALI's; the shared one is used by that copy alone, on the same stream, and stream order protects it. (Therefore a stream
+DALI's; only that copy reads the shared output, on the same stream, and stream order protects it. (Therefore a stream
 for every operator is refused.) The copy reads and writes the output once more. It can go once a test with a slow
 consumer shows on a GPU that another way is safe.
 """
@@ -45,17 +45,17 @@ def whole_batch(
     name: str,
     tensors: bool = False,
 ) -> list[DataNode]:
-    """A node that calls ``function(*arrays)`` with whole batches and takes whole batches back.
+    """Make a node that calls ``function(*arrays)`` with whole batches and takes whole batches back.
 
     Args:
-        function: gets one array [B, …] per input, NumPy's or CuPy's; they must not be modified nor kept. Returns
+        function: gets one array [B, …] per input, NumPy's or CuPy's, which must not be modified or kept. Returns
             `num_outputs` new contiguous arrays [B, …]. On the GPU it must only queue work on CuPy's current
             stream, which is DALI's (and torch's, with `tensors`).
         inputs: batches of uniform shape on `device`.
         num_outputs: how many arrays `function` returns.
         device: ``"cpu"`` or ``"gpu"``.
         output_layouts: of the samples, one per output, such as ``"CHW"`` or ``""``. None: the first output has that of
-            the first input, of as many dimensions, which only DALI knows.
+            the first input, which must have as many dimensions; only DALI knows it.
         name: of the operator, for DALI's error messages.
         tensors: `function` gets and returns torch tensors instead of arrays.
 
@@ -74,14 +74,14 @@ def whole_batch(
 
 
 def current_pipeline(name: str, others: str = "") -> Pipeline:
-    """The pipeline that is being defined.
+    """Return the pipeline that is being defined.
 
     Args:
         name: of what is called, for the message.
-        others: what there is for it elsewhere.
+        others: what to use elsewhere, for the message.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: no pipeline is being defined.
     """
     current = Pipeline.current()
     if current is None:
@@ -91,7 +91,7 @@ def current_pipeline(name: str, others: str = "") -> Pipeline:
 
 
 def moved(node: DataNode, device: str) -> DataNode:
-    """The node on `device`."""
+    """Return the node on `device`."""
     if node.device == device:
         return node
     return node.gpu() if device == "gpu" else node.cpu()
@@ -136,12 +136,12 @@ def _share(
 
 
 def _noted(callback: Callback) -> Callback:
-    """The whole of it, since the garbage collector may run anywhere in it."""
+    """Guard the pipeline and note the whole callback, since the garbage collector may run anywhere in it."""
     return guard(Pipeline.current()).noted(callback)
 
 
 class Exported:
-    """A tensor of DALI's as `from_dlpack` wants it: DALI's ``__dlpack__`` takes the stream and nothing else."""
+    """A DALI tensor in the form that `from_dlpack` needs: DALI's ``__dlpack__`` takes the stream and nothing else."""
 
     def __init__(self, tensor: Any, stream: int | None) -> None:
         self.tensor, self.stream = tensor, stream
@@ -183,7 +183,7 @@ def _from_dlpack(device: str, tensors: bool) -> Callable[[Any], Any]:
 
 @contextmanager
 def _on_stream(pointer: int, device: int, tensors: bool) -> Iterator[None]:
-    """DALI's stream as CuPy's current one, and as torch's, whose allocator then reuses memory in its order, too."""
+    """Make DALI's stream CuPy's current one, and torch's, whose allocator then reuses memory in its order, too."""
     with borrowed_stream(pointer):
         if not tensors:
             yield
@@ -195,7 +195,7 @@ def _on_stream(pointer: int, device: int, tensors: bool) -> Iterator[None]:
 
 
 def _current_stream(device: str, tensors: bool) -> AbstractContextManager[None]:
-    """CuPy's current stream, which ``fn.python_function`` sets to DALI's, as torch's, if `function` takes tensors."""
+    """If `function` takes tensors, make CuPy's current stream, which is DALI's in this operator, torch's as well."""
     if device == "cpu" or not tensors:
         return nullcontext()
     import cupy
@@ -233,5 +233,5 @@ def _by_sample(
 
 
 def _as_laid_out(like: DataNode, node: DataNode) -> DataNode:
-    """The node, with the layout of another: joining it to an empty slice of that one passes the layout on."""
+    """The node, with the layout of `like`: joining it to an empty slice of that one passes the layout on."""
     return fn.cat(fn.cast_like(like[0:0], node), node)

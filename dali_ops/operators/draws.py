@@ -1,4 +1,4 @@
-"""The random numbers of a batch by DALI's operators, so that DALI's seeds and checkpoints govern them."""
+"""The random numbers of a batch by DALI's operators, so that DALI's seeds and checkpoints cover them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nvidia.dali.data_node import DataNode
 from dalimix import Draws, Method
 from dalimix.support.numbers import is_whole
 
-MAX_SEED = 2**62  # DALI's seeds have 64 bits, and some follow after it
+MAX_SEED = 2**62  # DALI's seeds have 64 bits, and further operators count up from this one
 Operator = Callable[..., Any]
 
 
 class Operators(NamedTuple):
-    """Those that draw, in one of DALI's modes."""
+    """The operators that draw, in one of DALI's modes."""
 
     permutation: Operator
     beta: Operator
@@ -30,14 +30,14 @@ IN_PIPELINES = Operators(fn.batch_permutation, fn.random.beta, fn.random.uniform
 
 
 def draw(method: Method, seed: int | None = -1) -> Draws:
-    """`dalimix.Draws` of DALI nodes on the CPU, as `dalimix.draw` makes them of arrays.
+    """Return `dalimix.Draws` of DALI nodes on the CPU, as `dalimix.draw` makes them of arrays.
 
     Args:
-        method: what is going to be planned.
-        seed: of the first of the random operators, the others follow; -1 or None: the pipeline's seed decides.
+        method: the method that is going to be planned.
+        seed: of the first random operator, the others count up from it; -1 or None: the pipeline's seed decides.
 
     Raises:
-        ValueError: `seed` is no whole number from -1 to 2⁶² − 1.
+        ValueError: `seed` is not a whole number from -1 to 2⁶² − 1.
     """
     first = -1 if seed is None else seed
     if not is_whole(first) or not -1 <= first < MAX_SEED:
@@ -51,7 +51,7 @@ def draw(method: Method, seed: int | None = -1) -> Draws:
 
 
 def draw_by(operators: Operators, method: Method, random: Operator) -> Draws:
-    """Draws of what `operators` give; ``random(operator, **arguments)`` calls one of those that are random."""
+    """Return draws made by `operators`; ``random(operator, **arguments)`` calls those that are random."""
     return _draw(operators, method, random(operators.permutation), random)
 
 
@@ -66,13 +66,13 @@ def _draw(operators: Operators, method: Method, permutation: Any, random: Operat
 
 
 def _key(operators: Operators, random: Operator) -> Any:
-    """uint32 [2], in four steps of 16 bits: DALI draws float32, which have 24."""
+    """uint32 [2], from four numbers of 16 bits: DALI draws float32, which have only 24."""
     halves = operators.floor(random(operators.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
     return operators.reinterpret(operators.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
 
 
 def flatten(draws: Draws) -> list[Any]:
-    """The permutation, then λ, uniform numbers and key of the method and of its members."""
+    """Return the permutation, then λ, uniform numbers and key of the method and of its members, as a list."""
     return [draws.partner, *_numbers(draws)]
 
 
@@ -82,7 +82,7 @@ def _numbers(draws: Draws) -> list[Any]:
 
 
 def unflatten(method: Method, values: Iterator[Any]) -> Draws:
-    """What `flatten` made a list of."""
+    """Return the draws that `flatten` made into a list."""
     return _unflatten(method, next(values), values)
 
 

@@ -42,40 +42,50 @@ def mix(
 ) -> tuple[Any, ...]:
     """Mix a batch and its labels inside a pipeline; mirror, normalise, cast and change layout in the same pass.
 
-    It takes the place of ``fn.crop_mirror_normalize`` at the end of a pipeline, and `mirror`, `mean`, `std`, `dtype`,
-    `output_layout`, `seed` and `device` mean what they mean there.
+    It replaces ``fn.crop_mirror_normalize`` at the end of a pipeline; `mirror`, `mean`, `std`, `dtype`,
+    `output_layout`, `seed` and `device` mean the same as there.
 
     Args:
         images: uint8, float16 or float32 samples, [H, W, C] or [C, H, W], all of one size.
-        labels: integer class numbers, scalars or [1]; or labels that are soft already, floating [C].
+        labels: integer class indices, scalars or [1]; or soft labels, floating [C].
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
         heatmaps: floating [h, w], for methods that read them, as from `dali_ops.model_heatmaps` or
             `dali_ops.stored_heatmaps`: of the images as they come, not mirrored.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
-        mean: subtracted from each channel, in units of the input; one number or C of them, in any array or tensor.
+        mean: subtracted from each channel, in the units of the input; one number or C of them, in any array or tensor.
         std: each channel is divided by it; likewise.
         dtype: of the output, uint8, float16 or float32, by the name of any library. None: float32 if there is a mean or
             std and the images are uint8, else that of the images.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
-        output_layout: likewise; None: `layout`, or without it that which the node has, if any.
+        output_layout: of the output; None: `layout`, or without it that of the node, if it has one.
         smoothing: label smoothing in [0, 1].
         form: ``"dense"`` targets or ``"pair"``.
         return_plan: return the plan, too.
         seed: of the random operators; -1 or None: the pipeline's seed decides.
-        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: where the images are.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: that of the images.
 
     Returns:
         ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``. Dense targets are float32 [C]; pairs
         are ``(label, label of the partner, weight)``, weight float32 [2]. The plan is a `dalimix.MixPlan` of nodes;
-        ``plan.arrays()`` are those that a pipeline can return, and of what it returned, ``MixPlan(*arrays)`` makes a
-        plan again.
+        a pipeline can return ``plan.arrays()``, and ``MixPlan(*arrays)`` makes a plan of its outputs again.
 
     Raises:
-        ValueError, TypeError: arguments out of range, now; data that do not fit, when the pipeline runs, as DALI's
-            RuntimeError with the message of the ValueError inside.
+        ValueError, TypeError: arguments are out of range, raised here; or the data do not fit, raised when the pipeline
+            runs, as DALI's RuntimeError with the message of the ValueError inside.
         RuntimeError: no pipeline is being defined.
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None, seed=0)
+        ... def training():
+        ...     encoded, labels = fn.readers.file(file_root=folder, random_shuffle=True)
+        ...     images = fn.resize(fn.decoders.image(encoded), size=[32, 32])
+        ...     normalise = {"mean": 127.5, "std": 64.0, "output_layout": "CHW"}
+        ...     return mix(images, labels, CutMix(), num_classes=3, mirror=fn.random.coin_flip(), **normalise)
+        >>> images, targets = training().run()
+        >>> images.shape()[0], targets.shape()[0]
+        ((3, 32, 32), (3,))
     """
     mixer = Mixer(
         method=method,
@@ -107,7 +117,7 @@ def _mirror_node(mirror: Any) -> DataNode | None:
 
 
 def one_mirror(mirror: Any) -> int:
-    """0 or 1, for all images.
+    """Return 0 or 1, for all images.
 
     Raises:
         TypeError, ValueError: it is something else.

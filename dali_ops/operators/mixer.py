@@ -1,4 +1,4 @@
-"""What mixes one batch of a pipeline: the callback of `mix`."""
+"""The callback of `mix`, which mixes one batch of a pipeline."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Mixer:
     guided: bool  # by heatmaps
     mirrored: bool
     return_plan: bool
-    calls: str = "fn"  # what users find DALI's operators in
+    calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse at once what needs no data to be refused."""
+        """Refuse now what can be refused without data."""
         checks.method(self.method)
         checks.heatmaps_wanted(self.method, self.guided, "such as heatmaps=dali_ops.model_heatmaps(images, provider)")
         if self.num_classes is not None:
@@ -39,7 +39,7 @@ class Mixer:
 
     @property
     def output_layouts(self) -> list[str] | None:
-        """As `dali_ops.operators.bridge.whole_batch` takes them: None passes on the layout of the images."""
+        """The layouts for `dali_ops.operators.bridge.whole_batch`: None passes on the layout of the images."""
         said = self.pixels.output_layout or self.pixels.layout
         return None if said is None else [said, *[""] * (self.num_outputs - 1)]
 
@@ -69,7 +69,7 @@ class Mixer:
         mirror: Array | None,
         layout: checks.Layout,
     ) -> list[Array]:
-        """Images, targets and, if it is wanted, the plan."""
+        """Return images, targets and, if it is wanted, the plan."""
         check_images(images, self.calls)
         checks.images(images, layout)
         plan = dalimix.plan(self.method, draws, checks.image_size(images, layout), heatmaps, mirror)
@@ -82,7 +82,7 @@ class Mixer:
         return outputs + list(plan.arrays()) if self.return_plan else outputs
 
     def packed(self, nodes: list[Any]) -> tuple[Any, ...]:
-        """The outputs as the caller of `mix` gets them."""
+        """Arrange the outputs as the caller of `mix` gets them."""
         end = 1 + self.targets.count
         targets = nodes[1] if self.targets.form == "dense" else tuple(nodes[1:end])
         return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)

@@ -33,8 +33,8 @@ def model_heatmaps(
     """Run a provider of heatmaps on every batch, for methods that read them: ``mix(…, heatmaps=model_heatmaps(…))``.
 
     The model gets DALI's own memory, uncopied, and on the GPU works on DALI's stream; no gradient is recorded. (On the
-    GPU the heatmaps are copied into DALI's memory once, as all that the bridge hands back.) It must be on the
-    device of the images. DALI runs ahead in a thread of its own, so nothing may train the model meanwhile; for heatmaps
+    GPU the heatmaps are copied once into DALI's memory, like every output of the bridge.) The model must be on the
+    device of the images. DALI works ahead in its own thread, so nothing may train the model meanwhile; for heatmaps
     of the model under training, let a `dalimix.heatmaps.SnapshotHeatmap` run copies of it:
     ``SnapshotHeatmap(provider, every=k)``.
 
@@ -43,20 +43,31 @@ def model_heatmaps(
         provider: a provider of `dalimix.heatmaps`; or any ``provider(images)``, and with labels ``provider(images,
             labels)``, that takes tensors, [B, C, H, W] and integer [B], which it must neither modify nor keep, and
             returns a tensor [B, h, w].
-        labels: integer class numbers, scalars or [1], for providers that read them.
-        predictions: return, too, what the model says of the images in the same run, as ``provider.observe`` gives it;
-            of several tensors the first.
+        labels: integer class indices, scalars or [1], for providers that read them.
+        predictions: return the model's output for the images, too, from the same run, as ``provider.observe`` gives it;
+            if it is several tensors, the first.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
-        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: where the images are.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: that of the images.
 
     Returns:
         float32 samples [h, w]; with `predictions` ``(heatmaps, predictions)``, the second float32 samples [C].
 
     Raises:
-        TypeError, ValueError: arguments out of range, or `predictions` of a provider without ``observe``, now; what the
-            provider raises or returns wrongly, when the pipeline runs, as DALI's RuntimeError with the message inside.
+        TypeError, ValueError: arguments are out of range, or `predictions` are wanted of a provider without
+            ``observe``, raised here; or the provider fails or returns something else, raised when the pipeline runs, as
+            DALI's RuntimeError with the message inside.
         RuntimeError: no pipeline is being defined.
         ModuleNotFoundError: ``device="gpu"`` without CuPy; torch is missing.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     images, labels = read(folder)
+        ...     provider = FeatureHeatmap(cnn, "features", mean=127.5, std=64.0)
+        ...     return model_heatmaps(images, provider, predictions=True)
+        >>> heatmaps, predictions = training().run()
+        >>> heatmaps.shape()[0], predictions.shape()[0]
+        ((8, 8), (3,))
     """
     predictions = checks.flag("predictions", predictions)
     _check_provider(provider, predictions)
@@ -76,7 +87,7 @@ def model_heatmaps(
 
 @dataclass(frozen=True)
 class _Callback:
-    """Whole batches in, heatmaps out, and predictions where they are asked for."""
+    """The callback: whole batches in, heatmaps out, and predictions if they are asked for."""
 
     provider: Any
     layout: NodeLayout
@@ -107,9 +118,9 @@ def refuse_model(name: str, given: Any, remedy: str = "give a provider of dalimi
     """Refuse a model in the place of a provider of heatmaps, or of heatmaps themselves.
 
     Args:
-        name: of the argument.
-        given: to it.
-        remedy: what to give in its stead.
+        name: the argument's name.
+        given: its value.
+        remedy: what to give instead.
 
     Raises:
         TypeError: it is a model.
@@ -137,7 +148,7 @@ def _class_numbers(labels: Tensor, images: Tensor) -> Tensor:
 
 
 def _heatmaps(returned: Any, images: Tensor) -> Tensor:
-    """Float32 [B, h, w] of what a provider returned."""
+    """Check what a provider returned, and return it as float32 [B, h, w]."""
     import torch
 
     if not isinstance(returned, torch.Tensor):
@@ -151,7 +162,7 @@ def _heatmaps(returned: Any, images: Tensor) -> Tensor:
 
 
 def _predictions(output: Any, images: Tensor) -> Tensor:
-    """Float32 [B, C] of what a model returned."""
+    """Check what a model returned, and return it as float32 [B, C]."""
     import torch
 
     from dalimix.heatmaps.hooks import first_tensor

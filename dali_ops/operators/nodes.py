@@ -1,13 +1,13 @@
-"""What goes into our operators in a pipeline: nodes of one shape on one device, and the layout that images have.
+"""The inputs of our operators in a pipeline: nodes of one shape on one device, and the layout of the images.
 
 **Facts.** DALI knows the layout of a node and the shapes of its samples only when the pipeline runs, and its operator
-for whole batches refuses samples of several shapes before it calls us. So all of it goes along as one more node, a row
-of integers for each sample: the layout in bytes, -1, the shape of the images, -1, the shape of the labels, and so on.
-DALI makes the rows of what it knows about the samples, and reads no pixel for them, on a GPU as on the CPU. Rows that
-differ from the first one of the batch come to `_refuse`, in a branch of the graph that is skipped where there are none.
+for whole batches refuses samples of several shapes before it calls us. So these facts travel along as one more node, a
+row of integers for each sample: the layout in bytes, -1, the shape of the images, -1, the shape of the labels, and so
+on. DALI makes the rows from what it knows about the samples, and reads no pixel for them, on a GPU as on the CPU. Rows
+that differ from the first one of the batch go to `_Refuse`, in a branch of the graph that is skipped if there are none.
 
-**Layouts of outputs** are given when a graph is made, or left out: then DALI passes on that of the input in the same
-place. So the images are the first input and the first output.
+**Layouts of outputs** are given when a graph is made, or left out: then DALI passes on the layout of the input in the
+same position. So the images are the first input and the first output.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ TYPES = {"fn": {"f": "types.FLOAT", "i": "types.INT64"}, "ndd": {"f": "ndd.float
 
 
 def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder") -> None:
-    """Refuse what is no node.
+    """Refuse what is not a node.
 
     Raises:
-        TypeError: with what there is for it instead.
+        TypeError: with the function to use for it instead.
     """
     if isinstance(given, DataNode):
         return
@@ -43,7 +43,7 @@ def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder")
 
 
 def check_cpu_node(name: str, given: Any) -> None:
-    """Refuse what is no node on the CPU.
+    """Refuse what is not a node on the CPU.
 
     Raises:
         TypeError, ValueError: it is something else, or on the GPU.
@@ -54,10 +54,10 @@ def check_cpu_node(name: str, given: Any) -> None:
 
 
 def device_of(given: Any, node: DataNode) -> str:
-    """``"cpu"`` or ``"gpu"``: what is given, or where the node is.
+    """Return ``"cpu"`` or ``"gpu"``: what is given, or the device of the node.
 
     Raises:
-        TypeError, ValueError: no device, or another GPU than that of the pipeline.
+        TypeError, ValueError: it is not a device, or another GPU than that of the pipeline.
         ModuleNotFoundError: a GPU without CuPy.
     """
     device = check_device(node.device if given is None else given)
@@ -68,20 +68,20 @@ def device_of(given: Any, node: DataNode) -> str:
 
 
 def facts(layout: str | None, images: DataNode, **others: DataNode | None) -> DataNode | None:
-    """The node of what is known about a batch; None where DALI's executor cannot tell it of a GPU's nodes.
+    """Return the node of what is known about a batch; None if DALI's executor cannot tell it for nodes on a GPU.
 
     Args:
-        layout: what the user says.
+        layout: given by the user.
         images: the node whose layout counts.
-        others: further ones, by name, each of one shape.
+        others: further nodes, by name, each of one shape.
 
     Raises:
-        ValueError: the executor cannot tell, and the user does not.
+        ValueError: neither the executor nor the user tells the layout.
     """
     inputs = {"images": images, **{name: node for name, node in others.items() if node is not None}}
     try:
         rows = rows_of(*inputs.values())
-    except RuntimeError:  # from the GPU back to the CPU goes the dynamic executor alone
+    except RuntimeError:  # only the dynamic executor goes from the GPU back to the CPU
         if layout is None:
             raise ValueError("layout must be said, such as layout='HWC', where exec_dynamic=False") from None
         return None
@@ -96,13 +96,13 @@ def rows_of(images: DataNode, *others: DataNode) -> DataNode:
 
 
 def layout_and_shape(row: Any) -> tuple[str, list[int]]:
-    """Of the images, by the facts of one sample."""
+    """The layout and the shape of an image, by the facts of one sample."""
     said, shape, *_ = _parts(row.tolist())
     return bytes(said).decode(), shape
 
 
 def _alike(rows: DataNode, names: tuple[str, ...]) -> DataNode:
-    """The same rows, with an error in between if they are not."""
+    """Return the same rows, after an operator that raises an error if they differ."""
     first = fn.permute_batch(rows, indices=fn.constant(idata=0, shape=[]))
     differs = fn.reductions.rms(rows - first) > 0  # every operator here costs some µs per image
     wrong, right = fn._conditional.split(rows, predicate=differs, _if_stmt=True)
@@ -127,13 +127,13 @@ class _Refuse:
 
 
 def unequal(name: str, one: Sequence[int], other: Sequence[int]) -> ValueError:
-    """The error to raise where samples of the argument `name` are of these two shapes."""
+    """Return the error to raise if samples of the argument `name` have these two shapes."""
     remedy = _to_one_shape(one, other) if name in ("images", "batch") else f"all {name} of a batch need one shape"
     return ValueError(f"{name} must be of one shape to be mixed, got {list(one)} and {list(other)}: {remedy}")
 
 
 def _to_one_shape(one: Sequence[int], other: Sequence[int]) -> str:
-    """What to do with images of two shapes, of as many dimensions."""
+    """What to do with images of two shapes of equally many dimensions."""
     if len(one) == 1:
         return "decode before mixing, as decoders.image does"
     if len(one) == 3:
@@ -150,7 +150,7 @@ def check_images(images: Array, calls: str = "fn") -> None:
 
     Args:
         images: whole batch.
-        calls: what DALI's operators are found in, ``"fn"``, or in dynamic mode ``"ndd"``.
+        calls: the module of DALI's operators, ``"fn"``, or in dynamic mode ``"ndd"``.
 
     Raises:
         TypeError, ValueError: with the operator to call.
@@ -163,7 +163,7 @@ def check_images(images: Array, calls: str = "fn") -> None:
 
 
 def check_decoded(images: Any, name: str = "images", calls: str = "fn") -> None:
-    """Refuse what samples are before they are images; `images` is an array or a tensor.
+    """Refuse samples that are not images yet; `images` is an array or a tensor.
 
     Raises:
         ValueError: with the operator that is missing.
@@ -184,7 +184,7 @@ def _to_an_image(name: str, ndim: int, dtype: str, calls: str) -> str:
 
 
 def check_labels(labels: Array, calls: str = "fn") -> None:
-    """Refuse labels of nodes that are of the other kind of numbers, with the operator to call.
+    """Refuse labels of nodes that have the other kind of numbers, with the operator to call.
 
     Raises:
         TypeError: floating scalars, or several integers for each image.
@@ -201,7 +201,7 @@ def check_labels(labels: Array, calls: str = "fn") -> None:
 
 
 def _parts(row: Sequence[int]) -> list[list[int]]:
-    """What stands between the ends: the layout in bytes, then shapes."""
+    """Split a row at its ends: the layout in bytes, then shapes."""
     parts: list[list[int]] = [[]]
     for number in row:
         if number == END:
@@ -212,7 +212,7 @@ def _parts(row: Sequence[int]) -> list[list[int]]:
 
 
 class NodeLayout:
-    """Which layout the images of a node have: asked of its first batch, since that of a node never changes.
+    """The layout of a node's images, found from its first batch, since the layout of a node never changes.
 
     On a GPU the host waits for that batch, and for no other.
 
@@ -225,10 +225,10 @@ class NodeLayout:
         self._known: checks.Layout | None = None
 
     def of(self, rows: Any | None, shape: Sequence[int]) -> checks.Layout:
-        """The layout of images [B, …], by the facts of their batch, if there are any.
+        """Return the layout of images [B, …], by the facts of their batch, if there are any.
 
         Raises:
-            ValueError: as of `layout_of_images`.
+            ValueError: as in `layout_of_images`.
         """
         if self._known is None:
             own = "" if rows is None else layout_and_shape(rows[0])[0]
@@ -239,16 +239,16 @@ class NodeLayout:
 def layout_of_images(
     given: checks.Layout | None, own: str, shape: Sequence[int], name: str = "images"
 ) -> checks.Layout:
-    """``"HWC"`` or ``"CHW"``: what the images say of themselves, else what the user says, else HWC, as in all of DALI.
+    """Return ``"HWC"`` or ``"CHW"``: the images' own layout, else the user's, else HWC, as everywhere in DALI.
 
     Args:
         given: by the user, or None.
-        own: of the images, or nothing.
+        own: of the images, or empty.
         shape: [B, …] of the images.
-        name: of the argument, for the message.
+        name: the argument's name, for the message.
 
     Raises:
-        ValueError: they contradict each other, or the shape contradicts the assumption; a layout of something else.
+        ValueError: they contradict each other, or the shape contradicts the assumption, or the layout is not of images.
     """
     if own and own not in checks.LAYOUTS:
         remedy = "give grey images a channel: images[:, :, dali.newaxis('C')]" if own == "HW" else "mix single images"

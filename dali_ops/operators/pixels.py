@@ -1,4 +1,4 @@
-"""What becomes of the pixels while they are mixed: normalised, cast and laid out."""
+"""What happens to the pixels while they are mixed: normalised, cast and laid out."""
 
 from __future__ import annotations
 

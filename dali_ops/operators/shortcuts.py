@@ -43,7 +43,7 @@ class Options(TypedDict, total=False):
 
 
 def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
-    """Refuse unknown keywords in words, and show `help` and `inspect` the keywords of the method and of `mix`."""
+    """Answer unknown keywords with the known ones, and show `help` and `inspect` those of the method and of `mix`."""
 
     def decorate(operator: Operator) -> Operator:
         signature = _signature(method)
@@ -56,7 +56,7 @@ def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
             return operator(images, labels, **options)
 
         checked.__name__ = checked.__qualname__ = operator.__name__
-        checked.__doc__ = f"{operator.__doc__}\n\n{method.__doc__}"
+        checked.__doc__ = _docstring(operator, method)
         checked.__module__ = operator.__module__
         checked.__signature__ = signature  # type: ignore[attr-defined]
         checked.__wrapped__ = operator  # type: ignore[attr-defined]
@@ -64,6 +64,13 @@ def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
         return shown  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _docstring(operator: Callable[..., Any], method: type[Method]) -> str:
+    """The docstring of the method between the operator's first line and its examples."""
+    first, heading, examples = inspect.cleandoc(operator.__doc__ or "").partition("Examples:\n")
+    of_method = inspect.cleandoc(method.__doc__ or "").partition("Examples:\n")[0]
+    return f"{first}{of_method}{heading}{examples}"
 
 
 def _signature(method: type[Method]) -> inspect.Signature:
@@ -83,7 +90,15 @@ def _mixed(
 
 @_shortcut(Mixup)
 def mixup(images: DataNode, labels: DataNode, *, alpha: float = 0.8, **options: Unpack[Options]) -> tuple[Any, ...]:
-    """`dali_ops.mix` with `dalimix.Mixup`; takes the keywords of both."""
+    """`dali_ops.mix` with `dalimix.Mixup`; takes the keywords of both.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     images, labels = read(folder)
+        ...     return mixup(images, labels, alpha=0.2, num_classes=3, output_layout="CHW")
+        >>> images, targets = training().run()
+    """
     return _mixed(Mixup, images, labels, options, alpha=alpha)
 
 
@@ -97,7 +112,15 @@ def cutmix(
     correct_lam: bool = True,
     **options: Unpack[Options],
 ) -> tuple[Any, ...]:
-    """`dali_ops.mix` with `dalimix.CutMix`; takes the keywords of both."""
+    """`dali_ops.mix` with `dalimix.CutMix`; takes the keywords of both.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     images, labels = read(folder)
+        ...     return cutmix(images, labels, alpha=1.0, num_classes=3, mean=127.5, std=64.0, dtype="float16")
+        >>> images, targets = training().run()
+    """
     own = {"alpha": alpha, "ratio_minmax": ratio_minmax, "correct_lam": correct_lam}
     return _mixed(CutMix, images, labels, options, **own)
 
@@ -106,7 +129,16 @@ def cutmix(
 def attentive_cutmix(
     images: DataNode, labels: DataNode, *, top: int | tuple[int, int] = 6, grid: int = 7, **options: Unpack[Options]
 ) -> tuple[Any, ...]:
-    """`dali_ops.mix` with `dalimix.AttentiveCutMix`; takes the keywords of both."""
+    """`dali_ops.mix` with `dalimix.AttentiveCutMix`; takes the keywords of both.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     images, labels = read(folder)
+        ...     heatmaps = model_heatmaps(images, FeatureHeatmap(cnn, "features", mean=127.5, std=64.0))
+        ...     return attentive_cutmix(images, labels, top=6, grid=7, num_classes=3, heatmaps=heatmaps)
+        >>> images, targets = training().run()
+    """
     return _mixed(AttentiveCutMix, images, labels, options, top=top, grid=grid)
 
 
@@ -122,7 +154,17 @@ def token_mix(
     blocks: bool = True,
     **options: Unpack[Options],
 ) -> tuple[Any, ...]:
-    """`dali_ops.mix` with `dalimix.TokenMix`; takes the keywords of both."""
+    """`dali_ops.mix` with `dalimix.TokenMix`; takes the keywords of both.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     images, labels = read(folder)
+        ...     mixed, targets, plan = token_mix(images, labels, grid=8, num_classes=3, return_plan=True)
+        ...     return mixed, targets, plan.tokens
+        >>> training().run()[2].shape()[0]
+        (8, 8)
+    """
     own = {"lam": lam, "alpha": alpha, "grid": grid, "min_tokens": min_tokens, "blocks": blocks}
     return _mixed(TokenMix, images, labels, options, **own)
 
@@ -137,5 +179,14 @@ def smmix(
     grid: int | tuple[int, int] = 14,
     **options: Unpack[Options],
 ) -> tuple[Any, ...]:
-    """`dali_ops.mix` with `dalimix.SMMix`; takes the keywords of both."""
+    """`dali_ops.mix` with `dalimix.SMMix`; takes the keywords of both.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     images, labels = read(folder)
+        ...     heatmaps = model_heatmaps(images, AttentionHeatmap(vit, "layers", mean=127.5, std=64.0))
+        ...     return smmix(images, labels, grid=8, num_classes=3, heatmaps=heatmaps)
+        >>> images, targets = training().run()
+    """
     return _mixed(SMMix, images, labels, options, min_side=min_side, max_side=max_side, grid=grid)

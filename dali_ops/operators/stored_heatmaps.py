@@ -30,10 +30,10 @@ def stored_heatmaps(
     grid: int | None = None,
     device: Any = "cpu",
 ) -> DataNode:
-    """Read the heatmaps of a batch from a store, each cut to the crop of its image: ``mix(…, heatmaps=…)`` takes them.
+    """Read the heatmaps of a batch from a store, each cut to the crop of its image, for ``mix(…, heatmaps=…)``.
 
-    The reader tells which file it is, in place of a class number, which follows from it. A crop is drawn first and then
-    made of both, so that they show the same::
+    The reader gives the position of a file instead of its class index, which follows from it. The crop is drawn first
+    and then applied to image and heatmap, so that both show the same::
 
         files = [f"{root}/{name}" for name in store.files]
         encoded, index = fn.readers.file(files=files, labels=list(range(len(files))))
@@ -42,14 +42,15 @@ def stored_heatmaps(
         images = fn.decoders.image_slice(encoded, anchor, shape, axes=[0, 1])
         heatmaps = stored_heatmaps(index, store, anchor, shape, image_shape=size)
 
-    The cut is RoIAlign, see `dalimix.heatmap_crop`. A mirror is not applied: `mix` reads heatmaps flipped where images
-    are. On the GPU the maps lie in its memory, if they need no more than ``store.gpu_limit`` bytes (the first batch
-    waits until they are copied there, once for a store and a device); else those of the batch are gathered on the host.
+    The cut is RoIAlign, see `dalimix.heatmap_crop`. A mirror is not applied: `mix` reads the heatmaps of mirrored
+    images flipped. On the GPU the maps are in its memory, if they need no more than ``store.gpu_limit`` bytes (the
+    first batch waits until they are copied there, once per store and device); else those of the batch are gathered on
+    the host.
 
     Args:
-        index: integer scalars or [1] on the CPU, places in ``store.files``.
-        store: what was made once.
-        anchor: [2] on the CPU, top and left of the crop; in shares of the image, or with `image_shape` in pixels.
+        index: integer scalars or [1] on the CPU, positions in ``store.files``.
+        store: the heatmaps that were made before.
+        anchor: [2] on the CPU, top and left of the crop; as shares of the image, or with `image_shape` in pixels.
         shape: [2] on the CPU, height and width of the crop, likewise. Without both: the whole image.
         image_shape: [2] or [3] on the CPU, height and width of the whole image in pixels.
         grid: cells along each side of the heatmaps, up to 64; None: as many as in the store.
@@ -59,11 +60,19 @@ def stored_heatmaps(
         float32 samples [grid, grid] from -1 to 1.
 
     Raises:
-        TypeError, ValueError: arguments out of range, now; an index outside the store or a crop without an area, when
-            the pipeline runs, as DALI's RuntimeError with the message inside. (On the GPU, with the maps in its memory,
-            such a heatmap is NaN.)
+        TypeError, ValueError: arguments are out of range, raised here; or an index is outside the store or a crop has
+            no area, raised when the pipeline runs, as DALI's RuntimeError with the message inside. (On the GPU, with
+            the maps in its memory, such a heatmap is NaN.)
         RuntimeError: no pipeline is being defined.
         ModuleNotFoundError: ``device="gpu"`` without CuPy.
+
+    Examples:
+        >>> @pipeline_def(batch_size=4, num_threads=2, device_id=None)
+        ... def training():
+        ...     index = fn.readers.file(file_root=folder, files=store.files, labels=list(range(12)))[1]
+        ...     return stored_heatmaps(index, store, grid=7)  # of the whole images
+        >>> training().run()[0].shape()[0]
+        (7, 7)
     """
     if not isinstance(store, HeatmapStore):
         raise TypeError(f"store must be a HeatmapStore, as from HeatmapStore.open(path), got {type(store).__name__}")
@@ -88,7 +97,7 @@ def stored_heatmaps(
 
 
 def _boxes(anchor: DataNode | None, shape: DataNode | None, image_shape: DataNode | None) -> DataNode:
-    """float64 [4]: top, left, height and width in shares of the image."""
+    """Float64 [4]: top, left, height and width as shares of the image."""
     if anchor is None:
         return fn.cast(fn.constant(fdata=list(WHOLE), shape=[4]), dtype=types.FLOAT64)
     crop = fn.cast(fn.cat(anchor, shape), dtype=types.FLOAT64)
@@ -100,7 +109,7 @@ def _boxes(anchor: DataNode | None, shape: DataNode | None, image_shape: DataNod
 
 @dataclass(frozen=True, eq=False)
 class _Gather:
-    """The callback on the host: numbers in, their maps out."""
+    """The callback on the host: positions in, their maps out."""
 
     store: HeatmapStore
 
@@ -110,7 +119,7 @@ class _Gather:
 
 @dataclass(frozen=True, eq=False)
 class _CropOfStore:
-    """The callback where all maps are at hand: numbers and boxes in, heatmaps out."""
+    """The callback where all maps are at hand: positions and boxes in, heatmaps out."""
 
     store: HeatmapStore
     grid: int

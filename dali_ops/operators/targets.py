@@ -1,4 +1,4 @@
-"""How the targets of mixed batches are written."""
+"""The form of the targets of mixed batches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from dalimix import checks
 
 @dataclass(frozen=True)
 class Targets:
-    """How the targets of mixed batches are written.
-
-    >>> Targets(smoothing=0.1)
-    Targets(smoothing=0.1, form='dense')
+    """The form of the targets of mixed batches.
 
     Args:
         smoothing: label smoothing in [0, 1], for dense targets.
@@ -22,6 +19,15 @@ class Targets:
     Raises:
         TypeError: `smoothing` is not a number.
         ValueError: `smoothing` is outside [0, 1] or comes with pairs; another `form`.
+
+    Examples:
+        >>> Targets(smoothing=0.1)
+        Targets(smoothing=0.1, form='dense')
+        >>> pairs = Targets(form="pair")
+        >>> with ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), targets=pairs) as loader:
+        ...     images, (labels, partner_labels, weights) = next(iter(loader))
+        >>> labels.shape, weights.shape
+        (torch.Size([4]), torch.Size([4, 2]))
     """
 
     smoothing: float = 0.0
@@ -34,5 +40,5 @@ class Targets:
 
     @property
     def count(self) -> int:
-        """How many outputs of a pipeline they are."""
+        """How many outputs of a pipeline the targets are."""
         return 1 if self.form == "dense" else 3

@@ -1,7 +1,7 @@
 """Batch mixing for image classification: CutMix, Mixup and their relatives on NumPy or CuPy arrays.
 
-``draw`` makes the random numbers, ``plan`` says where to mix, ``compose`` makes the pixels and ``soft_labels``
-the targets. The NumPy twin and the CUDA kernels give the same numbers; the type of the arrays chooses.
+``draw`` makes the random numbers, ``plan`` decides where to mix, ``compose`` makes the pixels and ``soft_labels`` the
+targets. The type of the arrays chooses between the loops for the CPU and the CUDA kernels; both give the same numbers.
 """
 
 from dalimix.draws import Draws

@@ -1,4 +1,4 @@
-"""What an array is: NumPy's or CuPy's. Neither CuPy nor torch is imported here."""
+"""What counts as an array: NumPy's or CuPy's. Neither CuPy nor torch is imported here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Array: TypeAlias = Any  # a NumPy or a CuPy array
 
 
 def array_module(array: Array, name: str = "the argument") -> ModuleType:
-    """``numpy`` or ``cupy``, whichever made `array`.
+    """Return ``numpy`` or ``cupy``, whichever made `array`.
 
     Args:
-        array: of either.
-        name: of the argument that it came as, for the message.
+        array: a NumPy or CuPy array.
+        name: the argument's name, for the message.
 
     Raises:
         TypeError: the array is of neither.
@@ -26,14 +26,14 @@ def array_module(array: Array, name: str = "the argument") -> ModuleType:
     return module
 
 
-@cache  # asked some forty times for a batch
+@cache  # called some forty times per batch
 def _module_of(kind: type) -> ModuleType | None:
     libraries = (base.__module__.partition(".")[0] for base in kind.__mro__ if base.__name__ == "ndarray")
     return next((sys.modules[name] for name in libraries if name in ("numpy", "cupy")), None)
 
 
 def _kind(value: object) -> str:
-    """What it is, and what to do with it."""
+    """Describe what came instead of an array, and what to do with it."""
     library, kind = type(value).__module__.partition(".")[0], type(value).__qualname__
     if isinstance(value, (list, tuple)):
         return f"a {kind}: make one with numpy.asarray"
@@ -43,12 +43,12 @@ def _kind(value: object) -> str:
 
 
 def check_field(name: str, value: object) -> None:
-    """Refuse, for a field of a container of arrays, what is plainly none.
+    """Refuse, for a field of a container of arrays, what is plainly not an array.
 
-    The library of the array is not looked at: the containers hold tensors and nodes of pipelines as well.
+    The library of the array is not checked: the containers also hold tensors and nodes of pipelines.
 
     Raises:
-        TypeError: a value of a type that is built into Python.
+        TypeError: the value has a type that is built into Python.
     """
     if type(value).__module__ == "builtins":
         raise TypeError(f"{name} must be an array, got {value!r}")

@@ -8,10 +8,10 @@ from dalimix.arrays import Array, array_module
 
 
 def backend_of(*arrays: Array | None) -> ModuleType:
-    """The package with the functions for these arrays: ``dalimix.cpu`` or ``dalimix.cuda``.
+    """Return the package with the functions for these arrays: ``dalimix.cpu`` or ``dalimix.cuda``.
 
     Raises:
-        TypeError: the arrays are not all of one kind.
+        TypeError: the arrays are of both NumPy and CuPy.
     """
     modules = {array_module(array).__name__ for array in arrays if array is not None}
     if len(modules) > 1:

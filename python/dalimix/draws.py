@@ -13,15 +13,22 @@ class Draws:
     """The random numbers from which a plan follows.
 
     Attributes:
-        partner: int32 [B], a random permutation; from it ``pairing="random"`` takes the partners.
-        lam: float32 [B] in [0, 1], the share kept of the first image; None for methods that draw none.
+        partner: int32 [B], a random permutation; ``pairing="random"`` takes the partners from it.
+        lam: float32 [B] in [0, 1], the share that the first image keeps; None for methods that draw none.
         uniform: float32 [B, k] in [0, 1). The method's own columns come first, in the order of the formulas;
             the last one decides whether the image is mixed at all.
-        members: the draws of each method of a `RandomChoice`; they share its permutation.
-        key: uint32 [B, 2], for methods that make their own random numbers by a counter; None for the others.
+        members: the draws of each method of a `RandomChoice`; all of them share its permutation.
+        key: uint32 [B, 2], for methods that make their own random numbers from a counter; None for the others.
 
     Raises:
-        TypeError: a field is plainly no array, or a member no `Draws`.
+        TypeError: a field is plainly not an array, or a member is not a `Draws`.
+
+    Examples:
+        >>> draws = dalimix.draw(CutMix(), batch_size=4, rng=0)
+        >>> draws.lam.shape, draws.uniform.shape
+        ((4,), (4, 3))
+        >>> sorted(draws.partner.tolist())
+        [0, 1, 2, 3]
     """
 
     partner: Array
@@ -39,7 +46,7 @@ class Draws:
             raise TypeError(f"draws.members must be dalimix.Draws, one for each method, got {self.members!r}")
 
     def mapped(self, function: Callable[[Array], Array]) -> Draws:
-        """With ``function(array)`` for every array."""
+        """Return draws that have ``function(array)`` in the place of every array."""
         if not callable(function):
             raise TypeError(f"function must be one that takes an array, got {function!r}")
         lam, key = (None if array is None else function(array) for array in (self.lam, self.key))
@@ -47,6 +54,6 @@ class Draws:
         return Draws(function(self.partner), lam, function(self.uniform), members, key)
 
     def arrays(self) -> list[Array]:
-        """The arrays, those of the members included."""
+        """Return the arrays, those of the members included."""
         own = [array for array in (self.partner, self.lam, self.uniform, self.key) if array is not None]
         return own + [array for member in self.members for array in member.arrays()]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-SMALLEST = 0.08  # share of an image's area that a random crop keeps at least, as in ImageNet recipes
+SMALLEST = 0.08  # smallest share of an image's area in a random crop, as in ImageNet recipes
 RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
 
 
@@ -30,24 +30,25 @@ def random_crop(encoded: DataNode, size: int, device: str, smallest: float = SMA
 def centre_crop(encoded: DataNode, size: int, device: str) -> DataNode:
     """Resize the shorter side to a little more than `size`, and cut `size` × `size` from the middle, as torchvision.
 
-    In one step, which makes only the pixels that stay: of a picture of 1 × 16,000 pixels the longer side would become
-    4 million pixels long, 3 GB.
+    It is one step, which makes only the pixels that are kept: the longer side of an image of 1 × 16,000 pixels would
+    become 4 million pixels long, 3 GB.
     """
     shorter = round(size * RESIZE_FOR_CROP)
     return fn.resize_crop_mirror(whole_image(encoded, device), resize_shorter=shorter, crop=(size, size))
 
 
 def whole_image(encoded: DataNode, device: str) -> DataNode:
-    """Decode all of it."""
+    """Decode the whole image."""
     shape = fn.cast(fn.peek_image_shape(encoded)[0:2], dtype=types.INT32)
     return _decode(encoded, shape * 0, shape, device)
 
 
 def _decode(encoded: DataNode, anchor: DataNode, shape: DataNode, device: str) -> DataNode:
-    """A part of each image, by pixels that follow from a look at its header.
+    """Decode a part of each image, by a window in pixels that depends on a look at its header.
 
-    Always so, because a file that is no image may crash DALI's decoders, and the process with them, if the batch is
-    large (seen with DALI 2.4). Here they wait for ``peek_image_shape``, which refuses such a file with an error.
+    It is always done so, because a file that is not an image may crash DALI's decoders, and the process with them, if
+    the batch is large (seen with DALI 2.4). Here they wait for ``peek_image_shape``, which refuses such a file with an
+    error.
     """
     options = {"axes": [0, 1], "device": "mixed" if device == "gpu" else "cpu", "output_type": types.RGB}
     return fn.decoders.image_slice(encoded, anchor, shape, **options)

@@ -1,4 +1,4 @@
-"""What goes into a pipeline: the images of every batch in their order, and what is known of them."""
+"""The input of a pipeline: the images of every batch in their order, and what is known about them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dali_ops.sources import Source
 class Feed:
     """Batches of a source without end, epoch after epoch.
 
-    It keeps no state, so that a checkpoint of the pipeline restores it: DALI says which batch it wants.
+    It keeps no state, so a checkpoint of the pipeline restores it: DALI says which batch it wants.
 
     Attributes:
         source: what to read.
         order: which images every batch has.
         epoch, step: of the first batch that the pipeline asks for.
-        skipped: numbers of images that are left out.
+        skipped: indices of images that are left out.
     """
 
     source: Source
@@ -37,27 +37,27 @@ class Feed:
     skipped: frozenset[int] = frozenset()
 
     def from_here(self, epoch: int, step: int) -> Feed:
-        """The same for a pipeline that begins elsewhere."""
+        """Return the same feed for a pipeline that begins elsewhere."""
         return replace(self, epoch=epoch, step=step)
 
     def numbers(self, epoch: int, step: int) -> np.ndarray:
-        """int64 [n]: the images of a batch."""
+        """Return int64 [n]: the images of a batch."""
         numbers = self.order.numbers(epoch, step)
         return numbers[self._usable[numbers]] if self.skipped else numbers
 
     def asked(self, epoch: int, step: int) -> np.ndarray:
-        """The same, but one image instead of none, which DALI cannot take: a batch to be thrown away."""
+        """Do as `numbers`, but with one image in place of none, which DALI cannot take; that batch is thrown away."""
         numbers = self.numbers(epoch, step)
         return numbers if len(numbers) else np.flatnonzero(self._usable)[:1]
 
     def without_unreadable(
         self, error: Failure, epoch: int, step: int, device_id: int | None, skip_corrupt: bool
     ) -> Feed:
-        """The same without the images of a batch that cannot be read or decoded, where a pipeline has failed at it.
+        """Return the feed without the unreadable images of a batch at which a pipeline has failed.
 
         Raises:
-            ValueError: one cannot, and is not to be skipped; by name.
-            RuntimeError: the `error`, since it does not come from that.
+            ValueError: an image cannot be read or decoded, and is not to be skipped; the error names it.
+            RuntimeError: the `error` itself, if no image caused it.
         """
         tried = self.source, self.asked(epoch, step), device_id
         if not skip_corrupt:
@@ -70,7 +70,7 @@ class Feed:
 
     @cached_property
     def _usable(self) -> np.ndarray:
-        """bool [N]: what is not skipped."""
+        """bool [N]: the images that are not skipped."""
         usable = np.ones(len(self.source), bool)
         usable[list(self.skipped)] = False
         if not usable.any():
@@ -79,7 +79,7 @@ class Feed:
 
     @plain_python  # the callbacks are Python, also where the pipeline is rewritten for conditionals
     def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
-        """Nodes of encoded images, uint8 [n], and for each of some arrays [N] the values of these images, scalars."""
+        """Nodes of encoded images, uint8 [n], and for each array [N] the values of these images, scalars."""
 
         def numbers_of(info: Any) -> np.ndarray:
             ahead = self.step + info.iteration

@@ -1,4 +1,4 @@
-"""Which images every batch has: a pure function of epoch and step, so that any batch can be made again."""
+"""Which images every batch has: a pure function of epoch and step, so any batch can be made again."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dali_ops.loader.reading.shard import ALONE, Shard
 from dalimix import checks
 from dalimix.support.numbers import is_whole
 
-SEEDS, EPOCHS = 1 << 64, 1 << 63  # how many there are
+SEEDS, EPOCHS = 1 << 64, 1 << 63  # how many of each are possible
 
 
 @dataclass(frozen=True)
 class Order:
-    """The batches of one process, by the numbers of their images.
+    """The batches of one process, by the indices of their images.
 
     Every epoch is cut into as many shares as there are processes, one after the other, and every share into batches.
     All processes make the same number of steps:
 
-    * with `drop_last`, all shares and all batches are full, and what is left over is left out, other images in every
-      shuffled epoch;
-    * in training otherwise, a share that would be one image shorter gets one of the first images once more, as of
+    * with `drop_last`, all shares and all batches are full; the images that remain are left out, and in every
+      shuffled epoch they are other ones;
+    * in training otherwise, a share that would be one image shorter gets one of the first images once more, as in
       torch's DistributedSampler;
     * in validation otherwise, every image comes exactly once, and the last batch of a process may be empty.
 
@@ -36,7 +36,7 @@ class Order:
         shard: which process.
 
     Raises:
-        TypeError, ValueError: an argument is not that.
+        TypeError, ValueError: an argument is not as described.
     """
 
     count: int
@@ -59,14 +59,14 @@ class Order:
 
     @cached_property
     def steps(self) -> int:
-        """Batches per epoch, of every process."""
+        """Batches per epoch, the same for every process."""
         share, rest = divmod(self.count, self.shard.world_size)
         if self.drop_last:
             return share // self.batch_size
         return -(-(share + (rest > 0)) // self.batch_size)
 
     def numbers(self, epoch: int, step: int) -> np.ndarray:
-        """int64 [n], n ≤ batch_size: the images of a batch.
+        """Return int64 [n], n ≤ batch_size: the images of a batch.
 
         Raises:
             ValueError: there is no such epoch or step.
@@ -90,13 +90,13 @@ class Order:
 
 
 def check_epoch(epoch: int) -> None:
-    """Raises ValueError: no epoch has this number."""
+    """Raise a ValueError if no epoch has this number."""
     checks.numbers(epoch=epoch)
     if epoch >= EPOCHS:
         raise ValueError(f"epoch must be below 2**63, got {epoch}")
 
 
-@lru_cache(maxsize=8)  # of some loaders, an epoch and, as pipelines work ahead, the next one
+@lru_cache(maxsize=8)  # for a few loaders, an epoch and, as pipelines work ahead, the next one
 def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
-    """By the raw numbers of a generator, which no version of NumPy changes, as it may its permutations."""
+    """Shuffle by a generator's raw numbers, which no version of NumPy changes, as it may its permutations."""
     return np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count).argsort(kind="stable")

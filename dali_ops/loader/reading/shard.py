@@ -25,10 +25,10 @@ class Shard:
 
     @classmethod
     def of(cls, rank: int | None, world_size: int | None) -> Shard:
-        """As told; None: as torch.distributed knows, or the only one where that does not run.
+        """Return the shard that is given; None: as torch.distributed knows, or the only one if that does not run.
 
         Raises:
-            ValueError: only one of the two is told; or none, and torch.distributed does not run yet though a launcher
+            ValueError: only one of the two is given; or none, and torch.distributed does not run yet though a launcher
                 such as torchrun has started several processes, which would all read everything.
         """
         if (rank is None) != (world_size is None):
@@ -42,7 +42,7 @@ ALONE = Shard()
 
 
 def _of_torch() -> Shard | None:
-    torch = sys.modules.get("torch")  # who has a process group has imported it
+    torch = sys.modules.get("torch")  # whoever has a process group has imported torch
     if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return None
     return Shard(torch.distributed.get_rank(), torch.distributed.get_world_size())

@@ -19,12 +19,12 @@ from dali_ops.loader.reading.decoding import whole_image
 from dali_ops.sources.source import Source
 
 OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
-# What a pipeline raises. DALI's text becomes a str in the end, which fails if a name in it is not UTF-8.
+# What a pipeline raises. DALI's text is decoded in the end, which fails if a name in it is not UTF-8.
 Failure = RuntimeError | UnicodeDecodeError
 FAILURES = (RuntimeError, UnicodeDecodeError)
 LEAVES_OUT = "skip_corrupt=True leaves it out"
 REMEDY = f"mend or remove it; {LEAVES_OUT}"
-# why a file cannot be read, where another try would end the same way
+# why a file cannot be read, if another try would fail the same way
 DENIED = "may not be read: this user has no permission"
 REASONS = {
     errno.ENOENT: "is missing",
@@ -42,12 +42,12 @@ _ONE_AT_A_TIME = Lock()  # the process has one stderr: two threads that exchange
 
 
 def find_unreadable(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
-    """Those of some images that cannot be read or decoded, if a pipeline's `error` comes from that.
+    """Return those images that cannot be read or decoded, if a pipeline's `error` comes from that.
 
-    Each is read and decoded by itself, as the pipeline does it, on the same device; so `numbers` should be few.
+    Each is read and decoded separately, as the pipeline does it, on the same device; so `numbers` should be few.
 
     Raises:
-        OSError: one cannot be read for a reason that may pass, such as a disk or a network that fails.
+        OSError: one cannot be read for a reason that may pass, such as a failing disk or network.
     """
     return [number for number, _ in _unreadable(error, source, numbers, device_id)]
 
@@ -69,10 +69,10 @@ def _unreadable(
 
 
 def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) -> Iterator[tuple[int, str]]:
-    """Those of some images that cannot be read or decoded, and why: each is tried by itself.
+    """Yield those images that cannot be read or decoded, and why: each is tried separately.
 
     Raises:
-        OSError: as of `find_unreadable`.
+        OSError: as in `find_unreadable`.
     """
     decoder = None
     for number in numbers:

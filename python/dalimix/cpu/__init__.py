@@ -1,6 +1,7 @@
-"""The NumPy twin of every kernel, under the kernel's name. It gives the kernels' numbers, bit for bit.
+"""Every kernel's loops for the CPU, under the kernel's name. They give the kernels' numbers, bit for bit.
 
-But for two things that images never show: CuPy has GPUs flush float32 subnormals to zero, and a NaN may be another NaN.
+There are two exceptions, which images never show: CuPy has GPUs flush float32 subnormals to zero, and one NaN may be
+another NaN.
 """
 
 from dalimix.cpu import attentive_cutmix, cutmix, mixup, random_choice, smmix, token_mix  # noqa: F401  # they enter themselves
@@ -10,7 +11,7 @@ from dalimix.cpu.registry import PLANNERS
 from dalimix.cpu.resample_heatmaps import resample_heatmaps
 from dalimix.cpu.soft_labels import pair_labels, soft_labels
 
-READS_VALUES = True  # so that they are checked: they are at hand
+READS_VALUES = True  # they are in the host's memory, so they are checked
 
 __all__ = [
     "PLANNERS",

@@ -1,4 +1,4 @@
-"""Twin of kernels/attentive_cutmix.cu."""
+"""The loops of kernels/attentive_cutmix.cu for the CPU."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Twin of kernels/compose.cu.
+"""The loops of kernels/compose.cu for the CPU.
 
-It works through bands of rows of the whole batch, small enough to stay in the processor's cache; there is no loop
-over samples, so mixing per sample costs what mixing per batch costs.
+They go through bands of rows of the whole batch, small enough to stay in the processor's cache. There is no loop
+over samples, so mixing per sample costs the same as mixing per batch.
 """
 
 from __future__ import annotations

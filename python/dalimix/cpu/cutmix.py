@@ -1,4 +1,4 @@
-"""Twin of kernels/cutmix.cu."""
+"""The loops of kernels/cutmix.cu for the CPU."""
 
 from __future__ import annotations
 

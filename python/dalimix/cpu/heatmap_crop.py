@@ -1,4 +1,4 @@
-"""Twin of kernels/heatmap_crop.cu."""
+"""The loops of kernels/heatmap_crop.cu for the CPU."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from dalimix.cpu.parts.subnormals import normal
 
-FARTHEST = 10.0  # in images, of a box: each cell costs as many samples as the box has cells of the map
+FARTHEST = 10.0  # reach of a box, in images: each output cell takes as many samples as it covers cells of the map
 
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The samples of every cell of the output along one axis: the middles of `count` equal parts of its bin."""
+    """The samples of every output cell along one axis: the middles of `count` equal parts of its bin."""
 
     start: np.ndarray  # float64 [B, grid], in cells of the map; the centre of its cell 0 is 0
     bin: np.ndarray  # float64 [B, 1]
@@ -41,7 +41,7 @@ def _check_index(index: np.ndarray, count: int) -> None:
 
 
 def _check_boxes(boxes: np.ndarray) -> None:
-    """NaN is refused as well."""
+    """Check the boxes; NaN is refused as well."""
     near, extent = np.abs(boxes[:, :2]) <= FARTHEST, boxes[:, 2:]
     bad = np.flatnonzero(~(near & (extent > 0) & (extent <= FARTHEST)).all(axis=1))
     if len(bad):
@@ -50,7 +50,7 @@ def _check_boxes(boxes: np.ndarray) -> None:
 
 
 def _line(start: np.ndarray, extent: np.ndarray, cells: int, grid: int) -> _Line:
-    """Of boxes from `start`, float64 [B, 1] in images."""
+    """The samples along one axis of boxes that begin at `start`, float64 [B, 1] in images."""
     size = np.maximum(extent * cells, 1.0) / grid
     # Shares of an image are quotients: 14 / 25 * 25 / 14 is a little more than 1, but must not take two samples.
     count = np.maximum(1, np.ceil(size - 1e-6).astype(np.int64))
@@ -58,18 +58,18 @@ def _line(start: np.ndarray, extent: np.ndarray, cells: int, grid: int) -> _Line
 
 
 def _sums(lines: np.ndarray, line: _Line) -> np.ndarray:
-    """Float64 [B, grid, …]: of `lines`, [B, cells, …], the sums of the samples of every cell, one after another."""
+    """Float64 [B, grid, …]: the sum of every cell's samples of `lines`, [B, cells, …], added one after another."""
     sample = np.arange(len(lines))[:, None]
     sums = np.zeros((*line.start.shape, *lines.shape[2:]))
     for k in range(line.count.max()):
         for cell, share in _taps(line, k):
             term = share[:, :, None] * lines[sample, cell]
-            sums += np.where(share[:, :, None] != 0, term, 0.0)  # what has no share must not matter, not even NaN
+            sums += np.where(share[:, :, None] != 0, term, 0.0)  # without a share, even NaN must not matter
     return sums
 
 
 def _taps(line: _Line, k: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """The two cells, int64 [B, grid], that sample k lies between, each with its share in it, float64 [B, grid]."""
+    """The two cells, int64 [B, grid], between which sample k lies, each with its share, float64 [B, grid]."""
     at = line.start + (k + 0.5) * line.bin / line.count
     taken = (k < line.count) & (at >= -1) & (at <= line.cells)
     at, last = np.clip(at, 0, line.cells), line.cells - 1

@@ -1,4 +1,4 @@
-"""Twin of kernels/mixup.cu."""
+"""The loops of kernels/mixup.cu for the CPU."""
 
 from __future__ import annotations
 

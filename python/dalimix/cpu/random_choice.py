@@ -1,4 +1,4 @@
-"""Twin of kernels/random_choice.cu."""
+"""The loops of kernels/random_choice.cu for the CPU."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def random_choice(method: RandomChoice, draws: Draws, scene: Scene) -> MixPlan:
 
 
 def chosen_members(method: RandomChoice, draws: Draws) -> np.ndarray:
-    """Int64 [B]: which of the methods inside is chosen for each image."""
+    """Int64 [B]: which of the members is chosen for each image."""
     u = draws.uniform[couples(method, draws.partner).row, 0].astype(np.float64)
     members: np.ndarray = np.searchsorted(np.array(method.cumulative[:-1]), u, side="right")
     return members
 
 
 def _on_grid(plan: MixPlan, grid: tuple[int, int] | None) -> MixPlan:
-    """The same plan with tokens on a grid that is so many times finer; none set if it has none."""
+    """The same plan with tokens on a grid that is a multiple of its own; with all tokens 0 if it has none."""
     if grid is None:
         return plan
     if plan.tokens is None:

@@ -12,6 +12,6 @@ PLANNERS: dict[str, Callable[..., MixPlan]] = {}
 
 
 def planner(function: Planner) -> Planner:
-    """Enter `function` under its own name, which is the name of its method."""
+    """Register `function` under its own name, which is the name of its method."""
     PLANNERS[function.__name__] = function
     return function

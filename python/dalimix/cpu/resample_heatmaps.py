@@ -1,4 +1,4 @@
-"""Twin of kernels/resample_heatmaps.cu."""
+"""The loops of kernels/resample_heatmaps.cu for the CPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dalimix.resampling import axis_weights
 
 
 def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
-    """Float32 [B, h, w] brought to [B, grid, grid], in float64 and in the order of the kernel."""
+    """Resample float32 [B, h, w] to [B, grid, grid], in float64 and in the order of the kernel."""
     if heatmaps.shape[1:] == (grid, grid):
         return heatmaps
     _, height, width = heatmaps.shape
@@ -21,7 +21,7 @@ def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
 
 
 def _weighted(lines: np.ndarray, weights: tuple[tuple[float, ...], ...]) -> np.ndarray:
-    """Float64 [new, …]: sums of `lines`, [old, …], added one after another; what has no share is not even looked at."""
+    """Float64 [new, …]: sums of `lines`, [old, …], added one after another; lines without a share are not read."""
     output = np.zeros((len(weights), *lines.shape[1:]))
     for target, shares in zip(output, weights, strict=True):
         for line, share in zip(lines, shares, strict=True):

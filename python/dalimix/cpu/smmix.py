@@ -1,4 +1,4 @@
-"""Twin of kernels/smmix.cu."""
+"""The loops of kernels/smmix.cu for the CPU."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def smmix(method: SMMix, draws: Draws, scene: Scene) -> MixPlan:
 def _place(to: np.ndarray, source: np.ndarray, side: np.ndarray, n: int, g: int) -> tuple[np.ndarray, ...]:
     """Int32 [B] pixels along one axis: from where to where is written, and how far from there is read.
 
-    Where the grid does not divide the image, some cells are a pixel larger; what is read ends within it all the same.
+    Where the grid does not divide the image, some cells are a pixel larger; what is read still ends within the image.
     """
     start, stop = to * n // g, (to + side) * n // g
     return start, stop, source * n // g - start
 
 
 def _tokens(first: np.ndarray, side: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Uint8 [B, rows, columns]: 1 in the window of `side` from the cell `first`, int [B, 2]."""
+    """Uint8 [B, rows, columns]: 1 in the window of `side` cells from the cell `first`, int [B, 2]."""
     rows, columns = (
         (start <= np.arange(g)) & (np.arange(g) < start + side[:, None])
         for start, g in zip(first.T[:, :, None], grid, strict=True)

@@ -1,4 +1,4 @@
-"""Twin of kernels/soft_labels.cu."""
+"""The loops of kernels/soft_labels.cu for the CPU."""
 
 from __future__ import annotations
 

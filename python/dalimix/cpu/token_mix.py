@@ -1,4 +1,4 @@
-"""Twin of kernels/token_mix.cu."""
+"""The loops of kernels/token_mix.cu for the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dalimix.scene import Scene
 
 @planner
 def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
-    """Plan tokens of xⱼ on xᵢ, and what they are worth."""
+    """Plan tokens of xⱼ on xᵢ, and their weights in the labels."""
     couple = couples(method, draws.partner)
     tokens = _tokens(method, draws, couple.row)
     if scene.heatmaps is None:
@@ -29,7 +29,7 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
 
 
 def _tokens(method: TokenMix, draws: Draws, row: np.ndarray) -> np.ndarray:
-    """Uint8 [B, grid, grid]; those who share a row of the draws share a mask, which is made only once."""
+    """Uint8 [B, grid, grid]; images that share a row of the draws share a mask, which is made only once."""
     deciding, of_sample = np.unique(row, return_inverse=True)
     wanted = np.minimum(method.grid**2, _tokens_of_lam(method, draws, deciding) + method.added_tokens)
     masks = token_mask(draws.key[deciding], wanted, method.grid, method.blocks)  # type: ignore[index]
@@ -48,7 +48,7 @@ def _activation(heatmaps: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Float64 [B]: share of each heatmap inside the tokens (equation 5 of the paper)."""
     least = np.finfo(np.float32).smallest_normal
     values = np.where(heatmaps >= least, heatmaps, 0).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinity has no share
+    with np.errstate(invalid="ignore"):  # infinity / infinity is NaN
         return _in_order(values * tokens) / (_in_order(values) + 1e-8)
 
 

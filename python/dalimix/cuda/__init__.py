@@ -7,7 +7,7 @@ from dalimix.cuda.registry import PLANNERS
 from dalimix.cuda.resample_heatmaps import resample_heatmaps
 from dalimix.cuda.soft_labels import pair_labels, soft_labels
 
-READS_VALUES = False  # they are on the device, which the host does not wait for
+READS_VALUES = False  # they are on the device, for which the host does not wait
 
 __all__ = [
     "PLANNERS",

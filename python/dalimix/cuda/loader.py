@@ -19,7 +19,7 @@ def kernel_folder() -> Path:
 
 @cache
 def load_kernel(name: str, **defines: str | int) -> Kernel:
-    """The kernel of kernels/`name`.cu, compiled for the current device and kept for the life of the process.
+    """Return the kernel of kernels/`name`.cu, compiled for the current device and kept for the life of the process.
 
     Args:
         name: of the file, and of the kernel in it.
@@ -55,6 +55,6 @@ def _cuda_headers() -> list[str]:
 
 @cache
 def _header_digest() -> str:
-    """Digest of our .cuh files: CuPy's cache of compiled kernels looks at the .cu alone."""
+    """Digest of our .cuh files: CuPy's cache of compiled kernels depends on the .cu alone."""
     headers = sorted(kernel_folder().glob("include/*.cuh"))
     return hashlib.sha1(b"".join(header.read_bytes() for header in headers)).hexdigest()[:12]

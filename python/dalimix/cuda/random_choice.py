@@ -44,5 +44,5 @@ def _slot(plans: MixPlan, index: int, member: Method) -> MixPlan:
 
 
 def _six(plan: MixPlan) -> tuple[object, ...]:
-    """The arrays with tokens, or with something to point to where there are none."""
+    """The arrays with tokens, or with an unused pointer if there are none."""
     return plan.arrays() if plan.tokens is not None else (*plan.arrays(), plan.partner)

@@ -31,9 +31,9 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
 
 
 def pair_labels(labels: Array, plan: MixPlan) -> tuple[Array, ...]:
-    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so not checked either.
+    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so they are not checked.
 
-    A partner out of the batch is the nearest image, as for the kernels.
+    A partner out of the batch is replaced by the nearest image, as in the kernels.
     """
     return labels.copy(), labels[plan.partner.clip(0, len(labels) - 1)], plan.weight.copy()
 
@@ -62,7 +62,7 @@ def _address_of_flag(xp: ModuleType) -> np.uintp:
 
 
 def _raise_if_set(flag: np.ndarray) -> None:
-    """Report a bad label of an earlier batch. The flag is not waited for: that would stop the host."""
+    """Raise the error of a bad label in an earlier batch. The flag is not waited for: that would stop the host."""
     sample, label, classes = int(flag[0]) - 1, int(flag[1]), int(flag[2])
     if sample >= 0:
         flag[0] = 0

@@ -18,12 +18,12 @@ from dalimix.methods.token_mix import aspects
 from dalimix.mix_plan import MixPlan
 from dalimix.scene import Scene
 
-WARP = 32  # a lane for each row of tokens
+WARP = 32  # one lane for each row of tokens
 
 
 @planner
 def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
-    """Plan tokens of xⱼ on xᵢ, and what they are worth."""
+    """Plan tokens of xⱼ on xᵢ, and their weights in the labels."""
     xp, unused = array_module(draws.uniform), draws.partner
     heatmaps = unused if scene.heatmaps is None else resample_heatmaps(scene.heatmaps, method.grid)
     mirror = flips(scene.mirror, unused)

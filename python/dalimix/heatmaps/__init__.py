@@ -1,4 +1,4 @@
-"""Heatmaps: which parts of an image matter, float32 [B, gh, gw], made by any PyTorch model."""
+"""Heatmaps, float32 [B, gh, gw], of which parts of an image matter, made by any PyTorch model."""
 
 from dalimix.heatmaps.attention import AttentionHeatmap
 from dalimix.heatmaps.base import HeatmapProvider, ModelHeatmap

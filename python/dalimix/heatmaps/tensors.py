@@ -1,4 +1,4 @@
-"""The tensors that providers, mixers and losses take: of dtypes that torch computes with, and with plain memory."""
+"""The tensors that providers, mixers and losses take: dtypes that torch computes with, and plain memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ UNNEST = "hand in torch.stack({}.unbind()), all of one size"
 
 
 def is_floating(given: Any) -> TypeGuard[Tensor]:
-    """Whether it is a tensor of floating numbers: not sparse, not nested."""
+    """Whether `given` is a tensor of floating numbers: not sparse, not nested."""
     return isinstance(given, Tensor) and given.dtype in FLOATING and _is_plain(given)
 
 
 def is_integer(given: Any) -> TypeGuard[Tensor]:
-    """Whether it is a tensor of whole numbers: not sparse, not nested."""
+    """Whether `given` is a tensor of whole numbers: not sparse, not nested."""
     return isinstance(given, Tensor) and given.dtype in WHOLE and _is_plain(given)
 
 
@@ -31,7 +31,7 @@ def _is_plain(given: Tensor) -> bool:
 
 
 def same_device(name: str, given: Tensor, others: str, wanted: Tensor, remedy: str = "") -> None:
-    """Refuse a tensor that lies elsewhere than `wanted`, which is called `others`."""
+    """Refuse a tensor that is on another device than `wanted`, which the message calls `others`."""
     if given.device != wanted.device:
         raise ValueError(f"{name} must be on {wanted.device} as {others} are, got {given.device}{remedy}")
 

@@ -1,1 +1,1 @@
-"""What every part may need and no part is about: numbers, lists, paths, packages, forks, the compiler."""
+"""Helpers for every part: numbers, lists, paths, packages, forks and torch's compiler."""

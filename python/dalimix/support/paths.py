@@ -1,4 +1,4 @@
-"""Paths as people write them, and errors of a disk that say which file they are of."""
+"""Paths as people write them, and disk errors that say which file they are about."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ URL = re.compile(r"\s*(pipe:|[A-Za-z][A-Za-z0-9+.-]+:/)")  # one slash: pathlib 
 
 
 def local_path(given: Any, name: str = "path") -> Path:
-    """The path of something on this machine; ``~`` and variables are replaced, unless a file has that very name.
+    """Return the path of something on this machine; ``~`` and variables are replaced, unless a file has that very name.
 
     Args:
-        given: text, bytes or a path object.
-        name: of the argument, for the message.
+        given: a string, bytes or a path object.
+        name: the argument's name, for the message.
 
     Raises:
-        TypeError: no path.
-        ValueError: a URL, an empty text, or one that no file can be called.
+        TypeError: it is not a path.
+        ValueError: a URL, an empty string, or a name that no file can have.
     """
     return Path(local_text(given, name))
 
 
 def local_text(given: Any, name: str = "path") -> str:
-    """As `local_path`, but as text, kept as it was written. The disk is asked only about what may be no plain path."""
+    """Do as `local_path`, but return a string, as it was written. The disk is read only if the path is not plain."""
     if not isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} must be a path, got {given!r:.100}")
     path = os.fsdecode(given)
@@ -46,18 +46,18 @@ def local_text(given: Any, name: str = "path") -> str:
 
 
 def is_url(path: str) -> bool:
-    """Whether a text is a URL, or a command of WebDataset's, and no file has that very name."""
+    """Whether a string is a URL, or a command of WebDataset's, and no file has that very name."""
     return URL.match(path) is not None and not os.path.lexists(path)
 
 
 def local_texts(name: str, given: Any) -> list[str]:
-    """As `local_text`, of each of many: a list, an array, a generator."""
+    """Do as `local_text` for each of many: a list, an array, a generator."""
     paths = enumerate(listed(name, given, "paths"))
     return [path if type(path) is str and _is_plain(path) else local_text(path, f"{name}[{k}]") for k, path in paths]
 
 
 def _is_plain(path: str) -> bool:
-    """Whether there is nothing to look at: data sets have millions of paths."""
+    """Whether there is nothing to replace or refuse; a quick test, because data sets have millions of paths."""
     return path.isascii() and path[:1] not in ("", "~") and not (":" in path or "$" in path or "\0" in path)
 
 
@@ -71,7 +71,7 @@ def _can_be_written(path: str) -> bool:
 
 @contextmanager
 def errors_name(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an OSError from within name the `file`: those of a full disk do not by themselves."""
+    """Let an OSError from within name the `file`: those of a full disk do not do so by themselves."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Functions that torch.compile leaves as they are."""
+"""Functions that torch.compile leaves alone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ R = TypeVar("R")
 
 
 def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which runs outside of the graph when `torch.compile` compiles what is around it.
+    """Return the function in a form that runs outside of the graph when `torch.compile` compiles the code around it.
 
-    The graph breaks there, which ``fullgraph=True`` forbids. Like `torch.compiler.disable`; but that imports the
-    compiler, which takes seconds, even where nobody compiles.
+    The graph breaks there, which ``fullgraph=True`` forbids. `torch.compiler.disable` does the same, but imports the
+    compiler, which takes seconds, even if nothing is compiled.
     """
-    disabled: list[Callable[P, R]] = []  # made once; no functools.cache, of which the compiler warns
+    disabled: list[Callable[P, R]] = []  # made once; not by functools.cache, about which the compiler warns
 
     @wraps(function)
     def outside(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""Class numbers outside of the classes: an error on the CPU at once, on a GPU by a later call."""
+"""Class indices outside of the classes: an error at once on the CPU, and in a later call on a GPU."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class _Report(NamedTuple):
 
 
 _pending: deque[_Report] = deque(maxlen=MOST_PENDING)
-_reading = Lock()  # or one thread would take the report that another one found to have arrived
+_reading = Lock()  # otherwise a thread could take the report that another has just found to have arrived
 
 
 def are_classes(labels: Tensor, classes: int) -> Tensor:
-    """Bool [B]: which of the class numbers, int64 [B], are in 0 .. classes − 1.
+    """Bool [B]: which of the class indices, int64 [B], are in 0 .. classes − 1.
 
     Raises:
-        ValueError: on the CPU, one is not; not in a graph or in vmap, where there is nothing to look at. On a GPU,
-            where to look would mean to wait, one of an earlier call was not; not in code that `torch.compile` has
-            compiled.
+        ValueError: on the CPU, one is not; this is not checked in a graph or in vmap, where values cannot be read. On a
+            GPU, which the host does not wait for, one of an earlier call was not; this is not checked in code that
+            `torch.compile` has compiled.
     """
     inside = (labels >= 0) & (labels < classes)
     if labels.device.type == "cpu":
@@ -53,7 +53,7 @@ def _refuse_others(labels: Tensor, inside: Tensor, classes: int) -> None:
 
 def _send(labels: Tensor, inside: Tensor, classes: int) -> None:
     """Queue a copy of one label, a wrong one if there is any. The host does not wait for it."""
-    if torch.cuda.is_current_stream_capturing():  # a graph that is replayed could not say when
+    if torch.cuda.is_current_stream_capturing():  # nothing would tell when the graph is replayed
         return
     at = inside.byte().argmin().reshape(1)
     found = torch.cat([at, labels.take(at), inside.take(at).long()])
@@ -72,6 +72,6 @@ def _raise_what_arrived() -> None:
 
 
 def _arrived() -> _Report | None:
-    """The oldest report, if it is there."""
+    """The oldest report, if it has arrived."""
     with _reading:
         return _pending.popleft() if _pending and _pending[0].arrived.query() else None

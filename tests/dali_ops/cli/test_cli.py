@@ -200,7 +200,7 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     assert err.count("\n") == 1
     assert out.exists()
     assert said == f"{out}\nclass 1: 犬\n"
-    assert texts == [("dalimix preview", f"{root}, on CPU (NumPy twin, no GPU used); class 1 is U+72AC")]
+    assert texts == [("dalimix preview", f"{root}, on CPU (no GPU used); class 1 is U+72AC")]
 
 
 @pytest.mark.parametrize(

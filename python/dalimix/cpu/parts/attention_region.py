@@ -1,4 +1,4 @@
-"""Twin of kernels/include/attention_region.cuh."""
+"""The loops of kernels/include/attention_region.cuh for the CPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def attention_region(heatmaps: np.ndarray, side: np.ndarray, highest: bool) -> n
     Args:
         heatmaps: float32 [B, rows, columns].
         side: int32 [B], cells along each side of the window.
-        highest: or the lowest. Ties go to the window that comes first; those whose sum is NaN are ranked last.
+        highest: whether the highest sum is wanted. Of equal windows the first one counts; a sum of NaN is ranked last.
     """
     region = np.empty((len(heatmaps), 2), np.int32)
     for length in np.unique(side):
@@ -32,7 +32,7 @@ def _best_window(values: np.ndarray, side: int, highest: bool) -> np.ndarray:
 
 
 def _sums_of_neighbours(lines: np.ndarray, side: int) -> np.ndarray:
-    """Of every `side` neighbours along the last axis, added one after another."""
+    """The sums of every `side` neighbours along the last axis, added one after another."""
     count = lines.shape[-1] - side + 1
     sums: np.ndarray = lines[..., :count].copy()
     for k in range(1, side):

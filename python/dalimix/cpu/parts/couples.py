@@ -1,4 +1,4 @@
-"""Twin of kernels/include/plan.cuh: who is mixed with whom, whose random numbers decide, and the empty plan."""
+"""The loops of kernels/include/plan.cuh for the CPU: partners, deciding random numbers, and the plan without mixing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dalimix.mix_plan import MixPlan
 
 @dataclass(frozen=True)
 class Couples:
-    """Partner and deciding row of the draws for every image; int32 [B] each."""
+    """For every image, its partner and the row of the draws that decides about it; int32 [B] each."""
 
     partner: np.ndarray
     row: np.ndarray
@@ -50,13 +50,13 @@ def mixes(couple: Couples, draws: Draws, method: Method) -> np.ndarray:
 
 
 def below(u: np.ndarray, n: Any) -> np.ndarray:
-    """⌊u n⌋ for u in [0, 1), in float64 so that no rounding reaches n."""
+    """⌊u n⌋ for u in [0, 1), in float64 so that rounding never reaches n."""
     floors: np.ndarray = np.minimum((u.astype(np.float64) * n).astype(np.int32), np.int32(n) - np.int32(1))
     return floors
 
 
 def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray) -> MixPlan:
-    """The plan with `rows` (fields of `MixPlan`, [B, …]) where an image is mixed; the others stay."""
+    """The plan with `rows` (fields of `MixPlan`, [B, …]) where an image is mixed; the other images stay as they are."""
     mixed = mixes(couple, draws, method)
     plan = unmixed(len(mixed), method.token_grid)
     for name, values in {"partner": couple.partner, **rows}.items():
@@ -66,7 +66,7 @@ def mixed_plan(method: Method, draws: Draws, couple: Couples, **rows: np.ndarray
 
 
 def unmixed(size: int, grid: tuple[int, int] | None) -> MixPlan:
-    """The plan that leaves every image as it is; tokens on `grid`, None: without."""
+    """The plan that leaves every image as it is, with tokens on `grid`; None: without tokens."""
     plan = MixPlan.empty(np, size, grid=grid)
     plan.partner[:] = np.arange(size)
     plan.weight[:] = 1, 0

@@ -1,4 +1,4 @@
-"""Twin of kernels/include/ordered.cuh."""
+"""The loops of kernels/include/ordered.cuh for the CPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def ordered(values: np.ndarray) -> np.ndarray:
-    """Unsigned integers in the order of the floats, float32 or float64, which sort faster; NaN is below all."""
+    """Unsigned integers in the order of the floats, float32 or float64, because they sort faster; NaN is below all."""
     kind = np.dtype(f"u{values.itemsize}").type
     sign = kind(1 << 8 * values.itemsize - 1)
     bits = values.view(kind)

@@ -1,4 +1,4 @@
-"""Twin of kernels/include/philox.cuh."""
+"""The loops of kernels/include/philox.cuh for the CPU."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def unit(words: np.ndarray) -> np.ndarray:
-    """Float64 in [0, 1), exactly."""
+    """Float64 in [0, 1), without rounding."""
     return words * (1.0 / 4294967296.0)

@@ -1,4 +1,4 @@
-"""Twin of kernels/include/subnormals.cuh."""
+"""The loops of kernels/include/subnormals.cuh for the CPU."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import numpy as np
 
 
 def normal(values: np.ndarray) -> np.ndarray:
-    """Subnormal float32 numbers count as 0, as on the GPU."""
+    """The values, with subnormal float32 numbers as 0, as on the GPU."""
     return np.where(np.abs(values) < np.finfo(np.float32).smallest_normal, 0.0, values)

@@ -1,4 +1,4 @@
-"""Twin of kernels/include/token_mask.cuh."""
+"""The loops of kernels/include/token_mask.cuh for the CPU."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TRIES = 10  # for each block
 
 
 def token_mask(key: np.ndarray, tokens: np.ndarray, grid: int, blocks: bool) -> np.ndarray:
-    """Uint8 [B, grid, grid] with about `tokens`, int [B], ones each: in blocks, or exactly so many by themselves."""
+    """Uint8 [B, grid, grid] with about `tokens`, int [B], ones each, in blocks; or with exactly so many, scattered."""
     mask = _blocks(key, tokens, grid) if blocks else _random(key, tokens, grid)
     return mask.astype(np.uint8)
 
 
 def _blocks(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:
-    """All samples make their next try at once, as long as any is left that wants more and has not failed too often."""
+    """All samples make their next try at the same time, until none wants more tokens or has tries left."""
     mask = np.zeros((len(key), grid, grid), bool)
     left, failed, table = tokens.copy(), np.zeros(len(key), np.int32), np.array(quantiles())
     for tries in count():
@@ -37,7 +37,7 @@ def _blocks(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:
 
 
 def _block(key: np.ndarray, tries: int, left: np.ndarray, grid: int, aspects: np.ndarray) -> np.ndarray:
-    """Bool [n, grid, grid]: a rectangle for each; none where it is not smaller than the grid."""
+    """Bool [n, grid, grid]: one rectangle each; none if it is not smaller than the grid."""
     random = philox(np.array([tries, 0, 0, 0], np.uint32), key)
     area, aspect = 1.0 + unit(random[:, 0]) * (left - 1), aspects[random[:, 1] >> 22]
     down = _span(np.rint(np.sqrt(area * aspect)), random[:, 2], grid)
@@ -47,7 +47,7 @@ def _block(key: np.ndarray, tries: int, left: np.ndarray, grid: int, aspects: np
 
 
 def _span(length: np.ndarray, word: np.ndarray, grid: int) -> np.ndarray:
-    """Bool [n, grid]: `length` cells in a row, anywhere; none if they are not fewer than the grid has."""
+    """Bool [n, grid]: `length` cells in a row, anywhere; none if the grid does not have more cells."""
     start = np.floor(unit(word) * (grid - length + 1))[:, None]
     cells = np.arange(grid)
     spans: np.ndarray = (start <= cells) & (cells < start + length[:, None]) & (length < grid)[:, None]

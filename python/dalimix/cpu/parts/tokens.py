@@ -1,4 +1,4 @@
-"""What planners of tokens share: heatmaps as images look in the output, and how much of an image tokens cover."""
+"""What planners of tokens share: heatmaps of the images as mirrored, and the share of the pixels that tokens cover."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dalimix.scene import Scene
 
 
 def seen_heatmaps(scene: Scene, grid: int | None = None) -> np.ndarray:
-    """The heatmaps of the images as they look after mirroring, brought to [B, grid, grid]; None: on their own grid."""
+    """The heatmaps of the images after mirroring, resampled to [B, grid, grid]; None: on their own grid."""
     assert scene.heatmaps is not None
     maps = scene.heatmaps if grid is None else resample_heatmaps(scene.heatmaps, grid)
     if scene.mirror is None:

@@ -1,4 +1,4 @@
-"""Twin of kernels/include/top_patches.cuh."""
+"""The loops of kernels/include/top_patches.cuh for the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def top_patches(heatmaps: np.ndarray, count: np.ndarray) -> np.ndarray:
 def highest(keys: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Bool [B, n]: the `count`, int [B], highest of keys uint32 [B, n]; ties go to the lower index."""
     missing = keys.shape[1] - count[:, None]
-    lowest = np.take_along_axis(np.sort(keys, axis=1), np.minimum(missing, keys.shape[1] - 1), axis=1)  # that is chosen
+    lowest = np.take_along_axis(np.sort(keys, axis=1), np.minimum(missing, keys.shape[1] - 1), axis=1)  # of the chosen
     above, ties = keys > lowest, keys == lowest
     left = count[:, None] - above.sum(axis=1, keepdims=True)
     chosen: np.ndarray = (above | (ties & (np.cumsum(ties, axis=1) <= left))) & (count[:, None] > 0)

@@ -1,4 +1,4 @@
-"""Blending for the NumPy twin: the images of a whole batch at once."""
+"""Blending on the CPU: the images of a whole batch at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dalimix.mix_plan import MixPlan
 
 
 class Blend:
-    """``blend(pasted, rows)`` is float32 [B, rows, W, C]: λ xᵢ + (1 − λ) xⱼ, but for what is pasted.
+    """``blend(pasted, rows)`` is float32 [B, rows, W, C]: λ xᵢ + (1 − λ) xⱼ, except where something is pasted.
 
     Where the plan blends nothing, it is `pasted` itself.
     """
@@ -19,7 +19,7 @@ class Blend:
         """images: [B, H, W, C], a view of any strides, mirrored already."""
         self.plan, self.images, self.paste, self.scratch = plan, images, paste, scratch
         self.samples = np.flatnonzero(plan.blend != 1)
-        # Most of them: then all, without copies. 1 · xᵢ + 0 · xⱼ is xᵢ for bytes, but not for −0 or beside infinities.
+        # If most are blended, blend all, without copies. 1 · xᵢ + 0 · xⱼ is xᵢ for bytes, but not for −0 or infinities.
         most = 2 * len(self.samples) > len(images) and images.dtype == np.uint8
         self.every = most or len(self.samples) == len(images)
 

@@ -1,4 +1,4 @@
-"""Normalising, casting and laying out for the NumPy twin."""
+"""Normalising, casting and changing the layout on the CPU."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Scaling = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every
 class Finish:
     """``finish(mixed, target)`` normalises mixed pixels and casts them into their place in the output.
 
-    On the way to float16, bytes are taken apart into planes first, when they are quickest to move. All else is computed
-    where the pixels lie together, and brought to its layout last.
+    Bytes that become float16 are first split into planes, because bytes are quickest to move. Everything else is
+    computed where the pixels lie together, and brought to its layout last.
     """
 
     def __init__(self, scaling: Scaling | None, scratch: Scratch) -> None:
@@ -50,7 +50,7 @@ class Finish:
             _cast(floats, target[..., c])
 
     def _look_up(self, plane: np.ndarray, scale: float, bias: float, target: np.ndarray) -> None:
-        """uint8 to float16, two pixels at a time."""
+        """Convert uint8 to float16, two pixels at a time."""
         if plane.shape[-1] % 2:
             target[:] = _half_table(scale, bias)[plane]
             return
@@ -77,16 +77,16 @@ class Finish:
 
 
 def loaded_torch() -> Any:
-    """torch, where it is loaded: NumPy takes some twenty times as long to cast to float16, for the same numbers.
+    """torch, if it is loaded: NumPy takes some twenty times as long to cast to float16, for the same numbers.
 
-    While another thread is still importing it, it must not be called.
+    It must not be called while another thread is still importing it.
     """
     torch = sys.modules.get("torch")
     return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
 
 
 def _cast(floats: np.ndarray, target: np.ndarray) -> None:
-    """`floats` may be changed."""
+    """Cast `floats`, which may be changed, into `target`."""
     torch = loaded_torch() if target.dtype == np.float16 else None
     if torch is not None:
         with one_thread(torch):
@@ -101,7 +101,7 @@ def _cast(floats: np.ndarray, target: np.ndarray) -> None:
 
 @lru_cache(maxsize=8)
 def _tiled(values: tuple[float, ...], count: int) -> np.ndarray:
-    """float32 [count]: those of the channels, pixel after pixel."""
+    """float32 [count]: the values of the channels, pixel after pixel."""
     return np.tile(np.array(values, np.float32), count // len(values))
 
 

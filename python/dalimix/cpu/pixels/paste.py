@@ -1,4 +1,4 @@
-"""Pasting for the NumPy twin: boxes of a whole batch at once, as masks of bits or in runs; tokens cell by cell."""
+"""Pasting on the CPU: boxes of a whole batch at once, as masks of bits or in runs; tokens cell by cell."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dalimix.cpu.pixels.runs import Runs
 from dalimix.mix_plan import MixPlan, cells, edges
 
 Mask = np.ndarray | None
-FEW_CELLS = 64 * 64  # of a grid: with more, a mask of every pixel is faster than cell by cell
+FEW_CELLS = 64 * 64  # in a grid: with more, a mask of every pixel is faster than cell by cell
 
 
 class Paste:
     """Pastes partners band by band: ``paste(rows)`` is [B, rows, W, C], in the images' own dtype.
 
-    Bits are selected, values never computed with, so any dtype is pasted exactly, NaN included.
+    It selects bits and computes with no value, so any dtype is pasted exactly, NaN included.
     """
 
     def __init__(self, plan: MixPlan, images: np.ndarray) -> None:
@@ -42,7 +42,7 @@ class Paste:
         self.tokens = _by_cell(plan.tokens, (height, width)) if self.by_cell else []
 
     def __call__(self, rows: slice) -> np.ndarray:
-        """May be a view of the images where nothing is pasted."""
+        """Paste; the result may be a view of the images if nothing is pasted."""
         tokens = [token for token in self.tokens if token.rows.start < rows.stop and token.rows.stop > rows.start]
         mixed = self._without_cells(rows, copied=bool(tokens))
         for token in tokens:
@@ -63,7 +63,7 @@ class Paste:
         return mixed
 
     def _with_boxes(self, rows: slice) -> np.ndarray:
-        """Of every row's giver, which is the image itself where no box is, the columns of the box."""
+        """The columns of the boxes from each row's giver, which is the image itself where there is no box."""
         own, bits = self.images[:, rows, self.columns], f"i{self.images.itemsize}"
         givers = self.giver[:, rows], np.arange(rows.start, rows.stop), self.columns
         mixed = np.ascontiguousarray(self.images[givers])
@@ -86,7 +86,7 @@ class Paste:
         own ^= change  # own ^ ((own ^ other) & mask)
 
     def _paste_token(self, mixed: np.ndarray, token: _Token, rows: slice) -> None:
-        """In all samples at once."""
+        """Paste one token in all its samples at once."""
         start, stop = max(token.rows.start, rows.start), min(token.rows.stop, rows.stop)
         givers = self.plan.partner[token.samples]
         mixed[token.samples, start - rows.start : stop - rows.start, token.columns] = self.images[
@@ -103,7 +103,7 @@ class Paste:
         return mask.reshape(*mask.shape[:2], -1, self.images.shape[3])
 
     def paste_into(self, mixed: np.ndarray, pasted: np.ndarray, rows: slice, samples: slice | np.ndarray) -> None:
-        """Copy what shows of the partners in some samples from `pasted`, [samples, rows, W, C], into `mixed`, alike."""
+        """Copy what shows of the partners of some samples from `pasted` into `mixed`, both [samples, rows, W, C]."""
         mask = self.mask(rows)
         if mask is not None:
             where = mask[samples] != 0
@@ -119,7 +119,7 @@ class Paste:
         return np.where(shown, self.ones, 0)
 
     def _partners(self, rows: slice) -> np.ndarray:
-        """[B, rows, columns, C], a fresh array: what each partner has at the places of these rows and columns."""
+        """[B, rows, columns, C], a fresh array: what the partners show at these rows and columns."""
         if not self.moved:
             return np.ascontiguousarray(self.images[self.plan.partner, rows, self.columns])
         shift = np.where(self.plan.blend[:, None] == 1, self.plan.shift, 0)
@@ -141,12 +141,12 @@ class _Token:
 
 
 def _in_runs(plan: MixPlan, moved: np.ndarray) -> bool:
-    """Whether the tokens, which no run has, can be pasted cell by cell in their own places."""
+    """Whether the tokens, which are not in runs, can be pasted cell by cell at their own places."""
     return plan.tokens is None or (plan.tokens[0].size <= FEW_CELLS and not bool(plan.tokens[moved].any()))
 
 
 def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:
-    """The plan's tokens without those that lie inside of the box, as all do of SMMix; None if none are left."""
+    """The plan's tokens without those inside of the box, such as all of SMMix's; None if none are left."""
     if plan.tokens is None or not (plan.box[:, 2:] > plan.box[:, :2]).all(axis=1).any():
         return plan.tokens
     top, left, bottom, right = plan.box.T[:, :, None]
@@ -157,7 +157,7 @@ def _beyond_the_box(plan: MixPlan, size: tuple[int, int]) -> np.ndarray | None:
 
 
 def _by_cell(tokens: Any, size: tuple[int, int]) -> list[_Token]:
-    """The cells that some sample shows."""
+    """The cells that show the partner in some sample."""
     down, across = (edges(n, g) for g, n in zip(tokens.shape[1:], size, strict=True))
     return [
         _Token(slice(*down[r : r + 2].tolist()), slice(*across[c : c + 2].tolist()), np.flatnonzero(tokens[:, r, c]))
@@ -166,9 +166,9 @@ def _by_cell(tokens: Any, size: tuple[int, int]) -> list[_Token]:
 
 
 def _reach(columns: np.ndarray) -> slice:
-    """From the first to the last column that any sample, of bool [B, W], has; all where that is most of them.
+    """From the first to the last column that any sample, of bool [B, W], has; all columns if that is most of them.
 
-    Whole rows lie together in memory, which is worth more than to leave out a few columns.
+    Whole rows are contiguous in memory, which is worth more than leaving out a few columns.
     """
     width = columns.shape[1]
     found = np.flatnonzero(columns.any(axis=0))

@@ -1,4 +1,4 @@
-"""Pasting boxes that are read elsewhere than written, for the NumPy twin: whole runs of pixels at a time."""
+"""Pasting boxes that are read elsewhere than written, on the CPU: whole runs of pixels at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dalimix.mix_plan import MixPlan
 
 
 class Runs:
-    """``runs(mixed, rows)`` pastes what boxes show in these rows into `mixed`, in the images' own dtype, NaN included.
+    """``runs(mixed, rows)`` pastes the boxes in these rows into `mixed`, in the images' own dtype, NaN included.
 
-    Runs of one length are copied together, as items of so many bytes: pixel by pixel would take ten times as long.
+    Runs of one length are copied together, each as one item of bytes: pixel by pixel would take ten times as long.
     """
 
     def __init__(self, plan: MixPlan, images: np.ndarray) -> None:
@@ -36,7 +36,7 @@ class Runs:
 
 
 def _items(images: np.ndarray, width: int) -> np.ndarray:
-    """[B, H, W - width + 1]: every run of `width` pixels as one item, where it starts."""
+    """[B, H, W - width + 1]: every run of `width` pixels as one item, at its first pixel."""
     size, height, full, channels = images.shape
     item = f"V{width * channels * images.itemsize}"
     shape = size, height, full - width + 1

@@ -1,4 +1,4 @@
-"""Memory that the NumPy twin uses again and again."""
+"""Memory that `compose` reuses on the CPU."""
 
 from __future__ import annotations
 
