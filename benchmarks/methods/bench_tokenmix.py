@@ -51,7 +51,7 @@ from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli.arguments import positive
 from dali_ops.device import usable_device
-from dali_ops.loader.heatmap_sources import StoreGuide
+from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.loader.pipelines import NO_HEATMAPS
 from dali_ops.sources import ImageFolder
 from dalimix import TokenMix
@@ -143,8 +143,8 @@ def edges_of(masks: np.ndarray) -> np.ndarray:
 def bench_pipelines(data: Path | None, device: str, batch: int, batches: int, rounds: int) -> Rows:
     with TemporaryDirectory() as place:
         folder = ImageFolder.scan(data) if data else photographs(make_photo_folder, place, batch)
-        guide = StoreGuide(random_store(Path(place) / "store", folder, GRID), TokenMix())
-        kinds = {PLAIN: (None, NO_HEATMAPS), MIXED: (TokenMix(), NO_HEATMAPS), GUIDED: (TokenMix(), guide)}
+        heatmap_source = StoreSource(random_store(Path(place) / "store", folder, GRID), TokenMix())
+        kinds = {PLAIN: (None, NO_HEATMAPS), MIXED: (TokenMix(), NO_HEATMAPS), GUIDED: (TokenMix(), heatmap_source)}
         setting = Setting(folder, device, batch, os.cpu_count() or 1, SIZE)
         runs = [partial(milliseconds, TimedPipeline(setting, *kind), batches) for kind in kinds.values()]
         spans = take_turns(runs, rounds, lambda run, index: run())

@@ -15,7 +15,7 @@ from dali_ops.assets.teacher import teacher_for
 from dali_ops.bench.busy_gil import BusyGil
 from dali_ops.bench.throughput import Setting, Span, TimedPipeline
 from dali_ops.device import default_id
-from dali_ops.loader.heatmap_sources import Guide, StoreGuide
+from dali_ops.loader.heatmap_sources import HeatmapSource, ModelSource, StoreSource
 from dali_ops.loader.pipelines import NO_HEATMAPS
 from dali_ops.loader.reading.unreadable import unreadable
 from dali_ops.sources import ImageFolder
@@ -32,11 +32,11 @@ Rounds = list[tuple[Span, Span]]  # of the baseline, and of the pipeline that is
 
 
 class Entry(NamedTuple):
-    """A pipeline to compare with the baseline; its guide is made when its turn comes."""
+    """A pipeline to compare with the baseline; its source of heatmaps is made when its turn comes."""
 
     name: str
     method: Method | None
-    guide: Callable[[], Guide | StoreGuide] = lambda: NO_HEATMAPS
+    heatmap_source: Callable[[], HeatmapSource] = lambda: NO_HEATMAPS
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ def entries(methods: Mapping[str, Method], store: HeatmapStore, *, teacher: bool
     for name, method in methods.items():
         found += [] if method.needs_heatmaps else [Entry(name, method)]
         if method.reads_heatmaps:
-            found.append(Entry(f"{name} + store", method, partial(StoreGuide, store, method)))
+            found.append(Entry(f"{name} + store", method, partial(StoreSource, store, method)))
         if method.reads_heatmaps and teacher:
             found.append(Entry(f"{name} + teacher", method, partial(_with_teacher, method, device)))
     return found
 
 
-def _with_teacher(method: Method, device: str) -> Guide:
-    return Guide(teacher_for(method, device))
+def _with_teacher(method: Method, device: str) -> ModelSource:
+    return ModelSource(teacher_for(method, device))
 
 
 def some_images(folder: ImageFolder, least: int, skip_corrupt: bool = False, device: str = "cpu") -> ImageFolder:
@@ -107,7 +107,7 @@ def some_images(folder: ImageFolder, least: int, skip_corrupt: bool = False, dev
     if skip_corrupt:
         corrupt = [number for number, _ in unreadable(folder, numbers, default_id(device))]
         if len(corrupt) == len(numbers):
-            raise ValueError(f"none of {len(numbers)} images can be decoded, such as {folder.place(corrupt[0])}")
+            raise ValueError(f"none of {len(numbers)} images can be decoded, such as {folder.location(corrupt[0])}")
         numbers = numbers[~np.isin(numbers, corrupt)]
     for number in numbers:
         folder.read(number)
@@ -127,7 +127,7 @@ def measure(settings: Iterable[Setting], found: Sequence[Entry], timing: Timing)
 
 
 def _compare(setting: Setting, entry: Entry, timing: Timing) -> Iterator[Row]:
-    baseline, candidate = TimedPipeline(setting, None), TimedPipeline(setting, entry.method, entry.guide())
+    baseline, candidate = TimedPipeline(setting, None), TimedPipeline(setting, entry.method, entry.heatmap_source())
     for busy_gil in (False, True)[: 1 + timing.busy_gil]:
         with BusyGil() if busy_gil else nullcontext() as busy:
             turn = partial(_turn, entry, timing, busy)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dali_ops.bench.busy_gil import BusyGil
 from dali_ops.device import check_device, default_id
-from dali_ops.loader.heatmap_sources import Guide, StoreGuide
+from dali_ops.loader.heatmap_sources import HeatmapSource, ModelSource, StoreSource
 from dali_ops.loader.pipelines import NO_HEATMAPS, training_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
@@ -79,20 +79,20 @@ class TimedPipeline:
     Args:
         setting: what it has in common with others.
         method: None for plain batches.
-        guide: where heatmaps come from, for methods that read them.
+        heatmap_source: where heatmaps come from, for methods that read them.
 
     Raises:
         ValueError: an image cannot be decoded; so does `turn`.
     """
 
-    def __init__(self, setting: Setting, method: Method | None, guide: Guide | StoreGuide = NO_HEATMAPS) -> None:
-        _check_arguments(setting, method, guide)
+    def __init__(self, setting: Setting, method: Method | None, heatmap_source: HeatmapSource = NO_HEATMAPS) -> None:
+        _check_arguments(setting, method, heatmap_source)
         source, device = setting.source, setting.device
         runtime = {"num_threads": setting.num_threads, "device_id": default_id(device), "seed": 0}
         self.device, self._done = device, 0
         self._feed = Feed(source, Order(len(source), setting.batch_size, training=True, drop_last=True))
         self._pipeline = training_pipeline(
-            self._feed, method, Train(setting.size), Targets(), device, guide, batch_size=setting.batch_size, **runtime
+            self._feed, method, Train(setting.size), Targets(), device, heatmap_source, batch_size=setting.batch_size, **runtime
         )  # fmt: skip
         self._pipeline.schedule_run()  # the first time DALI schedules as many as it prefetches, later one at a time
         self._drain()
@@ -160,10 +160,10 @@ class TimedPipeline:
         return time.perf_counter(), time.process_time() - (busy.cpu_seconds() if busy else 0.0)
 
 
-def _check_arguments(setting: object, method: object, guide: object) -> None:
+def _check_arguments(setting: object, method: object, heatmap_source: object) -> None:
     if not isinstance(setting, Setting):
         raise TypeError(f"setting must be a Setting, got {type(setting).__name__}")
     if method is not None:
         checks.method(method)
-    if not isinstance(guide, (Guide, StoreGuide)):
-        raise TypeError(f"guide must be a Guide or a StoreGuide, got {type(guide).__name__}")
+    if not isinstance(heatmap_source, (ModelSource, StoreSource)):
+        raise TypeError(f"heatmap_source must be a ModelSource or a StoreSource, got {type(heatmap_source).__name__}")

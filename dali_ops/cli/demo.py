@@ -14,7 +14,7 @@ from dali_ops.assets.teacher import teacher_for
 from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli.output import tell
 from dali_ops.device import device_name
-from dali_ops.loader.heatmap_sources import Guide
+from dali_ops.loader.heatmap_sources import ModelSource
 from dali_ops.sheets.mixing_sheet import draw_sheet
 from dali_ops.sheets.preview import preview
 from dali_ops.sources import ImageFolder
@@ -55,7 +55,7 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
         task = progress.add_task("", total=len(methods))
         for name, method in methods.items():
             progress.update(task, description=name, refresh=True)
-            span = TimedPipeline(setting, method, Guide(teacher_for(method, device))).turn(BATCHES)
+            span = TimedPipeline(setting, method, ModelSource(teacher_for(method, device))).turn(BATCHES)
             guided = " and its teacher" if method and method.reads_heatmaps else ""
             table.add_row(name + guided, f"{span.images_per_second:,.0f}")
             progress.advance(task)

@@ -45,7 +45,7 @@ def check_agreement(feed: Feed, settings: LoaderSettings) -> None:
 def _facts(feed: Feed, settings: LoaderSettings) -> dict[str, Any]:
     order, source = feed.order, feed.source
     images = f"{len(source)} images, digest {source.fingerprint[:16]}"
-    first = source.place(0)  # data sets that begin with the same file are meant to be the same
+    first = source.location(0)  # data sets that begin with the same file are meant to be the same
     own = {"batch_size": order.batch_size, "drop_last": order.drop_last, "first": first}
     return {**settings.facts(), **own, "seed": order.seed, "source": images}
 

@@ -33,7 +33,7 @@ class Samples(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Guide:
+class ModelSource:
     """Heatmaps are ``provider(images)``, or ``provider(images, labels)`` with `labelled`; without a provider, none.
 
     With `predictions`, the model's predictions of the same images are part of the samples.
@@ -55,7 +55,7 @@ class Guide:
 
 
 @dataclass(frozen=True)
-class StoreGuide:
+class StoreSource:
     """Heatmaps come from a store, cut to the crop of each image and resampled to the method's grid."""
 
     store: HeatmapStore
@@ -75,6 +75,9 @@ class StoreGuide:
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
         images = augmented(images, augment, size)
         return Samples(images, bridge.moved(labels, device), heatmaps)
+
+
+HeatmapSource = ModelSource | StoreSource
 
 
 def places(source: Source, store: HeatmapStore, skipped: Set[int] = frozenset()) -> np.ndarray:
@@ -112,9 +115,9 @@ def with_maps(folder: ImageFolder, store: HeatmapStore) -> ImageFolder:
     return folder.picked([number for number in range(len(folder)) if number not in without])
 
 
-def guide_for(method: Method | None, heatmaps: Any, labelled: bool, predictions: bool) -> Guide | StoreGuide:
-    """Return the guide for the heatmaps that the user gave: a store, a provider or None."""
+def source_of_heatmaps(method: Method | None, heatmaps: Any, labelled: bool, predictions: bool) -> HeatmapSource:
+    """Return the source of the heatmaps that the user gave: a store, a provider or None."""
     if isinstance(heatmaps, HeatmapStore):
         assert method is not None  # there are no heatmaps without one
-        return StoreGuide(heatmaps, method)
-    return Guide(heatmaps, labelled, predictions)
+        return StoreSource(heatmaps, method)
+    return ModelSource(heatmaps, labelled, predictions)

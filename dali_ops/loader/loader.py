@@ -10,12 +10,12 @@ from dali_ops.loader.agreement import check_agreement
 from dali_ops.loader.arguments import answering, check_source, seed_of, source_of
 from dali_ops.loader.heatmap_sources import without_maps
 from dali_ops.loader.outputs import BatchInfo
+from dali_ops.loader.prefetcher import Prefetcher
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order, check_epoch
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.runtime import Runtime
 from dali_ops.loader.settings import LoaderSettings, check_kind
-from dali_ops.loader.stepper import Stepper
 from dali_ops.loader.transforms import Eval, Train
 from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
@@ -139,7 +139,7 @@ class Loader:
     ) -> None:
         self.source, self.classes = source_of(source), source.classes
         check_kind("runtime", runtime, Runtime, "dali_ops.Runtime(num_threads=4)")
-        self.device, device_id = runtime.place()
+        self.device, device_id = runtime.resolved()
         settings = LoaderSettings(
             method=method, transform=transform, targets=targets, heatmaps=heatmaps, heatmap_labels=heatmap_labels,
             keep_info=keep_info, device=self.device,
@@ -152,13 +152,13 @@ class Loader:
         self._pin_memory = runtime.pins(self.device)
         check_agreement(feed, settings)
         running = runtime.of_pipeline(min(batch_size, len(source)), device_id)
-        self._stepper = Stepper(feed, settings, running, skip_corrupt)
+        self._prefetcher = Prefetcher(feed, settings, running, skip_corrupt)
         self._info: BatchInfo | None = None
         self._loop: object = None
 
     def __len__(self) -> int:
         """Batches per epoch, the same for all processes."""
-        return self._stepper.feed.order.steps
+        return self._prefetcher.feed.order.steps
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         self._loop = loop = object()
@@ -168,43 +168,43 @@ class Loader:
     @uncompiled  # what a generator calls is compiled with the loop around it
     def _begin(self) -> int:
         """The step at which a loop begins: in this epoch or, if that has begun, in the next one."""
-        stepper = self._stepper
-        if stepper.step and not stepper.resumed:
-            stepper.begin(stepper.epoch + 1)
-        return stepper.step
+        prefetcher = self._prefetcher
+        if prefetcher.step and not prefetcher.resumed:
+            prefetcher.begin(prefetcher.epoch + 1)
+        return prefetcher.step
 
     @uncompiled
     def _next(self, loop: object) -> tuple[Any, Any]:
-        stepper = self._stepper
-        stepper.check_open()
+        prefetcher = self._prefetcher
+        prefetcher.check_open()
         if self._loop is not loop:
             raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
-        outputs = stepper.next()
-        self._info = stepper.settings.outputs.batch_info(outputs)
-        return stepper.settings.outputs.batch(outputs, self._pin_memory)
+        outputs = prefetcher.next()
+        self._info = prefetcher.settings.outputs.batch_info(outputs)
+        return prefetcher.settings.outputs.batch(outputs, self._pin_memory)
 
     @property
     def transform(self) -> Train | Eval:
-        return self._stepper.settings.transform
+        return self._prefetcher.settings.transform
 
     @property
     def targets(self) -> Targets:
-        return self._stepper.settings.targets
+        return self._prefetcher.settings.targets
 
     @property
     def epoch(self) -> int:
-        return self._stepper.epoch
+        return self._prefetcher.epoch
 
     @property
     def shard(self) -> Shard:
-        return self._stepper.feed.order.shard
+        return self._prefetcher.feed.order.shard
 
     @property
     def skipped(self) -> list[str]:
-        reasons = dict.fromkeys(sorted(self._stepper.feed.skipped), "cannot be read or decoded")
-        of_store = without_maps(self.source, self._stepper.settings.heatmaps)
+        reasons = dict.fromkeys(sorted(self._prefetcher.feed.skipped), "cannot be read or decoded")
+        of_store = without_maps(self.source, self._prefetcher.settings.heatmaps)
         reasons |= dict.fromkeys(reasons.keys() & of_store, "has no heatmap: it could not be decoded for one")
-        return [*self.source.corrupt, *(f"{self.source.place(k)} {reason}" for k, reason in reasons.items())]
+        return [*self.source.corrupt, *(f"{self.source.location(k)} {reason}" for k, reason in reasons.items())]
 
     @property
     def batch_info(self) -> BatchInfo:
@@ -231,9 +231,9 @@ class Loader:
             >>> loader.close()
         """
         check_epoch(epoch)
-        stepper, self._loop = self._stepper, None
-        if epoch != stepper.epoch or (stepper.step and not stepper.resumed):
-            stepper.begin(epoch)
+        prefetcher, self._loop = self._prefetcher, None
+        if epoch != prefetcher.epoch or (prefetcher.step and not prefetcher.resumed):
+            prefetcher.begin(epoch)
 
     def switch(
         self,
@@ -270,8 +270,8 @@ class Loader:
         given: dict[str, Any] = {"method": method, "transform": transform, "targets": targets, "heatmaps": heatmaps}
         given["heatmap_labels"] = heatmap_labels
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
-        stepper = self._stepper
-        stepper.begin(stepper.epoch + (stepper.step > 0), settings=stepper.settings.switched(**changes))
+        prefetcher = self._prefetcher
+        prefetcher.begin(prefetcher.epoch + (prefetcher.step > 0), settings=prefetcher.settings.switched(**changes))
         self._loop = self._info = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -289,7 +289,7 @@ class Loader:
             (0, 1)
             >>> loader.close()
         """
-        return self._stepper.state()
+        return self._prefetcher.state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume where the state was saved: the next loop begins with exactly the batch that came next there.
@@ -309,7 +309,7 @@ class Loader:
             True
             >>> loader.close()
         """
-        self._stepper.restore(state)
+        self._prefetcher.restore(state)
         self._loop = self._info = None
 
     def as_dataset(self, gather: bool = False) -> LoaderDataset:
@@ -334,11 +334,11 @@ class Loader:
 
     def close(self) -> None:
         """Shut down the pipeline and its threads. The source stays open: another loader may be reading it."""
-        self._stepper.close()
+        self._prefetcher.close()
         self._loop = self._info = None
 
     def __repr__(self) -> str:
-        order = self._stepper.feed.order
+        order = self._prefetcher.feed.order
         return f"<{type(self).__name__}: {len(self)} batches of {order.batch_size} of {len(self.source)} images>"
 
     def __getitem__(self, index: object) -> NoReturn:

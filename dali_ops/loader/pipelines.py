@@ -8,7 +8,7 @@ from nvidia.dali import fn
 from nvidia.dali.data_node import DataNode
 
 from dali_ops.decorators import pipeline_of
-from dali_ops.loader.heatmap_sources import Guide, Samples, StoreGuide
+from dali_ops.loader.heatmap_sources import HeatmapSource, ModelSource, Samples
 from dali_ops.loader.reading.decoding import centre_crop
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.transforms import Eval, Train
@@ -18,7 +18,7 @@ from dali_ops.operators.mix import mix
 from dali_ops.operators.targets import Targets
 from dalimix import Method, MixPlan
 
-NO_HEATMAPS = Guide()
+NO_HEATMAPS = ModelSource()
 
 
 @pipeline_of
@@ -28,7 +28,7 @@ def training_pipeline(
     transform: Train,
     targets: Targets,
     device: str,
-    guide: Guide | StoreGuide = NO_HEATMAPS,
+    heatmap_source: HeatmapSource = NO_HEATMAPS,
     keep_info: bool = False,
 ) -> tuple[Any, ...]:
     """Random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
@@ -40,11 +40,11 @@ def training_pipeline(
             pipeline takes.
         targets: of mixed batches.
         device: ``"cpu"`` or ``"gpu"``.
-        guide: where heatmaps come from, for methods that read them.
+        heatmap_source: where heatmaps come from, for methods that read them.
         keep_info: with a method, its plan and the parts of the info are outputs, too, in the order of
             `dali_ops.loader.outputs.Outputs`.
     """
-    samples = guide.samples(feed, transform.size, device, transform.augment)
+    samples = heatmap_source.samples(feed, transform.size, device, transform.augment)
     mirror = fn.random.coin_flip()
     if method is None:
         return _plain(samples, transform, mirror)

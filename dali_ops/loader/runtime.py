@@ -51,7 +51,7 @@ class Runtime:
         object.__setattr__(self, "prefetch", checks.count("prefetch", self.prefetch, MOST_BATCHES))
         object.__setattr__(self, "pin_memory", checks.flag("pin_memory", self.pin_memory))
 
-    def place(self) -> tuple[str, int | None]:
+    def resolved(self) -> tuple[str, int | None]:
         """Return ``"cpu"`` or ``"gpu"``, and the number of the GPU.
 
         Raises:

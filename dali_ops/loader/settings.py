@@ -7,7 +7,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
 
-from dali_ops.loader.heatmap_sources import guide_for
+from dali_ops.loader.heatmap_sources import source_of_heatmaps
 from dali_ops.loader.outputs import Outputs
 from dali_ops.loader.pipelines import training_pipeline, validation_pipeline
 from dali_ops.loader.reading.feed import Feed
@@ -91,9 +91,9 @@ class LoaderSettings:
         transform = self.transform
         if isinstance(transform, Eval):
             return validation_pipeline(feed, transform, self.device, **runtime)
-        guide = guide_for(self.method, self.heatmaps, self.heatmap_labels, self._predictions)
+        heatmap_source = source_of_heatmaps(self.method, self.heatmaps, self.heatmap_labels, self._predictions)
         return as_raised(lambda: training_pipeline(
-            feed, self.method, transform, self.targets, self.device, guide, self.keep_info,
+            feed, self.method, transform, self.targets, self.device, heatmap_source, self.keep_info,
             enable_conditionals=transform.augment is not None, **runtime,
         ))  # fmt: skip
 

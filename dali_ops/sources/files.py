@@ -79,7 +79,7 @@ class Files(Source):
     def encoded(self, fetched: DataNode) -> DataNode:
         return fn.io.file.read(fetched)
 
-    def place(self, number: int) -> str:
+    def location(self, number: int) -> str:
         return self.files[self._asked_one(number)]
 
     def read(self, number: int) -> np.ndarray:

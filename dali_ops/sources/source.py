@@ -25,14 +25,14 @@ class Source(ABC):
         labels: N class numbers.
         classes: names of the classes; their places are the class numbers.
         corrupt: what could not be listed, a line each that names it and says why; it has no number.
-        lasting: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
+        no_copy: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
     """
 
     names: Sequence[str]
     labels: Sequence[int]
     classes: list[str]
     corrupt: Sequence[str] = ()
-    lasting: bool = False
+    no_copy: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,7 +54,7 @@ class Source(ABC):
     def read(self, number: int) -> np.ndarray:
         """One encoded image, uint8 [n]. Raises OSError if it cannot be read."""
 
-    def place(self, number: int) -> str:
+    def location(self, number: int) -> str:
         """Where an image is, for error messages."""
         return self.names[self._asked_one(number)]
 

@@ -80,7 +80,7 @@ def test_an_error_of_a_batch_that_nobody_asked_for_goes_with_the_loader(root):
     options = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": second_time, "prefetch": 3}
     loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options))
     next(iter(loader))
-    callbacks = lifetime.guard(loader._stepper._pipeline)
+    callbacks = lifetime.guard(loader._prefetcher._pipeline)
     while callbacks._last is None:  # the batch that the pipeline works ahead
         time.sleep(0.01)
     loader.close()

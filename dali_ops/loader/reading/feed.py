@@ -74,7 +74,7 @@ class Feed:
         usable = np.ones(len(self.source), bool)
         usable[list(self.skipped)] = False
         if not usable.any():
-            raise ValueError(f"none of the {len(usable)} images can be decoded, such as {self.source.place(0)}")
+            raise ValueError(f"none of the {len(usable)} images can be decoded, such as {self.source.location(0)}")
         return usable
 
     @plain_python  # the callbacks are Python, also where the pipeline is rewritten for conditionals
@@ -92,6 +92,6 @@ class Feed:
             numbers = numbers_of(info)
             return [column[numbers] for column in columns]
 
-        fetched = fn.external_source(fetch, batch=True, batch_info=True, no_copy=self.source.lasting)
+        fetched = fn.external_source(fetch, batch=True, batch_info=True, no_copy=self.source.no_copy)
         values = fn.external_source(look_up, num_outputs=len(columns), batch=True, batch_info=True) if columns else ()
         return (self.source.encoded(fetched), *values)

@@ -57,7 +57,7 @@ def refuse_unreadable(
 ) -> None:
     """Raise a ValueError that names the first image that cannot be read or decoded, if the `error` comes from one."""
     for number, reason in _unreadable(error, source, numbers, device_id):
-        raise ValueError(f"{source.place(number)} {reason}: {remedy}") from error
+        raise ValueError(f"{source.location(number)} {reason}: {remedy}") from error
 
 
 def _unreadable(

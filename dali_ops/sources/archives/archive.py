@@ -53,7 +53,7 @@ class Archive(Source):
         length: int64 [N], how many there are.
     """
 
-    lasting = True
+    no_copy = True
     chosen_by = ""  # the arguments that say what is an image and a label, for the message where there is none
 
     def __init__(

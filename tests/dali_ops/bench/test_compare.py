@@ -16,7 +16,7 @@ from dali_ops.bench import compare
 from dali_ops.bench.compare import BASELINE, SPEEDUP, Entry, Timing, by_setting, entries, measure, some_images
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.bench.throughput import Setting, Span, TimedPipeline
-from dali_ops.loader.heatmap_sources import StoreGuide
+from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, CutMix, Mixup, TokenMix
 from tests.support.data.coloured import one_coloured_folder
@@ -50,7 +50,7 @@ def test_all_ways_to_run_all_methods(store) -> None:
     assert [entry.name for entry in found] == [BASELINE, *names, "random_choice"]
     for entry in found[1:]:
         assert entry.method is methods[entry.name.split(" ")[0]]
-        assert not entry.name.endswith("store") or entry.guide() == StoreGuide(store, entry.method)
+        assert not entry.name.endswith("store") or entry.heatmap_source() == StoreSource(store, entry.method)
     taught = [entry.name for entry in entries(methods, store, teacher=True, device="cpu")]
     assert [name for name in taught if name.endswith(" + teacher")] == [
         "attentive_cutmix + teacher", "token_mix + teacher", "smmix + teacher",
@@ -60,7 +60,7 @@ def test_all_ways_to_run_all_methods(store) -> None:
 
 def mixed_weights(setting, entry):
     """Of many images whose partner has another class: the share of their own, and what both shares add up to."""
-    pipeline = TimedPipeline(setting, entry.method, entry.guide())
+    pipeline = TimedPipeline(setting, entry.method, entry.heatmap_source())
     targets = np.concatenate([pipeline.batch()[1] for _ in range(12)])
     mixed = (targets > 0).sum(1) == 2
     assert mixed.sum() > 10
@@ -142,7 +142,7 @@ class FakePipeline:
 
     speeds, calls = {}, []
 
-    def __init__(self, setting, method, guide=None):
+    def __init__(self, setting, method, heatmap_source=None):
         self.name = BASELINE if method is None else "other"
         self.left = iter(self.speeds[self.name])
 

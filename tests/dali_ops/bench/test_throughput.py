@@ -15,7 +15,7 @@ image = pytest.importorskip("PIL.Image")
 from dali_ops.bench import throughput
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.bench.throughput import Setting, Span, TimedPipeline
-from dali_ops.loader.heatmap_sources import StoreGuide
+from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
@@ -147,8 +147,8 @@ def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided) -> None:
     noise = ImageFolder.scan(tmp_path)
     setting = Setting(noise, "cpu", BATCH, 2, SIZE)
     method = TokenMix(prob=0.0)
-    guide = [StoreGuide(random_store(tmp_path.parent / "noise_store", noise), method)] if guided else []
-    plain, other = TimedPipeline(setting, None), TimedPipeline(setting, method, *guide)
+    heatmap_source = [StoreSource(random_store(tmp_path.parent / "noise_store", noise), method)] if guided else []
+    plain, other = TimedPipeline(setting, None), TimedPipeline(setting, method, *heatmap_source)
     for _ in range(3):
         (before, labels), (images, targets) = plain.batch(), other.batch()
         assert before.shape == (BATCH, 3, SIZE, SIZE)

@@ -10,7 +10,7 @@ image = pytest.importorskip("PIL.Image")
 
 import dali_ops.device
 from dali_ops import ImageFolderLoader, Targets, Train
-from dali_ops.loader.heatmap_sources import Guide
+from dali_ops.loader.heatmap_sources import ModelSource
 from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
@@ -209,12 +209,14 @@ def test_a_broken_cupy_is_not_taken_for_a_missing_gpu(root, monkeypatch):
 GUIDED = RandomChoice([AttentiveCutMix((1, 3), grid=2), CutMix(), Mixup()])
 
 
-@pytest.mark.parametrize(("method", "guide"), [(RandomChoice(), Guide()), (GUIDED, Guide(redness, labelled=True))])
-def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, guide):
+@pytest.mark.parametrize(
+    ("method", "heatmap_source"), [(RandomChoice(), ModelSource()), (GUIDED, ModelSource(redness, labelled=True))]
+)
+def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, heatmap_source):
     def pipeline(**options):
         transform = Train(32, mean=120.0, std=60.0, dtype="float16")
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 4, training=True))
-        arguments = (feed, method, transform, Targets(), "cpu", guide)
+        arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
         runtime = {"batch_size": 4, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
         return training_pipeline(*arguments, **runtime, **options)
 

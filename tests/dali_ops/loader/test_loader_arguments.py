@@ -148,16 +148,16 @@ def test_devices_and_their_numbers(monkeypatch):
         ("gpu", np.int64(1)),
         ("cuda:1", 1),
     ]
-    assert [Runtime(*both).place() for both in given] == [("gpu", 1)] * len(given)
-    assert Runtime("cpu").place() == ("cpu", None)
+    assert [Runtime(*both).resolved() for both in given] == [("gpu", 1)] * len(given)
+    assert Runtime("cpu").resolved() == ("cpu", None)
     for device, number in [("cuda:1", 0), ("cuda:0", 1)]:
         with pytest.raises(ValueError, match=f"device_id is {number}, but device is '{device}': give one of them"):
-            Runtime(device, number).place()
+            Runtime(device, number).resolved()
     with pytest.raises(ValueError, match="the last of the 2 GPUs here is 'cuda:1'"):
-        Runtime(None, 2).place()
+        Runtime(None, 2).resolved()
     monkeypatch.setattr(dali_ops.device, "_device_count", lambda: 0)
     with pytest.raises(ValueError, match="device_id is for a GPU, got 0, but there is no CUDA device"):
-        Runtime(None, 0).place()
+        Runtime(None, 0).resolved()
 
 
 @pytest.mark.parametrize("path", ["photos", pathlib.Path("photos")], ids=["text", "path"])

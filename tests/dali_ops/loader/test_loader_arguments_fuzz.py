@@ -40,7 +40,7 @@ ALSO_NAMED = {  # an argument may be refused because of another one, which it is
 }
 
 
-class NoStepper:
+class NoPrefetcher:
     """A loader's inside without a pipeline, which none of this should reach."""
 
     def __init__(self, feed, settings, runtime, skip_corrupt):
@@ -61,7 +61,7 @@ def complaints(call, names):
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_arguments_of_a_loader(source, monkeypatch, name, base):
-    monkeypatch.setattr(dali_ops.loader.loader, "Stepper", NoStepper)
+    monkeypatch.setattr(dali_ops.loader.loader, "Prefetcher", NoPrefetcher)
     plain = {"batch_size": 4, "device": "cpu", "seed": 1, **base}
     assert (
         complaints(lambda value: Loader(source, **grouped(**{**plain, name: value})), [name, *ALSO_NAMED.get(name, ())])
@@ -76,7 +76,7 @@ GOOD = {"method": CutMix(), "smoothing": 0.1, "form": "pair", "dtype": "uint8", 
 
 def test_several_arguments_at_once(source, monkeypatch):
     """Good ones that do not fit together, and others."""
-    monkeypatch.setattr(dali_ops.loader.loader, "Stepper", NoStepper)
+    monkeypatch.setattr(dali_ops.loader.loader, "Prefetcher", NoPrefetcher)
     hostile = values()
     for rng in rounds(2000):
         names = rng.sample(ARGUMENTS, rng.randint(2, 5))
@@ -105,7 +105,7 @@ def test_sources_and_roots():
 
 @pytest.mark.parametrize("name", ["method", "transform", "targets", "heatmaps", "heatmap_labels"])
 def test_switches(root, name):
-    settings = load(root, CutMix())._stepper.settings
+    settings = load(root, CutMix())._prefetcher.settings
     assert complaints(lambda value: settings.switched(**{name: value}), [name]) == []
 
 

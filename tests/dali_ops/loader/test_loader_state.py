@@ -15,12 +15,12 @@ from nvidia.dali import fn
 
 import dalimix
 from dali_ops import Loader
+from dali_ops.loader.prefetcher import _seed_of
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.settings import _in_words
 from dali_ops.loader.state import sealed
-from dali_ops.loader.stepper import _seed_of
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from dalimix.stores import HeatmapWriter

@@ -218,7 +218,7 @@ def test_what_is_picked_and_what_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="number must be a whole number from 0 to 2, got 3"):
         folder.read(3)
     with pytest.raises(ValueError, match="number must be a whole number from 0 to 2, got -1"):
-        folder.place(-1)
+        folder.location(-1)
 
 
 def test_a_loader_warns_at_the_line_that_made_it(tmp_path: Path) -> None:

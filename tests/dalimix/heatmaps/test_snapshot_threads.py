@@ -41,7 +41,7 @@ def training():
     assert not failed
 
 
-def stepper(model, snapshot):
+def prefetcher(model, snapshot):
     versions = iter(range(1, 1 << 24))  # float32 holds them all
 
     def step():
@@ -75,7 +75,7 @@ def test_a_running_pipeline_never_sees_a_half_updated_model(training):
         return dali_ops.model_heatmaps(images_and_labels()[0], snapshot, predictions=True)
 
     pipeline = build(body)
-    training(stepper(model, snapshot))
+    training(prefetcher(model, snapshot))
     rising(lambda: np.concatenate([part.reshape(-1) for part in run(pipeline)[0]]))
 
 
@@ -83,7 +83,7 @@ def test_several_readers_never_see_a_half_updated_model(training):
     """Two of them run both copies at once."""
     model = Versions()
     snapshot = a_snapshot(model)
-    training(stepper(model, snapshot))
+    training(prefetcher(model, snapshot))
 
     def read():
         return snapshot.observe(IMAGES)[1].numpy()

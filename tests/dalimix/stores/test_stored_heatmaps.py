@@ -13,7 +13,7 @@ from nvidia.dali import fn, types
 import dali_ops
 import dalimix
 from dali_ops import ImageFolderLoader, Targets, Train
-from dali_ops.loader.heatmap_sources import StoreGuide
+from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
@@ -47,7 +47,7 @@ def samples(root, store, method, **options):
     feed = Feed(ImageFolder.scan(root), Order(COUNT, COUNT, training=True))
 
     def body():
-        images, labels, heatmaps, _ = StoreGuide(store, method).samples(feed, SIZE, "cpu")
+        images, labels, heatmaps, _ = StoreSource(store, method).samples(feed, SIZE, "cpu")
         mirror = fn.random.coin_flip()
         more = {"heatmaps": heatmaps, "mirror": mirror, "num_classes": 2, "return_plan": True}
         mixed, targets, plan = dali_ops.mix(images, labels, method, **more)
@@ -161,11 +161,11 @@ def test_seeds_checkpoints_and_the_fallback(root, store, monkeypatch):
     ids=repr,
 )
 def test_heatmaps_have_the_methods_grid(store, method, grid):
-    assert StoreGuide(store, method).grid == grid
+    assert StoreSource(store, method).grid == grid
 
 
 def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
-    assert StoreGuide(SimpleNamespace(grid=100), RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)])).grid == 64
+    assert StoreSource(SimpleNamespace(grid=100), RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)])).grid == 64
 
 
 def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
@@ -255,7 +255,7 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
         store = writer.finish()
 
     def body():
-        return StoreGuide(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
+        return StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
 
     for images, _, heatmaps in run(build(body, batch=6), 4):
         assert abs(heatmaps - by_cells(images, 8)).mean() < 0.04
@@ -265,9 +265,9 @@ def test_resuming_training_with_a_store(root, store):
     def pipeline(**options):
         transform = Train(32, mean=120.0, std=60.0, dtype="float16")
         method = TokenMix(grid=8)
-        guide = StoreGuide(store, method)
+        heatmap_source = StoreSource(store, method)
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
-        arguments = (feed, method, transform, Targets(), "cpu", guide)
+        arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
         runtime = {"batch_size": 5, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
         return training_pipeline(*arguments, **runtime, **options)
 

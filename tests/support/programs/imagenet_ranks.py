@@ -18,13 +18,13 @@ from typing import Any
 
 from torch import Tensor, distributed
 
-from dali_ops.loader.stepper import Stepper
+from dali_ops.loader.prefetcher import Prefetcher
 from tests.support.paths import EXAMPLES
 
 sys.path.insert(0, str(EXAMPLES / "imagenet"))
 import train
 
-NEXT, ACCURACIES = Stepper.next, train.Learner.accuracies
+NEXT, ACCURACIES = Prefetcher.next, train.Learner.accuracies
 DEATH = 1, 2  # (epoch, step): the processes are gone before they have this batch
 
 
@@ -47,7 +47,7 @@ def log_batches(path: Path, death: tuple[int, int] | None) -> None:
                 file.write(json.dumps(entry) + "\n")
         return outputs
 
-    Stepper.next = logged  # type: ignore[method-assign]
+    Prefetcher.next = logged  # type: ignore[method-assign]
 
 
 def accuracies(self: Any, loader: Any) -> Any:

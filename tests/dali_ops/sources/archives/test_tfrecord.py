@@ -48,7 +48,7 @@ def test_images_labels_and_names(file):
     source = TFRecord(file)
     check_images(source, range(COUNT))
     assert source.names == [f"a.tfrecord:{k}" for k in range(COUNT)]
-    assert (source.classes, source.corrupt, source.lasting) == (["0", "1", "2"], [], True)
+    assert (source.classes, source.corrupt, source.no_copy) == (["0", "1", "2"], [], True)
     assert source.read(3).tobytes() == encoded(3)
 
 

@@ -19,7 +19,7 @@ CLOSED = "the loader is closed"
 REMEDY = "make the loader in the process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
 
 
-class Stepper:
+class Prefetcher:
     """One batch after another, of any epoch; every jump makes a new pipeline.
 
     The random numbers of a pipeline follow from the seed, the process and the position where it began, so a run with
@@ -97,7 +97,7 @@ class Stepper:
 
         Raises:
             ValueError: an image cannot be decoded; the error names it.
-            RuntimeError: the stepper is closed or of another process, or the pipeline failed otherwise.
+            RuntimeError: the prefetcher is closed or of another process, or the pipeline failed otherwise.
             Exception: what a function that the pipeline calls has raised, such as a provider of heatmaps.
         """
         self.check_open()
