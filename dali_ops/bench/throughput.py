@@ -92,7 +92,8 @@ class TimedPipeline:
         self.device, self._done = device, 0
         self._feed = Feed(source, Order(len(source), setting.batch_size, training=True, drop_last=True))
         self._pipeline = training_pipeline(
-            self._feed, method, Train(setting.size), Targets(), device, heatmap_source, batch_size=setting.batch_size, **runtime
+            self._feed, method, Train(setting.size), Targets(), device, heatmap_source,
+            batch_size=setting.batch_size, **runtime,
         )  # fmt: skip
         self._pipeline.schedule_run()  # the first time DALI schedules as many as it prefetches, later one at a time
         self._drain()
