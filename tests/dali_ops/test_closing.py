@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_a_provider_that_uses_its_own_loader(root, name):
 
 
 def test_a_provider_may_use_another_loader(root):
-    options = {"batch_size": 4, "size": 32, "device": "cpu"}
+    options: dict[str, Any] = {"batch_size": 4, "size": 32, "device": "cpu"}
 
     def using(images):
         with dali_ops.ImageFolderLoader(root, CutMix(), **grouped(**options)) as other:
