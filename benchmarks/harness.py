@@ -89,7 +89,8 @@ class OnGpu:
     def __init__(self, launches: int = 20, outputs: int = 8) -> None:
         import cupy
 
-        self.launches, self.kept = launches, deque(maxlen=outputs)
+        self.launches = launches
+        self.kept: deque[object] = deque(maxlen=outputs)
         self.start, self.end = cupy.cuda.Event(), cupy.cuda.Event()
         self.work, self.fills = cupy.empty(1 << 31, cupy.uint8), 4
 
@@ -98,7 +99,8 @@ class OnGpu:
             self.fills *= 2
         import cupy
 
-        return cupy.cuda.get_elapsed_time(self.start, self.end) / self.launches
+        spent: float = cupy.cuda.get_elapsed_time(self.start, self.end)
+        return spent / self.launches
 
     def ahead(self, run: Run, index: int) -> bool:
         """Whether the host had launched all before the device began."""
@@ -160,7 +162,7 @@ def photographs(make: Callable[[Path], Path], place: str | Path, batch: int) -> 
         batch: images.
     """
     folder = ImageFolder.scan(make(Path(place) / "photos"))
-    return replace(folder, files=folder.files * batch, labels=folder.labels * batch)
+    return replace(folder, files=[*folder.files] * batch, labels=[*folder.labels] * batch)
 
 
 def endless(loader: Iterable[Any]) -> Iterator[Any]:
@@ -254,6 +256,10 @@ def settled(device: str, run: Run, index: int) -> float:
 
 def one_step(device: str, steps: int, run: Run, index: int) -> float:
     """Milliseconds of one step, after those for which a pipeline had batches ready."""
-    for count in (READY, steps):
-        spent = settled(device, lambda index, count=count: [run(index) for _ in range(count)], index)
-    return spent / steps
+
+    def several(index: int, count: int) -> None:
+        for _ in range(count):
+            run(index)
+
+    settled(device, partial(several, count=READY), index)
+    return settled(device, partial(several, count=steps), index) / steps

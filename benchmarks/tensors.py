@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import dalimix
+from dalimix.checks import Layout
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 CLASSES, SMOOTHING = 1000, 0.1
@@ -22,7 +23,8 @@ def tensor(array: Any) -> Tensor:
 
 
 def on_host(array: Any) -> np.ndarray:
-    return tensor(array).cpu().numpy()
+    values: np.ndarray = tensor(array).cpu().numpy()
+    return values
 
 
 @contextmanager
@@ -36,5 +38,5 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: str = "CHW") -> Any:
+def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: Layout = "CHW") -> Any:
     return dalimix.compose(images, plan, mean=MEAN, std=STD, dtype=dtype, output_layout=layout)

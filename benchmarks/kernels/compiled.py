@@ -49,7 +49,8 @@ class Compiled:
 
         What becomes of them may have more of the narrow ones: ptxas copies code when it unrolls loops.
         """
-        names, behind, found = _arguments(self.name), _behind(self.ptx), Counter()
+        names, behind = _arguments(self.name), _behind(self.ptx)
+        found: Accesses = Counter()
         for opcode, operands in INSTRUCTION.findall(self.ptx):
             if access := TO_GLOBAL.match(opcode):
                 (address,) = re.findall(r"\[(%\w+)", operands)

@@ -15,10 +15,12 @@ from benchmarks.harness import CACHES
 from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.arrays import array_module
+from dalimix.checks import Layout
 from dalimix.dispatch import backend_of
 from dalimix.heatmap_crop import heatmap_crop
 
 GRID = 14  # of heatmaps
+LAYOUTS: tuple[Layout, ...] = ("CHW", "HWC")  # that come out
 MAPS = 1 << 20  # of a store; ImageNet has 1.28 million
 BLOCK = (1 << 24) + 43  # bytes that are drawn; odd, so that no two images are the same
 COMPOSED: dict[str, Method] = {"CutMix": CutMix(), "TokenMix": TokenMix(), "Mixup": Mixup()}
@@ -63,16 +65,16 @@ def compose_jobs(xp: Any, batch: int, size: int) -> Iterator[Job]:
             (images, plans(method, xp, batch, size, seed))
             for seed, images in enumerate(byte_images(xp, (batch, size, size, 3), dtype))
         ]
-        for output, layout in product(("float16", "uint8"), ("CHW", "HWC")):
+        for output, layout in product(("float16", "uint8"), LAYOUTS):
             run = partial(composed, output=output, layout=layout)
             what = f"{name}, {dtype} to {layout} {output}"
             yield Job("compose", what, inputs, run, bytes_of(inputs[0]), some_images)
 
 
-def composed(given: tuple[Any, MixPlan], output: str, layout: str) -> Any:
+def composed(given: tuple[Any, MixPlan], output: str, layout: Layout) -> Any:
     """Normalised, if floats come out."""
-    scaling = {"mean": MEAN, "std": STD} if output == "float16" else {}
-    return dalimix.compose(*given, dtype=output, output_layout=layout, **scaling)
+    mean, std = (MEAN, STD) if output == "float16" else (None, None)
+    return dalimix.compose(*given, mean=mean, std=std, dtype=output, output_layout=layout)
 
 
 def some_images(given: tuple[Any, MixPlan], pixels: Any, count: int = 32) -> tuple[Any, Any]:
@@ -136,7 +138,7 @@ def planned(method: Method, size: tuple[int, int], given: tuple[Draws, Any]) -> 
 def drawn_and_seen(method: Method, batch: int, seed: int) -> tuple[Draws, np.ndarray | None]:
     """Random numbers, and heatmaps for methods that need them: whole numbers, whose sums are exact in any order."""
     maps = None
-    if method.needs_heatmaps:
+    if method.needs_heatmaps and method.token_grid is not None:
         values = np.random.default_rng(seed).integers(0, 1 << 16, (batch, *method.token_grid))
         maps = values.astype(np.float32)
     return dalimix.draw(method, batch, seed), maps

@@ -61,12 +61,14 @@ class Goal:
         return [row[self.column] for row in rows if self.column in row and fits(row, where)]
 
     def reached(self, worst: float) -> str:
-        good = (lambda goal: worst <= goal) if self.at_most else (lambda goal: worst >= goal)
-        if self.must is not None and not good(self.must):
+        if self.must is not None and not self._meets(worst, self.must):
             return "**missed**"
-        if self.stretch is not None and good(self.stretch):
+        if self.stretch is not None and self._meets(worst, self.stretch):
             return "stretch"
         return "" if self.must is None else "reached"
+
+    def _meets(self, worst: float, goal: float) -> bool:
+        return worst <= goal if self.at_most else worst >= goal
 
     def bound(self, value: float | None) -> str:
         return "" if value is None else f"{'≤' if self.at_most else '≥'} {value:g}{self.unit}"

@@ -68,7 +68,7 @@ def is_peer(row: Row) -> bool:
 
 
 def what_of(row: Row) -> str:
-    return row["what"]
+    return str(row["what"])
 
 
 def draw_ratios(axes: Any, names: Sequence[str], ratios: Sequence[float], start: int) -> None:

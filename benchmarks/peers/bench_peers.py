@@ -24,7 +24,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -207,7 +207,7 @@ def works(peer: Peer, batch: Batch, left_out: list[str]) -> bool:
     return True
 
 
-def mixed(batch: Batch, dtype: str, form: str) -> tuple[Any, Any]:
+def mixed(batch: Batch, dtype: str, form: Literal["dense", "pair"]) -> tuple[Any, Any]:
     plan, smoothing = batch.plan, SMOOTHING if form == "dense" else 0.0
     pixels = normalised(batch.images, plan, dtype)
     return pixels, dalimix.soft_labels(batch.labels, plan, CLASSES, smoothing, form)
@@ -255,18 +255,19 @@ def dali_batch(batch: Batch) -> dali_way.Batch:
 def check_pipeline(kind: str, pipeline: Any, dtype: str, batch: dali_way.Batch) -> None:
     """DALI's own operators do what they are told; ours, which draws, keeps the shapes, and shares that add up to 1."""
     images, labels, plan = batch
+    size = images.shape[1:3]
     pixels, targets = (torch.from_numpy(np.array(output.as_cpu().as_array())) for output in pipeline.run())
     whole_epoch(pipeline)
     if kind == dali_way.ALONE:
-        plan = dalimix.plan(CutMix(prob=0.0), dalimix.draw(CutMix(), len(labels), 0), plan.size)
+        plan = dalimix.plan(CutMix(prob=0.0), dalimix.draw(CutMix(), len(labels), 0), size)
         targets = torch.from_numpy(dalimix.soft_labels(labels, plan, CLASSES, SMOOTHING))
     if kind == dali_way.OURS:
-        assert pixels.shape == (len(labels), 3, *plan.size), f"{kind}: images of another shape"
+        assert pixels.shape == (len(labels), 3, *size), f"{kind}: images of another shape"
         assert pixels.dtype == getattr(torch, dtype), f"{kind}: images of another type"
         assert torch.allclose(targets.sum(1), torch.ones(len(labels))), f"{kind}: shares that do not add up to 1"
     else:
-        told = Peer(kind, torch_way.whole_batch, told=True)
-        checks.agree(told, pixels, targets, tensor(images), torch.from_numpy(labels), plan)
+        peer = Peer(kind, torch_way.followed(CutMix(), pixels.dtype, torch_way.mixed), told=True)
+        checks.agree(peer, pixels, targets, tensor(images), torch.from_numpy(labels), plan)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def timms_own(method: Method, dtype: torch.dtype) -> Way:
     def mix(images: Tensor, labels: Tensor, _: Told) -> tuple[Tensor, Tensor]:
         planes = images.permute(0, 3, 1, 2)
         if not pastes_bytes(method):
-            return mixup(normalise(planes, dtype), labels)
+            pixels, targets = mixup(normalise(planes, dtype), labels)
+            return pixels, targets
         pasted, targets = mixup(planes.clone(), labels)
         return normalise(pasted, dtype), targets
 

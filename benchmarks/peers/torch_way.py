@@ -36,7 +36,7 @@ def batch_mixer(method: Method, dtype: torch.dtype) -> list[Peer]:
     return [Peer("BatchMixer", lambda images, labels, _: mixer(images, labels), told=False)]
 
 
-def followed(method: Method, dtype: torch.dtype, function: Callable[..., Any]) -> Way:
+def followed(method: Method, dtype: torch.dtype, function: Callable[..., tuple[Any, Any]]) -> Way:
     pastes = isinstance(method, CutMix)
 
     def mix(images: Tensor, labels: Tensor, plan: Told) -> tuple[Tensor, Tensor]:

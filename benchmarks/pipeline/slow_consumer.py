@@ -96,13 +96,13 @@ def of_pipeline(setting: Setting) -> Iterator[Batch]:
     labels = np.arange(setting.batch, dtype=np.int32)[:, None]
     runtime = {"num_threads": default_threads(), "device_id": default_id(setting.device), "seed": 0}
 
-    @pipeline_def(batch_size=setting.batch, **runtime)
+    @pipeline_def(batch_size=setting.batch, **runtime)  # type: ignore[untyped-decorator]
     def pipeline() -> Any:
         nodes = [fn.external_source(lambda k: images[k % len(images)], batch=True, layout="HWC"),
                  fn.external_source(lambda _: labels, batch=True)]  # fmt: skip
-        nodes = [node.gpu() if setting.device == "gpu" else node for node in nodes]
-        normalise = {"mean": 128, "std": 64, "dtype": np.float16, "output_layout": "CHW"}
-        return dali_ops.mix(*nodes, CutMix(), num_classes=setting.batch, **normalise)
+        pixels, classes = (node.gpu() if setting.device == "gpu" else node for node in nodes)
+        normalise: dict[str, Any] = {"mean": 128, "std": 64, "dtype": np.float16, "output_layout": "CHW"}
+        return dali_ops.mix(pixels, classes, CutMix(), num_classes=setting.batch, **normalise)
 
     made = pipeline()
     for _ in range(setting.batches):
@@ -124,7 +124,8 @@ def patient(batches: Iterator[Batch]) -> list[Tensor]:
 
 def lagging(batches: Iterator[Batch], milliseconds: float) -> Seen:
     """By a stream that sleeps before it looks at a batch, which the host does not wait for."""
-    sums, behind, most, stream = [], deque(), 0, torch.cuda.Stream()
+    behind: deque[Any] = deque()
+    sums, most, stream = [], 0, torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for batch in batches:
             torch.cuda._sleep(int(milliseconds * CYCLES))
@@ -139,7 +140,8 @@ def lagging(batches: Iterator[Batch], milliseconds: float) -> Seen:
 
 def keeping(batches: Iterator[Batch], milliseconds: float) -> Seen:
     """By a host that sleeps, and looks at a batch when it has some later ones in its hands, too."""
-    sums, kept, most = [], deque(), 0
+    kept: deque[Batch] = deque()
+    sums, most = [], 0
     for batch in batches:
         time.sleep(milliseconds / 1e3)
         kept.append(batch)

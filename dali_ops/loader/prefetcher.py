@@ -64,7 +64,7 @@ class Prefetcher:
 
     def _defined(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None) -> Any:
         self.check_open()
-        return settings.pipeline(feed, seed=_seed_of(feed), checkpoint=checkpoint, **self._runtime)
+        return settings.pipeline(feed, seed=seed_of(feed), checkpoint=checkpoint, **self._runtime)
 
     def _run(self, pipeline: Any, feed: Feed, settings: LoaderSettings) -> None:
         from nvidia.dali.plugin.pytorch import DALIGenericIterator
@@ -195,7 +195,7 @@ def _not_the_end(error: BaseException) -> BaseException:
     return stopped
 
 
-def _seed_of(feed: Feed) -> int:
+def seed_of(feed: Feed) -> int:
     """The seed of crops, flips and mixes; it differs for every process and every position where a pipeline begins."""
     entropy = [feed.order.seed, feed.order.shard.rank, feed.epoch, feed.step]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)  # DALI's are of 31 bits

@@ -113,7 +113,7 @@ class LoaderSettings:
     def facts(self) -> dict[str, Any]:
         """What a state must agree with, in words: a checkpoint of another graph cannot be resumed."""
         own = {**vars(self), **vars(self.transform), **vars(self.targets), "transform": type(self.transform).__name__}
-        return {name: _in_words(value) for name, value in own.items() if name != "targets"}
+        return {name: in_words(value) for name, value in own.items() if name != "targets"}
 
 
 def check_kind(name: str, value: object, kinds: type | tuple[type, ...], example: str) -> None:
@@ -129,18 +129,18 @@ def _check_provider(heatmaps: Any) -> None:
         raise TypeError(f"heatmaps must be {expected}, got {got}")
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
     """The same words in every process: functions and objects are given by their names."""
     if isinstance(value, HeatmapStore):
         return f"{value.model}, {value.grid} × {value.grid}"
     if isinstance(value, partial):
-        return f"{_in_words(value.func)}({_in_words(value.args)}, {_in_words(value.keywords)})"
+        return f"{in_words(value.func)}({in_words(value.args)}, {in_words(value.keywords)})"
     if isinstance(value, dict):
-        return f"{{{', '.join(sorted(f'{_in_words(key)}: {_in_words(item)}' for key, item in value.items()))}}}"
+        return f"{{{', '.join(sorted(f'{in_words(key)}: {in_words(item)}' for key, item in value.items()))}}}"
     if isinstance(value, (set, frozenset)):
-        return f"{{{', '.join(sorted(map(_in_words, value)))}}}"
+        return f"{{{', '.join(sorted(map(in_words, value)))}}}"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_in_words, value))}]"
+        return f"[{', '.join(map(in_words, value))}]"
     if isinstance(value, Method) or not callable(value) or (is_dataclass(value) and not isinstance(value, type)):
         return ADDRESS.sub("", repr(value))
     return getattr(value, "__qualname__", type(value).__name__)

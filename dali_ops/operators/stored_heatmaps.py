@@ -87,11 +87,11 @@ def stored_heatmaps(
     check_grid(grid)
     index, boxes = fn.cast(index, dtype=types.INT64), _boxes(anchor, shape, image_shape)
     if device == "gpu" and store.nbytes > store.gpu_limit:
-        (maps,) = bridge.whole_batch(_Gather(store), [index], 1, "cpu", [""], name="GatherHeatmaps")
+        (maps,) = bridge.whole_batch(Gather(store), [index], 1, "cpu", [""], name="GatherHeatmaps")
         inputs = [maps.gpu(), boxes.gpu()]
     else:
         maps, inputs = store, [bridge.moved(index, device), bridge.moved(boxes, device)]
-    cut = _CropOfStore(store, grid) if maps is store else _CropOfBatch(grid)
+    cut = CropOfStore(store, grid) if maps is store else CropOfBatch(grid)
     (heatmaps,) = bridge.whole_batch(cut, inputs, 1, device, [""], name="StoredHeatmaps")
     return heatmaps
 
@@ -108,7 +108,7 @@ def _boxes(anchor: DataNode | None, shape: DataNode | None, image_shape: DataNod
 
 
 @dataclass(frozen=True, eq=False)
-class _Gather:
+class Gather:
     """The callback on the host: positions in, their maps out."""
 
     store: HeatmapStore
@@ -118,7 +118,7 @@ class _Gather:
 
 
 @dataclass(frozen=True, eq=False)
-class _CropOfStore:
+class CropOfStore:
     """The callback where all maps are at hand: positions and boxes in, heatmaps out."""
 
     store: HeatmapStore
@@ -130,7 +130,7 @@ class _CropOfStore:
 
 
 @dataclass(frozen=True, eq=False)
-class _CropOfBatch:
+class CropOfBatch:
     """The callback where the maps of the batch were gathered: maps and boxes in, heatmaps out."""
 
     grid: int

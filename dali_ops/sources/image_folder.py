@@ -35,6 +35,11 @@ class ImageFolder(Files):
         classes: names of the sub-folders, sorted; their places are the class numbers.
         root: the folder that was scanned; all files lie below it.
         names: `files` relative to the root, with forward slashes, as a `dalimix.stores.HeatmapStore` lists them.
+
+    Examples:
+        >>> source = ImageFolder.scan(folder)
+        >>> len(source), source.classes, source.names[4]
+        (12, ['cat', 'dog', 'fox'], 'dog/0.jpg')
     """
 
     root: Path

@@ -26,6 +26,23 @@ class Source(ABC):
         classes: names of the classes; their places are the class numbers.
         corrupt: what could not be listed, a line each that names it and says why; it has no number.
         no_copy: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
+
+    Examples:
+        >>> class InMemory(Source):
+        ...     def __init__(self, contents, labels, classes):
+        ...         self.contents, self.labels, self.classes = contents, labels, classes
+        ...         self.names = [f"{number}.jpg" for number in range(len(labels))]
+        ...
+        ...     def fetch(self, numbers):
+        ...         return [self.read(number) for number in numbers]
+        ...
+        ...     def read(self, number):
+        ...         return self.contents[number]
+        >>> photos = ImageFolder.scan(folder)
+        >>> source = InMemory([photos.read(number) for number in range(12)], photos.labels, photos.classes)
+        >>> with Loader(source, batch_size=8, transform=Eval(32)) as loader:
+        ...     [labels.tolist() for images, labels in loader]
+        [[0, 0, 0, 0, 1, 1, 1, 1], [2, 2, 2, 2]]
     """
 
     names: Sequence[str]

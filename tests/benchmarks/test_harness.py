@@ -67,7 +67,10 @@ def test_all_take_turns_in_changing_order() -> None:
         seen.append((index, run(index)))
         return float(seen[-1][1])
 
-    spans = harness.take_turns([lambda _, k=k: k for k in range(3)], 20, timer)
+    def giving(k: int) -> harness.Run:
+        return lambda _: k
+
+    spans = harness.take_turns([giving(k) for k in range(3)], 20, timer)
     assert spans == [[0.0, 1.0, 2.0]] * 20
     orders = {tuple(run for round, run in seen if round == index) for index in range(20)}
     assert all(sorted(order) == [0, 1, 2] for order in orders)

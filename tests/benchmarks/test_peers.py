@@ -80,7 +80,8 @@ def test_the_compiled_peer_is_one_graph(kind: Any, monkeypatch: pytest.MonkeyPat
     """Without the compiler behind it, which takes half a minute."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     method, batch = case(kind, "sample")
-    checks.check(*torch_way.compiled(method, torch.float16), method, *batch.told)
+    (peer,) = torch_way.compiled(method, torch.float16)
+    checks.check(peer, method, *batch.told)
 
 
 def test_a_peer_that_does_not_run_here_is_left_out() -> None:

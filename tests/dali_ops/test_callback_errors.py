@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def provider(images):
 
 @pytest.fixture
 def failing(root):
-    options = {"batch_size": 4, "size": 32, "seed": 1, "device": "cpu", "heatmaps": provider}
+    options: dict[str, Any] = {"batch_size": 4, "size": 32, "seed": 1, "device": "cpu", "heatmaps": provider}
     with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options)) as made:
         yield made
 
@@ -77,7 +78,7 @@ def test_an_error_of_a_batch_that_nobody_asked_for_goes_with_the_loader(root):
             raise MyError("not today")
         return torch.zeros(len(images), 7, 7)
 
-    options = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": second_time, "prefetch": 3}
+    options: dict[str, Any] = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": second_time, "prefetch": 3}
     loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options))
     next(iter(loader))
     callbacks = lifetime.guard(loader._prefetcher._pipeline)
@@ -149,21 +150,21 @@ def test_a_provider_that_runs_out_does_not_end_the_epoch(root):
 
 def chained(images):
     try:
-        {}["missing key"]
+        dict[str, Any]()["missing key"]
     except KeyError as error:
         raise MyError("cannot read maps") from error
 
 
 def in_passing(images):
     try:
-        {}["missing key"]
+        dict[str, Any]()["missing key"]
     except KeyError:
         raise MyError("cannot read maps")  # noqa: B904
 
 
 def from_none(images):
     try:
-        {}["missing key"]
+        dict[str, Any]()["missing key"]
     except KeyError:
         raise MyError("cannot read maps") from None
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_a_provider_that_uses_its_own_loader(root, name):
 
 
 def test_a_provider_may_use_another_loader(root):
-    options = {"batch_size": 4, "size": 32, "device": "cpu"}
+    options: dict[str, Any] = {"batch_size": 4, "size": 32, "device": "cpu"}
 
     def using(images):
         with dali_ops.ImageFolderLoader(root, CutMix(), **grouped(**options)) as other:
@@ -131,7 +132,7 @@ import atexit, time
 def late():
     began = time.perf_counter()
     for _ in range(3):
-        pipeline = _pipeline()
+        pipeline = a_pipeline()
         pipeline.build()
         pipeline.run()
         del pipeline
@@ -145,7 +146,7 @@ import sys
 import dali_ops
 from dali_ops import lifetime
 from dalimix import CutMix
-from tests.support.programs.pipeline_ends import _pipeline
+from tests.support.programs.pipeline_ends import a_pipeline
 lifetime.PATIENCE = 60  # for each of them, if nobody were there any more to shut them down
 options = {"transform": dali_ops.Train(32), "runtime": dali_ops.Runtime("cpu")}
 loader = dali_ops.ImageFolderLoader(sys.argv[1], CutMix(), 4, **options)

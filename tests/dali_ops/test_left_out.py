@@ -190,7 +190,7 @@ def test_a_store_without_any_says_nothing_about_it(tmp_path: Path) -> None:
 
 # Who reads it.
 
-OPTIONS = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 1, "drop_last": False}
+OPTIONS: dict[str, Any] = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 1, "drop_last": False}
 
 
 def test_a_loader_leaves_out_what_the_store_has_left_out(root: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def place(tmp_path_factory):
 
 
 def test_the_demo_learns_the_photographs(place):
-    call = [sys.executable, EXAMPLES / "imagenet" / "train.py", "--device", "cpu"]
+    call = [sys.executable, str(EXAMPLES / "imagenet" / "train.py"), "--device", "cpu"]
     done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     check_learned(place / "runs" / "small-recipe", done.stdout)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ ENOUGH = 300  # seconds; what hangs does so for good
 
 def run_all(*commands):
     """Side by side, as each waits for some seconds at its end: exit status, output and errors of each."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
     started = [subprocess.Popen([sys.executable, *command], **pipes) for command in commands]
     try:
         told = [process.communicate(timeout=ENOUGH) for process in started]

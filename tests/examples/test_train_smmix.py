@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("nvidia.dali")
 torch = pytest.importorskip("torch")
 
+from dali_ops import Runtime
 from dali_ops.assets.photos import make_photo_folder
 from dalimix import RandomChoice, SMMix
 from dalimix.torch import SMMixLoss
@@ -36,7 +37,7 @@ def example(monkeypatch):
 def made(example, way, root, width=32, every=2):
     """Classifier and batches."""
     model = example.SmallViT(len(COLOURS), example.SIZE, width=width, depth=1)
-    options = {"batch_size": 8, "size": example.SIZE, "device": "cpu", "num_threads": 2, "seed": 0}
+    options = {"batch_size": 8, "runtime": Runtime("cpu", num_threads=2), "seed": 0}
     return example.TokenClassifier(model, "layers", "head"), example.WAYS[way](model, root, every, **options)
 
 
@@ -134,7 +135,7 @@ def test_what_is_said_on_the_command_line_counts(example, monkeypatch, tmp_path)
     monkeypatch.setitem(example.WAYS, "pipeline", lambda *args, **options: given.append((args[1:], options)) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         example.main()
-    assert given == [((root, 5), {"batch_size": 3, "size": example.SIZE, "device": "cpu", "seed": 0})]
+    assert given == [((root, 5), {"batch_size": 3, "runtime": Runtime("cpu"), "seed": 0})]
 
 
 @ways

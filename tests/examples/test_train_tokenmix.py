@@ -2,6 +2,7 @@
 
 import gc
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_loss_falls(example, teacher, root, monkeypatch):
     monkeypatch.setattr(example, "SIZE", 112)  # a quarter of the time
     torch.manual_seed(0)
     store = example.heatmaps_of(root, "cpu", 8)
-    options = {"size": example.SIZE, "device": "cpu", "seed": 0, "smoothing": 0.1}
+    options: dict[str, Any] = {"size": example.SIZE, "device": "cpu", "seed": 0, "smoothing": 0.1}
     loader = ImageFolderLoader(root, example.RECIPE, 8, **grouped(heatmaps=store, **options))
     model = example.SmallViT(len(COLOURS), example.SIZE, width=32, depth=1)
     losses = list(example.train(model, loader, 10, lr=0.001))
@@ -75,7 +76,7 @@ def test_heatmaps_are_made_once(example, teacher, root):
 def test_memory_does_not_grow(tmp_path):
     """Over 200 batches, after some to warm up. Keeping their images would cost 200 × 48 KiB, over 9 MiB."""
     store = HeatmapStore.open(marked_folder(tmp_path / "images"))
-    options = {"size": 32, "device": "cpu", "num_threads": 2, "seed": 0}
+    options: dict[str, Any] = {"size": 32, "device": "cpu", "num_threads": 2, "seed": 0}
     loader = ImageFolderLoader(tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=store, **options))
     for batches in (60, 200):
         before = memory()

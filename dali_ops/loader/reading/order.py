@@ -77,7 +77,7 @@ class Order:
         start, end = self._share
         first = start + step * self.batch_size
         at = np.arange(first, min(first + self.batch_size, end)) % self.count
-        return _shuffled(self.count, self.seed, epoch)[at] if self.training else at
+        return shuffled(self.count, self.seed, epoch)[at] if self.training else at
 
     @property
     def _share(self) -> tuple[int, int]:
@@ -97,6 +97,6 @@ def check_epoch(epoch: int) -> None:
 
 
 @lru_cache(maxsize=8)  # for a few loaders, an epoch and, as pipelines work ahead, the next one
-def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
     """Shuffle by a generator's raw numbers, which no version of NumPy changes, as it may its permutations."""
     return np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count).argsort(kind="stable")

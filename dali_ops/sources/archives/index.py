@@ -98,7 +98,7 @@ def _parsed(content: bytes, facts: dict[str, Any], sizes: Sequence[int]) -> List
         if there != facts:
             return None
         members = {name: kept[name] for name in MEMBERS}
-        if kept["sha256"].tobytes() != _digest(members):
+        if kept["sha256"].tobytes() != digest_of(members):
             raise ValueError("its sha256 is of something else")
     columns = {name: members[name] for name in COLUMNS}
     listing = Listing(_value(members["names"]), **columns, corrupt=_value(members["corrupt"]))
@@ -110,7 +110,7 @@ def _write(path: Path, facts: dict[str, Any], listing: Listing) -> None:
     """In one step, under a name that no other process uses."""
     texts = {"facts": facts, "names": listing.names, "corrupt": listing.corrupt}
     members = {**listing.columns, **{name: _array(value) for name, value in texts.items()}}
-    arrays: dict[str, Any] = {**members, "sha256": np.frombuffer(_digest(members), np.uint8)}
+    arrays: dict[str, Any] = {**members, "sha256": np.frombuffer(digest_of(members), np.uint8)}
     new = path.with_name(f".{path.name}.{uuid4().hex}")
     with errors_name(path):
         try:
@@ -123,7 +123,7 @@ def _write(path: Path, facts: dict[str, Any], listing: Listing) -> None:
             new.unlink(missing_ok=True)
 
 
-def _digest(members: dict[str, np.ndarray]) -> bytes:
+def digest_of(members: dict[str, np.ndarray]) -> bytes:
     """SHA-256 of what all arrays are and hold."""
     digest = sha256()
     for name in MEMBERS:

@@ -53,6 +53,11 @@ class TFRecord(Archive):
             that is something else.
         OSError: a file or the index cannot be opened.
         ModuleNotFoundError: google-crc32c is missing, or braceexpand for a pattern with braces.
+
+    Examples:
+        >>> source = TFRecord(shards + "/train-*.tfrecord", first_label=1)
+        >>> len(source), source.labels.tolist(), source.names[0], source.corrupt
+        (4, [0, 1, 2, 0], 'train-0.tfrecord:0', [])
     """
 
     chosen_by = "the arguments image and label choose the features, and first_label is subtracted"

@@ -63,6 +63,11 @@ class WebDataset(Archive):
             that is something else.
         OSError: a shard or the index cannot be opened.
         ModuleNotFoundError: braceexpand is missing, for a pattern with braces.
+
+    Examples:
+        >>> source = WebDataset(shards + "/train-{0..1}.tar")
+        >>> len(source), source.labels.tolist(), source.names[0], source.corrupt
+        (4, [0, 1, 2, 0], 'train-0.tar/000.jpg', [])
     """
 
     chosen_by = "the arguments images and label choose the extensions, and first_label is subtracted"

@@ -33,6 +33,14 @@ class FileList(Files):
         classes: names of the classes; empty: as many as the labels need, named by their numbers, with a warning if
             class 0 has no image. Where labels are names, these must be of one class each.
         names: of the files, as they were told; empty: the paths.
+
+    Examples:
+        >>> source = FileList([f"{folder}/cat/0.jpg", f"{folder}/fox/0.jpg"], [0, 1], ["cat", "fox"])
+        >>> source.labels, source.classes
+        ([0, 1], ['cat', 'fox'])
+        >>> named = FileList(source.files, ["fox", "cat"], ["cat", "fox"])  # labels by their names
+        >>> named.labels
+        [1, 0]
     """
 
     classes: list[str] = field(default_factory=list)

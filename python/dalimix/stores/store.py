@@ -49,6 +49,13 @@ class HeatmapStore:
         dtype: ``"uint8"``, 0 … 255 for 0 … 1, where what was below 0 is 0; or ``"float16"``, -1 … 1.
         nbytes: size of `maps` in bytes.
         gpu_limit: bytes of GPU memory that the maps may take there.
+
+    Examples:
+        >>> maps = HeatmapStore.open(store.path)
+        >>> len(maps), maps.grid, maps.dtype, maps.files[0]
+        (12, 4, 'uint8', 'cat/0.jpg')
+        >>> maps.read(np.array([0, 5])).shape  # float32
+        (2, 4, 4)
     """
 
     def __init__(self, path: Path, facts: Facts, maps: np.memmap, gpu_limit: int) -> None:

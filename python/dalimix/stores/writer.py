@@ -46,14 +46,6 @@ class HeatmapWriter:
     can have it, until it is finished, closed, or its process has ended, and it cannot be handed to another process. One
     that was begun goes on where it was, if the arguments are the very same. Needs Linux or macOS.
 
-    ::
-
-        with HeatmapWriter(path, files, grid=14, model="DeiT-S, block 11") as writer:
-            while writer.done < len(writer):
-                names = writer.files[writer.done : writer.done + 1024]
-                writer.append(heatmaps_of(names))
-            store = writer.finish()
-
     Args:
         path: the folder to make; there must be nothing yet.
         files: the images' paths relative to the data set's root, with forward slashes, one for each map.
@@ -72,6 +64,13 @@ class HeatmapWriter:
             is damaged, also if it is only one bit of its maps, or is being written by someone else. Nothing is
             overwritten.
         OSError: the disk is full or fails; it names the file.
+
+    Examples:
+        >>> with HeatmapWriter(f"{empty}/maps", ["cat/0.jpg", "dog/0.jpg"], grid=4, model="noise") as writer:
+        ...     while writer.done < len(writer):  # goes on where an earlier writer ended
+        ...         writer.append(np.random.default_rng(writer.done).random((1, 4, 4)))  # of writer.files[writer.done]
+        ...     writer.finish()
+        <HeatmapStore ...: 2 of 4 × 4, uint8, by noise>
     """
 
     def __init__(

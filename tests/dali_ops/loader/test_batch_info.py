@@ -11,7 +11,7 @@ image = pytest.importorskip("PIL.Image")
 
 import dalimix
 from dali_ops import BatchInfo
-from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.stores import HeatmapWriter
 from tests.support.loaders import by_attention, load
@@ -50,7 +50,7 @@ def as_numpy(plan):
     return dalimix.MixPlan(**arrays)
 
 
-HEATMAPS = {
+HEATMAPS: dict[str, list[Method]] = {
     "none": [CutMix(), Mixup(2.0, per="pair"), TokenMix(grid=4, min_tokens=1)],
     "snapshot": [SMMix(grid=4), RandomChoice([Mixup(), SMMix(grid=4), CutMix()]), AttentiveCutMix(3, prob=0.5)],
     "store": [AttentiveCutMix((1, 9), grid=8), RandomChoice([CutMix(), TokenMix(grid=8)], per="batch")],
@@ -94,7 +94,7 @@ def test_types_and_shapes(root):
     }
     assert info.plan.size == (SIDE, SIDE)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        info.labels = None
+        info.labels = None  # type: ignore[misc]
 
 
 def test_predictions_are_those_of_the_unmixed_images(root):
@@ -111,7 +111,7 @@ def test_labels_reach_the_provider(root):
     seen = []
 
     class Spy(SnapshotHeatmap):
-        def observe(self, images, labels):
+        def observe(self, images, labels=None):
             seen.append(labels.tolist())
             return super().observe(images)
 

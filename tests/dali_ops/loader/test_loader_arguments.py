@@ -1,6 +1,7 @@
 """What people hand to a loader: taken as it is meant, or answered by one sentence that says what to do."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def a_model():
     return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
 
 
-WRONG = [
+WRONG: list[tuple[dict[str, Any], str]] = [
     ({"size": (32, 48)}, r"size must be one whole number, the side of square images in pixels, got \(32, 48\)"),
     ({"size": 1 << 20}, "size must be at most 16384, got 1048576"),
     ({"transform": "val"}, r"transform must be dali_ops.Train\(\) or dali_ops.Eval\(\), or one like it, got 'val'"),
@@ -184,7 +185,7 @@ def test_what_is_no_folder(root, tmp_path):
         with pytest.raises(ValueError, match=said):
             ImageFolderLoader(path)
     with pytest.raises(TypeError, match="root must be the path of a folder, got a source, which Loader takes"):
-        ImageFolderLoader(ImageFolder.scan(root))
+        ImageFolderLoader(ImageFolder.scan(root))  # type: ignore[arg-type]
 
 
 KEYWORDS = {
@@ -207,8 +208,9 @@ KEYWORDS = {
 
 @pytest.mark.parametrize("name", KEYWORDS)
 def test_keywords_of_other_loaders(root, name):
+    given: dict[str, Any] = {name: 1}
     with pytest.raises(TypeError, match=f"a loader has no argument {name}: .*{KEYWORDS[name]}"):
-        ImageFolderLoader(root, **{name: 1})
+        ImageFolderLoader(root, **given)
 
 
 def test_an_editor_sees_the_arguments():
@@ -241,7 +243,7 @@ def test_a_loader_has_no_items(root):
     with pytest.raises(TypeError, match="a loader has batches, not items"):
         loader[0]
     with pytest.raises(TypeError, match="is not an iterator"):
-        next(loader)
+        next(loader)  # type: ignore[call-overload]
     assert len(loader) == 3
 
 
@@ -261,7 +263,6 @@ def test_gathering_without_a_process_group(root):
 
 
 def test_transforms_are_equal_if_they_mean_the_same():
-    assert Train(8, mean=5, std=[2], dtype="half") == Train(
-        8, mean=np.full(3, 5), std=torch.tensor(2), dtype=np.float16
-    )
-    assert Train(8) != Eval(8)
+    given: dict[str, Any] = {"mean": np.full(3, 5), "std": torch.tensor(2), "dtype": np.float16}
+    assert Train(8, mean=5, std=[2], dtype="half") == Train(8, **given)
+    assert Train(8) != Eval(8)  # type: ignore[comparison-overlap]

@@ -1,6 +1,7 @@
 """Values that nobody should hand in, at every argument of the loaders: each is taken, or named in the answer."""
 
 from dataclasses import fields
+from functools import partial
 from inspect import signature
 
 import pytest
@@ -52,9 +53,13 @@ def source(root):
     return ImageFolder.scan(root)
 
 
+def made(source, plain):
+    return Loader(source, **grouped(**plain))
+
+
 def complaints(call, names):
     """What came out wrongly, for each hostile value."""
-    named = [(repr(value)[:60], complaint(lambda value=value: call(value), names)) for value in values()]
+    named = [(repr(value)[:60], complaint(partial(call, value), names)) for value in values()]
     return [(value, found) for value, found in named if found]
 
 
@@ -63,10 +68,7 @@ def complaints(call, names):
 def test_arguments_of_a_loader(source, monkeypatch, name, base):
     monkeypatch.setattr(dali_ops.loader.loader, "Prefetcher", NoPrefetcher)
     plain = {"batch_size": 4, "device": "cpu", "seed": 1, **base}
-    assert (
-        complaints(lambda value: Loader(source, **grouped(**{**plain, name: value})), [name, *ALSO_NAMED.get(name, ())])
-        == []
-    )
+    assert complaints(lambda value: made(source, {**plain, name: value}), [name, *ALSO_NAMED.get(name, ())]) == []
 
 
 GOOD = {"method": CutMix(), "smoothing": 0.1, "form": "pair", "dtype": "uint8", "mean": 0, "std": 1, "size": (8, 8),
@@ -82,7 +84,7 @@ def test_several_arguments_at_once(source, monkeypatch):
         names = rng.sample(ARGUMENTS, rng.randint(2, 5))
         given = {name: GOOD[name] if name in GOOD and rng.random() < 0.5 else rng.choice(hostile) for name in names}
         plain = {"batch_size": 4, "device": "cpu", **given}
-        found = complaint(lambda plain=plain: Loader(source, **grouped(**plain)), [*plain, "seed"])
+        found = complaint(partial(made, source, plain), [*plain, "seed"])
         assert found is None, given
 
 
@@ -91,7 +93,7 @@ def test_what_was_taken_works(source):
 
     def a_batch(name, value):
         plain = {"batch_size": 4, "size": 8, "device": "cpu", "seed": 1, "num_threads": 1, "prefetch": 1}
-        with Loader(source, **grouped(**{**plain, name: value})) as loader:
+        with made(source, {**plain, name: value}) as loader:
             next(iter(loader))
 
     for name in set(ARGUMENTS) - {"heatmaps", "augment"}:  # functions, whose own errors are theirs

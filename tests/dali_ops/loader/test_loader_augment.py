@@ -1,6 +1,7 @@
 """Augmentations of DALI's between crop and mix."""
 
 import traceback
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def fails_by_itself(images):
 
 
 def lacks_a_key(images):
-    return fn.cast_like(images, {}["absent"])
+    return fn.cast_like(images, dict[str, Any]()["absent"])
 
 
 def takes_no_images():
@@ -134,7 +135,7 @@ def test_an_error_of_a_class_of_its_own_comes_out(root):
 
 def raises_from(images):
     try:
-        return {}["missing key"]
+        return dict[str, Any]()["missing key"]
     except KeyError as error:
         raise OwnError(7, reason="none") from error
 
@@ -258,6 +259,6 @@ def test_images_in_the_units_of_mean_and_std(root, method):
 
 def test_what_is_no_augmentation():
     with pytest.raises(ValueError, match="augment must be a function from images to images, got 'strong'"):
-        Train(augment="strong")
+        Train(augment="strong")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'augment'"):
-        Eval(augment=inverted)
+        Eval(augment=inverted)  # type: ignore[call-arg]

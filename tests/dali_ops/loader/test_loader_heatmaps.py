@@ -1,5 +1,7 @@
 """ImageFolderLoader with a provider of heatmaps: what it sees, and what is cut by it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_image_heatmap_and_mix_are_mirrored_together(noise):
         return brightness(images)
 
     method = AttentiveCutMix(5, grid=4, pairing="roll")
-    options = {"mean": 0, "std": 1, "dtype": "uint8", "batch_size": 8}
+    options: dict[str, Any] = {"mean": 0, "std": 1, "dtype": "uint8", "batch_size": 8}
     loader = load(noise, method, heatmaps=provider, **options)
     for k, (images, _) in enumerate(batch for _ in range(3) for batch in loader):
         for i in range(8):

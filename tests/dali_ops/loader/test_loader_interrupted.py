@@ -1,6 +1,7 @@
 """A batch that failed or was interrupted can be asked for again, and a state from then is that of before it."""
 
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,15 @@ from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import grouped, sized
 from tests.support.same import same
 
-OPTIONS = {"batch_size": 4, "size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
+OPTIONS: dict[str, Any] = {
+    "batch_size": 4,
+    "size": 16,
+    "device": "cpu",
+    "mean": 0,
+    "std": 1,
+    "num_threads": 2,
+    "seed": 1,
+}
 STEPS = 6
 
 

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,11 @@ from nvidia.dali import fn
 
 import dalimix
 from dali_ops import Loader
-from dali_ops.loader.prefetcher import _seed_of
+from dali_ops.loader.prefetcher import seed_of
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
-from dali_ops.loader.settings import _in_words
+from dali_ops.loader.settings import in_words
 from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
@@ -29,7 +30,7 @@ from tests.support.loaders import brightness, by_attention, grouped, load, sized
 from tests.support.same import same
 
 COUNT, BATCH = 24, 5  # four batches, four images left over
-OPTIONS = {"size": 24, "dtype": "uint8", "batch_size": BATCH}
+OPTIONS: dict[str, Any] = {"size": 24, "dtype": "uint8", "batch_size": BATCH}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_the_very_next_batch(root, method, steps):
 
 def test_with_stored_heatmaps_and_with_a_provider(root, store):
     for heatmaps in (store, brightness):
-        options = {**OPTIONS, "heatmaps": heatmaps, "form": "pair", "drop_last": False}
+        options: dict[str, Any] = {**OPTIONS, "heatmaps": heatmaps, "form": "pair", "drop_last": False}
         method = AttentiveCutMix((1, 9), grid=4)
         state, rest = at(load(root, method, **options), 8)
         resumed = load(root, method, **options)
@@ -278,8 +279,8 @@ def test_arguments_of_a_function_go_by_their_names_too():
     """In every process, whatever they hold: no address, no order of hashes."""
 
     def words(**named):
-        given = partial(negative, Plain(), [Holder(Plain()), lambda: 0], **named)
-        return _in_words(partial(given, {"of": frozenset({"b", "a", "c"})}))
+        given = partial(negative, Plain(), [Holder(Plain()), lambda: 0], **named)  # type: ignore[call-arg]
+        return in_words(partial(given, {"of": frozenset({"b", "a", "c"})}))
 
     assert (
         words(of=1, to=Plain)
@@ -301,13 +302,13 @@ class Stronger:
 
 
 def test_functions_that_are_dataclasses_are_told_apart():
-    assert _in_words(Stronger(9)) == "Stronger(by=9)"
+    assert in_words(Stronger(9)) == "Stronger(by=9)"
 
 
 def test_crops_follow_the_seed_and_the_place_where_a_pipeline_begins(root):
     """Of validation-like order: the same images, other crops."""
     folder = ImageFolder.scan(root)
-    seeds = {_seed_of(Feed(folder, Order(24, 4, seed=seed, shard=Shard(rank, 3)), epoch, step))
+    seeds = {seed_of(Feed(folder, Order(24, 4, seed=seed, shard=Shard(rank, 3)), epoch, step))
              for seed in range(3) for rank in range(3) for epoch in range(3) for step in range(3)}  # fmt: skip
     assert len(seeds) == 81
 

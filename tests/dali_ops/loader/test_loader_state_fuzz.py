@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,13 @@ from tests.support.fuzz.rounds import rounds
 from tests.support.loaders import load
 from tests.support.same import same
 
-OPTIONS = {"size": 8, "dtype": "uint8", "batch_size": 5, "drop_last": False, "num_threads": 1}  # five batches
+OPTIONS: dict[str, Any] = {
+    "size": 8,
+    "dtype": "uint8",
+    "batch_size": 5,
+    "drop_last": False,
+    "num_threads": 1,
+}  # five batches
 FIELDS = ["identity", "seed", "epoch", "step", "start", "skipped", "pipeline", "checksum"]
 
 
@@ -153,7 +160,7 @@ class Careful(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
-RANGES = [
+RANGES: list[tuple[str, list[Any]]] = [
     ("seed", [-1, 1 << 64, 1.0, True, None]),
     ("epoch", [-1, 1 << 63, "0"]),
     ("step", [-1, 5, 6, 1 << 40, 2.0]),

@@ -150,11 +150,11 @@ def test_a_switch_ends_the_epoch_that_is_under_way(root):
 def test_what_cannot_be_switched(root):
     loader = load(root, CutMix())
     with pytest.raises(TypeError, match="unexpected keyword argument 'dtype'"):
-        loader.switch(dtype="uint8")
+        loader.switch(dtype="uint8")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="transform cannot be switched from Train to Eval"):
         loader.switch(method=None, transform=Eval(32))
     with pytest.raises(TypeError, match="transform must be dali_ops.Train"):
-        loader.switch(transform=32)
+        loader.switch(transform=32)  # type: ignore[arg-type]
     assert len(epoch(loader)) == 3  # as it was
 
 

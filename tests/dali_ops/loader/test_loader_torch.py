@@ -116,7 +116,7 @@ def test_what_is_no_source():
         TypeError,
         match="source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'",
     ):
-        Loader("photos", CutMix(), 8)
+        Loader("photos", CutMix(), 8)  # type: ignore[arg-type]
 
 
 def test_uint8_is_not_for_normalised_images(root):

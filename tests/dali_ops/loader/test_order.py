@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("nvidia.dali")
 
-from dali_ops.loader.reading.order import Order, _shuffled
+from dali_ops.loader.reading.order import Order, shuffled
 from dali_ops.loader.reading.shard import Shard
 
 COUNTS = [(1, 1, 1), (10, 4, 1), (12, 4, 1), (10, 3, 3), (25, 4, 2), (24, 4, 3), (7, 2, 8), (1000, 64, 8)]
@@ -84,7 +84,7 @@ def test_memory_of_past_epochs_is_given_back():
     order = Order(64, 64, training=True)
     for epoch in range(100):
         order.numbers(epoch, 0)
-    assert _shuffled.cache_info().currsize < 10
+    assert shuffled.cache_info().currsize < 10
 
 
 def test_the_order_is_that_of_every_version():

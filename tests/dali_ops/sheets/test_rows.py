@@ -61,7 +61,7 @@ def test_where_is_the_share_of_the_giver(method: dalimix.Method) -> None:
     rows = rows_of_batch("name", **values, count=24)
     assert len(rows) == (values["plan"].partner != np.arange(24)).sum()
     for i, row in zip(receivers(rows, values["images"]), rows, strict=True):
-        assert (row.where.shape, row.where.dtype) == (SIZE, np.float32)
+        assert (row.where.shape, row.where.dtype) == (SIZE, np.dtype(np.float32))
         assert row.where.mean() == pytest.approx(1 - values["plan"].weight[i, 0], abs=1e-5)
         expected = row.where[..., None] * row.giver + (1 - row.where[..., None]) * row.receiver
         assert np.abs(expected - row.mixed).max() <= 0.51

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(manager.fontManager, "ttflist", own)
     monkeypatch.setattr(sheet_text, "_told", set())
     for function in (sheet_text._family_with, sheet_text._fonts):
-        monkeypatch.setattr(sheet_text, function.__name__, sheet_text.cache(function.__wrapped__))
+        monkeypatch.setattr(sheet_text, function.__name__, cache(function.__wrapped__))
     return files
 
 

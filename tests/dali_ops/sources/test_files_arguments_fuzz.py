@@ -54,7 +54,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-ASKED = {"fetch": ("numbers", np.arange(3)), "read": ("number", 2), "place": ("number", 0)}
+ASKED = {"fetch": ("numbers", np.arange(3)), "read": ("number", 2), "location": ("number", 0)}
 Call = tuple[Callable[..., Any], dict[str, Any]]
 
 
@@ -109,7 +109,7 @@ def appended(heatmaps: Any) -> None:
 
 
 NAMES = ["ImageFolder", "ImageFolder.scan", "picked", "FileList", "FileList.open", "WebDataset", "TFRecord",
-         "folder.fetch", "folder.read", "folder.place", "tar.fetch", "tar.read", "tar.place",
+         "folder.fetch", "folder.read", "folder.location", "tar.fetch", "tar.read", "tar.location",
          "HeatmapStore", "HeatmapStore.open", "HeatmapWriter", "append", "gather", "store.read",
          "on", "token_label_maps", "import_token_labels", "build_store"]  # fmt: skip
 

@@ -169,7 +169,7 @@ def test_files_of_another_format(tmp_path: Path) -> None:
 
 
 def test_a_store_by_the_home_folder(home: Path) -> None:
-    with HeatmapWriter("~/maps", ["a"], 2, model="x", dtype=np.float16) as writer:
+    with HeatmapWriter("~/maps", ["a"], 2, model="x", dtype=np.float16) as writer:  # type: ignore[arg-type]
         writer.append(np.ones((1, 2, 2)))
         assert writer.finish().path == home / "maps"
     assert HeatmapStore.open("$HOME/maps").dtype == "float16"

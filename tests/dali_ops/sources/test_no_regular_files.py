@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
 
-OPTIONS = {"size": 16, "device": "cpu", "num_threads": 1, "seed": 1}
+OPTIONS: dict[str, Any] = {"size": 16, "device": "cpu", "num_threads": 1, "seed": 1}
 
 
 def pipe(place: Path) -> Path:
@@ -67,7 +68,7 @@ MADE = SPECIAL | {
 
 
 def images(root: Path) -> list[str]:
-    return ImageFolder.scan(root).files[:3]
+    return list(ImageFolder.scan(root).files[:3])
 
 
 def wrong_place(kind: str, place: Path) -> str:

@@ -33,9 +33,9 @@ def made(tmp_path: Path) -> dict[str, Any]:
     with HeatmapWriter(tmp_path / "store", NAMES, 2, model="x") as writer:
         writer.append(np.arange(16.0).reshape(4, 2, 2))
         store = writer.finish()
-    found = {
+    found: dict[str, Any] = {
         "folder": ImageFolder.scan(tmp_path / "images"),
-        "list": FileList([tmp_path / "images" / name for name in NAMES], [0, 1, 2, 0], names=NAMES),
+        "list": FileList([str(tmp_path / "images" / name) for name in NAMES], [0, 1, 2, 0], names=NAMES),
         "tar": WebDataset(write_shard(tmp_path / "a.tar", map(sample, range(4)))),
         "tfrecord": TFRecord(
             write_records(tmp_path / "a.tfrecord", [imagenet_example(k % 3, encoded(k)) for k in range(4)])

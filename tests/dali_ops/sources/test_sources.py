@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,15 @@ def source(request, tmp_path):
     return MAKE[request.param](tmp_path, SAMPLES)
 
 
-OPTIONS = {"size": 16, "device": "cpu", "dtype": "uint8", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
+OPTIONS: dict[str, Any] = {
+    "size": 16,
+    "device": "cpu",
+    "dtype": "uint8",
+    "mean": 0,
+    "std": 1,
+    "num_threads": 2,
+    "seed": 1,
+}
 
 
 def load(source, method=None, **options):

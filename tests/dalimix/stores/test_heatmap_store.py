@@ -102,7 +102,7 @@ def test_read_and_gather(tmp_path: Path, dtype: str, kind: str) -> None:
     build(tmp_path / "store", dtype)
     store, index = HeatmapStore.open(tmp_path / "store"), np.array([10, 0, 5, 5, 2], kind)
     rows, values = store.gather(index), store.read(index)
-    assert (rows.dtype, values.dtype, rows.flags.c_contiguous) == (store.dtype, np.float32, True)
+    assert (rows.dtype, values.dtype, rows.flags.c_contiguous) == (np.dtype(store.dtype), np.dtype(np.float32), True)
     for k, row, value in zip(index.tolist(), rows, values, strict=True):
         assert row.tolist() == store.maps[k].tolist()
         expected = [np.float32(int(v)) / np.float32(255) if dtype == "uint8" else v for v in store.maps[k].ravel()]

@@ -214,7 +214,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("other", "message"), OTHERS)
 def test_another_store(tmp_path: Path, other: dict[str, Any], message: str) -> None:
-    facts = {"files": FILES, "grid": 3, "model": "random", "dtype": "uint8"} | other
+    facts: dict[str, Any] = {"files": FILES, "grid": 3, "model": "random", "dtype": "uint8"} | other
     with create(tmp_path / "store") as writer:
         writer.append(some_maps()[:4])
     remedy = "; go on as it was begun, or remove that folder to begin anew"
@@ -248,8 +248,9 @@ WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG_ARGUMENTS)
 def test_wrong_arguments(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    given = {"files": FILES, "grid": 3, "model": "random", **wrong}
     with refused(tmp_path, message):
-        HeatmapWriter(tmp_path / "store", **{"files": FILES, "grid": 3, "model": "random"} | wrong)
+        HeatmapWriter(tmp_path / "store", **given)
 
 
 @pytest.mark.parametrize("files", ["a.jpg", 5, {"a.jpg"}], ids=str)
@@ -259,7 +260,7 @@ def test_files_that_are_no_list(tmp_path: Path, files: Any) -> None:
 
 
 def test_files_may_be_an_array(tmp_path: Path) -> None:
-    with HeatmapWriter(tmp_path / "store", np.array(FILES), grid=3, model="random") as writer:
+    with HeatmapWriter(tmp_path / "store", np.array(FILES), grid=3, model="random") as writer:  # type: ignore[arg-type]
         assert writer.files == FILES
 
 

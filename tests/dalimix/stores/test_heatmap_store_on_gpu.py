@@ -90,10 +90,10 @@ def test_in_a_pipeline_on_a_gpu(store: HeatmapStore, gpu_limit: int, request: py
     limited = HeatmapStore.open(store.path, gpu_limit=gpu_limit)
 
     def body() -> Any:
-        index = fn.external_source(lambda: [np.int32([k]) for k in numbers], batch=True)
+        index = fn.external_source(lambda: [np.array([k], np.int32) for k in numbers], batch=True)
         window = fn.constant(fdata=corner), fn.constant(fdata=extent)
         return dali_ops.stored_heatmaps(index, limited, *window, grid=3, device="gpu")
 
     ((heatmaps,),) = run(build(body, batch=4, device="gpu"))
-    boxes = np.array([[*np.float32(corner), *np.float32(extent)]] * 4, np.float64)
+    boxes = np.array([[*corner, *extent]] * 4, np.float32).astype(np.float64)
     np.testing.assert_array_equal(heatmaps, heatmap_crop(store.maps, np.array(numbers), boxes, 3))

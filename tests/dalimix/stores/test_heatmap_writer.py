@@ -93,7 +93,7 @@ def check_what_is_left(at: Path) -> None:
 
 def killed_everywhere(folder: str, dtype: str) -> None:
     """Every moment once, each followed by another at random."""
-    os.fsync = lambda file: None  # takes long, and only a loss of power would tell
+    os.fsync = lambda fd: None  # takes long, and only a loss of power would tell
     whole = Path(folder, dtype, "whole")
     build(whole / "store", dtype)
     for moment in itertools.count():

@@ -1,6 +1,7 @@
 """Heatmaps of a store in pipelines and in the loader: they show what the crop of the image shows."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.operators import bridge
-from dali_ops.operators.stored_heatmaps import _CropOfBatch, _CropOfStore, _Gather
+from dali_ops.operators.stored_heatmaps import CropOfBatch, CropOfStore, Gather
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
@@ -165,7 +166,8 @@ def test_heatmaps_have_the_methods_grid(store, method, grid):
 
 
 def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
-    assert StoreSource(SimpleNamespace(grid=100), RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)])).grid == 64
+    store: Any = SimpleNamespace(grid=100)
+    assert StoreSource(store, RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)])).grid == 64
 
 
 def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
@@ -178,7 +180,15 @@ def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
 
 
 def test_the_loader_reads_a_store(root, store):
-    options = {"size": SIZE, "device": "cpu", "seed": 1, "num_threads": 2, "mean": 0, "std": 1, "dtype": "uint8"}
+    options: dict[str, Any] = {
+        "size": SIZE,
+        "device": "cpu",
+        "seed": 1,
+        "num_threads": 2,
+        "mean": 0,
+        "std": 1,
+        "dtype": "uint8",
+    }
     plain = ImageFolderLoader(root, TokenMix(prob=0, grid=8), 6, **grouped(heatmaps=store, **options))
     for _ in range(2):
         labels = torch.cat([targets for _, targets in plain])
@@ -209,7 +219,7 @@ def test_class_numbers_belong_to_their_images(tmp_path):
 
 
 def test_what_fits_not_is_refused(root, store, tmp_path):
-    options = {"size": SIZE, "device": "cpu"}
+    options: dict[str, Any] = {"size": SIZE, "device": "cpu"}
     with HeatmapWriter(tmp_path / "other", store.files[:-2], 4, model="half") as writer:
         writer.append(np.ones((COUNT - 2, 4, 4)))
         part = writer.finish()
@@ -280,8 +290,8 @@ def test_resuming_training_with_a_store(root, store):
 def test_maps_that_are_too_large_for_the_gpu_are_gathered_on_the_host(store):
     """What the callbacks for the GPU do, here on NumPy arrays: the same heatmaps both ways."""
     index, boxes = np.array([[3], [0], [3]], np.int32), np.array([[0.2, 0.1, 0.5, 0.6]] * 3)
-    (whole,) = _CropOfStore(store, 6)(index, boxes)
-    (maps,) = _Gather(store)(index)
+    (whole,) = CropOfStore(store, 6)(index, boxes)
+    (maps,) = Gather(store)(index)
     assert maps.dtype == np.uint8
-    assert np.array_equal(_CropOfBatch(6)(maps, boxes)[0], whole)
+    assert np.array_equal(CropOfBatch(6)(maps, boxes)[0], whole)
     assert np.array_equal(whole, dalimix.heatmap_crop.heatmap_crop(store.maps, index.ravel(), boxes, 6))

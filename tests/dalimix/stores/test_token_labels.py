@@ -59,7 +59,7 @@ def test_the_score_of_the_true_class(tmp_path: Path, dtype: str, label: int) -> 
     maps = label_map(7, label).to(getattr(torch, dtype))
     torch.save(maps, tmp_path / "a.pt")
     heatmap = token_label_maps(str(tmp_path / "a.pt"), label)
-    assert (heatmap.shape, heatmap.dtype) == ((SIDE, SIDE), np.float32)
+    assert (heatmap.shape, heatmap.dtype) == ((SIDE, SIDE), np.dtype(np.float32))
     assert heatmap.tolist() == expected(maps, label).tolist()
     assert (heatmap > 0).any()
     assert (heatmap < 0).any()
@@ -262,6 +262,6 @@ def test_labels_of_any_library_and_paths_of_any_kind(
         import_token_labels(str(folder).replace(str(tmp_path), "~"), FILES, labels, f"~/{k}/store")
         assert contents(tmp_path / str(k)) == contents(tmp_path / "whole")
     with pytest.raises(TypeError, match=r"labels\[0\] must be a class number, a whole one, got the float 3\.0"):
-        import_token_labels(folder, FILES, [float(label) for label in LABELS], tmp_path / "other")
+        import_token_labels(folder, FILES, [float(label) for label in LABELS], tmp_path / "other")  # type: ignore[misc]
     with pytest.raises(ValueError, match="files must be paths relative to the data set's root, .*, got '/a.JPEG'"):
         import_token_labels(folder, ["/a.JPEG"], [0], tmp_path / "other")

@@ -22,7 +22,7 @@ from dali_ops.loader.prefetcher import Prefetcher
 from tests.support.paths import EXAMPLES
 
 sys.path.insert(0, str(EXAMPLES / "imagenet"))
-import train
+import train  # type: ignore[import-not-found]
 
 NEXT, ACCURACIES = Prefetcher.next, train.Learner.accuracies
 DEATH = 1, 2  # (epoch, step): the processes are gone before they have this batch

@@ -21,7 +21,7 @@ from torch.utils.data import get_worker_info
 from tests.support.paths import EXAMPLES
 
 sys.path.insert(0, str(EXAMPLES))
-import proxy
+import proxy  # type: ignore[import-not-found]
 
 from dali_ops.sources import ImageFolder
 

@@ -19,7 +19,7 @@ def test_two_processes(tmp_path):
     folders = [coloured_folder(tmp_path / name) for name in ("one", "other")]
     (folders[1] / "red" / "7.png").unlink()
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "tests.support.programs.loader_ranks", *folders]
+    command = [*torchrun, "-m", "tests.support.programs.loader_ranks", *map(str, folders)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -1,5 +1,7 @@
 """Loaders of several processes: their shares, their steps, and random numbers of their own."""
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("nvidia.dali")
@@ -10,7 +12,7 @@ from dalimix import CutMix, Mixup
 from tests.support.loaders import load
 
 COUNT, STEP = 25, 10
-EXACT = {"mean": 0, "std": 1, "dtype": "uint8", "size": 8}
+EXACT: dict[str, Any] = {"mean": 0, "std": 1, "dtype": "uint8", "size": 8}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """The file that keeps what an archive holds."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -11,6 +13,7 @@ pytest.importorskip("nvidia.dali")
 pytest.importorskip("PIL.Image")
 
 import dali_ops.sources.archives.archive
+from dali_ops.sources.archives.mapped_file import map_shard
 from dali_ops.sources.archives.tfrecord import TFRecord
 from dali_ops.sources.archives.web_dataset import WebDataset
 from tests.support.data.archives import (
@@ -45,13 +48,13 @@ def records(root, **options):
 @pytest.fixture
 def listed(monkeypatch):
     """The shards that were gone through, in order."""
-    opened, really = [], dali_ops.sources.archives.archive.map_shard
+    opened = []
 
-    def map_shard(shard):
+    def listing(shard):
         opened.append(shard.name)
-        return really(shard)
+        return map_shard(shard)
 
-    monkeypatch.setattr(dali_ops.sources.archives.archive, "map_shard", map_shard)
+    monkeypatch.setattr(dali_ops.sources.archives.archive, "map_shard", listing)
     return opened
 
 
@@ -122,7 +125,7 @@ def test_an_archive_that_was_moved_needs_no_new_one(root, listed):
     assert second.read(1).tobytes() == encoded(1)
 
 
-OPTIONS = [
+OPTIONS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (tars, {"images": "jpg"}),
     (tars, {"label": "cls", "images": ["cls", "jpg"]}),
     (records, {}),

@@ -62,7 +62,7 @@ def test_bytes_that_change(kept: tuple[Path, Any, bytes]) -> None:
     assert good < count / 2  # zip has some bytes that nobody reads
 
 
-def edited(arrays: dict[str, np.ndarray], rng: random.Random) -> dict[str, np.ndarray]:
+def edited(arrays: dict[str, np.ndarray], rng: random.Random) -> dict[str, Any]:
     """An npz that is still one: a number, a text, a dtype, a shape is another one."""
     name = rng.choice(sorted(arrays))
     array = arrays[name].copy()
@@ -125,14 +125,14 @@ def test_numbers_of_a_listing_that_cannot_be(changes: dict[str, Any], message: s
 
 
 def test_an_index_from_outside_is_looked_at_although_its_digest_is_right(kept: tuple[Path, Any, bytes]) -> None:
-    from dali_ops.sources.archives.index import _digest
+    from dali_ops.sources.archives.index import digest_of
 
     folder, opened, data = kept
     (folder / "index.npz").write_bytes(data)
     with np.load(folder / "index.npz") as there:
         arrays = dict(there)
     arrays["offset"] = arrays["offset"] + (1 << 40)
-    arrays["sha256"] = np.frombuffer(_digest(arrays), np.uint8)
+    arrays["sha256"] = np.frombuffer(digest_of(arrays), np.uint8)
     np.savez(folder / "index.npz", **arrays)
     with pytest.raises(ValueError, match=r"index\.npz' is a damaged index of an archive: remove it") as told:
         opened(folder)

@@ -4,6 +4,7 @@ import gc
 import os
 import pickle
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,8 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
     path = write_records(tmp_path / "0.tfrecord", [imagenet_example(1, encoded(1))])
     write_shard(tmp_path / "0.tar", [sample(1)])
     monkeypatch.setitem(sys.modules, module, None)
+    needs: tuple[Any, str]
+    works: tuple[Any, str]
     needs, works = (WebDataset, "{0..0}.tar"), (TFRecord, path.name)
     if module == "google_crc32c":
         needs, works = works, needs
@@ -108,9 +111,9 @@ def test_files_that_are_missing_or_come_twice(folder):
         find_shards([folder / "t-9.tar", folder / "t-10.tar", folder / "val" / ".." / "t-9.tar"])
     for wrong in (7, {folder / "t-9.tar"}, {"a": 1}):
         with pytest.raises(TypeError, match="shards must be a path, a pattern or a list of paths"):
-            find_shards(wrong)
+            find_shards(wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"shards\[1\] must be a path, got 7"):
-        find_shards([folder / "t-9.tar", 7])
+        find_shards([folder / "t-9.tar", 7])  # type: ignore[list-item]
 
 
 def test_a_map_is_the_file_and_cannot_be_written(folder):

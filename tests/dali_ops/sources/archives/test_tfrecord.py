@@ -3,6 +3,7 @@
 import gzip
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,12 @@ def test_several_files_are_one_data_set(tmp_path):
 
 
 def test_other_features(tmp_path):
-    features = {"jpeg": [encoded(1)], "größe": [7], "image/encoded": [encoded(2)], "image/class/label": [0]}
+    features: dict[str, list[Any]] = {
+        "jpeg": [encoded(1)],
+        "größe": [7],
+        "image/encoded": [encoded(2)],
+        "image/class/label": [0],
+    }
     path = write_records(tmp_path / "a.tfrecord", [example(features)])
     source = TFRecord(path, image="jpeg", label="größe")
     assert source.read(0).tobytes() == encoded(1)
@@ -82,7 +88,7 @@ def test_first_label(tmp_path):
     assert list(TFRecord(path, first_label=np.int64(-1)).labels) == [2, 1001, 1, 3]
     for wrong in (1.0, "1", True):
         with pytest.raises(TypeError, match="first_label must be a whole number"):
-            TFRecord(path, first_label=wrong)
+            TFRecord(path, first_label=wrong)  # type: ignore[arg-type]
 
 
 def test_labels_at_the_ends_of_int64(tmp_path):

@@ -48,7 +48,8 @@ def test_images_labels_and_names(tmp_path, layout):
     assert list(source.names) == [f"a.tar/{k:03}.jpg" for k in range(COUNT)]
     assert source.classes == ["0", "1", "2"]
     assert (len(source), source.corrupt, source.no_copy) == (COUNT, [], True)
-    assert [column.dtype for column in (source.shard, source.offset, source.length, source.labels)] == [
+    columns = (source.shard, source.offset, source.length, source.labels)
+    assert [np.asarray(column).dtype for column in columns] == [
         np.int32, np.int64, np.int64, np.int64]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from dalimix import CutMix
 from tests.support.data.coloured import CLASSES
 from tests.support.loaders import class_of, grouped
 
-OPTIONS = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
+OPTIONS: dict[str, Any] = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
 
 
 def written(path, lines):
@@ -81,7 +82,7 @@ def test_what_does_not_fit():
     with pytest.raises(ValueError, match="names has 1 entries but files has 2"):
         FileList(["a", "b"], [0, 1], names=["a"])
     with pytest.raises(TypeError, match="float"):
-        FileList(["a"], [0.0])
+        FileList(["a"], [0.0])  # type: ignore[list-item]
 
 
 def test_a_slip_of_the_pen_makes_no_list_of_twenty_million_classes(tmp_path):
@@ -92,7 +93,8 @@ def test_a_slip_of_the_pen_makes_no_list_of_twenty_million_classes(tmp_path):
 
 
 def test_paths_and_arrays_will_do():
-    source = FileList([Path("x/a"), Path("b")], np.array([1, 0]), names=np.array(["a", "b"]))
+    given: tuple[Any, ...] = [Path("x/a"), Path("b")], np.array([1, 0]), [], np.array(["a", "b"])
+    source = FileList(*given)
     assert (source.files, source.labels, source.names) == (["x/a", "b"], [1, 0], ["a", "b"])
     assert source.class_numbers.dtype == np.int64
     assert len(source.fingerprint) == 64

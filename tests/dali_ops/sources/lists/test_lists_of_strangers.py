@@ -22,7 +22,7 @@ from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.loaders import grouped
 
-OPTIONS = {"training": False, "size": 8, "device": "cpu", "num_threads": 1}
+OPTIONS: dict[str, Any] = {"training": False, "size": 8, "device": "cpu", "num_threads": 1}
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def source_of(kind: str, folder: Path, labels: Sequence[int]) -> Callable[..., A
     """What makes a source of images with these labels."""
     files = [str(folder / "ant" / "0.jpg")] * len(labels)
     if kind == "arrays":
-        return lambda **options: FileList(files, np.array(labels), **options)
+        return lambda **options: FileList(files, np.array(labels), **options)  # type: ignore[arg-type]
     if kind == "list":
         text = "".join(f"{file} {label}\n" for file, label in zip(files, labels, strict=True))
         return lambda **options: opened(folder, text, **options)
@@ -254,7 +254,7 @@ def test_what_is_no_first_label(here: Path, kind: str, wrong: Any) -> None:
 def test_names_have_their_own_numbers_whatever_the_first_label(here: Path) -> None:
     text = "ant/0.jpg ant\nbee/1.jpg 2\n"
     assert opened(here, text, classes=["ant", "bee"], first_label=1).labels == [0, 1]
-    names = FileList(["a", "b"], ["bee", "ant"], ["ant", "bee"], first_label=1)
+    names = FileList(["a", "b"], ["bee", "ant"], ["ant", "bee"], first_label=1)  # type: ignore[list-item]
     assert names.labels == [1, 0]
     assert replace(names, names=["x", "y"]).labels == [1, 0]  # it is subtracted once
 
