@@ -81,7 +81,7 @@ def bench(setting: Setting, found: Sequence[Entry], effort: Timing) -> Rows:
 def check(setting: Setting, entry: Entry) -> None:
     """Images are the same as without mixing, mirrored or not, of the same class; or mixed, as nearly all should be."""
     plain, labels = some_batches(TimedPipeline(setting, None))
-    images, targets = some_batches(TimedPipeline(setting, entry.method, entry.guide()))
+    images, targets = some_batches(TimedPipeline(setting, entry.method, entry.heatmap_source()))
     classes = targets if entry.method is None else targets.argmax(1)
     same = np.array([is_same(*pair) for pair in zip(plain, images, strict=True)])
     alone = 1 if entry.method is None else 1 / setting.batch_size + 0.25  # by chance, one of a batch is its own partner
@@ -91,7 +91,7 @@ def check(setting: Setting, entry: Entry) -> None:
 
 
 def some_batches(pipeline: TimedPipeline) -> list[np.ndarray]:
-    """Images and class numbers or targets of several batches, as if they were one."""
+    """Images and class indices or targets of several batches, as if they were one."""
     first = pipeline.batch()
     others = [pipeline.batch() for _ in range(CHECKED // len(first[0]))]
     return [np.concatenate(parts) for parts in zip(first, *others, strict=True)]

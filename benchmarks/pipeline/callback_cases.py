@@ -42,9 +42,9 @@ class Case:
         shape = batch, SIZE, SIZE, 3
         images = xp.zeros(shape, "uint8") if zeros else put(rng.integers(0, 256, shape, np.uint8))
         labels = put(rng.integers(0, CLASSES, (batch, 1), np.int32))
-        guides = [] if self.heatmaps is None else [put(rng.random((batch, self.heatmaps, self.heatmaps), np.float32))]
+        heatmaps = [] if self.heatmaps is None else [put(rng.random((batch, self.heatmaps, self.heatmaps), np.float32))]
         mirror = [put(rng.integers(0, 2, (batch, 1), np.int32))] if self.mirrored else []
-        return [images, labels, *flatten(dalimix.draw(self.method, batch, 0).mapped(put)), *guides, *mirror]
+        return [images, labels, *flatten(dalimix.draw(self.method, batch, 0).mapped(put)), *heatmaps, *mirror]
 
 
 PLAIN = {

@@ -82,7 +82,7 @@ def test_a_pipe_is_no_png(root, tmp_path, capsys):
 
 
 def row() -> dict[str, object]:
-    numbers = dict.fromkeys(("images/s", "its images/s", SPEEDUP, "lowest", "highest"), 1.0)
+    numbers = dict.fromkeys(("images/s", "baseline images/s", SPEEDUP, "lowest", "highest"), 1.0)
     return {"what": BASELINE, "batch": 1, "threads": 1, "GIL": "free", **numbers}
 
 

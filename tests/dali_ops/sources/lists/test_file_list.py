@@ -1,4 +1,4 @@
-"""Lists of files with class numbers."""
+"""Lists of files with class indices."""
 
 import os
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_a_slip_of_the_pen_makes_no_list_of_twenty_million_classes(tmp_path):
 def test_paths_and_arrays_will_do():
     source = FileList([Path("x/a"), Path("b")], np.array([1, 0]), names=np.array(["a", "b"]))
     assert (source.files, source.labels, source.names) == (["x/a", "b"], [1, 0], ["a", "b"])
-    assert source.class_numbers.dtype == np.int64
+    assert source.class_indices.dtype == np.int64
     assert len(source.fingerprint) == 64
 
 
