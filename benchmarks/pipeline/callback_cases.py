@@ -33,7 +33,7 @@ class Case:
         pixels = Pixels(mean=MEAN, std=STD, dtype="float16", layout="HWC", output_layout="CHW")
         return Mixer(
             method=self.method, num_classes=CLASSES, targets=Targets(SMOOTHING), pixels=pixels,
-            guided=self.heatmaps is not None, mirrored=self.mirrored, return_plan=False,
+            with_heatmaps=self.heatmaps is not None, mirrored=self.mirrored, return_plan=False,
         )  # fmt: skip
 
     def inputs(self, batch: int, xp: Any, zeros: bool = False) -> list[Any]:
