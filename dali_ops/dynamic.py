@@ -142,7 +142,7 @@ def mix(
         num_classes=num_classes,
         targets=Targets(smoothing, form),
         pixels=Pixels(mean=mean, std=std, dtype=dtype, layout=own, output_layout=output_layout),
-        guided=heatmaps is not None,
+        with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
         return_plan=return_plan,
         calls="ndd",
@@ -172,7 +172,7 @@ def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> 
     _check_heatmaps(heatmaps)
     checks.layouts(layout=layout)
     if labels is None:
-        raise TypeError("labels must be class numbers or soft labels, got None")
+        raise TypeError("labels must be class indices or soft labels, got None")
     if not batch.batch_size:
         raise ValueError("batch must hold at least one image")
 
@@ -202,7 +202,7 @@ def _replayed(draws: Any, rng: Any) -> Draws:
 def _check_draws(draws: Any) -> None:
     """Refuse what does not even have the parts of draws."""
     if not isinstance(draws, Draws):
-        raise TypeError(f"draws must be a dalimix.Draws, as of dali_ops.dynamic.draw, got {type(draws).__name__}")
+        raise TypeError(f"draws must be a dalimix.Draws, as dali_ops.dynamic.draw makes it, got {type(draws).__name__}")
     if draws.partner is None or draws.uniform is None or not isinstance(draws.members, tuple):
         raise TypeError("draws must have arrays of partner and uniform, and a tuple of members")
     for member in draws.members:

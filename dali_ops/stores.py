@@ -56,14 +56,14 @@ def build_store(
 
     Args:
         folder: the images; the store lists them as ``folder.names``.
-        provider: ``provider(images)``, or with `labelled` ``provider(images, labels)``, as of
-            `dali_ops.model_heatmaps`; images are RGB, uint8 [B, 3, size, size]; labels int64 [B], class numbers of the
+        provider: ``provider(images)``, or with `labelled` ``provider(images, labels)``, as in
+            `dali_ops.model_heatmaps`; images are RGB, uint8 [B, 3, size, size]; labels int64 [B], class indices of the
             folder.
         path: the store to make, outside of the image folder; see `HeatmapWriter`.
         grid: cells along each side of the maps that are kept; the provider's are averaged or interpolated to it.
         model: what makes the maps, in words.
-        dtype: ``"uint8"`` or ``"float16"``, as of `HeatmapWriter`.
-        labelled: hand the provider the class numbers.
+        dtype: ``"uint8"`` or ``"float16"``, as in `HeatmapWriter`.
+        labelled: hand the provider the class indices.
         device: ``"cpu"`` or ``"gpu"``, where the provider's model is.
         size: side in pixels to which whole images are brought.
         batch_size: images per batch.
@@ -77,7 +77,7 @@ def build_store(
         The store.
 
     Raises:
-        TypeError, ValueError: an argument is not as described, or as of `HeatmapWriter`; an image cannot be
+        TypeError, ValueError: an argument is not as described, or as in `HeatmapWriter`; an image cannot be
             decoded (with `skip_corrupt`: none can), or its map is not finite, by name; the provider failed, or made
             something that is no map of the images, with what it said.
         ModuleNotFoundError: torch is missing, or CuPy for the GPU.
@@ -136,7 +136,7 @@ def _pipeline(feed: Feed, provider: HeatmapProvider, labelled: bool, size: int, 
     Images are squeezed into the square, never cropped: stored maps are cut to crops that are given in shares of the
     whole image, so a map must show all of it, from edge to edge.
     """
-    encoded, labels = feed.read(feed.source.class_numbers)
+    encoded, labels = feed.read(feed.source.class_indices)
     images = fn.resize(whole_image(encoded, device), size=[size, size])
     return model_heatmaps(images, provider, labels if labelled else None, device=device)
 

@@ -70,7 +70,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def unseen_heatmaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks at the heatmaps, as on a GPU: what the twin makes of those that are not finite, the kernels make."""
+    """Nobody looks at the heatmaps, as on a GPU: the loops for the CPU and the kernels agree on
+    those that are not finite, too."""
     monkeypatch.setattr(dalimix.values, "check_heatmaps", lambda heatmaps: None)
 
 

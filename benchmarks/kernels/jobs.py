@@ -93,7 +93,7 @@ def some_images(given: tuple[Any, MixPlan], pixels: Any, count: int = 32) -> tup
 def label_jobs(xp: Any, batch: int, size: int) -> Iterator[Job]:
     rng, put = np.random.default_rng(0), [plans(CutMix(), xp, batch, size, seed) for seed in range(8)]
     kinds = {
-        "from class numbers": [xp.asarray(rng.integers(0, CLASSES, batch)) for _ in put],
+        "from class indices": [xp.asarray(rng.integers(0, CLASSES, batch)) for _ in put],
         "from soft labels": [xp.asarray(rng.random((batch, CLASSES), np.float32)) for _ in put],
     }
     for what, labels in kinds.items():

@@ -72,13 +72,13 @@ def main() -> None:
     device = usable_device(options.device)
     cut, whole = BATCHES[device]
     cut, whole = options.batch or cut, options.whole_batch or whole
-    guide = teacher(device) if options.teacher else None
+    provider = teacher(device) if options.teacher else None
     rows = shown(bench_cut(device, cut, options.rounds))
-    if guide is not None:
-        rows += shown(bench_teacher(guide, device, whole, options.rounds))
+    if provider is not None:
+        rows += shown(bench_teacher(provider, device, whole, options.rounds))
     epoch = options.epoch or EPOCHS[device]
-    rows += shown(bench_pipelines(guide, device, whole, epoch, options.rounds))
-    left_out = [] if guide else ["the teacher and the pipelines with it (--no-teacher)"]
+    rows += shown(bench_pipelines(provider, device, whole, epoch, options.rounds))
+    left_out = [] if provider else ["the teacher and the pipelines with it (--no-teacher)"]
     left_out += ["the CUDA kernels, and everything else on a GPU (no GPU used)"] if device == "cpu" else []
     finish(options.json, device, rows, left_out)
 
@@ -187,23 +187,23 @@ def heatmaps(xp: Any, images: list[Any], grid: int) -> list[Any]:
 # ---- the teacher and the pipelines, with as many threads as there are cores
 
 
-def bench_teacher(guide: Any, device: str, batch: int, rounds: int) -> Rows:
+def bench_teacher(provider: Any, device: str, batch: int, rounds: int) -> Rows:
     images = [torch.from_numpy(picture).to(DEVICES[device]).permute(0, 3, 1, 2) for picture in pictures(batch, SIZE)]
-    ours = partial(each, images, guide)
-    its = partial(each, images, heatmaps_each, guide.model, TEACHER_MEAN, TEACHER_STD)
+    ours = partial(each, images, provider)
+    its = partial(each, images, heatmaps_each, provider.model, TEACHER_MEAN, TEACHER_STD)
     check_heatmaps(on_host(ours(0)), on_host(its(0)))
     times = compare(ours, its, rounds, partial(settled, device))
     return [row("teacher", batch, "image by image", times, "ms", {"images/s": batch / times[0] * 1e3})]
 
 
-def bench_pipelines(guide: Any, device: str, batch: int, epoch: int, rounds: int) -> Rows:
+def bench_pipelines(provider: Any, device: str, batch: int, epoch: int, rounds: int) -> Rows:
     ready = batches_for_dali(device, batch, epoch)
-    pipelines = {name: built(body, ready, device) for name, body in bodies(guide).items()}
+    pipelines = {name: built(body, ready, device) for name, body in bodies(provider).items()}
     for name, pipeline in pipelines.items():
-        check_pipeline(name, pipeline, ready[0], guide)
+        check_pipeline(name, pipeline, ready[0], provider)
     epochs = [partial(whole_epoch, pipeline) for pipeline in pipelines.values()]
     spans = [[span / len(ready) for span in turn] for turn in take_turns(epochs, rounds, partial(settled, device))]
-    return image_rows(pipelines, PAIRS if guide else PAIRS[:2], batch, spans)
+    return image_rows(pipelines, PAIRS if provider else PAIRS[:2], batch, spans)
 
 
 def batches_for_dali(device: str, batch: int, epoch: int) -> list[Any]:
@@ -213,7 +213,7 @@ def batches_for_dali(device: str, batch: int, epoch: int) -> list[Any]:
     return [different[k % len(different)] for k in range(epoch)]
 
 
-def bodies(guide: Any) -> dict[str, Callable[..., Any]]:
+def bodies(provider: Any) -> dict[str, Callable[..., Any]]:
     """What each pipeline makes of images, labels and a coin that says which images are mirrored."""
     options = {"num_classes": CLASSES, **NORMALISE}
 
@@ -224,13 +224,13 @@ def bodies(guide: Any) -> dict[str, Callable[..., Any]]:
         return mix(images, labels, CutMix(), mirror=mirror, **options)
 
     def seen(images: Any, *_: Any) -> Any:
-        return model_heatmaps(images, guide)
+        return model_heatmaps(images, provider)
 
     def attentive(images: Any, labels: Any, mirror: Any) -> Any:
         return mix(images, labels, AttentiveCutMix(), heatmaps=seen(images), mirror=mirror, **options)
 
     unguided = {PLAIN: plain, "CutMix": cutmix}
-    return unguided if guide is None else {**unguided, HEATMAPS: seen, ATTENTIVE: attentive}
+    return unguided if provider is None else {**unguided, HEATMAPS: seen, ATTENTIVE: attentive}
 
 
 def built(body: Callable[..., Any], ready: list[Any], device: str) -> Any:
@@ -247,11 +247,11 @@ def built(body: Callable[..., Any], ready: list[Any], device: str) -> Any:
     return pipeline()
 
 
-def check_pipeline(name: str, pipeline: Any, images: Any, guide: Any) -> None:
+def check_pipeline(name: str, pipeline: Any, images: Any, provider: Any) -> None:
     first, *targets = [np.array(output.as_cpu().as_array()) for output in pipeline.run()]
     whole_epoch(pipeline)
     if name == HEATMAPS:
-        check_heatmaps(first, on_host(guide(tensor(images).permute(0, 3, 1, 2))))
+        check_heatmaps(first, on_host(provider(tensor(images).permute(0, 3, 1, 2))))
         return
     assert (first.dtype, first.shape) == (np.float16, (len(images), 3, SIZE, SIZE)), f"{name}: other images"
     assert name == PLAIN or np.allclose(targets[0].sum(1), 1), f"{name}: targets do not add up to 1"

@@ -1,4 +1,4 @@
-"""The work of a whole batch by ours and by others: decoded images to normalised planes, class numbers to soft labels.
+"""The work of a whole batch by ours and by others: decoded images to normalised planes, class indices to soft labels.
 
     python -m benchmarks.peers.bench_peers [--device cpu|gpu] [--batch 64 …] [--dtype float16 …] [--peers timm kornia …]
                                      [--only "CutMix, per batch"] [--json FILE]

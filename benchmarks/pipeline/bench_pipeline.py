@@ -51,8 +51,8 @@ def main() -> None:
         methods = {name: METHODS[name]() for name in options.method}
         found = entries(methods, store, teacher=not options.no_teacher, device=device)
         settings = [Setting(images, device, batch, threads, options.size) for batch, threads in sizes]
-        effort = Timing(options.rounds, options.batches or BATCHES[device], busy_gil=True)
-        rows = [row for setting in settings for row in bench(setting, found, effort)]
+        timing = Timing(options.rounds, options.batches or BATCHES[device], busy_gil=True)
+        rows = [row for setting in settings for row in bench(setting, found, timing)]
     finish(options.json, device, rows, list(left_out(options, device)))
 
 
@@ -72,10 +72,10 @@ def some_threads() -> list[int]:
     return sorted({1, default_threads()})
 
 
-def bench(setting: Setting, found: Sequence[Entry], effort: Timing) -> Rows:
+def bench(setting: Setting, found: Sequence[Entry], timing: Timing) -> Rows:
     for entry in found:
         check(setting, entry)
-    return shown([dict(row) for row in measure([setting], found, effort)])
+    return shown([dict(row) for row in measure([setting], found, timing)])
 
 
 def check(setting: Setting, entry: Entry) -> None:
@@ -91,7 +91,7 @@ def check(setting: Setting, entry: Entry) -> None:
 
 
 def some_batches(pipeline: TimedPipeline) -> list[np.ndarray]:
-    """Images and class numbers or targets of several batches, as if they were one."""
+    """Images and class indices or targets of several batches, as if they were one."""
     first = pipeline.batch()
     others = [pipeline.batch() for _ in range(CHECKED // len(first[0]))]
     return [np.concatenate(parts) for parts in zip(first, *others, strict=True)]

@@ -33,7 +33,7 @@ class Case:
         pixels = Pixels(mean=MEAN, std=STD, dtype="float16", layout="HWC", output_layout="CHW")
         return Mixer(
             method=self.method, num_classes=CLASSES, targets=Targets(SMOOTHING), pixels=pixels,
-            guided=self.heatmaps is not None, mirrored=self.mirrored, return_plan=False,
+            with_heatmaps=self.heatmaps is not None, mirrored=self.mirrored, return_plan=False,
         )  # fmt: skip
 
     def inputs(self, batch: int, xp: Any, zeros: bool = False) -> list[Any]:
@@ -42,9 +42,9 @@ class Case:
         shape = batch, SIZE, SIZE, 3
         images = xp.zeros(shape, "uint8") if zeros else put(rng.integers(0, 256, shape, np.uint8))
         labels = put(rng.integers(0, CLASSES, (batch, 1), np.int32))
-        guides = [] if self.heatmaps is None else [put(rng.random((batch, self.heatmaps, self.heatmaps), np.float32))]
+        heatmaps = [] if self.heatmaps is None else [put(rng.random((batch, self.heatmaps, self.heatmaps), np.float32))]
         mirror = [put(rng.integers(0, 2, (batch, 1), np.int32))] if self.mirrored else []
-        return [images, labels, *flatten(dalimix.draw(self.method, batch, 0).mapped(put)), *guides, *mirror]
+        return [images, labels, *flatten(dalimix.draw(self.method, batch, 0).mapped(put)), *heatmaps, *mirror]
 
 
 PLAIN = {

@@ -177,7 +177,7 @@ def check_training(training: Training, batch: Batch) -> None:
 
 
 def check_batch(name: str, batch: Batch, setting: Setting) -> None:
-    """Plain batches have class numbers, mixed ones targets, of two classes at most and some of them really two."""
+    """Plain batches have class indices, mixed ones targets, of two classes at most and some of them really two."""
     images, targets = batch
     assert tuple(images.shape) == (setting.batch, 3, setting.size, setting.size), f"{name}: {tuple(images.shape)}"
     assert str(images.dtype) == f"torch.{DTYPES[setting.device]}", f"{name}: the images are {images.dtype}"

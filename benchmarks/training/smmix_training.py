@@ -112,7 +112,7 @@ def mixed(setting: Setting, heatmaps: SnapshotHeatmap | HeatmapStore) -> Iterato
 
 
 def check(name: str, batch: Any) -> None:
-    """Plain batches are class numbers; in mixed ones, the tokens that show partners are worth their share."""
+    """Plain batches are class indices; in mixed ones, the tokens that show partners are worth their share."""
     if name == PLAIN:
         assert batch[1].dtype == torch.int64, f"{name}: the labels are mixed"
         return

@@ -124,7 +124,7 @@ class TimedPipeline:
         return Span(images, end - start, cpu_end - cpu_start)
 
     def batch(self) -> list[np.ndarray]:
-        """One more batch, to see what is timed: images float32 [B, 3, size, size], and class numbers or targets."""
+        """One more batch, to see what is timed: images float32 [B, 3, size, size], and class indices or targets."""
         self._pipeline.schedule_run()
         outputs = [output.as_cpu() if self.device == "gpu" else output for output in self._next()]
         return [np.array(output.as_array()) for output in outputs]

@@ -15,7 +15,7 @@ from dalimix.support.paths import is_url, local_path
 
 # Above these it is a slip of the keyboard, which could take all memory: pixels, images, threads, rounds, cells.
 MAX_SIZE, MAX_BATCH, MAX_THREADS, MAX_COUNT, MAX_GRID = 4096, 65536, 1024, 1_000_000, 1024
-MAX_SEED = 2**63 - 1  # as of DALI
+MAX_SEED = 2**63 - 1  # as in DALI
 SHOWN = 40  # letters of a wrong value
 
 
@@ -111,7 +111,7 @@ def finite(text: str) -> float:
 
 
 def place(text: str) -> Path:
-    """A path: an empty one, as of a variable of the shell that is not set, would be the current folder."""
+    """A path: an empty one, as from a variable of the shell that is not set, would be the current folder."""
     try:
         return local_path(text, "it")
     except ValueError:

@@ -56,7 +56,7 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
         for name, method in methods.items():
             progress.update(task, description=name, refresh=True)
             span = TimedPipeline(setting, method, ModelSource(teacher_for(method, device))).turn(BATCHES)
-            guided = " and its teacher" if method and method.reads_heatmaps else ""
-            table.add_row(name + guided, f"{span.images_per_second:,.0f}")
+            and_teacher = " and its teacher" if method and method.reads_heatmaps else ""
+            table.add_row(name + and_teacher, f"{span.images_per_second:,.0f}")
             progress.advance(task)
     tell(console, table)

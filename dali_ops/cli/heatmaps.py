@@ -74,7 +74,7 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     numbers = (
-        "ROOT's classes are numbered in their sorted order, which must be that of the class numbers in the .pt files"
+        "ROOT's classes are numbered in their sorted order, which must be that of the class indices in the .pt files"
     )
     parser.description = f"The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt. {numbers}."
     parser.add_argument("dir", type=place, metavar="DIR", help="folder with the .pt files")

@@ -59,7 +59,7 @@ def provider_from(
         mean, std: for an nn.Module, one number or one per channel, of pixels 0 … 255; None: timm's, or images are not
             normalised.
         input_size: side in pixels to which images are brought; None: that of the provider or timm's, else 224.
-        labelled: whether the maps will be made for the class numbers of the folder.
+        labelled: whether the maps will be made for the class indices of the folder.
         device: ``"cpu"`` or ``"gpu"``, to which the model is moved.
 
     Raises:
@@ -87,7 +87,7 @@ def _called(spec: str) -> tuple[Any, dict[str, Any]]:
     """What ``function()`` of ``"module:function"`` returns, and that nothing is known of it."""
     module_name, _, name = spec.partition(":")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as of `python -m`
+        sys.path.insert(0, os.getcwd())  # as with `python -m`
     try:
         function = getattr(import_module(module_name), name)
         return function(), {}

@@ -44,7 +44,7 @@ class ModelSource:
     predictions: bool = False
 
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
-        encoded, labels = feed.read(feed.source.class_numbers)
+        encoded, labels = feed.read(feed.source.class_indices)
         labels, (images, _) = bridge.moved(labels, device), random_crop(encoded, size, device)
         images = augmented(images, augment, size)
         if self.provider is None:
@@ -69,7 +69,7 @@ class StoreSource:
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
-        encoded, labels, index = feed.read(feed.source.class_numbers, places(feed.source, self.store, feed.skipped))
+        encoded, labels, index = feed.read(feed.source.class_indices, places(feed.source, self.store, feed.skipped))
         images, window = random_crop(encoded, size, device)
         crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
         heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)

@@ -72,6 +72,6 @@ def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
 @pipeline_of
 def validation_pipeline(feed: Feed, transform: Eval, device: str) -> tuple[Any, ...]:
     """Centre crop; class indices."""
-    encoded, labels = feed.read(feed.source.class_numbers)
+    encoded, labels = feed.read(feed.source.class_indices)
     images = centre_crop(encoded, transform.size, device)
     return fn.crop_mirror_normalize(images, **transform.normalise), bridge.moved(labels, device)

@@ -92,7 +92,7 @@ def mix(
         num_classes=num_classes,
         targets=Targets(smoothing, form),
         pixels=Pixels(mean=mean, std=std, dtype=dtype, layout=layout, output_layout=output_layout),
-        guided=heatmaps is not None,
+        with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
         return_plan=return_plan,
     )

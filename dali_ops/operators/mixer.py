@@ -22,7 +22,7 @@ class Mixer:
     num_classes: int | None
     targets: Targets
     pixels: Pixels
-    guided: bool  # by heatmaps
+    with_heatmaps: bool
     mirrored: bool
     return_plan: bool
     calls: str = "fn"  # the module in which users find DALI's operators
@@ -31,7 +31,8 @@ class Mixer:
     def __post_init__(self) -> None:
         """Refuse now what can be refused without data."""
         checks.method(self.method)
-        checks.heatmaps_wanted(self.method, self.guided, "such as heatmaps=dali_ops.model_heatmaps(images, provider)")
+        how = "such as heatmaps=dali_ops.model_heatmaps(images, provider)"
+        checks.heatmaps_wanted(self.method, self.with_heatmaps, how)
         if self.num_classes is not None:
             checks.class_count(self.num_classes)
         object.__setattr__(self, "return_plan", checks.flag("return_plan", self.return_plan))
@@ -54,7 +55,7 @@ class Mixer:
     def __call__(self, images: Array, labels: Array, *rest: Array) -> list[Array]:
         values = iter(rest)
         draws = unflatten(self.method, values)
-        heatmaps = next(values) if self.guided else None
+        heatmaps = next(values) if self.with_heatmaps else None
         mirror = next(values) if self.mirrored else None
         check_labels(labels)
         layout = self.node_layout.of(next(values, None), images.shape)

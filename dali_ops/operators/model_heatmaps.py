@@ -97,7 +97,7 @@ class _Callback:
     def __call__(self, images: Tensor, *others: Tensor) -> Sequence[Tensor]:
         import torch
 
-        rest = [_class_numbers(labels, images) for labels in others[: self.labelled]]
+        rest = [_class_indices(labels, images) for labels in others[: self.labelled]]
         channels_first = self._channels_first(images, *others[self.labelled :])
         with torch.no_grad():
             if not self.predictions:
@@ -141,9 +141,9 @@ def _check_provider(provider: Any, predictions: bool) -> None:
         raise TypeError(f"predictions=True needs a provider with observe, as those of dalimix.heatmaps, got {kind}")
 
 
-def _class_numbers(labels: Tensor, images: Tensor) -> Tensor:
+def _class_indices(labels: Tensor, images: Tensor) -> Tensor:
     if labels.numel() != len(images):
-        raise ValueError(f"labels must be one class number for each image, got {list(labels.shape)}")
+        raise ValueError(f"labels must be one class index for each image, got {list(labels.shape)}")
     return labels.reshape(len(images))
 
 

@@ -191,12 +191,12 @@ def check_labels(labels: Array, calls: str = "fn") -> None:
         ValueError: labels of two dimensions or more.
     """
     shape, dtype = list(labels.shape[1:]), labels.dtype
-    expected = f"labels must be integer, one class number for each image, or floating [classes], got {dtype} {shape}"
+    expected = f"labels must be integer, one class index for each image, or floating [classes], got {dtype} {shape}"
     if len(shape) > 1:
         raise ValueError(f"{expected}: are images and labels in each other's place?")
     kind = "i" if dtype.kind == "f" and not shape else "f" if dtype.kind in "iub" and shape not in ([], [1]) else None
     if kind is not None:
-        which = "class numbers" if kind == "i" else "several classes an image"
+        which = "class indices" if kind == "i" else "several classes an image"
         raise TypeError(f"{expected}: {which} are {calls}.cast(labels, dtype={TYPES[calls][kind]})")
 
 

@@ -89,7 +89,7 @@ def _warn_once(letter: str) -> None:
         return
     _told.add(package)
     remedy = f"; install a font for them (Debian: apt install {package})" if package else ""
-    instead = "class numbers or question marks are drawn instead"
+    instead = "class indices or question marks are drawn instead"
     warnings.warn(f"no font here has letters such as {letter!r}: {instead}{remedy}", stacklevel=2)
 
 

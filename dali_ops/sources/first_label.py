@@ -32,7 +32,7 @@ def warn_without_class_0(lowest: int, first_label: int, count: int) -> None:
     """Say that class 0 has no image, which mostly means that somebody counts from 1.
 
     Args:
-        lowest: class number, from 0.
+        lowest: class index, from 0.
         first_label: what was subtracted from the labels.
         count: of classes, which nobody has named.
     """

@@ -31,8 +31,8 @@ class ImageFolder(Files):
 
     Attributes:
         files: paths, sorted within each class.
-        labels: class number of every file.
-        classes: names of the sub-folders, sorted; their places are the class numbers.
+        labels: class index of every file.
+        classes: names of the sub-folders, sorted; their places are the class indices.
         root: the folder that was scanned; all files lie below it.
         names: `files` relative to the root, with forward slashes, as a `dalimix.stores.HeatmapStore` lists them.
 

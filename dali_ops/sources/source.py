@@ -16,14 +16,14 @@ MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else 
 
 
 class Source(ABC):
-    """N images with a class number and a name each, in a fixed order.
+    """N images with a class index and a name each, in a fixed order.
 
     Who adds a kind of source writes `fetch` and `read`; everything else that a loader does follows from numbers.
 
     Attributes:
         names: N texts, of files or members, by which stores of heatmaps and states know the images.
-        labels: N class numbers.
-        classes: names of the classes; their places are the class numbers.
+        labels: N class indices.
+        classes: names of the classes; their places are the class indices.
         corrupt: what could not be listed, a line each that names it and says why; it has no number.
         no_copy: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
 
@@ -55,7 +55,7 @@ class Source(ABC):
         return len(self.labels)
 
     @cached_property
-    def class_numbers(self) -> np.ndarray:
+    def class_indices(self) -> np.ndarray:
         """int64 [N]: the labels as an array."""
         return np.asarray(self.labels, np.int64)
 
@@ -100,5 +100,5 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """A digest of names, labels and classes: two sources that share it have the same images in the same order."""
         digest = sha256("\0".join([*self.names, "", *self.classes]).encode("utf-8", "surrogateescape"))
-        digest.update(self.class_numbers.tobytes())
+        digest.update(self.class_indices.tobytes())
         return digest.hexdigest()

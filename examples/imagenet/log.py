@@ -4,7 +4,7 @@ import csv
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from rich.progress import track
+from rich import progress as bars
 
 COLUMNS = (
     "epoch", "loss", "accuracy_on_mixed", "val_accuracy", "ema_accuracy", "lr", "images_per_second", "seconds",
@@ -14,7 +14,8 @@ ACCURACIES = {"accuracy_on_mixed": "mixed targets", "ema_accuracy": "EMA", "val_
 
 def progress(batches, text, done, shown):
     """The batches, with a bar beside them in a terminal; `done` of them came before."""
-    return track(batches, text, total=len(batches), completed=done, transient=True, disable=not shown)
+    shown = shown and bars.get_console().is_terminal  # elsewhere it would leave an empty line
+    return bars.track(batches, text, total=len(batches), completed=done, transient=True, disable=not shown)
 
 
 def line(row, epochs):

@@ -264,7 +264,7 @@ def _labels_remedy(labels: Array) -> str:
     if labels.dtype.kind in "USO":
         return ": number the classes, as numpy.unique(labels, return_inverse=True) does"
     if labels.ndim == 1 and labels.dtype.kind == "f":
-        return ": class numbers are labels.astype('int64')"
+        return ": class indices are labels.astype('int64')"
     if labels.ndim == 2 and labels.dtype.kind in "iub":
         return ": several classes an image are labels.astype('float32')"
     return _floats("labels", labels.dtype) if labels.dtype.kind != "f" else ""

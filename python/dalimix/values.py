@@ -125,7 +125,7 @@ def check_labels(labels: np.ndarray, classes: int | None) -> None:
 
 def label_outside(label: int, sample: int, classes: int, batch: str = "") -> ValueError:
     """Return the error to raise where a class index is none of the `classes`."""
-    counted = "class numbers begin at 0, and num_classes is how many there are"
+    counted = "class indices begin at 0, and num_classes is how many classes there are"
     return ValueError(f"label {label} of sample {sample}{batch} is outside 0 .. {classes - 1}: {counted}")
 
 

@@ -15,7 +15,7 @@ from tests.support.fuzz.hostile import complaint, values
 
 
 class Device:
-    """As of DALI's dynamic mode, on a machine with GPUs."""
+    """Like DALI's in dynamic mode, on a machine with GPUs."""
 
     def __init__(self, name):
         self.name = name

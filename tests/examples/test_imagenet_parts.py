@@ -22,7 +22,7 @@ example, root = imagenet_runs.example, imagenet_runs.root
 
 
 def test_sizes_and_mixing_of_the_epochs(example, monkeypatch, root, tmp_path):
-    """Two epochs at 32 pixels, then 64; the last is not mixed: its targets are smoothed class numbers."""
+    """Two epochs at 32 pixels, then 64; the last is not mixed: its targets are smoothed class indices."""
     seen, original = [], example.Learner.step
 
     def step(self, images, targets, loader):
@@ -121,7 +121,7 @@ def test_the_accuracy_is_that_of_the_model_and_of_its_average(example, root, tmp
     assert average == pytest.approx(1 / 3)
 
 
-def test_class_numbers_are_smoothed_and_soft_targets_are_smoothed_already(example):
+def test_class_indices_are_smoothed_and_soft_targets_are_smoothed_already(example):
     logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     soft = 0.9 * torch.nn.functional.one_hot(labels, 3) + 0.1 / 3
     mixing = sys.modules["mixing"].InLoader(None, None, smoothing=0.1)

@@ -91,7 +91,7 @@ def outputs(method: Any) -> list[np.ndarray]:
 def test_operators_do_not_depend_on_the_order_of_threads(
     method: Any, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = outputs(method)  # by the twin
+    expected = outputs(method)  # by the loops for the CPU
     use_host_kernels(monkeypatch)
     for got, want in zip(outputs(method), expected, strict=True):
         np.testing.assert_array_equal(got, want)

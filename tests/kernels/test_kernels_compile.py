@@ -115,7 +115,7 @@ def test_single_pixels_are_read_element_by_element() -> None:
 
 @pytest.mark.parametrize("architecture", [75, 90])
 def test_no_multiply_add_is_fused(architecture: int) -> None:
-    """The twin rounds after the product and after the sum."""
+    """As on the CPU, which rounds after the product and after the sum."""
     ptx = compiled("compose", architecture, tuple((HOT | {"MIRROR": 1}).items())).ptx
     assert not re.search(r"\bfma\.\S*f32", ptx)
     assert re.search(r"\bmul\.\S*f32", ptx)

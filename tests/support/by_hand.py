@@ -1,7 +1,7 @@
 """The formulas of the papers, one image and one pixel at a time, in plain Python.
 
-Slow and plain on purpose: what the NumPy twin and the kernels are measured against. Nothing here is vectorised over
-samples, and nothing is shared with the package but the containers.
+Slow and plain on purpose: what the loops for the CPU and the kernels are measured against. Nothing here is vectorised
+over samples, and nothing is shared with the package but the containers.
 """
 
 from __future__ import annotations

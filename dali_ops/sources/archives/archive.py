@@ -16,13 +16,13 @@ from dali_ops.sources.first_label import of_no_class, warn_without_class_0
 from dali_ops.sources.source import MOST_CLASSES, Source
 from dalimix.support.lists import texts
 
-LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1  # of the class numbers in a listing, int64
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1  # of the class indices in a listing, int64
 
 SAMPLE_MARKS = ("/", *(f":{digit}" for digit in range(10)))  # between the name of a shard and that of a sample
 
 
 class Member(NamedTuple):
-    """An image of a shard: its name, where its bytes begin, how many there are, and its class number."""
+    """An image of a shard: its name, where its bytes begin, how many there are, and its class index."""
 
     name: str
     offset: int
@@ -38,7 +38,7 @@ class Archive(Source):
     """Images in shards; a kind of archive adds how a shard is listed. Pickled, it takes no map with it.
 
     Args:
-        paths: as of `find_shards`.
+        paths: as in `find_shards`.
         lister: goes through one shard.
         options: what else the listing follows from, for the index; ``first_label``, which the lister has subtracted,
             is one of them if it is not 0.
@@ -129,13 +129,13 @@ def _list(shards: Sequence[ShardFile], lister: Lister) -> Listing:
     return Listing.joined(parts)
 
 
-def class_number(label: int, first_label: int) -> int:
+def class_index(label: int, first_label: int) -> int:
     """From 0, for a `Lister`; what int64 cannot hold is no class anyhow."""
     return min(max(label - first_label, LOWEST), HIGHEST)
 
 
 def _with_classes_below(count: int, first_label: int, listing: Listing) -> Listing:
-    """Without images of other class numbers: each is told by a line."""
+    """Without images of other class indices: each is told by a line."""
     usable = (listing.labels >= 0) & (listing.labels < count)
     if usable.all():
         return listing

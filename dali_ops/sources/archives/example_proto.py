@@ -35,7 +35,7 @@ class Field(NamedTuple):
 
 
 def image_and_label(example: memoryview, image: bytes, label: bytes) -> tuple[int, int, int]:
-    """Find one image and one class number. Other features are passed over; no value is looked at but the number.
+    """Find one image and one class index. Other features are passed over; no value is read but the class index.
 
     Args:
         example: uint8, the whole message.
@@ -43,7 +43,7 @@ def image_and_label(example: memoryview, image: bytes, label: bytes) -> tuple[in
         label: name of the one with one value in an int64_list.
 
     Returns:
-        Where the bytes of the image begin in `example`, how many there are, and the class number.
+        Where the bytes of the image begin in `example`, how many there are, and the class index.
 
     Raises:
         ValueError: the message does not parse; one of the two is missing, of another kind, or has not one value; the

@@ -17,7 +17,7 @@ class Listing:
         shard: int32 [N], which file.
         offset: int64 [N], where the image's bytes begin in it.
         length: int64 [N], how many there are.
-        labels: int64 [N], class numbers.
+        labels: int64 [N], class indices.
         corrupt: what cannot be used, a line each.
     """
 
@@ -29,7 +29,7 @@ class Listing:
     corrupt: list[str]
 
     def __post_init__(self) -> None:
-        """Raises ValueError: not as many of one as of the other."""
+        """Raises ValueError: the columns have different lengths."""
         counts = {"names": len(self.names)} | {name: len(column) for name, column in self.columns.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f"a listing has as many of each, got {counts}")

@@ -9,7 +9,7 @@ from os import PathLike
 
 import numpy as np
 
-from dali_ops.sources.archives.archive import Archive, Member, class_number
+from dali_ops.sources.archives.archive import Archive, Member, class_index
 from dali_ops.sources.archives.example_proto import image_and_label
 from dali_ops.sources.archives.shard_files import Paths, ShardFile, refuse_other_kind
 from dali_ops.sources.first_label import check_first_label
@@ -30,14 +30,14 @@ class TFRecord(Archive):
     All records are gone through when it is made, unless an `index` keeps them, with a look at their headers only. So
     the checksums of lengths are verified, those of the data are not: that would read every byte of the set, and each
     image is decoded later anyway. What cannot be used is left out and told in `corrupt`, a line each, and all the rest
-    is listed: a message that does not parse, or has not one image and one label, or a label that is no class number;
+    is listed: a message that does not parse, or has not one image and one label, or a label that is no class index;
     a file that is empty or cut. Where a length is damaged, nobody knows where the next record begins, and the rest of
     that file is left out.
 
     Args:
         files: a path, a pattern with braces or stars, or a sequence of paths, see `find_shards`.
         image: the feature that holds the encoded image, one value of bytes.
-        label: the feature that holds the class number, one value of int64.
+        label: the feature that holds the class index, one value of int64.
         first_label: the label of class 0: 1 for ImageNet as TensorFlow's scripts write it, with 0 for the background.
         classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20, with a
             warning if class 0 has no image.
@@ -93,7 +93,7 @@ def _list(
         except ValueError as error:
             corrupt.append(f"{shard.name}:{number}: {error}")
         else:
-            yield Member(f"{shard.name}:{number}", start + at, length, class_number(found, first_label))
+            yield Member(f"{shard.name}:{number}", start + at, length, class_index(found, first_label))
 
 
 def _records(shard: ShardFile, data: memoryview, corrupt: list[str]) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dali_ops.sources.archives.archive import Archive, Member, class_number
+from dali_ops.sources.archives.archive import Archive, Member, class_index
 from dali_ops.sources.archives.shard_files import Paths, ShardFile
 from dali_ops.sources.archives.tar_members import TarMember, tar_members
 from dali_ops.sources.first_label import check_first_label
@@ -39,7 +39,7 @@ class WebDataset(Archive):
 
     All headers are read when it is made, unless an `index` keeps them. What cannot be used is left out and told in
     `corrupt`, a line each, and all the rest is listed: a sample without an image or a label, with one that is empty or
-    cut, with two members of one extension, or with a label that is no class number; bytes that belong to no member,
+    cut, with two members of one extension, or with a label that is no class index; bytes that belong to no member,
     since a header is damaged; an empty file; a tar that is not closed by zeros, since members may have been lost with
     them. Whether an image can be decoded only shows when it is.
 
@@ -47,7 +47,7 @@ class WebDataset(Archive):
         shards: a path, a pattern with braces or stars, or a sequence of paths, see `find_shards`.
         images: extensions of images; if a sample has several, the first that is here. Text: with ``;`` between them.
             In either case, with or without a dot before them.
-        label: the extension of the class number in decimal digits.
+        label: the extension of the class index in decimal digits.
         first_label: the label of class 0: 1 for shards that count from 1.
         classes: names of the classes; None: their numbers as text, up to the highest, for labels below 2**20, with a
             warning if class 0 has no image.
@@ -116,7 +116,7 @@ def _list(
             corrupt.append(f"{shard.name}/{error}")
             continue
         names.add(image.name)
-        yield Member(f"{shard.name}/{image.name}", image.offset, image.size, class_number(number, first_label))
+        yield Member(f"{shard.name}/{image.name}", image.offset, image.size, class_index(number, first_label))
 
 
 def _named(members: Iterable[TarMember]) -> Iterator[tuple[str, str, TarMember]]:
@@ -149,5 +149,5 @@ def _number(content: np.ndarray, member: TarMember) -> int:
     text = content[member.offset : member.offset + min(member.size, LONGEST_LABEL + 1)].tobytes()
     number = LABEL.fullmatch(text)
     if number is None or len(text) > LONGEST_LABEL:
-        raise ValueError(f"{member.name}: expected a class number in digits, got {text[:20]!r}")
+        raise ValueError(f"{member.name}: expected a class index in digits, got {text[:20]!r}")
     return int(number[1])

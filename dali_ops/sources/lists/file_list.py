@@ -1,4 +1,4 @@
-"""A list of files with their class numbers."""
+"""A list of files with their class indices."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TRIED = 100  # files of a list, to learn whether the paths begin at the right fo
 
 @dataclass(frozen=True)
 class FileList(Files):
-    """Images and class numbers as told, e.g. ``FileList(["a.jpg", "b.jpg"], [0, 1])``.
+    """Images and class indices as told, e.g. ``FileList(["a.jpg", "b.jpg"], [0, 1])``.
 
     Args:
         first_label: the label of class 0: 1 for lists that count from 1. It is subtracted from all numbers.
 
     Attributes:
         files: paths, text, bytes or path objects; a list, an array or a generator.
-        labels: class number of every file, from 0, as a list, an array or a tensor, [N] or [N, 1]; or its name, if the
+        labels: class index of every file, from 0, as a list, an array or a tensor, [N] or [N, 1]; or its name, if the
             `classes` are given.
         classes: names of the classes; empty: as many as the labels need, named by their numbers, with a warning if
             class 0 has no image. Where labels are names, these must be of one class each.
@@ -78,12 +78,12 @@ class FileList(Files):
         Args:
             path: the text file, in UTF-8, or UTF-16 with a byte order mark.
             root: where relative paths start; None: at the folder of the list.
-            classes: as of the class. With them, a label may be a name; digits are always a number.
+            classes: as in the class. With them, a label may be a name; digits are always a number.
             first_label: the label of class 0, if labels are numbers: 1 for lists that count from 1.
 
         Raises:
             TypeError, ValueError: the arguments; a line is not like that, by its number; none of the files is there; or
-                as of the class.
+                as in the class.
             OSError: the list is there, but cannot be read.
         """
         path, names, first_label = local_path(path), texts("classes", classes), check_first_label(first_label)
@@ -123,7 +123,7 @@ def _label(entry: Entry, classes: ClassNames, most: int, first_label: int) -> in
     if label is None and WHOLE.fullmatch(entry.label):
         label = int(entry.label.partition(".")[0])
     if label is None:
-        told = f"the label must be a class number, got {entry.label!r}; {of_names(bool(classes))}"
+        told = f"the label must be a class index, got {entry.label!r}; {of_names(bool(classes))}"
         raise ValueError(f"{entry.where}: {told}")
     if not 0 <= label - first_label < most:
         raise ValueError(f"{entry.where}: {entry.path} has {of_no_class(label, first_label, most)}")

@@ -139,7 +139,7 @@ class ListReader:
         if len(parts) > 1 and DIGITS.fullmatch(parts[0]):
             return "; the number comes last"
         if len(parts) == 1 or ANY_NUMBER.fullmatch(parts[-1]):
-            return "; LABEL is a class number, a whole one from 0"
+            return "; LABEL is a class index, a whole number from 0"
         return f"; {of_names(bool(self.classes))}"
 
 

@@ -137,7 +137,7 @@ class HeatmapStore:
         return chosen
 
     def read(self, index: np.ndarray) -> np.ndarray:
-        """The maps of some images as numbers: float32 [B, g, g] in [-1, 1]. Arguments and errors as of `gather`."""
+        """The maps of some images as numbers: float32 [B, g, g] in [-1, 1]. Arguments and errors as in `gather`."""
         maps = self.gather(index).astype(np.float32)
         return maps / np.float32(255) if self.dtype == "uint8" else maps
 

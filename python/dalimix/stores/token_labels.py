@@ -13,7 +13,7 @@ import numpy as np
 from dalimix.stores.names import portable_names
 from dalimix.stores.store import HeatmapStore
 from dalimix.stores.writer import HeatmapWriter
-from dalimix.support.lists import class_numbers
+from dalimix.support.lists import class_indices
 from dalimix.support.numbers import is_whole
 from dalimix.support.paths import local_path
 
@@ -39,7 +39,7 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
 
     Raises:
         TypeError, ValueError: an argument is not as described; no such file; it holds something else than described,
-            such as NaN or classes that are no whole numbers, or class numbers of a dtype in which `label` is not exact.
+            such as NaN or classes that are no whole numbers, or class indices of a dtype in which `label` is not exact.
         ModuleNotFoundError: torch is missing.
     """
     import torch
@@ -50,7 +50,7 @@ def token_label_maps(path: str | PathLike[str], label: int) -> np.ndarray:
     _check_numbers(path, scores.double(), classes.double())
     if label >= 2 / torch.finfo(classes.dtype).eps:  # from here on, several classes are one number
         raise ValueError(
-            f"label is too large: {path} has {classes.dtype} class numbers, which are not exact for class {label}"
+            f"label is too large: {path} has {classes.dtype} class indices, which are not exact for class {label}"
         )
     kept: np.ndarray = torch.where(classes.double() == label, scores.float(), 0).sum(0).numpy()
     return kept
@@ -81,10 +81,10 @@ def _load(path: Path) -> Tensor:
 
 def _check_numbers(path: str | PathLike[str], scores: Tensor, classes: Tensor) -> None:
     if not (scores.isfinite().all() and classes.isfinite().all()):
-        raise ValueError(f"{path} has NaN or infinite values, expected scores and class numbers")
+        raise ValueError(f"{path} has NaN or infinite values, expected scores and class indices")
     wrong = classes[(classes != classes.round()) | (classes < 0)]
     if len(wrong):
-        got = f"among the class numbers, the second half of its tensor: got {wrong[0].item():g}"
+        got = f"among the class indices, the second half of its tensor: got {wrong[0].item():g}"
         raise ValueError(f"{path} must have whole numbers from 0 {got}")
 
 
@@ -116,12 +116,12 @@ def import_token_labels(
         The store, of the files' own grid, in uint8, which keeps what is above 0.
 
     Raises:
-        TypeError, ValueError: an argument is not as described; no such folder; as of `token_label_maps` and
+        TypeError, ValueError: an argument is not as described; no such folder; as in `token_label_maps` and
             `HeatmapWriter`; or a map has another grid than the first.
         OSError: the disk is full or fails; it names the file.
         ModuleNotFoundError: torch is missing.
     """
-    start, names, numbers = local_path(folder, "folder"), portable_names(files), class_numbers("labels", labels)
+    start, names, numbers = local_path(folder, "folder"), portable_names(files), class_indices("labels", labels)
     if len(numbers) != len(names) or not names:
         raise ValueError(f"files and labels must be lists of one length from 1, got {len(names)} and {len(numbers)}")
     if not callable(advance):

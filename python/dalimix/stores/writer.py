@@ -149,7 +149,7 @@ class HeatmapWriter:
 
         Raises:
             TypeError, ValueError: not files whose maps are missing, or all that there are; the writer is closed.
-            OSError: as of `append`.
+            OSError: as in `append`.
         """
         self._open_array()
         asked = set(texts("files", files, "paths"))

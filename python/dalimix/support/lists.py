@@ -25,13 +25,13 @@ def listed(name: str, given: Any, of: str) -> list[Any]:
     return list(found)
 
 
-def class_numbers(name: str, given: Any) -> list[int]:
+def class_indices(name: str, given: Any) -> list[int]:
     """Whole numbers, also those of arrays and tensors [N] and [N, 1].
 
     Raises:
         TypeError: something else, also floats and truth values; it names the first.
     """
-    numbers = enumerate(listed(name, given, "class numbers"))
+    numbers = enumerate(listed(name, given, "class indices"))
     return [one if type(one) is int else _number(f"{name}[{k}]", one) for k, one in numbers]
 
 
@@ -40,7 +40,7 @@ def _number(where: str, given: Any) -> int:
     while isinstance(one, (list, tuple)) and len(one) == 1:
         one = one[0]
     if not is_whole(one):
-        raise TypeError(f"{where} must be a class number, a whole one, got the {type(one).__name__} {one!r:.100}")
+        raise TypeError(f"{where} must be a class index, a whole number, got the {type(one).__name__} {one!r:.100}")
     return int(one)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.tensors import is_floating, is_integer, same_device, without_gradients
 from dalimix.support.numbers import is_whole
-from dalimix.torch.class_numbers import are_classes
+from dalimix.torch.class_indices import are_classes
 
 Targets: TypeAlias = Tensor | Sequence[Tensor]
 

@@ -61,7 +61,7 @@ def _remedy_for_labels(given: Any) -> str:
 def _form_of_labels(given: Tensor) -> str:
     """What to do with class indices that are floating, and with several classes per image that are not."""
     if given.ndim == 1:
-        return ": class numbers are labels.long()"
+        return ": class indices are labels.long()"
     return ": several classes an image are labels.float()" if given.ndim == 2 and given.dtype not in FLOATING else ""
 
 

@@ -14,7 +14,7 @@ from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.graphs import can_be_read
 from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.mix_plan import MixPlan
-from dalimix.torch.class_numbers import are_classes
+from dalimix.torch.class_indices import are_classes
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ def test_on_a_gpu_both_ends_wait_for_it(source, faked, monkeypatch) -> None:
         faked.clock.now += 0.25
 
     waits, module = [], SimpleNamespace(cuda=SimpleNamespace(Device=lambda: SimpleNamespace(synchronize=synchronize)))
-    module.__spec__ = object()  # as of what is installed
+    module.__spec__ = object()  # as modules that are installed have one
     monkeypatch.setitem(sys.modules, "cupy", module)
     TimedPipeline(Setting(source, "gpu", BATCH, 2, SIZE), None).turn(4)
     assert [wait + 0.25 for wait in waits] == faked.clock.looks

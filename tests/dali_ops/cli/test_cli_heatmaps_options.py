@@ -119,7 +119,7 @@ def test_maps_nowhere_above_0_are_counted(
     assert (HeatmapStore.open("store").maps.max((1, 2)) <= 0).sum() == dark
 
 
-def test_class_numbers_that_do_not_fit_the_folder_are_seen(here: Path, root: Path, capsys: Any) -> None:
+def test_class_indices_that_do_not_fit_the_folder_are_seen(here: Path, root: Path, capsys: Any) -> None:
     """The folder got a new first class, so that 1, 2 and 3 are now what the files call 0, 1 and 2."""
     save_label_maps(here / "labels")
     (root / "A").mkdir()
@@ -138,7 +138,7 @@ def test_class_numbers_that_do_not_fit_the_folder_are_seen(here: Path, root: Pat
         ("build", "default: timm's, else the pixels 0 … 255 are not normalised"),
         (
             "import-token-labels",
-            "numbered in their sorted order, which must be that of the class numbers in the .pt files",
+            "numbered in their sorted order, which must be that of the class indices in the .pt files",
         ),
     ],
 )

@@ -44,15 +44,15 @@ def calls(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
         "label_in_words": (label_in_words, {"target": np.ones(3), "classes": ["a"]}),
         "Setting": (Setting, {"source": folder, "device": "cpu", "batch_size": 1, "num_threads": 1, "size": 8}),
         "Timing": (Timing, {"rounds": 1, "batches": 1, "busy_gil": False, "advance": len}),
-        "TimedPipeline": (TimedPipeline, {"setting": setting, "method": None, "guide": 0}),
+        "TimedPipeline": (TimedPipeline, {"setting": setting, "method": None, "heatmap_source": 0}),
         "provider_from": (provider_from, {"spec": "os:nothing", "input_size": 8, "device": "cpu"}),
         "teacher": (teacher, {"device": "tpu"}),
     }
 
 
 # What else may be said: of the arguments that are wrong already, of the model that there is not, of too few images.
-ALSO = {"draw_sheet": ["nothing"], "label_in_words": ["names"], "TimedPipeline": ["guide"], "provider_from": ["model"]}
-ALSO |= {"Setting": ["images"], "preview": ["method"]}
+ALSO = {"draw_sheet": ["nothing"], "label_in_words": ["names"], "provider_from": ["model"], "Setting": ["images"]}
+ALSO |= {"preview": ["method"]}
 FUNCTIONS = ("preview", "draw_heatmaps", "draw_sheet", "label_in_words", "Setting", "Timing", "TimedPipeline",
              "provider_from", "teacher")  # fmt: skip
 

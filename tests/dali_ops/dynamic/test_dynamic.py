@@ -105,11 +105,11 @@ def test_tokens_are_labelled_by_areas_without_heatmaps():
     assert np.array_equal(array(targets), expected[1])
 
 
-def test_the_kernels_give_what_the_twin_gives(monkeypatch):
+def test_the_kernels_give_what_the_loops_for_the_cpu_give(monkeypatch):
     draws = dalimix.draw(METHODS[7], BATCH, 0)
-    twin = mixed(draws=draws)
+    on_cpu = mixed(draws=draws)
     use_host_kernels(monkeypatch)
-    assert equal(twin, mixed(draws=draws))
+    assert equal(on_cpu, mixed(draws=draws))
 
 
 def kinds_of(values):

@@ -29,7 +29,7 @@ def test_training_batches_are_mixed_and_their_labels_tell_how(root):
         assert torch.allclose(images.mean((2, 3)), targets @ colours, atol=3)  # JPEG keeps colours to a few steps
 
 
-def test_plain_batches_carry_class_numbers(root):
+def test_plain_batches_carry_class_indices(root):
     loader = load(root, None)
     for images, labels in loader:
         assert labels.dtype == torch.int64
@@ -99,7 +99,7 @@ def test_normalising_is_that_of_imagenet_by_default(root):
 
 
 def test_attentive_cutmix_by_a_provider_that_sees_the_images_as_they_are(root):
-    """Not mirrored, not normalised, with their class numbers; the labels follow the area: one cell of four."""
+    """Not mirrored, not normalised, with their class indices; the labels follow the area: one cell of four."""
     method = AttentiveCutMix(1, grid=2, pairing="roll")
     for _, targets in load(root, method, heatmaps=redness, heatmap_labels=True, mean=50.0, std=2.0):
         assert set(targets.unique().tolist()) <= {0, 0.25, 0.75, 1}

@@ -36,7 +36,7 @@ def test_mixing_stops_and_targets_keep_their_form(root):
             assert torch.equal(class_of(images), own)
 
 
-def test_class_numbers_become_targets_with_the_first_method(root):
+def test_class_indices_become_targets_with_the_first_method(root):
     loader = load(root, None)
     assert next(iter(loader))[1].dtype == torch.int64
     loader.switch(method=CutMix())

@@ -114,13 +114,13 @@ def test_shared_and_fallback_bridge_agree(monkeypatch):
     assert same(shared, run(build(body), 3))
 
 
-def test_the_kernels_in_a_pipeline_give_what_the_twin_gives(monkeypatch):
+def test_the_kernels_in_a_pipeline_give_what_the_loops_for_the_cpu_give(monkeypatch):
     from tests.support.backends import use_host_kernels
 
     body = mixed(RandomChoice(), **NORMALISE)
-    twin = run(build(body), 2)
+    on_cpu = run(build(body), 2)
     use_host_kernels(monkeypatch)
-    assert same(twin, run(build(body), 2))
+    assert same(on_cpu, run(build(body), 2))
 
 
 def test_a_resumed_pipeline_continues_bit_for_bit(device):

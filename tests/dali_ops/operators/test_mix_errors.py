@@ -170,7 +170,7 @@ def test_what_grey_images_are_told_to_do_helps():
 
 NO_LABELS = {
     "images": (bytes_of(8, 8, 3), r"got uint8 \[8, 8, 3\]: are images and labels in each other's place\?"),
-    "floating": (bytes_of(dtype=np.float32), r"class numbers are fn.cast\(labels, dtype=types.INT64\)"),
+    "floating": (bytes_of(dtype=np.float32), r"class indices are fn.cast\(labels, dtype=types.INT64\)"),
     "several classes": (bytes_of(4, dtype=np.int32), r"classes an image are fn.cast\(labels, dtype=types.FLOAT\)"),
 }
 

@@ -40,12 +40,12 @@ def test_pixels_labels_and_regions_follow_from_the_heatmaps(method):
 
 
 def test_bridge_fallback_and_kernels_agree(monkeypatch):
-    twin = run(build(guided(a_provider(), METHODS[1])), 3)
+    on_cpu = run(build(guided(a_provider(), METHODS[1])), 3)
     with monkeypatch.context() as patched:
         patched.setattr(bridge, "_WholeBatch", None)
-        assert same(twin, run(build(guided(a_provider(), METHODS[1])), 3))
+        assert same(on_cpu, run(build(guided(a_provider(), METHODS[1])), 3))
     use_host_kernels(monkeypatch)
-    assert same(twin, run(build(guided(a_provider(), METHODS[1])), 3))
+    assert same(on_cpu, run(build(guided(a_provider(), METHODS[1])), 3))
 
 
 def test_it_resumes_from_a_checkpoint():

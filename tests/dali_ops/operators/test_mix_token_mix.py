@@ -86,12 +86,12 @@ def test_it_resumes_from_a_checkpoint():
 
 
 def test_bridge_fallback_and_kernels_agree(monkeypatch):
-    twin = run(build(mixed(AMONG_OTHERS)), 3)
+    on_cpu = run(build(mixed(AMONG_OTHERS)), 3)
     with monkeypatch.context() as patched:
         patched.setattr(bridge, "_WholeBatch", None)
-        assert same(twin, run(build(mixed(AMONG_OTHERS)), 3))
+        assert same(on_cpu, run(build(mixed(AMONG_OTHERS)), 3))
     use_host_kernels(monkeypatch)
-    assert same(twin, run(build(mixed(AMONG_OTHERS)), 3))
+    assert same(on_cpu, run(build(mixed(AMONG_OTHERS)), 3))
 
 
 def test_the_shortcut():

@@ -157,7 +157,7 @@ def test_labels_that_are_none(way):
         scores = fn.external_source(lambda: [np.zeros(3, np.float32)] * BATCH, batch=True)
         return dali_ops.model_heatmaps(images_and_labels()[0], lambda images, labels: images[:, 0], scores)
 
-    with pytest.raises(RuntimeError, match=r"labels must be one class number for each image, got \[6, 3\]"):
+    with pytest.raises(RuntimeError, match=r"labels must be one class index for each image, got \[6, 3\]"):
         run(build(body))
 
 

@@ -25,7 +25,7 @@ BAD = [
     ({"store": "a/path"}, TypeError, "store must be a HeatmapStore, as from HeatmapStore.open(path), got str"),
     ({"grid": 0}, ValueError, "grid must be a whole number from 1 to 64, got 0"),
     ({"grid": 65}, ValueError, "grid must be a whole number from 1 to 64, got 65"),
-    ({"index": 3}, TypeError, "index must be a pipeline node, such as of a reader or a decoder, got int"),
+    ({"index": 3}, TypeError, "index must be a pipeline node, such as that of a reader or a decoder, got int"),
     ({"image_shape": (8, 8)}, TypeError, "image_shape must be a pipeline node"),
     ({"anchor": 1}, ValueError, "anchor and shape come together: one of them is None"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),

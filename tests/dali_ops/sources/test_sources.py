@@ -74,7 +74,7 @@ def load(source, method=None, **options):
 
 
 def seen(loader):
-    """The class number and the pixels of every image of an epoch, sorted."""
+    """The class index and the pixels of every image of an epoch, sorted."""
     batches = [zip(labels.tolist(), images.numpy(), strict=True) for images, labels in loader]
     return sorted((label, bytes(image)) for batch in batches for label, image in batch)
 

@@ -107,7 +107,7 @@ def test_arrays_of_any_strides_and_rights() -> None:
     [
         (np.array(["cat", "dog", "cat", "ant"]), "got <U3 [4]: number the classes, as numpy.unique(labels, return_in"),
         (np.array(["cat", 1, None, 2], object), "got object [4]: number the classes"),
-        (LABELS.astype(float), "got float64 [4]: class numbers are labels.astype('int64')"),
+        (LABELS.astype(float), "got float64 [4]: class indices are labels.astype('int64')"),
         (["cat"] * 4, "labels must be a NumPy or CuPy array, got a list: make one with numpy.asarray"),
         (np.zeros((4, 0)), "labels must be integer [4] or floating [4, classes], got float64 [4, 0]"),
         (np.array(3), "labels must be integer [4] or floating [4, classes], got int64 []"),

@@ -72,7 +72,7 @@ RIGHT = {
     "black bytes": (pixels() * 0, OF_BYTES),
     "floating black": (pixels() * 0.0, OF_BYTES),
     "floating black, of one": (pixels() * 0.0, OF_ONE),
-    "floating 0 and 1, as of a black video": ((pixels() > 128).float(), OF_BYTES),
+    "floating 0 and 1, as in a black video": ((pixels() > 128).float(), OF_BYTES),
     "dark": (dark(), OF_BYTES),
     "overshooting bytes": (pixels() * 1.2 - 20, OF_BYTES),
     "one grey": (torch.full((1, 3, 8, 8), 0.4), OF_BYTES),

@@ -120,7 +120,7 @@ def accuracy(outputs, labels=LABELS):
     return soft_target_accuracy(outputs, labels)
 
 
-def test_accuracy_of_class_numbers_in_vmap():
+def test_accuracy_of_class_indices_in_vmap():
     labels = torch.stack([LABELS, torch.tensor([0, 1, 2, 5])])  # the last one is no class
     found = torch.func.vmap(accuracy)(OUTPUTS, labels)
     assert found[0] == accuracy(OUTPUTS[0])
@@ -129,7 +129,7 @@ def test_accuracy_of_class_numbers_in_vmap():
 
 
 @pytest.mark.parametrize("way", ["export", "strict export", "trace"])
-def test_accuracy_of_class_numbers_in_a_graph(way):
+def test_accuracy_of_class_indices_in_a_graph(way):
     made = {
         "export": lambda: torch.export.export(Pair(), (OUTPUTS[0], LABELS), strict=False).module(),
         "strict export": lambda: torch.export.export(Pair(), (OUTPUTS[0], LABELS), strict=True).module(),

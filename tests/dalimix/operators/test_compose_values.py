@@ -77,7 +77,7 @@ def test_normalising_subtracts_the_mean_and_divides_by_the_std(backend: Any) -> 
 
 
 def test_float16_is_the_same_with_and_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The twin casts by torch where that is loaded. Ties, what is subnormal in float16, what overflows."""
+    """On the CPU, torch casts where it is loaded. Ties, what is subnormal in float16, what overflows."""
     pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     spread = rng.normal(size=4000) * 2.0 ** rng.integers(-30, 18, 4000)

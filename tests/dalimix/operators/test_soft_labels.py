@@ -23,7 +23,7 @@ def some_plan() -> MixPlan:
 
 
 def dense_by_hand(labels: Any, classes: int, smoothing: float) -> np.ndarray:
-    """One entry at a time; labels are class numbers, or rows of soft labels."""
+    """One entry at a time; labels are class indices, or rows of soft labels."""
     rows = np.zeros((len(PARTNERS), classes), np.float32)
     kept, spread = np.float32(1 - smoothing), np.float32(smoothing / classes)
     for i, c in np.ndindex(rows.shape):

@@ -39,7 +39,7 @@ def wanted_of(method: TokenMix, draws: Draws) -> np.ndarray:
 
 
 def in_chunks(method: TokenMix, samples: int) -> Any:
-    """Masks and draws of the twin, a few thousand at a time."""
+    """Masks and draws made on the CPU, a few thousand at a time."""
     for seed in range(samples // 10_000):
         yield masks_of(dalimix, method, 10_000, seed)
 

@@ -198,7 +198,7 @@ def test_the_loader_reads_a_store(root, store):
     assert (shares - 1).abs().max() > 0.05  # by heatmaps, and not by areas
 
 
-def test_class_numbers_belong_to_their_images(tmp_path):
+def test_class_indices_belong_to_their_images(tmp_path):
     """Images of 255 in class b, of 0 in class a, in another order than the store has them."""
     from PIL import Image
 

@@ -169,8 +169,8 @@ def test_files_that_hold_something_else(tmp_path: Path, value: Any, message: str
     (1, np.nan, "has NaN or infinite values"),
     (0, -np.inf, "has NaN or infinite values"),
     (1, np.inf, "has NaN or infinite values"),
-    (1, 0.5, "must have whole numbers from 0 among the class numbers, .*: got 0.5"),
-    (1, -1, "must have whole numbers from 0 among the class numbers, .*: got -1"),
+    (1, 0.5, "must have whole numbers from 0 among the class indices, .*: got 0.5"),
+    (1, -1, "must have whole numbers from 0 among the class indices, .*: got -1"),
 ], ids=str)  # fmt: skip
 def test_numbers_that_mean_nothing(tmp_path: Path, half: int, number: float, told: str) -> None:
     """One of them, at a place where the teacher saw another class than the image's."""
@@ -215,14 +215,14 @@ def test_damaged_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "first"), [("bfloat16", 256), ("float16", 2048), ("float32", 2**24)])
-def test_class_numbers_that_the_dtype_rounds(tmp_path: Path, dtype: str, first: int) -> None:
+def test_class_indices_that_the_dtype_rounds(tmp_path: Path, dtype: str, first: int) -> None:
     """first + 1 is written as `first`."""
     kind = getattr(torch, dtype)
     assert torch.tensor(first + 1).to(kind) == first
     torch.save(torch.stack([torch.ones(1, 2, 2), torch.full((1, 2, 2), first - 1)]).to(kind), tmp_path / "a.pt")
     assert token_label_maps(tmp_path / "a.pt", first - 1).all()
     with pytest.raises(
-        ValueError, match=f"a.pt has torch.{dtype} class numbers, which are not exact for class {first}"
+        ValueError, match=f"a.pt has torch.{dtype} class indices, which are not exact for class {first}"
     ):
         token_label_maps(tmp_path / "a.pt", first)
 
@@ -261,7 +261,7 @@ def test_labels_of_any_library_and_paths_of_any_kind(
     for k, labels in enumerate((np.array(LABELS), torch.tensor(LABELS)[:, None], tuple(LABELS))):
         import_token_labels(str(folder).replace(str(tmp_path), "~"), FILES, labels, f"~/{k}/store")
         assert contents(tmp_path / str(k)) == contents(tmp_path / "whole")
-    with pytest.raises(TypeError, match=r"labels\[0\] must be a class number, a whole one, got the float 3\.0"):
+    with pytest.raises(TypeError, match=r"labels\[0\] must be a class index, a whole number, got the float 3\.0"):
         import_token_labels(folder, FILES, [float(label) for label in LABELS], tmp_path / "other")  # type: ignore[misc]
     with pytest.raises(ValueError, match="files must be paths relative to the data set's root, .*, got '/a.JPEG'"):
         import_token_labels(folder, ["/a.JPEG"], [0], tmp_path / "other")

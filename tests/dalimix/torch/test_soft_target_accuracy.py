@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import dalimix
-import dalimix.torch.class_numbers as class_numbers_module
+import dalimix.torch.class_indices as class_indices_module
 from dalimix import CutMix, TokenMix
 from dalimix.torch import BatchMixer, soft_target_accuracy
 from tests.support.backends import device_fixture, need_gpu
@@ -25,14 +25,14 @@ def logits(size=B, seed=0):
     return torch.randn(size, C, generator=seeded(seed))
 
 
-def class_numbers(seed=1, size=B):
+def class_indices(seed=1, size=B):
     return torch.randint(C, (size,), generator=seeded(seed))
 
 
 def a_pair():
     """Two of the images keep their own class: their weights count together."""
-    own, lam = class_numbers(1), torch.rand(B, generator=seeded(3))
-    return own, torch.cat([own[:2], class_numbers(2)[2:]]), torch.stack([lam, 1 - lam], 1)
+    own, lam = class_indices(1), torch.rand(B, generator=seeded(3))
+    return own, torch.cat([own[:2], class_indices(2)[2:]]), torch.stack([lam, 1 - lam], 1)
 
 
 def dense(own, partners, weights):
@@ -78,19 +78,19 @@ def test_equals_the_code_of_the_papers(k):
     assert torch.allclose(100 * soft_target_accuracy(outputs, dense(own, partners, weights), k), expected)
 
 
-def test_class_numbers_give_the_usual_accuracy():
+def test_class_indices_give_the_usual_accuracy():
     outputs = logits()
     assert torch.equal(soft_target_accuracy(outputs, outputs.argmax(1)), torch.tensor(1.0))
     assert torch.equal(soft_target_accuracy(outputs, outputs.argmin(1), C - 1), torch.tensor(0.0))
-    assert torch.allclose(100 * soft_target_accuracy(outputs, class_numbers(), 2),
-                          usual_accuracy(outputs, class_numbers(), 2))  # fmt: skip
+    assert torch.allclose(100 * soft_target_accuracy(outputs, class_indices(), 2),
+                          usual_accuracy(outputs, class_indices(), 2))  # fmt: skip
 
 
 @pytest.mark.parametrize("form", ["dense", "pair"])
 @pytest.mark.parametrize("method", [CutMix(), TokenMix(grid=4, min_tokens=1)], ids=lambda m: m.name)
 def test_targets_of_the_mixer(method, form):
     """Both forms as they come, also where TokenMix's heatmaps give weights that do not add up to 1."""
-    images, labels = torch.zeros(B, 3, 8, 8), class_numbers()
+    images, labels = torch.zeros(B, 3, 8, 8), class_indices()
     heatmaps = torch.rand(B, 4, 4, generator=seeded(5)) ** 4 if method.reads_heatmaps else None
     options = {"form": form, "return_plan": True, "generator": seeded(4)}
     _, targets, plan = BatchMixer(method, C, **options)(images, labels, heatmaps)
@@ -195,7 +195,7 @@ def test_the_host_reads_no_value():
 
 @pytest.mark.parametrize("form", ["dense", "pair", "numbers"])
 def test_an_empty_batch_has_no_mean(form):
-    own = class_numbers(size=0)
+    own = class_indices(size=0)
     targets = {"dense": torch.zeros(0, C), "pair": (own, own, torch.zeros(0, 2)), "numbers": own}[form]
     assert soft_target_accuracy(logits(0), targets).isnan()
 
@@ -212,7 +212,7 @@ def test_a_class_that_there_is_not(label):
 
 @pytest.mark.parametrize("label", [-1, C])
 def test_a_class_at_which_nobody_looks_gives_nan(label, monkeypatch):
-    monkeypatch.setattr(class_numbers_module, "_refuse_others", lambda *_: None)  # as on a GPU
+    monkeypatch.setattr(class_indices_module, "_refuse_others", lambda *_: None)  # as on a GPU
     own, partners, weights = a_pair()
     wrong = own.index_fill(0, torch.tensor([3]), label)
     for targets in (wrong, (wrong, partners, weights), (own, wrong, weights)):
@@ -223,7 +223,7 @@ def test_a_class_at_which_nobody_looks_gives_nan(label, monkeypatch):
 @pytest.mark.parametrize("label", [-1, C])
 def test_on_a_gpu_a_class_that_there_is_not_gives_nan_and_nothing_waits(label, request):
     need_gpu(request)
-    outputs, wrong = logits().cuda(), class_numbers().cuda()
+    outputs, wrong = logits().cuda(), class_indices().cuda()
     wrong[3] = label
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -179,7 +179,7 @@ REFUSED = {
     "labels [B, C, 1]": (ValueError, r"labels must be .* got torch.float32 \[6, 5, 1\]", (X, torch.rand(B, C, 1))),
     "floating [B]": (
         ValueError,
-        r"labels must be integer \[B\] or floating .* torch.float32 \[6\]: class numbers are labels.long",
+        r"labels must be integer \[B\] or floating .* torch.float32 \[6\]: class indices are labels.long",
         (X, Y.float()),
     ),
     "features": (

@@ -195,15 +195,15 @@ def test_something_behind_the_end(shard):
         (b"\n", r"b'\n'"),
     ],
 )
-def test_a_label_that_is_no_class_number(tmp_path, label, told):
+def test_a_label_that_is_no_class_index(tmp_path, label, told):
     members = [("0.jpg", encoded(0)), ("0.cls", label), ("1.jpg", encoded(1)), ("1.cls", b" 1\n")]
     source = WebDataset(write_tar(tmp_path / "a.tar", members))
     check_images(source, [1])
-    check_corrupt(source, f"a.tar/0.cls: expected a class number in digits, got {told}")
+    check_corrupt(source, f"a.tar/0.cls: expected a class index in digits, got {told}")
 
 
 @pytest.mark.parametrize("label", [-1, 1 << 20, 10**18 - 1])
-def test_a_class_number_out_of_reason(tmp_path, label):
+def test_a_class_index_out_of_reason(tmp_path, label):
     source = WebDataset(write_shard(tmp_path / "a.tar", [sample(0, label=label), sample(1)]))
     check_images(source, [1])
     check_corrupt(source, f"a.tar/000.jpg: label {label}, but ")

@@ -1,4 +1,4 @@
-"""Lists of files with class numbers."""
+"""Lists of files with class indices."""
 
 import os
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_paths_and_arrays_will_do():
     given: tuple[Any, ...] = [Path("x/a"), Path("b")], np.array([1, 0]), [], np.array(["a", "b"])
     source = FileList(*given)
     assert (source.files, source.labels, source.names) == (["x/a", "b"], [1, 0], ["a", "b"])
-    assert source.class_numbers.dtype == np.int64
+    assert source.class_indices.dtype == np.int64
     assert len(source.fingerprint) == 64
 
 

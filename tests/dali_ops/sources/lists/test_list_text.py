@@ -68,10 +68,10 @@ def test_lists_of_other_programs(tmp_path: Path, kind: str) -> None:
 WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "no-label": ("a.jpg 0\n\nb.jpg\n", (), 3, r"expected PATH LABEL, got 'b\.jpg'"),
     "negative": ("a.jpg -1\n", (), 1, "a.jpg has label -1, but labels begin with 0: first_label= says"),
-    "no-whole-number": ("a.jpg 0\nb.jpg,1.5\n", (), 2, "LABEL is a class number, a whole one from 0"),
+    "no-whole-number": ("a.jpg 0\nb.jpg,1.5\n", (), 2, "LABEL is a class index, a whole number from 0"),
     "several-numbers": ("a.jpg 0\nb.jpg 1 5 7\n", (), 2, "which has several numbers; an image has one class"),
-    "half-a-number-in-a-table": ("path,label\na.jpg,0\nb.jpg,0.5\n", (), 3, "must be a class number, got '0.5'"),
-    "nan-in-a-table": ("path,label\na.jpg,1.0\nb.jpg,nan\n", (), 3, "must be a class number, got 'nan'"),
+    "half-a-number-in-a-table": ("path,label\na.jpg,0\nb.jpg,0.5\n", (), 3, "must be a class index, got '0.5'"),
+    "nan-in-a-table": ("path,label\na.jpg,1.0\nb.jpg,nan\n", (), 3, "must be a class index, got 'nan'"),
     "nan": ("a.jpg 1.0\nb.jpg nan\n", (), 2, "expected PATH LABEL, got 'b.jpg nan'"),
     "a-name-of-two": (
         "a.jpg cat\nb.jpg dog\n",
@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "twenty-million": ("a.jpg 20000000\n", (), 1, "label 20000000, but the 1048576 classes"),
     "other-columns": ("path,label\na.jpg,0\nb.jpg,1,5\n", (), 3, "expected 2 columns, as the first line has"),
     "an-empty-cell": ("path,label\na.jpg,\n", (), 2, "expected 2 columns"),
-    "a-name-in-a-table": ("path,label\na.jpg,cat\n", (), 2, "must be a class number, got 'cat'; for names, give clas"),
+    "a-name-in-a-table": ("path,label\na.jpg,cat\n", (), 2, "must be a class index, got 'cat'; for names, give clas"),
     "a-URL": ("a.jpg 0\ns3://b/c.jpg 1\n", (), 2, r"must be a path on this machine, got the URL 's3://b/c\.jpg'"),
 }
 
@@ -196,7 +196,7 @@ def test_classes_of_one_name(tmp_path: Path) -> None:
 def test_labels_that_are_none() -> None:
     for wrong, told in (([0, 1.0], "the float 1.0"), (np.array([0.0]), "the float 0.0"), ([0, None], "the NoneType N"),
                         ([[0, 1], [1, 0]], r"the list \[0, 1\]"), ([True, 0], "the bool True")):  # fmt: skip
-        with pytest.raises(TypeError, match=rf"labels\[[01]\] must be a class number, a whole one, got {told}"):
+        with pytest.raises(TypeError, match=rf"labels\[[01]\] must be a class index, a whole number, got {told}"):
             file_list(["a", "b"], wrong)
 
 

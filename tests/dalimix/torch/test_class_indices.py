@@ -1,4 +1,4 @@
-"""Class numbers outside of the classes, in the loss of SMMix: they never index a tensor."""
+"""Class indices outside of the classes, in the loss of SMMix: they never index a tensor."""
 
 from threading import Thread
 
@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dalimix import MixPlan
-from dalimix.torch import SMMixBatch, SMMixLoss, class_numbers
+from dalimix.torch import SMMixBatch, SMMixLoss, class_indices
 from tests.support.backends import need_gpu
 
 B, C = 5, 4
@@ -48,7 +48,7 @@ def test_a_class_that_there_is_not(label, column):
 @pytest.mark.parametrize("label", [-100, C])
 def test_a_class_at_which_nobody_looks_gives_nan(label, monkeypatch):
     """Of one image, and of one as a partner; nothing is looked up outside of the classes."""
-    monkeypatch.setattr(class_numbers, "_refuse_others", lambda *_: None)  # as on a GPU
+    monkeypatch.setattr(class_indices, "_refuse_others", lambda *_: None)  # as on a GPU
     for sample in range(B):
         wrong = LABELS.index_fill(0, torch.tensor([sample]), label)
         losses = SMMixLoss(0.1)(outputs(), batch(wrong))
@@ -88,12 +88,12 @@ class Arrival:
 def test_what_a_gpu_told_is_raised_once_and_not_before_it_arrived():
     right, wrong = torch.tensor([0, 2, 1]), torch.tensor([3, 9, 0])
     for arrival, told in ((Arrival(True), right), (Arrival(False, True), wrong), (Arrival(True), right)):
-        class_numbers._pending.append(class_numbers._Report(arrival, told, C))
-    class_numbers._raise_what_arrived()
+        class_indices._pending.append(class_indices._Report(arrival, told, C))
+    class_indices._raise_what_arrived()
     with pytest.raises(ValueError, match=r"label 9 of sample 3 of an earlier batch is outside 0 \.\. 3"):
-        class_numbers._raise_what_arrived()
-    class_numbers._raise_what_arrived()
-    assert not class_numbers._pending
+        class_indices._raise_what_arrived()
+    class_indices._raise_what_arrived()
+    assert not class_indices._pending
 
 
 class Overtaken(Arrival):
@@ -103,7 +103,7 @@ class Overtaken(Arrival):
 
     def query(self):
         if self.other is None:
-            self.other = Thread(target=class_numbers._raise_what_arrived)
+            self.other = Thread(target=class_indices._raise_what_arrived)
             self.other.start()
             self.other.join(0.3)
         return super().query()
@@ -112,8 +112,8 @@ class Overtaken(Arrival):
 def test_a_thread_that_reads_reports_takes_none_that_did_not_arrive():
     first, second = Overtaken(True, True), Arrival(False, False, True)
     for arrival, told in ((first, torch.tensor([0, 2, 1])), (second, torch.tensor([3, 9, 0]))):
-        class_numbers._pending.append(class_numbers._Report(arrival, told, C))
-    class_numbers._raise_what_arrived()
+        class_indices._pending.append(class_indices._Report(arrival, told, C))
+    class_indices._raise_what_arrived()
     first.other.join()
     with pytest.raises(ValueError, match="label 9 of sample 3"):
-        class_numbers._raise_what_arrived()
+        class_indices._raise_what_arrived()
