@@ -52,7 +52,7 @@ def calls(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
 
 # What else may be said: of the arguments that are wrong already, of the model that there is not, of too few images.
 ALSO = {"draw_sheet": ["nothing"], "label_in_words": ["names"], "provider_from": ["model"], "Setting": ["images"]}
-ALSO |= {"preview": ["method"]}
+ALSO |= {"preview": ["method"], "TimedPipeline": ["heatmap_source"]}
 FUNCTIONS = ("preview", "draw_heatmaps", "draw_sheet", "label_in_words", "Setting", "Timing", "TimedPipeline",
              "provider_from", "teacher")  # fmt: skip
 
