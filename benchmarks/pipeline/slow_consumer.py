@@ -43,7 +43,7 @@ KEPT = 6  # batches that the consumer on a CPU has in its hands: more than the p
 CYCLES = 2_000_000  # of a GPU in a millisecond, about
 NEVER_SLOW = "a consumer on a stream of its own (no GPU used)"
 Batch = tuple[Tensor, ...]
-Seen = tuple[list[Tensor], int]  # checksums, and how many batches the host was most batches ahead
+Seen = tuple[list[Tensor], int]  # checksums, and how many batches the host was ahead at most
 
 
 def main() -> None:

@@ -79,9 +79,8 @@ class Loader:
             not compared.
 
     Yields:
-        ``(images, targets)``. Images are [B, C, H, W] or [B, H, W, C]. Targets are float32 [B, classes] with a method,
-            or
-        in the pair form (int64 [B], int64 [B], float32 [B, 2]); without a method int64 [B].
+        ``(images, targets)``. Images are [B, C, H, W] or [B, H, W, C]. With a method, targets are float32 [B, classes],
+            or in the pair form (int64 [B], int64 [B], float32 [B, 2]); without one, int64 [B].
 
     Attributes:
         source: the data set.
@@ -235,6 +234,7 @@ class Loader:
         if epoch != prefetcher.epoch or (prefetcher.step and not prefetcher.resumed):
             prefetcher.begin(epoch)
 
+    @answering
     def switch(
         self,
         *,

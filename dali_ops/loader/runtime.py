@@ -8,6 +8,7 @@ from typing import Any
 from dali_ops.device import check_device, default_threads, device_number, local_id, usable_device
 from dalimix import checks
 
+PINNED = "pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go"
 MOST_THREADS, MOST_BATCHES = 1024, 1024  # DALI's threads; batches worked ahead
 
 
@@ -42,14 +43,17 @@ class Runtime:
     pin_memory: bool = False
 
     def __post_init__(self) -> None:
-        if self.device is not None:
-            check_device(self.device)
+        kind = None if self.device is None else check_device(self.device)
         if self.device_id is not None:
             checks.numbers(device_id=self.device_id)
+        if self.device_id is not None and kind is not None:
+            self._check_id(kind, device_number(self.device))
         if self.num_threads is not None:
             object.__setattr__(self, "num_threads", checks.count("num_threads", self.num_threads, MOST_THREADS))
         object.__setattr__(self, "prefetch", checks.count("prefetch", self.prefetch, MOST_BATCHES))
         object.__setattr__(self, "pin_memory", checks.flag("pin_memory", self.pin_memory))
+        if self.pin_memory and kind == "gpu":
+            raise ValueError(PINNED)
 
     def resolved(self) -> tuple[str, int | None]:
         """Return ``"cpu"`` or ``"gpu"``, and the number of the GPU.
@@ -92,5 +96,5 @@ class Runtime:
         import torch
 
         if device == "gpu" or not torch.cuda.is_available():
-            raise ValueError("pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go")
+            raise ValueError(PINNED)
         return True

@@ -100,7 +100,7 @@ def mix(
     check_node("labels", labels)
     if heatmaps is not None:
         refuse_model("heatmaps", heatmaps, "give dali_ops.model_heatmaps(images, provider) of a provider")
-        check_node("heatmaps", heatmaps, "of model_heatmaps or stored_heatmaps")
+        check_node("heatmaps", heatmaps, "that of model_heatmaps or stored_heatmaps")
     bridge.current_pipeline("mix", "; for arrays there is dalimix.compose, for dynamic mode dali_ops.dynamic.mix")
     device, drawn = device_of(device, images), draw(method, seed)
     known = facts(layout, images, labels=labels, heatmaps=heatmaps)

@@ -29,7 +29,7 @@ MOST_CHANNELS = 4  # of what a decoder makes
 TYPES = {"fn": {"f": "types.FLOAT", "i": "types.INT64"}, "ndd": {"f": "ndd.float32", "i": "ndd.int64"}}
 
 
-def check_node(name: str, given: Any, such_as: str = "of a reader or a decoder") -> None:
+def check_node(name: str, given: Any, such_as: str = "that of a reader or a decoder") -> None:
     """Refuse what is not a node.
 
     Raises:

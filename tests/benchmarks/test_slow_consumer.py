@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,9 @@ pytest.importorskip("nvidia.dali")
 pytest.importorskip("PIL.Image")
 torch = pytest.importorskip("torch")
 
+from benchmarks.harness import photographs
 from benchmarks.pipeline import slow_consumer
+from dali_ops.assets.photos import make_photo_folder
 
 BATCHES = 12
 ALTERED = f"{BATCHES - 1} of {BATCHES} batches were altered under a slow consumer"
@@ -40,6 +43,16 @@ def test_a_batch_that_is_overwritten_is_found(overwritten: tuple[int, ...]) -> N
     assert (row["altered"], row["batches"], row["differ between runs"]) == (BATCHES - 1, BATCHES, 0)
     assert row["most batches ahead"] == slow_consumer.KEPT
     assert slow_consumer.problems([look(numbers), row]) == [f"made up: {ALTERED}"]
+
+
+@pytest.mark.parametrize("source", ["of_loader", "of_pipeline"])
+def test_batches_are_different_ones(source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If they were equal, nobody would see one in the place of another."""
+    monkeypatch.setattr(slow_consumer, "SIZE", 32)
+    photos = photographs(make_photo_folder, tmp_path, 16)
+    setting = slow_consumer.Setting(photos, 9, 16, "cpu")
+    sums = [tuple(one.tolist()) for one in slow_consumer.patient(getattr(slow_consumer, source)(setting))]
+    assert len({images for images, _ in sums}) == len({targets for _, targets in sums}) == len(sums) == 9
 
 
 def test_batches_that_differ_anyway_show_nothing() -> None:

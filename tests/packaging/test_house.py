@@ -84,11 +84,15 @@ def _all_imported(tree: ast.Module) -> Iterator[str]:
             yield node.module or ""
 
 
+def _is_made(part: str) -> bool:
+    return part.startswith((".", "__")) or part.endswith(".egg-info")
+
+
 def no_crowd(project: Project) -> list[str]:
     crowds = []
     for top in FOLDERS:
         for folder in [project.root / top, *(project.root / top).rglob("*/")]:
-            if not any(part.startswith((".", "__")) or part.endswith(".egg-info") for part in folder.parts):
+            if not any(map(_is_made, folder.relative_to(project.root).parts)):
                 files = [file for file in folder.glob("[!.]*") if file.is_file() and file.name != "__init__.py"]
                 crowds += [f"{folder}: {len(files)} files"] if len(files) > MOST_FILES else []
     return crowds

@@ -12,9 +12,10 @@ from tests.support.paths import ROOT
 # Each of these lines is wrong, and in one way only.
 WRONG = """\
 import dali_ops
-from dali_ops import ImageFolderLoader, Loader, Runtime, Targets, Train
+from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.sources import ImageFolder
-from dalimix import CutMix, Mixup
+from dalimix import CutMix, Mixup, compose, soft_labels
+from dalimix.torch import BatchMixer
 
 CutMix(alfa=1.0)
 CutMix(per="smaple")
@@ -30,6 +31,13 @@ dali_ops.mix(None, None, CutMix(), form="pairs")
 dali_ops.cutmix(None, None, alfa=1.0)
 dali_ops.cutmix(None, None, per="smaple")
 dali_ops.cutmix(None, None, pairing="rol")
+Train(layout="NCHW")
+Eval(layout="NCHW")
+dali_ops.mix(None, None, CutMix(), output_layout="channels_last")
+compose(None, None, layout="NCHW")
+soft_labels(None, None, form="pairs")
+BatchMixer(CutMix(), layout="NCHW")
+ImageFolderLoader("photos").switch(size=3)
 """
 # And none of these.
 RIGHT = """\

@@ -15,7 +15,8 @@ from dalimix.support.packages import need
 from dalimix.support.paths import local_text, local_texts
 
 BRACES = re.compile(r"\{([^{}]*)\}")
-RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+LETTERS = re.compile(r"[A-Za-z]\.\.[A-Za-z](\.\.-?\d+)?")
+RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 MOST_SHARDS = 1 << 20  # a slip of the pen in braces would otherwise fill the memory with paths
 Path = str | bytes | os.PathLike[str]
 Paths = Path | Iterable[Path]
@@ -109,9 +110,14 @@ def expand_braces(pattern: str, name: str = "shards") -> list[str]:
 
 
 def _alternatives(inner: str) -> float:
-    """How many of them braces mean; a step in a range would make them fewer."""
+    """How many of them braces mean, at most."""
+    if LETTERS.fullmatch(inner):
+        return abs(ord(inner[0]) - ord(inner[3])) + 1.0
     numbers = RANGE.match(inner)
-    return abs(float(numbers[1]) - float(numbers[2])) + 1 if numbers else inner.count(",") + 1.0
+    if numbers is None:
+        return inner.count(",") + 1.0
+    first, last, step = float(numbers[1]), float(numbers[2]), float(numbers[3] or 1)
+    return abs(last - first) // max(1.0, abs(step)) + 1
 
 
 def _shard(path: str, folder: str) -> ShardFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from dalimix.support.numbers import is_whole
 from dalimix.support.paths import errors_name, local_path
 
 FLOATS = ("float16", "float32", "float64")
+AT_ONCE = 1 << 22  # bytes that are read at a time
 
 
 class HeatmapWriter:
@@ -209,9 +210,18 @@ class HeatmapWriter:
         same_facts(self._part, there, self._facts)
         self._facts = replace(there, sha256=None)
         maps = map_array(self._part, self._facts, begun=True)
-        self._start, digest = maps.offset, digest_of(maps[: progress.done])
+        self._start, digest = maps.offset, hashlib.sha256()
+        for piece in self._pieces(progress.done * self._facts.map_bytes):
+            digest.update(piece)
         self._same_maps(progress.done, digest.hexdigest(), progress.sha256)
         return progress.done, digest
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        """So many bytes of the maps. They are read, as a mapped file on a failing disk would end the process."""
+        array, end = self._open_array(), self._start + size
+        with errors_name(self._part / ARRAY):
+            for start in range(self._start, end, AT_ONCE):
+                yield os.pread(array, min(AT_ONCE, end - start), start)
 
     def _same_maps(self, count: int, digest: str, expected: str) -> None:
         if digest != expected:
@@ -222,7 +232,8 @@ class HeatmapWriter:
 
     def _begin(self) -> None:
         """store.json comes last: without it, there is nothing to go on with."""
-        if (self._part / PROGRESS).exists() or np.fromfile(self._part / ARRAY, np.uint8)[self._start :].any():
+        size = os.fstat(self._open_array()).st_size
+        if (self._part / PROGRESS).exists() or any(piece.strip(b"\0") for piece in self._pieces(size)):
             raise ValueError(f"{self._part} has maps but no {FACTS}: move it away")
         self._lay_out()
         write_facts(self._part, self._facts)

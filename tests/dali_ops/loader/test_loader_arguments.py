@@ -161,6 +161,15 @@ def test_devices_and_their_numbers(monkeypatch):
         Runtime(None, 0).resolved()
 
 
+def test_what_a_runtime_knows_without_a_loader():
+    with pytest.raises(ValueError, match="device_id is for a GPU, got 1, but device is 'cpu'"):
+        Runtime("cpu", 1)
+    with pytest.raises(ValueError, match="device must be 'cpu' or 'gpu', got 'tpu'"):
+        Runtime("tpu")
+    with pytest.raises(ValueError, match="pin_memory is for device='cpu'"):
+        Runtime("gpu", pin_memory=True)
+
+
 @pytest.mark.parametrize("path", ["photos", pathlib.Path("photos")], ids=["text", "path"])
 def test_a_path_is_no_source(path):
     with pytest.raises(TypeError, match=r"WebDataset.*FileList.*ImageFolderLoader, got the path 'photos'"):

@@ -88,6 +88,7 @@ BRACES = {
     "below zero": "{-999999..999999}.tar",
     "alternatives": "{a,b}" * 2000,
     "alternatives of ranges": "{a,{0..1048575},{b,c}}",
+    "letters": "{a..z}" * 6,
     "no number": f"{{1{'0' * 400}..2{'0' * 400}}}.tar",
 }
 

@@ -48,7 +48,8 @@ class Project:
         for node in _running(self.trees[source]):
             if isinstance(node, ast.Import):
                 wanted = [(alias.name, "") for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module is not None, f"{source} imports by dots, which nothing here follows: write the name"
                 wanted = [(node.module, alias.name) for alias in node.names]
             else:
                 continue
