@@ -8,7 +8,9 @@ WORKERS ?= $(shell nproc)
 CUDA ?= $(shell nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12' && echo 12 || echo 13)
 
 BIN = $(VENV)/bin
-SOURCES = $(wildcard kernels/*.cu kernels/*.cuh tests/host/*.h tests/kernels/*.cu)
+SOURCES = $(wildcard kernels/*.cu kernels/include/*.cuh tests/support/host/*.h tests/kernels/*.cu)
+# What codespell reads; pyproject.toml says which of it is meant as it stands.
+WORDS = $(wildcard *.md *.toml *.py Makefile) kernels python dali_ops tests benchmarks docs examples
 PINNED = setup.py pyproject.toml constraints.txt
 
 .PHONY: demo test check format clean
@@ -25,6 +27,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
+	$(BIN)/codespell $(WORDS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -32,7 +35,7 @@ format: $(VENV)/.test
 	$(BIN)/clang-format -i $(SOURCES)
 
 clean:
-	rm -rf $(VENV) build demo bench *.egg-info python/*.egg-info tests/host/.cache
+	rm -rf $(VENV) build demo bench *.egg-info python/*.egg-info tests/support/host/.cache
 
 $(VENV)/.demo: $(PINNED)
 	$(call need_python)

@@ -9,9 +9,9 @@ set -uo pipefail
 
 PARTS=(tests sanitizers consumer benchmarks traffic page)
 # Every kernel has tests in these; compute-sanitizer makes them slower, but they are small.
-KERNEL_TESTS=(attention_region attentive_cutmix compose compose_values couples cutmix heatmap_crop mixup philox
-              random_choice resample_heatmaps smmix soft_labels token_mask token_mix top_patches)
-BENCHMARKS=(kernels peers pipeline train attention tokenmix smmix callback)
+KERNEL_TESTS=(tests/dalimix/operators tests/dalimix/parts)
+BENCHMARKS=(kernels.bench_kernels peers.bench_peers pipeline.bench_pipeline training.bench_train
+            methods.bench_attention methods.bench_tokenmix methods.bench_smmix pipeline.bench_callback)
 SHOWN=3 # last lines of the log of what failed
 
 PYTHON=${PYTHON:-python3}
@@ -64,27 +64,27 @@ check_tests() {
 }
 
 check_sanitizers() {
-  local tool files=("${KERNEL_TESTS[@]/#/tests/test_}")
-  files=("${files[@]/%/.py}")
+  local tool
   for tool in memcheck racecheck initcheck; do
-    check "$tool" env PYTHONPATH=benchmarks compute-sanitizer --tool "$tool" --report-api-errors no --error-exitcode 1 \
-      "$PYTHON" -m pytest -p without_pool -m cuda --require-gpu --junitxml="$out/$tool.xml" "${files[@]}"
+    check "$tool" compute-sanitizer --tool "$tool" --report-api-errors no --error-exitcode 1 \
+      "$PYTHON" -m pytest -p benchmarks.pipeline.without_pool -m cuda --require-gpu --junitxml="$out/$tool.xml" \
+      "${KERNEL_TESTS[@]}"
   done
 }
 
 check_consumer() {
-  benchmark slow_consumer slow-consumer --batches 500
+  benchmark pipeline.slow_consumer slow-consumer --batches 500
 }
 
 check_benchmarks() {
-  local name
-  for name in "${BENCHMARKS[@]}"; do benchmark "bench_$name" "$name"; done
-  check kernel-table "$PYTHON" benchmarks/kernel_table.py --json "$out/kernel-table-cpu.json" # no GPU takes part in it
+  local module
+  for module in "${BENCHMARKS[@]}"; do benchmark "$module" "${module#*.bench_}"; done
+  check kernel-table "$PYTHON" -m benchmarks.kernels.table --json "$out/kernel-table-cpu.json" # no GPU takes part in it
 }
 
-# benchmark SCRIPT NAME OPTION …: leaves NAME-gpu.json.
+# benchmark MODULE NAME OPTION …: leaves NAME-gpu.json.
 benchmark() {
-  check "$2" "$PYTHON" "benchmarks/$1.py" --device gpu --json "$out/$2-gpu.json" "${@:3}"
+  check "$2" "$PYTHON" -m "benchmarks.$1" --device gpu --json "$out/$2-gpu.json" "${@:3}"
 }
 
 # The bytes that compose moves, by the counters of the memory, to be compared with those that it must move: one launch
@@ -93,11 +93,11 @@ check_traffic() {
   command -v ncu >/dev/null || { printf '%-20s left out: there is no ncu\n' traffic; return; }
   check traffic ncu --kernel-name compose --csv --log-file "$out/traffic.csv" \
     --metrics dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum \
-    "$PYTHON" benchmarks/bench_kernels.py --device gpu --only compose --batch 256 --once
+    "$PYTHON" -m benchmarks.kernels.bench_kernels --device gpu --only compose --batch 256 --once
 }
 
 check_page() {
-  check page "$PYTHON" benchmarks/make_results.py "$out"
+  check page "$PYTHON" -m benchmarks.page.make_results "$out"
 }
 
 summary() {

@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, interleaved timing, the surroundings, tables and JSON."""
+"""What the benchmarks share: their options, interleaved timing, tables and JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -17,18 +18,23 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import torch
 
 import dalimix
-from dali_ops.cli_arguments import positive
-from dali_ops.cli_output import sentence
+from dali_ops.bench.environment import environment_of, write_results
+from dali_ops.cli.arguments import positive
+from dali_ops.cli.output import sentence
 from dali_ops.sources import ImageFolder
-from dali_ops.surroundings import surroundings, write_results
 
 Rows = list[dict[str, Any]]
-Times = tuple[float, float, float]  # median milliseconds of ours and of the other, and the median of other ÷ ours
+Times = tuple[float, float, float]  # median milliseconds of ours and of the baseline, and the median speedup
+UNITS = {"cpu": "ms", "gpu": "µs"}  # of the times in a table
 CACHES = 256 << 20  # bytes; more than the last cache of any device here
 MOST_FILLS = 64  # some tens of milliseconds
+WARM_UP = 2  # rounds that do not count, at least
+READY = 4  # batches that a pipeline may have made ready while others had their turn
 Run = Callable[[int], object]  # gets the number of the round, to rotate its inputs
+Timer = Callable[[Run, int], float]  # milliseconds of a run
 
 
 def parser(description: str | None, rounds: int | None = 21, device: bool = True) -> argparse.ArgumentParser:
@@ -83,7 +89,8 @@ class OnGpu:
     def __init__(self, launches: int = 20, outputs: int = 8) -> None:
         import cupy
 
-        self.launches, self.kept = launches, deque(maxlen=outputs)
+        self.launches = launches
+        self.kept: deque[object] = deque(maxlen=outputs)
         self.start, self.end = cupy.cuda.Event(), cupy.cuda.Event()
         self.work, self.fills = cupy.empty(1 << 31, cupy.uint8), 4
 
@@ -92,7 +99,8 @@ class OnGpu:
             self.fills *= 2
         import cupy
 
-        return cupy.cuda.get_elapsed_time(self.start, self.end) / self.launches
+        spent: float = cupy.cuda.get_elapsed_time(self.start, self.end)
+        return spent / self.launches
 
     def ahead(self, run: Run, index: int) -> bool:
         """Whether the host had launched all before the device began."""
@@ -107,19 +115,24 @@ class OnGpu:
         return ahead
 
 
-def compare(ours: Run, other: Run, rounds: int, timer: Callable[[Run, int], float]) -> Times:
+def timer_of(device: str, launches: int = 20) -> Timer:
+    """What times a run on the device."""
+    return on_cpu if device == "cpu" else OnGpu(launches)
+
+
+def compare(ours: Run, baseline: Run, rounds: int, timer: Timer) -> Times:
     """Two runs that take turns."""
-    return between(take_turns((ours, other), rounds, timer), 0, 1)
+    return between(take_turns((ours, baseline), rounds, timer), 0, 1)
 
 
-def take_turns(runs: Sequence[Run], rounds: int, timer: Callable[[Run, int], float]) -> list[list[float]]:
+def take_turns(runs: Sequence[Run], rounds: int, timer: Timer) -> list[list[float]]:
     """Milliseconds of all, round by round, after some rounds that do not count.
 
-    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios are the steadier ones. In
-    every round in another order, for one may leave the caches and the memory worse to its successor than another.
+    They take turns, so that what disturbs the machine for a while disturbs all alike: ratios vary less than times. The
+    order changes from round to round, since a run may leave the caches and the memory in a worse state than another.
     """
     order, spans = Random(0), []
-    for index in range(-max(2, rounds // 5), rounds):
+    for index in range(-max(WARM_UP, rounds // 5), rounds):
         span = dict.fromkeys(range(len(runs)), 0.0)
         for place in order.sample(range(len(runs)), len(runs)):
             span[place] = timer(runs[place], index)
@@ -127,10 +140,10 @@ def take_turns(runs: Sequence[Run], rounds: int, timer: Callable[[Run, int], flo
     return spans[-rounds:]
 
 
-def between(spans: list[list[float]], mine: int, other: int) -> Times:
-    """Median milliseconds of two of them, and the median of the ratios other ÷ mine of every round."""
-    first, second = (statistics.median(span[k] for span in spans) for k in (mine, other))
-    return first, second, statistics.median(span[other] / span[mine] for span in spans)
+def between(spans: list[list[float]], ours: int, baseline: int) -> Times:
+    """Median milliseconds of two of them, and the median of the rounds' speedups: the baseline's time ÷ ours."""
+    first, second = (statistics.median(span[k] for span in spans) for k in (ours, baseline))
+    return first, second, statistics.median(span[baseline] / span[ours] for span in spans)
 
 
 def pictures(batch: int, size: int) -> list[np.ndarray]:
@@ -144,12 +157,18 @@ def photographs(make: Callable[[Path], Path], place: str | Path, batch: int) -> 
     """Those of `make`, each so often that they make whole batches: the last would be filled up with one of them.
 
     Args:
-        make: such as `dali_ops.photos.make_photo_folder`.
+        make: such as `dali_ops.assets.photos.make_photo_folder`.
         place: in which the folder of photographs is made.
         batch: images.
     """
     folder = ImageFolder.scan(make(Path(place) / "photos"))
-    return replace(folder, files=folder.files * batch, labels=folder.labels * batch)
+    return replace(folder, files=[*folder.files] * batch, labels=[*folder.labels] * batch)
+
+
+def endless(loader: Iterable[Any]) -> Iterator[Any]:
+    """Epoch after epoch."""
+    while True:
+        yield from loader
 
 
 def copy(xp: Any, moved: int, count: int) -> Run:
@@ -186,7 +205,7 @@ def finish(path: Path | None, device: str, rows: Rows, left_out: Sequence[str]) 
     for what in left_out:
         print(f"left out: {what}")
     if path:
-        write_results(path, surroundings(device), rows, left_out)
+        write_results(path, environment_of(device), rows, left_out)
 
 
 def shown(rows: Rows) -> Rows:
@@ -197,19 +216,19 @@ def shown(rows: Rows) -> Rows:
     return rows
 
 
-def row(what: str, batch: int, other: str, times: Times, unit: str, rate: dict[str, float]) -> dict[str, Any]:
-    ms, other_ms, ratio = times
+def row(what: str, batch: int, baseline: str, times: Times, unit: str, rate: dict[str, float]) -> dict[str, Any]:
+    ms, baseline_ms, speedup = times
     scale = {"ms": 1, "µs": 1000}[unit]
     ours = {"what": what, "batch": batch, f"median {unit}": ms * scale, **rate}
-    return {**ours, "compared with": other, f"its median {unit}": other_ms * scale, "its time ÷ ours": ratio}
+    return {**ours, "baseline": baseline, f"baseline median {unit}": baseline_ms * scale, "speedup": speedup}
 
 
 def image_rows(names: Iterable[str], pairs: list[tuple[str, str]], batch: int, spans: list[list[float]]) -> Rows:
-    """A row with images/s for every pair of names, by `spans` as of `take_turns`: milliseconds of a batch, by name."""
+    """A row with images/s for every pair (name, baseline) of names; `spans` are those of `take_turns`, of a batch."""
     rows, places = [], {name: place for place, name in enumerate(names)}
-    for name, other in pairs:
-        times = between(spans, places[name], places[other])
-        rows.append(row(name, batch, other, times, "ms", {"images/s": batch / times[0] * 1e3}))
+    for name, baseline in pairs:
+        times = between(spans, places[name], places[baseline])
+        rows.append(row(name, batch, baseline, times, "ms", {"images/s": batch / times[0] * 1e3}))
     return rows
 
 
@@ -219,3 +238,28 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
     for line in table:
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def whole_epoch(pipeline: Any, _index: int = 0) -> None:
+    """All batches that are left, and nothing prepared for the next time."""
+    with suppress(StopIteration):
+        while True:
+            pipeline.run()
+    pipeline.reset()
+
+
+def settled(device: str, run: Run, index: int) -> float:
+    """Milliseconds by the host's clock, until the GPU has done all that was queued, too."""
+    wait = torch.cuda.synchronize if device == "gpu" else bool
+    return on_cpu(lambda index: (run(index), wait()), index)
+
+
+def one_step(device: str, steps: int, run: Run, index: int) -> float:
+    """Milliseconds of one step, after those for which a pipeline had batches ready."""
+
+    def several(index: int, count: int) -> None:
+        for _ in range(count):
+            run(index)
+
+    settled(device, partial(several, count=READY), index)
+    return settled(device, partial(several, count=steps), index) / steps

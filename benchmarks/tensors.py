@@ -1,4 +1,4 @@
-"""Torch beside NumPy and CuPy: arrays as tensors, and how many threads torch has."""
+"""Arrays as tensors, how many threads torch has, and what the images become everywhere: normalised, in planes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import dalimix
+from dalimix.checks import Layout
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+CLASSES, SMOOTHING = 1000, 0.1
+
 
 def tensor(array: Any) -> Tensor:
     """The same memory, of an array of NumPy's, CuPy's or torch's."""
@@ -17,7 +23,8 @@ def tensor(array: Any) -> Tensor:
 
 
 def on_host(array: Any) -> np.ndarray:
-    return tensor(array).cpu().numpy()
+    values: np.ndarray = tensor(array).cpu().numpy()
+    return values
 
 
 @contextmanager
@@ -29,3 +36,7 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def normalised(images: Any, plan: dalimix.MixPlan, dtype: str, layout: Layout = "CHW") -> Any:
+    return dalimix.compose(images, plan, mean=MEAN, std=STD, dtype=dtype, output_layout=layout)

@@ -1,11 +1,15 @@
 """dalimix inside NVIDIA DALI: mixing operators for pipelines, and a loader of image folders."""
 
-from dalimix.packages import is_there, missing
+from dalimix.support.packages import is_there, missing
 
 __all__ = [
     "BatchInfo",
+    "Eval",
     "ImageFolderLoader",
     "Loader",
+    "Runtime",
+    "Targets",
+    "Train",
     "attentive_cutmix",
     "cutmix",
     "mix",
@@ -17,13 +21,16 @@ __all__ = [
 ]
 
 if is_there("nvidia.dali"):
-    from dali_ops.batch_info import BatchInfo
-    from dali_ops.image_folder_loader import ImageFolderLoader
-    from dali_ops.loader import Loader
-    from dali_ops.mix import mix
-    from dali_ops.model_heatmaps import model_heatmaps
-    from dali_ops.shortcuts import attentive_cutmix, cutmix, mixup, smmix, token_mix
-    from dali_ops.stored_heatmaps import stored_heatmaps
+    from dali_ops.loader.image_folder import ImageFolderLoader
+    from dali_ops.loader.loader import Loader
+    from dali_ops.loader.outputs import BatchInfo
+    from dali_ops.loader.runtime import Runtime
+    from dali_ops.loader.transforms import Eval, Train
+    from dali_ops.operators.mix import mix
+    from dali_ops.operators.model_heatmaps import model_heatmaps
+    from dali_ops.operators.shortcuts import attentive_cutmix, cutmix, mixup, smmix, token_mix
+    from dali_ops.operators.stored_heatmaps import stored_heatmaps
+    from dali_ops.operators.targets import Targets
 else:
 
     def __getattr__(name: str) -> object:

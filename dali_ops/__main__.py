@@ -2,6 +2,6 @@
 
 import sys
 
-from dali_ops.cli import main
+from dali_ops.cli.main import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""Where pipelines run."""
+"""The devices on which pipelines run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from importlib.util import find_spec
 from typing import Any
 
 from dalimix import checks
-from dalimix.packages import missing
+from dalimix.support.packages import missing
+
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # torch's names for DALI's devices
 
 NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of the driver's interface
 DEVICE = re.compile("(?P<cpu>cpu(:0)?)|(gpu|cuda)(:(?P<number>[0-9]{1,9}))?")
 
 
 def usable_device(device: Any = None) -> str:
-    """``"cpu"`` or ``"gpu"``, if it can be used; None: ``"gpu"`` if there is one, else ``"cpu"``.
-
-    >>> usable_device("cpu")
-    'cpu'
+    """Return ``"cpu"`` or ``"gpu"``, if it can be used; for None ``"gpu"`` if there is one, else ``"cpu"``.
 
     Args:
         device: ``"cpu"``, ``"gpu"``, ``"cuda"``, ``"cuda:1"``, or a device of torch or of DALI's dynamic mode.
 
     Raises:
-        TypeError: no device.
+        TypeError: `device` is not a device.
         ValueError: another name, or a GPU that this machine does not have.
         ModuleNotFoundError: a GPU without CuPy.
+
+    Examples:
+        >>> usable_device("cpu")
+        'cpu'
     """
     if device is None:
         return "gpu" if _device_count() else "cpu"
@@ -40,7 +43,7 @@ def usable_device(device: Any = None) -> str:
 
 
 def check_device(device: Any) -> str:
-    """As `usable_device`, but without touching the driver, and None is refused."""
+    """Do as `usable_device`, but without touching the driver; None is refused."""
     kind = _parts(device)[0]
     if kind == "gpu" and find_spec("cupy") is None:
         raise missing(f"device={str(device)!r}", "cupy")
@@ -48,22 +51,23 @@ def check_device(device: Any) -> str:
 
 
 def device_number(device: Any) -> int | None:
-    """Which GPU `device` says, counted from 0; None if it says none.
-
-    >>> device_number("cuda:1"), device_number("cuda")
-    (1, None)
+    """Return which GPU `device` names, counted from 0; None if it names none.
 
     Args:
-        device: as of `usable_device`.
+        device: as in `usable_device`.
 
     Raises:
-        TypeError, ValueError: no device.
+        TypeError, ValueError: `device` is not a device.
+
+    Examples:
+        >>> device_number("cuda:1"), device_number("cuda")
+        (1, None)
     """
     return None if device is None else _parts(device)[1]
 
 
 def _parts(device: Any) -> tuple[str, int | None]:
-    """What kind of device, and which GPU."""
+    """Return the kind of device, and which GPU."""
     of_a_library = type(device).__name__.lower() == "device"  # torch's and DALI's are written as their names
     found = DEVICE.fullmatch(str(device)) if of_a_library or isinstance(device, str) else None
     if found is None:
@@ -75,25 +79,25 @@ def _parts(device: Any) -> tuple[str, int | None]:
 
 
 def default_id(device: str) -> int | None:
-    """`device_id` of a pipeline: the first GPU, or none."""
+    """Return the `device_id` of a pipeline: the first GPU, or none."""
     return 0 if device == "gpu" else None
 
 
 def default_threads() -> int:
-    """Of DALI on the CPU: as many as there are cores for each process that torchrun started here, 8 at most.
+    """Return the number of DALI's threads on the CPU: cores per process that torchrun started here, 8 at most.
 
     Raises:
-        ValueError: ``LOCAL_WORLD_SIZE`` is no number.
+        ValueError: ``LOCAL_WORLD_SIZE`` is not a number.
     """
     cores = len(os.sched_getaffinity(0)) // (number_in_environment("LOCAL_WORLD_SIZE", lowest=1) or 1)
     return min(max(cores, 1), 8)
 
 
 def local_id(device_id: int | None) -> int:
-    """`device_id`; None: the GPU of this process among those that torchrun started here, else torch's current one.
+    """Return `device_id`; for None the GPU of this process among those of torchrun, else torch's current one.
 
     Raises:
-        ValueError: `device_id` is no whole number from 0; ``LOCAL_RANK`` is no number, or there are fewer GPUs.
+        ValueError: `device_id` is not a whole number from 0; ``LOCAL_RANK`` is not a number, or there are fewer GPUs.
     """
     if device_id is not None:
         checks.numbers(device_id=device_id)
@@ -102,17 +106,18 @@ def local_id(device_id: int | None) -> int:
     if rank is None or rank < 0:
         import torch
 
-        return torch.cuda.current_device()
+        current: int = torch.cuda.current_device()
+        return current
     if rank >= count > 1:
         raise ValueError(f"LOCAL_RANK is {rank}, but there are {count} GPUs here: start one process for each")
     return min(rank, count - 1)  # some launchers let each see only its own
 
 
 def number_in_environment(name: str, lowest: int = 0) -> int | None:
-    """What a launcher such as torchrun says in the variable `name`; None if it is not set, or empty.
+    """Return the number in the variable `name`, as set by a launcher such as torchrun; None if it is unset or empty.
 
     Raises:
-        ValueError: it is no whole number from `lowest`.
+        ValueError: it is not a whole number from `lowest`.
     """
     said = os.environ.get(name, "").strip()
     if not said:
@@ -123,17 +128,18 @@ def number_in_environment(name: str, lowest: int = 0) -> int | None:
 
 
 def device_name(device: str) -> str:
-    """What a person calls it: the name of the GPU, or the CPU."""
+    """Return a readable name: that of the GPU, or the CPU."""
     if device == "cpu":
-        return "CPU (NumPy twin, no GPU used)"
+        return "CPU (no GPU used)"
     import cupy
 
     name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"]
-    return name.decode()
+    text: str = name.decode()
+    return text
 
 
 def _device_count() -> int:
-    """How many GPUs CuPy can use. If the driver has some and CuPy fails, its error is raised, not hidden."""
+    """Return how many GPUs CuPy can use. If the driver has some and CuPy fails, its error is raised, not hidden."""
     if not _devices_of_the_driver():
         return 0
     check_device("gpu")
@@ -143,10 +149,10 @@ def _device_count() -> int:
 
 
 def _devices_of_the_driver() -> int:
-    """Asked without CuPy; 0 where there is no driver.
+    """Return how many GPUs the driver has, without CuPy; 0 where there is no driver.
 
     Raises:
-        RuntimeError: this process was forked from one that uses CUDA, so that nobody can tell.
+        RuntimeError: this process was forked from one that uses CUDA, so nobody can tell.
     """
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -159,3 +165,16 @@ def _devices_of_the_driver() -> int:
             "no CUDA device works in a process that was forked from one that uses CUDA: start it by spawn"
         )
     return 0 if failed else count.value
+
+
+def torch_device(device: str) -> str:
+    """Return what torch calls ``"cpu"`` or ``"gpu"``.
+
+    Raises:
+        ValueError: ``"gpu"`` where torch sees none.
+    """
+    import torch
+
+    if device == "gpu" and not torch.cuda.is_available():
+        raise ValueError("device='gpu', but there is no CUDA device that torch can use")
+    return DEVICES[device]

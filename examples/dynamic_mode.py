@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from dali_ops import dynamic
-from dali_ops.photos import make_photo_folder
+from dali_ops.assets.photos import make_photo_folder
 from dalimix import CutMix
 from dalimix.torch import soft_target_accuracy
 

@@ -3,7 +3,7 @@
 python examples/proxy.py [FOLDER] [--workers 2] [--seed 1]     one sub-folder of images per class; without: photographs
 
 For a data set that torch code reads already (plain files need no workers: see ImageFolderLoader). The workers send the
-bytes of a batch and its class numbers to a thread of this process, in which the pipeline runs. So it mixes the batches
+bytes of a batch and its class indices to a thread of this process, in which the pipeline runs. So it mixes the batches
 that the DataLoader makes, a smaller last one too, and gives images and soft targets.
 
 With --seed every run has the same batches, with any number of workers: the pipeline starts on a batch when the loop
@@ -23,8 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import dali_ops
+from dali_ops.assets.photos import make_photo_folder
 from dali_ops.device import default_id, usable_device
-from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
 
 SIZE, MEAN, STD = 224, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from small_vit import SmallViT, accuracy, optimizer_and_schedule
 
-from dali_ops import ImageFolderLoader
+from dali_ops import Eval, ImageFolderLoader, Runtime, Targets, Train
+from dali_ops.assets.photos import make_photo_folder
 from dali_ops.device import usable_device
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
-from dali_ops.photos import make_photo_folder
+from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dalimix import Mixup, RandomChoice, SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixLosses, SMMixStep, TokenClassifier
@@ -46,7 +46,7 @@ class InTheStep:
     """One epoch of mixed batches. The loader gives them plain, and the model in training looks at every one."""
 
     def __init__(self, model, root, every, **options):
-        self.loader = ImageFolderLoader(root, **options)
+        self.loader = ImageFolderLoader(root, transform=Train(SIZE), **options)
         provider = AttentionHeatmap(model, LAST_ATTENTION)  # the images come normalised
         self.mix = SMMixStep(provider, len(self.loader.classes), RECIPE, smoothing=SMOOTHING)
 
@@ -61,8 +61,8 @@ class InThePipeline:
     def __init__(self, model, root, every, **options):
         provider = AttentionHeatmap(model, LAST_ATTENTION, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         self.snapshot = SnapshotHeatmap(provider, every)
-        mixing = {"heatmaps": self.snapshot, "smoothing": SMOOTHING, "keep_info": True}
-        self.loader = ImageFolderLoader(root, RECIPE, **mixing, **options)
+        mixing = {"heatmaps": self.snapshot, "targets": Targets(SMOOTHING), "keep_info": True}
+        self.loader = ImageFolderLoader(root, RECIPE, transform=Train(SIZE), **mixing, **options)
 
     def __iter__(self):
         for images, targets in self.loader:
@@ -97,8 +97,8 @@ def main():
     device = usable_device(options.device)
     torch.manual_seed(0)
     root = options.folder or make_photo_folder(Path("demo/photos"))
-    shared = {"batch_size": options.batch_size, "size": SIZE, "device": device, "seed": 0}
-    plain = ImageFolderLoader(root, training=False, drop_last=False, **shared)
+    shared = {"batch_size": options.batch_size, "runtime": Runtime(device), "seed": 0}
+    plain = ImageFolderLoader(root, transform=Eval(SIZE), **shared)
     model = SmallViT(len(plain.classes), SIZE).to({"cpu": "cpu", "gpu": "cuda"}[device])
     batches = WAYS[options.way](model, root, options.every, **shared)
 

@@ -13,14 +13,14 @@ import torch
 from small_vit import SmallViT, accuracy, optimizer_and_schedule
 from torch.nn.functional import cross_entropy
 
-from dali_ops import ImageFolderLoader
+from dali_ops import Eval, ImageFolderLoader, Runtime, Targets, Train
+from dali_ops.assets.photos import make_photo_folder
+from dali_ops.assets.teacher import teacher
 from dali_ops.device import usable_device
-from dali_ops.heatmap_builder import build_store
-from dali_ops.photos import make_photo_folder
 from dali_ops.sources import ImageFolder
-from dali_ops.teacher import teacher
+from dali_ops.stores import build_store
 from dalimix import Mixup, RandomChoice, TokenMix
-from dalimix.heatmaps import HeatmapStore
+from dalimix.stores import HeatmapStore
 
 SIZE = 224  # pixels: 14 × 14 tokens of 16 pixels, the grid of TokenMix()
 
@@ -52,7 +52,7 @@ def heatmaps_of(root, device, batch_size):
         return HeatmapStore.open(path, folder.names)
     print(f"making the heatmaps of {len(folder.files)} images, this once")
     provider, options = teacher(device), {"device": device, "batch_size": batch_size}
-    return build_store(folder, provider, path, grid=7, model="dali_ops.teacher", **options)
+    return build_store(folder, provider, path, grid=7, model="dali_ops.assets.teacher", **options)
 
 
 def train(model, loader, epochs, lr):
@@ -78,9 +78,11 @@ def main():
     torch.manual_seed(0)
     root = options.folder or make_photo_folder(Path("demo/photos"))
     store = heatmaps_of(root, device, options.batch_size)
-    shared = {"batch_size": options.batch_size, "size": SIZE, "device": device, "seed": 0}
-    mixed = ImageFolderLoader(root, RECIPE, heatmaps=store, smoothing=0.1, **shared)
-    plain = ImageFolderLoader(root, training=False, drop_last=False, **shared)
+    shared = {"batch_size": options.batch_size, "runtime": Runtime(device), "seed": 0}
+    mixed = ImageFolderLoader(
+        root, RECIPE, transform=Train(SIZE), targets=Targets(smoothing=0.1), heatmaps=store, **shared
+    )
+    plain = ImageFolderLoader(root, transform=Eval(SIZE), **shared)
 
     model = SmallViT(len(mixed.classes), SIZE).to({"cpu": "cpu", "gpu": "cuda"}[device])
     print(f"{len(mixed.classes)} classes, {len(mixed)} steps an epoch, on the {device}; heatmaps in {store.path}")

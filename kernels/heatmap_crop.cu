@@ -7,7 +7,7 @@
 #include "subnormals.cuh"
 
 constexpr double UNIT = sizeof(IN::Store) == 1 ? 255.0 : 1.0;
-constexpr double FARTHEST = 10.0;  // in images; that of the twin
+constexpr double FARTHEST = 10.0;  // in images; as in dalimix/cpu/heatmap_crop.py
 
 // One axis of a box. NaN is refused as well; what is accepted keeps the number of samples within reason.
 __device__ bool proper(double from, double extent) {

@@ -1,7 +1,7 @@
 // soft_labels: y = weight0 * onehot(label_i) + weight1 * onehot(label_j), smoothed.
 //
 // Set by the launcher:
-//   LABEL    int, long long: class numbers [B]; float: labels that are soft already [B, classes]
+//   LABEL    int, long long: class indices [B]; float: labels that are soft already [B, classes]
 //   DENSE    1 for float labels
 //
 // Grid: x over the samples, y over the classes.

@@ -13,7 +13,7 @@ constexpr int MAX_GRID = 32;  // that of dalimix.methods.token_mix: one lane of 
 // What counts of a heatmap: NaN and all below 0 do not, nor do numbers so small that a GPU would flush them.
 __device__ double positive(float v) { return v >= 1.17549435e-38f ? v : 0.0; }
 
-// Sum over the lanes in their order, so that it rounds as the twin's.
+// Sum over the lanes in their order, so that it rounds as on the CPU.
 __device__ double in_order(double value, int lanes) {
   double sum = 0.0;
   for (int lane = 0; lane < lanes; ++lane) sum += __shfl_sync(WARP, value, lane);

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from nvidia.dali import fn, pipeline_def, types
-from pixels import CLASSES, MEAN, SMOOTHING, STD
 
+from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dali_ops import mix
 from dali_ops.device import default_id
 from dalimix import CutMix, Method, MixPlan
@@ -40,7 +40,7 @@ def built(body: Callable[..., Any], ready: dict[str, list[Any]], device: str) ->
     threads = 1 if device == "cpu" else min(os.cpu_count() or 1, 8)
     around = {"batch_size": len(ready["labels"][0]), "num_threads": threads, "device_id": default_id(device)}
 
-    @pipeline_def(**around, seed=0)
+    @pipeline_def(**around, seed=0)  # type: ignore[untyped-decorator]
     def pipeline() -> Any:
         images = source(ready["images"], layout="HWC", device=device, no_copy=True)
         nodes = {name: source(batches) for name, batches in ready.items() if name != "images"}

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pixels import CLASSES, MEAN, SMOOTHING, STD
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from benchmarks.peers.peer import Peer, Told, Way, row
+from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dalimix import CutMix, Method
-from peers.peer import Peer, Told, Way, row
 
 
 def peers(method: Method, dtype: torch.dtype) -> list[Peer]:

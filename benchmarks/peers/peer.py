@@ -11,10 +11,9 @@ from functools import cache
 from typing import Any
 
 import torch
-from pixels import MEAN, STD
-from tensors import tensor
 from torch import Tensor
 
+from benchmarks.tensors import MEAN, STD, tensor
 from dalimix import MixPlan
 
 Way = Callable[[Tensor, Tensor, "Told"], tuple[Tensor, Any]]  # of images, labels and a plan of tensors

@@ -9,11 +9,11 @@ several boxes timm makes its shares in the type of the images, so they must be f
 from __future__ import annotations
 
 import torch
-from pixels import CLASSES, SMOOTHING
 from torch import Tensor
 
+from benchmarks.peers.peer import Peer, Told, Way, normalise
+from benchmarks.tensors import CLASSES, SMOOTHING
 from dalimix import CutMix, Method
-from peers.peer import Peer, Told, Way, normalise
 
 MODES = {"batch": "batch", "pair": "pair", "sample": "elem"}
 
@@ -46,7 +46,8 @@ def timms_own(method: Method, dtype: torch.dtype) -> Way:
     def mix(images: Tensor, labels: Tensor, _: Told) -> tuple[Tensor, Tensor]:
         planes = images.permute(0, 3, 1, 2)
         if not pastes_bytes(method):
-            return mixup(normalise(planes, dtype), labels)
+            pixels, targets = mixup(normalise(planes, dtype), labels)
+            return pixels, targets
         pasted, targets = mixup(planes.clone(), labels)
         return normalise(pasted, dtype), targets
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pixels import CLASSES, MEAN, SMOOTHING, STD
 from torch import Tensor
 
+from benchmarks.peers.peer import Peer, Told, Way, row
+from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dalimix import CutMix, Method
-from peers.peer import Peer, Told, Way, row
 
 
 def whole_batch(method: Method, dtype: torch.dtype) -> list[Peer]:
@@ -36,7 +36,7 @@ def batch_mixer(method: Method, dtype: torch.dtype) -> list[Peer]:
     return [Peer("BatchMixer", lambda images, labels, _: mixer(images, labels), told=False)]
 
 
-def followed(method: Method, dtype: torch.dtype, function: Callable[..., Any]) -> Way:
+def followed(method: Method, dtype: torch.dtype, function: Callable[..., tuple[Any, Any]]) -> Way:
     pastes = isinstance(method, CutMix)
 
     def mix(images: Tensor, labels: Tensor, plan: Told) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pixels import CLASSES, MEAN, SMOOTHING, STD
 from torch import Tensor
 
+from benchmarks.peers.peer import Peer, Told, Way
+from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
 from dalimix import CutMix, Method
-from peers.peer import Peer, Told, Way
 
 
 def peers(method: Method, dtype: torch.dtype) -> list[Peer]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from dali_ops import Loader
-from dali_ops.loader_settings import IMAGENET_MEAN, IMAGENET_STD
+from benchmarks.harness import endless
+from dali_ops import Loader, Runtime, Train
+from dali_ops.device import DEVICES
+from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
-from dali_ops.teacher import DEVICES
 from dalimix import Method, SMMix
-from dalimix.heatmaps import AttentionHeatmap, HeatmapStore, SnapshotHeatmap
+from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
+from dalimix.stores import HeatmapStore
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier
-
-sys.path.append(str(Path(__file__).parents[2] / "examples"))
-from small_vit import SmallViT
+from examples.small_vit import SmallViT
 
 SIZE = 224  # pixels: 14 × 14 tokens, the grid of SMMix()
 METHOD = SMMix(pairing="roll")  # so that no image is its own partner
@@ -49,7 +47,7 @@ class Setting:
     device: str
 
     def loader(self, method: Method | None = None, **mixing: Any) -> Loader:
-        options = {"size": SIZE, "device": self.device, "seed": 0}
+        options = {"transform": Train(SIZE), "runtime": Runtime(self.device), "seed": 0}
         return Loader(self.folder, method, self.batch, **mixing, **options)
 
 
@@ -113,13 +111,8 @@ def mixed(setting: Setting, heatmaps: SnapshotHeatmap | HeatmapStore) -> Iterato
         yield SMMixBatch(images, targets, **vars(loader.batch_info))
 
 
-def endless(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from loader
-
-
 def check(name: str, batch: Any) -> None:
-    """Plain batches are class numbers; in mixed ones, the tokens that show partners are worth their share."""
+    """Plain batches are class indices; in mixed ones, the tokens that show partners are worth their share."""
     if name == PLAIN:
         assert batch[1].dtype == torch.int64, f"{name}: the labels are mixed"
         return

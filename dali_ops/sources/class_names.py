@@ -11,7 +11,7 @@ class ClassNames:
     Two classes may share a name, as ImageNet's two cranes do, where labels are numbers: only such a label is refused.
 
     Args:
-        names: of the classes; their places are the class numbers.
+        names: of the classes; their places are the class indices.
         first_label: the label of class 0.
     """
 
@@ -21,7 +21,7 @@ class ClassNames:
             self._labels.setdefault(name, []).append(label)
 
     def label(self, name: str) -> int | None:
-        """The class number, from the first label on; None for no name of a class.
+        """The class index, from the first label on; None for no name of a class.
 
         Raises:
             ValueError: several classes have that name.

@@ -16,8 +16,8 @@ from nvidia.dali.data_node import DataNode
 from dali_ops.sources.class_names import ClassNames, of_names
 from dali_ops.sources.first_label import of_no_class
 from dali_ops.sources.source import MOST_CLASSES, Source
-from dalimix.lists import class_numbers, listed, texts
-from dalimix.paths import local_texts
+from dalimix.support.lists import class_indices, listed, texts
+from dalimix.support.paths import local_texts
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Files(Source):
 
     Attributes:
         files: paths.
-        labels: class number of every file.
-        classes: names of the classes; their places are the class numbers.
+        labels: class index of every file.
+        classes: names of the classes; their places are the class indices.
     """
 
     files: Sequence[str]
@@ -39,10 +39,10 @@ class Files(Source):
         self._bring_to_one_form()
 
     def _bring_to_one_form(self, first_label: int = 0) -> None:
-        """Lists of texts and of class numbers from 0, from labels of which `first_label` is that of class 0."""
+        """Lists of texts and of class indices from 0, from labels of which `first_label` is that of class 0."""
         files = local_texts("files", self.files)
         classes = texts("classes", self.classes)
-        told = class_numbers("labels", _numbered(self.labels, classes, first_label))
+        told = class_indices("labels", _numbered(self.labels, classes, first_label))
         labels = [label - first_label for label in told] if first_label else told
         if not files:
             raise ValueError("files must be one path at least, got none")
@@ -79,7 +79,7 @@ class Files(Source):
     def encoded(self, fetched: DataNode) -> DataNode:
         return fn.io.file.read(fetched)
 
-    def place(self, number: int) -> str:
+    def location(self, number: int) -> str:
         return self.files[self._asked_one(number)]
 
     def read(self, number: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def _is_special(path: str) -> bool:
 
 def _numbered(labels: Sequence[int], classes: list[str], first_label: int) -> list[int]:
     """Labels that are names become the numbers of these classes, from `first_label` on; all else stays as it is."""
-    given = listed("labels", labels, "class numbers")
+    given = listed("labels", labels, "class indices")
     if not any(isinstance(label, str) for label in given):
         return given
     names = ClassNames(classes, first_label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dali_ops.sources.callers import warn_caller
-from dalimix.methods.base import is_whole
+from dalimix.support.numbers import is_whole
 
 
 def check_first_label(given: Any) -> int:
@@ -32,7 +32,7 @@ def warn_without_class_0(lowest: int, first_label: int, count: int) -> None:
     """Say that class 0 has no image, which mostly means that somebody counts from 1.
 
     Args:
-        lowest: class number, from 0.
+        lowest: class index, from 0.
         first_label: what was subtracted from the labels.
         count: of classes, which nobody has named.
     """

@@ -20,7 +20,7 @@ from dali_ops.sources.folder_scan import (
     identities_above,
     images_below,
 )
-from dalimix.paths import local_path
+from dalimix.support.paths import local_path
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,15 @@ class ImageFolder(Files):
 
     Attributes:
         files: paths, sorted within each class.
-        labels: class number of every file.
-        classes: names of the sub-folders, sorted; their places are the class numbers.
+        labels: class index of every file.
+        classes: names of the sub-folders, sorted; their places are the class indices.
         root: the folder that was scanned; all files lie below it.
-        names: `files` relative to the root, with forward slashes, as a `dalimix.heatmaps.HeatmapStore` lists them.
+        names: `files` relative to the root, with forward slashes, as a `dalimix.stores.HeatmapStore` lists them.
+
+    Examples:
+        >>> source = ImageFolder.scan(folder)
+        >>> len(source), source.classes, source.names[4]
+        (12, ['cat', 'dog', 'fox'], 'dog/0.jpg')
     """
 
     root: Path

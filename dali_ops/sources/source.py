@@ -10,35 +10,52 @@ from hashlib import sha256
 import numpy as np
 from nvidia.dali.data_node import DataNode
 
-from dalimix.methods.base import is_whole
+from dalimix.support.numbers import is_whole
 
 MOST_CLASSES = 1 << 20  # where they are not named: a damaged number would else make a list of any length
 
 
 class Source(ABC):
-    """N images with a class number and a name each, in a fixed order.
+    """N images with a class index and a name each, in a fixed order.
 
     Who adds a kind of source writes `fetch` and `read`; everything else that a loader does follows from numbers.
 
     Attributes:
         names: N texts, of files or members, by which stores of heatmaps and states know the images.
-        labels: N class numbers.
-        classes: names of the classes; their places are the class numbers.
+        labels: N class indices.
+        classes: names of the classes; their places are the class indices.
         corrupt: what could not be listed, a line each that names it and says why; it has no number.
-        lasting: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
+        no_copy: whether the arrays of `fetch` stay as they are until `close`, so that nobody has to copy them.
+
+    Examples:
+        >>> class InMemory(Source):
+        ...     def __init__(self, contents, labels, classes):
+        ...         self.contents, self.labels, self.classes = contents, labels, classes
+        ...         self.names = [f"{number}.jpg" for number in range(len(labels))]
+        ...
+        ...     def fetch(self, numbers):
+        ...         return [self.read(number) for number in numbers]
+        ...
+        ...     def read(self, number):
+        ...         return self.contents[number]
+        >>> photos = ImageFolder.scan(folder)
+        >>> source = InMemory([photos.read(number) for number in range(12)], photos.labels, photos.classes)
+        >>> with Loader(source, batch_size=8, transform=Eval(32)) as loader:
+        ...     [labels.tolist() for images, labels in loader]
+        [[0, 0, 0, 0, 1, 1, 1, 1], [2, 2, 2, 2]]
     """
 
     names: Sequence[str]
     labels: Sequence[int]
     classes: list[str]
     corrupt: Sequence[str] = ()
-    lasting: bool = False
+    no_copy: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
-    def class_numbers(self) -> np.ndarray:
+    def class_indices(self) -> np.ndarray:
         """int64 [N]: the labels as an array."""
         return np.asarray(self.labels, np.int64)
 
@@ -54,7 +71,7 @@ class Source(ABC):
     def read(self, number: int) -> np.ndarray:
         """One encoded image, uint8 [n]. Raises OSError if it cannot be read."""
 
-    def place(self, number: int) -> str:
+    def location(self, number: int) -> str:
         """Where an image is, for error messages."""
         return self.names[self._asked_one(number)]
 
@@ -83,5 +100,5 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """A digest of names, labels and classes: two sources that share it have the same images in the same order."""
         digest = sha256("\0".join([*self.names, "", *self.classes]).encode("utf-8", "surrogateescape"))
-        digest.update(self.class_numbers.tobytes())
+        digest.update(self.class_indices.tobytes())
         return digest.hexdigest()

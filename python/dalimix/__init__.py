@@ -1,11 +1,11 @@
 """Batch mixing for image classification: CutMix, Mixup and their relatives on NumPy or CuPy arrays.
 
-``draw`` makes the random numbers, ``plan`` says where to mix, ``compose`` makes the pixels and ``soft_labels``
-the targets. The NumPy twin and the CUDA kernels give the same numbers; the type of the arrays chooses.
+``draw`` makes the random numbers, ``plan`` decides where to mix, ``compose`` makes the pixels and ``soft_labels`` the
+targets. The type of the arrays chooses between the loops for the CPU and the CUDA kernels; both give the same numbers.
 """
 
-from dalimix.draws import Draws, draw
-from dalimix.functional import compose, plan, soft_labels
+from dalimix.draws import Draws
+from dalimix.functional import compose, draw, plan, soft_labels
 from dalimix.methods import METHODS, AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.mix_plan import MixPlan
 

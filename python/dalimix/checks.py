@@ -1,25 +1,26 @@
-"""What callers may hand in. Every check names what came and what was expected, and reads no pixel."""
+"""Checks of arguments. Every error names what came and what was expected; no pixel is read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.methods import METHODS, Method
-from dalimix.methods.base import is_number, is_pair, is_truth, is_whole
 from dalimix.pixels import DTYPES, check_bytes, check_units, image_dtype, per_channel
+from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
 UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
 NAMES = tuple(DTYPES)
 MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
 MAX_CLASSES = 1 << 24
+Layout = Literal["HWC", "CHW"]
 LAYOUTS = ("HWC", "CHW")
-MOST_PLAIN = 4  # channels of a picture
-SMALLEST, LONGEST_STRIP = 8, 16  # pixels along a side of it; times that it is as long as wide
+MOST_PLAIN = 4  # channels of an ordinary image
+SMALLEST, LONGEST_STRIP = 8, 16  # pixels along its shorter side; largest ratio of its sides
 
 
 def counts(**values: Any) -> None:
@@ -27,7 +28,7 @@ def counts(**values: Any) -> None:
 
 
 def count(name: str, value: Any, most: int) -> int:
-    """A whole number from 1 to `most`, as Python's own."""
+    """Check a whole number from 1 to `most`, and return it as Python's int."""
     counts(**{name: value})
     if value > most:
         raise ValueError(f"{name} must be at most {most}, got {value}")
@@ -55,20 +56,20 @@ def instance(name: str, value: object, wanted: type, example: str) -> None:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False, as Python's own; nothing else that merely has a truth value."""
+    """Check that a value is True or False, not merely truthy, and return it as Python's bool."""
     if not is_truth(value):
         raise TypeError(f"{name} must be True or False, got {value!r:.100}")
     return bool(value)
 
 
-def layout(given: str, name: str = "layout") -> str:
+def layout(given: Any, name: str = "layout") -> Layout:
     if not isinstance(given, str) or given not in LAYOUTS:
         raise ValueError(f"{name} must be one of {LAYOUTS}, got {given!r}")
-    return given
+    return "CHW" if given == "CHW" else "HWC"
 
 
 def layouts(**given: Any) -> None:
-    """Each of them a layout of images, or None."""
+    """Check that each value is a layout of images, or None."""
     for name, value in given.items():
         if value is not None:
             layout(value, name)
@@ -82,7 +83,10 @@ def method(given: object) -> None:
 
 
 def heatmaps_wanted(by: Method, given: bool, expected: str) -> None:
-    """`expected` is what to give, should there be none."""
+    """Check that heatmaps are given if the method needs them, and only if it reads them.
+
+    `expected` says what to give if they are missing.
+    """
     if given and not by.reads_heatmaps:
         raise ValueError(f"{type(by).__name__} reads no heatmaps, but heatmaps were given")
     if by.needs_heatmaps and not given:
@@ -90,13 +94,13 @@ def heatmaps_wanted(by: Method, given: bool, expected: str) -> None:
 
 
 def _reader(method: Method) -> str:
-    """Which method it is that needs heatmaps."""
+    """The name of the method that needs heatmaps, also if it is inside another one."""
     inside = [_reader(member) for member in method.members if member.needs_heatmaps]
     return f"{inside[0]} in {type(method).__name__}" if inside else type(method).__name__
 
 
 def heatmaps(by: Method, given: Array | None, size: int) -> Array | None:
-    """As the kernels read them: float32 and contiguous."""
+    """Check heatmaps, and return them as the kernels read them: float32 and contiguous."""
     heatmaps_wanted(by, given is not None, f"heatmaps=[{size}, h, w], floating, one map for each image")
     if given is None:
         return None
@@ -127,13 +131,13 @@ def _heatmap_grid(by: Method, got: tuple[int, ...]) -> None:
 
 
 def _bound_to_a_grid(method: Method) -> str:
-    """Which method it is that takes no heatmaps of another grid."""
+    """The name of the method that takes heatmaps on one grid only."""
     inside = [_bound_to_a_grid(member) for member in method.members if member.heatmap_grid is not None]
     return inside[0] if inside else type(method).__name__
 
 
 def size(given: int | Sequence[int], name: str = "size") -> tuple[int, int]:
-    """(H, W) of one number or two."""
+    """Return (H, W) from one number or two."""
     pair: Any = (given, given) if is_whole(given) else given
     if not is_pair(pair) or not all(is_whole(n) and 1 <= n <= MAX_SIDE for n in pair):
         expected = f"(H, W) in pixels, whole numbers from 1 to {MAX_SIDE}, or one for both"
@@ -154,7 +158,7 @@ def images(array: Array, layout_name: str) -> None:
 
 
 def batch_remedy(shape: Sequence[int], layout_name: str) -> str:
-    """What to do with images of this shape, which are no batch."""
+    """What to do with images of this shape, which are not a batch."""
     if len(shape) == 4 and not shape[0]:
         return ": leave batches without images out"
     if len(shape) != 3 or 0 in shape:
@@ -164,13 +168,13 @@ def batch_remedy(shape: Sequence[int], layout_name: str) -> str:
 
 
 def _floats(name: str, dtype: np.dtype) -> str:
-    """What to do with numbers of another library, width or order of bytes; nothing if they are no floating ones."""
+    """The conversion to suggest for floats of another library, width or byte order; empty for other dtypes."""
     floating = dtype.kind == "f" or "float" in dtype.name
     return f": convert with {name}.astype('float32')" if floating else ""
 
 
 def proper_layout(shape: Sequence[int], layout_name: str) -> None:
-    """Raises ValueError: a batch of images of this shape looks like one of the other layout."""
+    """Raise a ValueError if a batch of images of this shape looks like one of the other layout."""
     if seems_other(shape, layout_name):
         other = "CHW" if layout_name == "HWC" else "HWC"
         raise ValueError(f"images {list(shape)} look like {other}, but layout is {layout_name!r}")
@@ -179,7 +183,7 @@ def proper_layout(shape: Sequence[int], layout_name: str) -> None:
 def seems_other(shape: Sequence[int], layout_name: str) -> bool:
     """Whether there are many channels where the other layout would mean few.
 
-    Not of feature maps such as [B, 64, 3, 3] or [B, 512, 7, 4], of which the other layout would make slips or strips.
+    Feature maps such as [B, 64, 3, 3] or [B, 512, 7, 4] do not count: in the other layout they would be tiny or strips.
     """
     channels, *sides = _channels_and_sides(shape, layout_name)
     others, *other_sides = _channels_and_sides(shape, "CHW" if layout_name == "HWC" else "HWC")
@@ -217,7 +221,7 @@ def mirror(array: Array | None, size: int) -> Array | None:
 def scaling(
     mean: Any, std: Any, channels: int, dtype: np.dtype | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """(x − mean) / std as x·scale + bias, per channel; None if neither is given. `dtype`: of the images, if known."""
+    """Return (x − mean) / std as x·scale + bias per channel, or None. `dtype` is that of the images, if known."""
     if mean is None and std is None:
         return None
     means = per_channel("mean", 0.0 if mean is None else mean, channels)
@@ -242,7 +246,7 @@ def _scale_and_bias(
 
 
 def labels(array: Array, size: int) -> Array:
-    """Integer [B], or floating [B, C]."""
+    """Check labels: integer [B], or floating [B, C]."""
     array_module(array, "labels")
     if array.ndim:
         batch("labels", array, size)
@@ -260,7 +264,7 @@ def _labels_remedy(labels: Array) -> str:
     if labels.dtype.kind in "USO":
         return ": number the classes, as numpy.unique(labels, return_inverse=True) does"
     if labels.ndim == 1 and labels.dtype.kind == "f":
-        return ": class numbers are labels.astype('int64')"
+        return ": class indices are labels.astype('int64')"
     if labels.ndim == 2 and labels.dtype.kind in "iub":
         return ": several classes an image are labels.astype('float32')"
     return _floats("labels", labels.dtype) if labels.dtype.kind != "f" else ""

@@ -1,17 +1,17 @@
-"""Draws and plans as the kernels read them: the types, shapes and strides of their arrays. No value is looked at."""
+"""Checks of draws and plans: types, shapes and strides of their arrays, as the kernels read them. No value is read."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from dalimix import checks
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.draws import Draws
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 
 UINT8, INT32, UINT32, FLOAT32 = (np.dtype(name) for name in ("uint8", "int32", "uint32", "float32"))
-MAX_PRODUCT = (1 << 31) - 1  # of a side of an image and one of a grid, in the kernels' integers
+MAX_PRODUCT = (1 << 31) - 1  # of a side of an image and a side of a grid, in the kernels' integers
 PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
     ("partner", INT32, ()),
     ("weight", FLOAT32, (2,)),
@@ -22,7 +22,7 @@ PLAN_FIELDS: tuple[tuple[str, np.dtype, tuple[int, ...]], ...] = (
 
 
 def check_draws(method: Method, drawn: Draws) -> None:
-    """Every array as the kernels read it."""
+    """Check that every array is as the kernels read it."""
     size, reader = _batch_size("draws.partner", drawn.partner), type(method).__name__
     _exact("draws.partner", drawn.partner, INT32, (size,), reader)
     _exact("draws.uniform", drawn.uniform, FLOAT32, (size, method.uniforms + 1), reader)
@@ -38,7 +38,7 @@ def check_draws(method: Method, drawn: Draws) -> None:
 
 
 def check_plan(plan: MixPlan) -> None:
-    """Every array as the kernels read it."""
+    """Check that every array is as the kernels read it."""
     size = _batch_size("plan.partner", plan.partner)
     for field, dtype, rest in PLAN_FIELDS:
         _exact(f"plan.{field}", getattr(plan, field), dtype, (size, *rest))
@@ -62,9 +62,9 @@ def _batch_size(name: str, partner: Array) -> int:
 
 
 def _exact(name: str, array: Array | None, dtype: np.dtype, shape: tuple[int, ...], reader: str = "") -> None:
-    """The kernels take the memory as it is: another type or stride would be read as something else.
+    """Check dtype, shape and strides, since the kernels take the memory as it is.
 
-    `reader` is the method that needs it, if it is one that does.
+    `reader` is the method that needs the array, if it is needed by one.
     """
     what = f"{reader} needs {name}" if reader else f"{name} must be"
     if array is None:

@@ -1,4 +1,4 @@
-"""The plan of a batch: what is mixed with what, where, and what it is worth in the labels."""
+"""The plan of a batch: which images are mixed, where, and with which weights in the labels."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from types import ModuleType
 import numpy as np
 
 from dalimix import checks
-from dalimix.backend import Array, check_field
+from dalimix.arrays import Array, check_field
 
 
 def edges(pixels: int, grid: int) -> np.ndarray:
-    """Int [grid + 1]: the first pixel of every cell of a grid along an axis, and the end of the last."""
+    """Return int [grid + 1]: the first pixel of every cell of a grid along an axis, and the end of the last cell."""
     return np.arange(grid + 1) * pixels // grid
+
+
+def cells(pixels: int, grid: int) -> np.ndarray:
+    """Int [pixels]: the cell of every pixel, where cells begin at `edges`."""
+    return ((np.arange(pixels) + 1) * grid - 1) // pixels
 
 
 @dataclass(frozen=True, eq=False)
 class MixPlan:
-    """Where and how every image of a batch is mixed. Replaying a plan gives the same batch.
+    """Where and how every image of a batch is mixed. The same plan always gives the same batch.
 
     Image i receives, image ``partner[i]`` gives. Everything is in the frame of the output, after mirroring.
 
@@ -27,15 +32,22 @@ class MixPlan:
         weight: float32 [B, 2], label shares of image i and of its partner.
         blend: float32 [B], pixel factor of image i where nothing is pasted; 1 for methods that paste.
         box: int32 [B, 4], pasted rectangle (y0, x0, y1, x1) in pixels, half-open, inside the image.
-        shift: int32 [B, 2], (dy, dx) in pixels from where the partner is written to where it is read. Only
-            used where blend is 1; what is read lies inside the image.
+        shift: int32 [B, 2], (dy, dx) in pixels from where the partner is written to where it is read. Used only
+            where blend is 1; what is read lies inside the image.
         tokens: uint8 [B, gh, gw] or None; 1 where the partner shows. Row r of the grid covers pixels
             floor(r H / gh) to floor((r + 1) H / gh).
-        size: (H, W) in pixels of the images it was made for; None where that is not known.
+        size: (H, W) in pixels of the images that the plan was made for; None if that is not known.
 
     Raises:
-        TypeError: a field is plainly no array.
-        ValueError: `size` is no size of images.
+        TypeError: a field is plainly not an array.
+        ValueError: `size` is not a size of images.
+
+    Examples:
+        >>> method = TokenMix(grid=8, min_tokens=4)
+        >>> plan = dalimix.plan(method, dalimix.draw(method, batch_size=4, rng=0), size=32)
+        >>> plan.tokens.shape, plan.source_mask.dtype, plan.size
+        ((4, 8, 8), dtype('bool'), (32, 32))
+        >>> again = MixPlan(*plan.arrays(), size=plan.size)  # as from the outputs of a pipeline
     """
 
     partner: Array
@@ -79,7 +91,7 @@ class MixPlan:
 
     @classmethod
     def empty(cls, xp: ModuleType, *shape: int, grid: tuple[int, int] | None = None) -> MixPlan:
-        """Uninitialised arrays for a batch of `shape` (one number: the batch size); tokens on `grid`, if given."""
+        """Make uninitialised arrays for a batch of `shape` (one number: the batch size); tokens only with a `grid`."""
         return cls(
             partner=xp.empty(shape, "int32"),
             weight=xp.empty((*shape, 2), "float32"),
@@ -90,6 +102,6 @@ class MixPlan:
         )
 
     def arrays(self) -> tuple[Array, ...]:
-        """The arrays in the order of the fields; tokens only where there are any."""
+        """Return the arrays in the order of the fields; tokens only if there are any."""
         every = (self.partner, self.weight, self.blend, self.box, self.shift)
         return every if self.tokens is None else (*every, self.tokens)

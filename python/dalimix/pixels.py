@@ -1,4 +1,4 @@
-"""What the numbers of images are: their dtypes by any library's name, and the units of mean and std."""
+"""The numbers in images: their dtypes by any library's name, and the units of mean and std."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.methods.base import is_whole
+from dalimix.support.numbers import is_whole
 
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
 MAX_CHANNELS = 1 << 20
-SOME_OF_255 = 16  # no mean, std or value of images 0 … 1 or normalised comes so far
+SOME_OF_255 = 16  # no mean, std or value of images 0 … 1, or of normalised ones, is this large
 BFLOAT16 = ("bfloat16", "bf16")
 DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
 
 
 def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
-    """The dtype of images that `given` names: a string, or a dtype of NumPy, torch, CuPy or DALI.
-
-    >>> image_dtype("fp16"), image_dtype(np.uint8)
-    (dtype('float16'), dtype('uint8'))
+    """Return the dtype of images that `given` names: a string, or a dtype of NumPy, torch, CuPy or DALI.
 
     Args:
         given: e.g. ``"float16"``, ``"fp16"``, ``np.float16``, ``torch.float16`` or ``types.FLOAT16``.
-        name: of the argument, for the message.
+        name: the argument's name, for the message.
 
     Raises:
-        TypeError: it is not one that images can have.
+        TypeError: images cannot have this dtype.
+
+    Examples:
+        >>> image_dtype("fp16"), image_dtype(np.uint8)
+        (dtype('float16'), dtype('uint8'))
     """
     called = _called(given)
     dtype = DTYPES.get(ALIASES.get(called, called))
@@ -38,7 +39,7 @@ def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
 
 
 def _called(given: Any) -> str:
-    """What its library calls it; nothing if it is no dtype."""
+    """The name of the dtype in its library; empty if it is not a dtype."""
     given = getattr(given, "type_id", given)  # of DALI's dynamic mode
     library = type(given).__module__.partition(".")[0]
     if isinstance(given, str):
@@ -51,19 +52,20 @@ def _called(given: Any) -> str:
 
 
 def per_channel(name: str, given: Any, channels: int | None = None) -> tuple[float, ...]:
-    """Mean or std as numbers, one or one per channel.
-
-    >>> per_channel("mean", 5, channels=3)
-    (5.0, 5.0, 5.0)
+    """Return mean or std as a tuple of numbers, one or one per channel.
 
     Args:
-        name: of the argument, for the message.
+        name: the argument's name, for the message.
         given: a number, or a list, tuple, array or tensor of them: [C], [1] or [C, 1, 1].
         channels: C; None: as many as are given.
 
     Raises:
-        TypeError: no numbers.
-        ValueError: another count than one or `channels`, or none; `channels` is no count.
+        TypeError: `given` is not numbers.
+        ValueError: there are neither one nor `channels` numbers; `channels` is not a count.
+
+    Examples:
+        >>> per_channel("mean", 5, channels=3)
+        (5.0, 5.0, 5.0)
     """
     if channels is not None and not (is_whole(channels) and 1 <= channels <= MAX_CHANNELS):
         raise ValueError(f"channels must be a whole number from 1 to {MAX_CHANNELS}, got {channels!r}")
@@ -80,14 +82,14 @@ def per_channel(name: str, given: Any, channels: int | None = None) -> tuple[flo
 
 
 def check_units(dtype: Any, mean: Any, std: Any) -> None:
-    """Refuse mean and std of values 0 … 1 for bytes, which go from 0 to 255: the commonest mistake of all.
+    """Refuse mean and std of values 0 … 1 for bytes, which go from 0 to 255: the most common mistake.
 
     Args:
         dtype: of the images, as `image_dtype` takes it.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
-        ValueError: one of them, or both, are of other units.
+        ValueError: one of them, or both, are in other units.
     """
     if image_dtype(dtype) != DTYPES["uint8"]:
         return
@@ -107,17 +109,17 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
 
     Values around 0 … 255 do not fit a std below 1. Values 0 … 1, or around 0 as they are after normalising, do not fit
     a mean or std of tens. What may be right passes: dark images, single highlights, numbers from 0 to 100 or to 1000,
-    flow and other numbers around 0, NaN.
+    optical flow and other numbers around 0, NaN.
 
     Args:
         images: a floating array, or a tensor on the CPU without a gradient, of any shape, not empty.
         mean, std: as `per_channel` takes them, or None.
 
     Returns:
-        Whether the images are bright enough to tell their units; black is black in all of them.
+        Whether the images are bright enough to show their units; black is black in all of them.
 
     Raises:
-        ValueError: mean and std are of other units.
+        ValueError: mean and std are in other units.
     """
     means, stds = _means_and_stds(mean, std)
     lowest, highest = float(images.min()), float(images.max())
@@ -131,7 +133,7 @@ def check_values(images: Any, mean: Any, std: Any) -> bool:
 def _remedy(
     images: Any, lowest: float, highest: float, means: tuple[float, ...], stds: tuple[float, ...]
 ) -> str | None:
-    """What to do about mean and std of other units; None if they may be right."""
+    """What to do if mean and std are in other units; None if they may be right."""
     of_255, of_one = max(*means, *stds) >= SOME_OF_255, _are_of_one(means, stds)
     if _contradict_values(images, lowest, highest, means, stds):
         return "they contradict each other, give both in these units"
@@ -147,12 +149,12 @@ def _remedy(
 
 
 def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
-    """Refuse uint8 for images that are normalised: of numbers around 0, few would be left.
+    """Refuse uint8 for normalised images: of numbers around 0, few values would be left.
 
-    Scaling and windows of brightness pass, such as ``std=257`` for 16-bit images.
+    Scaling and brightness windows pass, such as ``std=257`` for 16-bit images.
 
     Args:
-        dtype: that comes out, as `image_dtype` takes it; None: that of the images, or floating.
+        dtype: of the output, as `image_dtype` takes it; None: that of the images, or floating.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
@@ -174,14 +176,14 @@ def _white(mean: float, std: float) -> int:
 
 
 def _is_normalised(images: Any, lowest: float, highest: float) -> bool:
-    """Whether values lie around 0, and not just below it here and there, as resizing leaves dark images."""
+    """Whether values lie around 0, and not only a few just below it, as resizing leaves dark images."""
     return -5 < lowest < -0.5 and 0 < highest < 5 and _share(images < -0.5) >= 0.1
 
 
 def _is_far_below(lowest: float, means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
     """Whether a value is so far below the means of values 0 … 1 that these cannot be its own.
 
-    A mean and a std of 0.5 are those of no images: they bring 0 … 1 to -1 … 1.
+    A mean and a std of 0.5 do not count: they only map 0 … 1 to -1 … 1.
     """
     if min(means) < 0 or not _are_of_one(means, stds):
         return False
@@ -190,17 +192,18 @@ def _is_far_below(lowest: float, means: tuple[float, ...], stds: tuple[float, ..
 
 
 def _spreads(images: Any, stds: tuple[float, ...]) -> bool:
-    """Whether the values lie hundreds of times as far from each other as `stds` have it."""
+    """Whether the values vary hundreds of times as much as `stds` say."""
     return float(images.std()) > 100 * max(stds)
 
 
 def _share(chosen: Any) -> float:
-    """Of the values that are chosen."""
-    return float(chosen.sum()) / max(1, math.prod(chosen.shape))
+    """The share of the values that are chosen."""
+    share: float = float(chosen.sum()) / max(1, math.prod(chosen.shape))
+    return share
 
 
 def _is_of_one(images: Any) -> bool:
-    """Whether values 0 … 1 are no dark bytes, which are 0 and 1 or, resized, mostly near 0."""
+    """Whether the values are 0 … 1 rather than dark bytes, which are 0 and 1 or, resized, mostly near 0."""
     return bool((images % 1).any()) and float(images.mean()) >= 0.1
 
 
@@ -210,24 +213,24 @@ def _are_of_one(means: tuple[float, ...], stds: tuple[float, ...]) -> bool:
 
 
 def _contradict(mean: float, std: float) -> bool:
-    """Whether one is of values 0 … 1 and the other of 0 … 255. A mean m of these has no std above √(255·m)."""
+    """Whether one is for values 0 … 1 and the other for 0 … 255. With a mean m of 0 … 255, no std exceeds √(255·m)."""
     return (0 < mean < 1 and std >= SOME_OF_255) or (mean >= SOME_OF_255 and std < 0.5)
 
 
 def _contradict_values(
     images: Any, lowest: float, highest: float, means: tuple[float, ...], stds: tuple[float, ...]
 ) -> bool:
-    """Whether they contradict each other, and the images are no narrow range around the mean."""
+    """Whether mean and std contradict each other, and the images are not a narrow range around the mean."""
     if lowest < 0 or highest > 320 or not all(map(_contradict, means, stds)):
         return False
     return max(means) < 1 or _spreads(images, stds)
 
 
 def by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """As many of both.
+    """Return means and stds of equal length.
 
     Raises:
-        ValueError: they are for different counts of channels.
+        ValueError: they are for different numbers of channels.
     """
     channels = max(len(means), len(stds))
     if {len(means), len(stds)} - {1, channels}:
@@ -236,6 +239,6 @@ def by_channel(means: tuple[float, ...], stds: tuple[float, ...]) -> tuple[tuple
 
 
 def _means_and_stds(mean: Any, std: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Of every channel, as many of both."""
+    """Mean and std of every channel, of equal length."""
     means, stds = per_channel("mean", 0.0 if mean is None else mean), per_channel("std", 1.0 if std is None else std)
     return by_channel(means, stds)

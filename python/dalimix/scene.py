@@ -1,15 +1,15 @@
-"""What a planner sees of the images."""
+"""What a planner knows about the images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dalimix.backend import Array
+from dalimix.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The images of a batch, as far as planners look at them.
+    """The images of a batch, as far as planners need to know them.
 
     Attributes:
         size: (H, W) in pixels.

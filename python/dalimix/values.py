@@ -1,4 +1,4 @@
-"""What arrays hold. Only the CPU looks: a GPU would have to be waited for, and there the kernels keep within bounds."""
+"""Checks of the values in arrays, on the CPU only. On a GPU the host would have to wait; the kernels stay in bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOKED_AT = 1 << 14  # numbers of a floating batch
 
 
 def check_draws(draws: Draws) -> None:
-    """Refuse a partner that is no permutation, and random numbers out of their ranges."""
+    """Refuse partners that are not a permutation, and random numbers out of their ranges."""
     size = len(draws.partner)
     _check("draws.partner", draws.partner, _inside(draws.partner, size), f"a permutation of 0 .. {size - 1}")
     times = np.bincount(draws.partner, minlength=size)
@@ -31,7 +31,7 @@ def check_draws(draws: Draws) -> None:
 
 
 def check_heatmaps(heatmaps: np.ndarray | None) -> None:
-    """Refuse what is not finite: labels would be NaN, or a place be chosen by nothing."""
+    """Refuse values that are not finite: labels would be NaN, or a place would be chosen by nothing."""
     if heatmaps is None or np.isfinite(heatmaps).all():
         return
     sample = int(np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))[0])
@@ -52,7 +52,7 @@ def check_places(plan: MixPlan, size: tuple[int, int]) -> None:
 
 
 def _check_shift(plan: MixPlan, size: tuple[int, int]) -> None:
-    """Where boxes and tokens are read; in a blend they are read where they are written."""
+    """Check where boxes and tokens are read; a blend is read where it is written."""
     moved = np.flatnonzero((plan.blend == 1) & plan.shift.any(axis=1))
     shift = plan.shift[moved].astype(np.int64)
     low, high = plan.box[moved, :2], plan.box[moved, 2:]
@@ -67,9 +67,9 @@ def _check_shift(plan: MixPlan, size: tuple[int, int]) -> None:
 
 
 def _reach(tokens: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Int [n, 2]: the first pixel that tokens [n, rows, columns] cover along each axis, and the last but one.
+    """Int [n, 2]: the first pixel that tokens [n, rows, columns] cover along each axis, and the end of the last.
 
-    Of none, the first lies behind the last.
+    Without tokens, the first lies behind the last.
     """
     first, last = np.empty((len(tokens), 2), np.int64), np.empty((len(tokens), 2), np.int64)
     for axis, (pixels, grid) in enumerate(zip(size, tokens.shape[1:], strict=True)):
@@ -82,7 +82,7 @@ def _reach(tokens: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.nd
 def check_pixels(images: np.ndarray, mean: Any, std: Any) -> None:
     """Refuse mean and std that plainly do not fit the values of floating images.
 
-    They are looked at here and there, in all images and channels; all of them only if those do not fit.
+    A sample of the values from all images and channels is checked, and all of them only if that does not fit.
     """
     if images.dtype == np.uint8 or (mean is None and std is None):
         return
@@ -96,22 +96,23 @@ def check_pixels(images: np.ndarray, mean: Any, std: Any) -> None:
 
 
 def _step(size: int) -> int:
-    """One that passes over no axis of the images: it has no divisor in common with their size."""
+    """A stride that skips no axis of the images: it has no divisor in common with their size."""
     return next(step for step in count(max(1, size // LOOKED_AT)) if gcd(step, size) == 1)
 
 
 def _finite(numbers: np.ndarray) -> np.ndarray:
-    return numbers[np.isfinite(numbers)]
+    finite: np.ndarray = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def check_shares(plan: MixPlan) -> None:
-    """Refuse partners out of the batch, and label shares that are none."""
+    """Refuse partners out of the batch, and label shares that are negative or not finite."""
     _check_partner(plan)
     _check("plan.weight", plan.weight, (plan.weight >= 0) & np.isfinite(plan.weight), "finite shares from 0")
 
 
 def check_labels(labels: np.ndarray, classes: int | None) -> None:
-    """Refuse class numbers out of their range, and soft labels that are not finite."""
+    """Refuse class indices out of their range, and soft labels that are not finite."""
     if labels.ndim == 1 and classes is not None:
         bad = np.flatnonzero((labels < 0) | (labels >= classes))
         if len(bad):
@@ -123,8 +124,8 @@ def check_labels(labels: np.ndarray, classes: int | None) -> None:
 
 
 def label_outside(label: int, sample: int, classes: int, batch: str = "") -> ValueError:
-    """The error to raise where a class number is none of the `classes`."""
-    counted = "class numbers begin at 0, and num_classes is how many there are"
+    """Return the error to raise where a class index is none of the `classes`."""
+    counted = "class indices begin at 0, and num_classes is how many classes there are"
     return ValueError(f"label {label} of sample {sample}{batch} is outside 0 .. {classes - 1}: {counted}")
 
 

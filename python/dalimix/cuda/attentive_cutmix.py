@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix.cuda.planner import flips, launch_planner, tokens_of
+from dalimix.cuda.registry import planner
 from dalimix.cuda.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
 from dalimix.methods import AttentiveCutMix
@@ -14,6 +15,7 @@ from dalimix.scene import Scene
 MOST_THREADS = 256
 
 
+@planner
 def attentive_cutmix(method: AttentiveCutMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the cells of xⱼ with the highest heatmap, pasted onto xᵢ at their own places."""
     heatmaps = resample_heatmaps(scene.heatmaps, method.grid)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.cuda.constants import constant
 from dalimix.cuda.planner import flips
 from dalimix.mix_plan import MixPlan
 
 THREADS = 128
-GROUP = 16  # pixels per thread on the fast way
+GROUP = 16  # pixels per thread on the fast path
 TYPES = {np.dtype("uint8"): "U8", np.dtype("float16"): "F16", np.dtype("float32"): "F32"}
 MAX_BATCH = 65535  # of a CUDA grid's second axis
-MAX_CHANNELS = 32  # which a thread holds in its registers
+MAX_CHANNELS = 32  # that a thread can hold in its registers
 
 
 def compose(
@@ -63,7 +63,7 @@ def _sizes(images: Array, layout: str) -> tuple[int, int, int, int]:
 
 
 def _group(images: Array, output: Array, width: int, channels: int) -> int:
-    """Pixels per thread: 16 where every row starts at a multiple of 16 bytes and all fits the registers."""
+    """Pixels per thread: 16 if every row starts at a multiple of 16 bytes and all of them fit the registers."""
     aligned = _address(images) % 16 == 0 and _address(output) % 16 == 0
     return GROUP if aligned and width % GROUP == 0 and channels <= 4 else 1
 
@@ -79,7 +79,7 @@ def _arguments(
     scaling: tuple[tuple[float, ...], tuple[float, ...]] | None,
     size: tuple[int, int],
 ) -> tuple[Array | np.int32, ...]:
-    """Everything but the output, in the order of the kernel's parameters."""
+    """All arguments but the output, in the order of the kernel's parameters."""
     xp, unused = array_module(images), plan.partner  # something to point to where nothing is read
     tokens = unused if plan.tokens is None else plan.tokens
     scale, bias = (constant(xp, values, "float32") for values in scaling or ((1.0,), (0.0,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from dalimix.backend import Array
+from dalimix.arrays import Array
 
 
 def constant(xp: ModuleType, values: tuple[float, ...], dtype: str) -> Array:
@@ -14,11 +14,11 @@ def constant(xp: ModuleType, values: tuple[float, ...], dtype: str) -> Array:
 
 
 def current_device(xp: ModuleType) -> int:
-    """Its number; -1 for NumPy."""
+    """The number of the current device; -1 for NumPy."""
     return xp.cuda.runtime.getDevice() if xp.__name__ == "cupy" else -1
 
 
-@cache  # for good: a stream may read one at any time
+@cache  # kept for good: a stream may read a constant at any time
 def _kept(xp: ModuleType, values: tuple[float, ...], dtype: str, device: int) -> Array:
     array = xp.asarray(values, dtype)
     if device >= 0:  # the first user may be followed by one on another stream

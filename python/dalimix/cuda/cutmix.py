@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix.cuda.planner import launch_planner
+from dalimix.cuda.registry import planner
 from dalimix.draws import Draws
 from dalimix.methods import CutMix
 from dalimix.mix_plan import MixPlan
 from dalimix.scene import Scene
 
 
+@planner
 def cutmix(method: CutMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the box that is cut from xⱼ and pasted onto xᵢ."""
     height, width = scene.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.cuda.compose import TYPES
 

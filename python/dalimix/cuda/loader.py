@@ -19,7 +19,7 @@ def kernel_folder() -> Path:
 
 @cache
 def load_kernel(name: str, **defines: str | int) -> Kernel:
-    """The kernel of kernels/`name`.cu, compiled for the current device and kept for the life of the process.
+    """Return the kernel of kernels/`name`.cu, compiled for the current device and kept for the life of the process.
 
     Args:
         name: of the file, and of the kernel in it.
@@ -28,7 +28,8 @@ def load_kernel(name: str, **defines: str | int) -> Kernel:
     import cupy
 
     source = (kernel_folder() / f"{name}.cu").read_text()
-    return cupy.RawKernel(source, name, options=compile_options(**defines))
+    kernel: Kernel = cupy.RawKernel(source, name, options=compile_options(**defines))
+    return kernel
 
 
 @cache
@@ -37,7 +38,7 @@ def compile_options(**defines: str | int) -> tuple[str, ...]:
     return (
         "--std=c++17",
         "--fmad=false",
-        f"-I{kernel_folder()}",
+        f"-I{kernel_folder() / 'include'}",
         *(f"-I{folder}" for folder in _cuda_headers()),
         f"-DHEADERS={_header_digest()}",
         *(f"-D{symbol}={value}" for symbol, value in sorted(defines.items())),
@@ -54,6 +55,6 @@ def _cuda_headers() -> list[str]:
 
 @cache
 def _header_digest() -> str:
-    """Digest of our .cuh files: CuPy's cache of compiled kernels looks at the .cu alone."""
-    headers = sorted(kernel_folder().glob("*.cuh"))
+    """Digest of our .cuh files: CuPy's cache of compiled kernels depends on the .cu alone."""
+    headers = sorted(kernel_folder().glob("include/*.cuh"))
     return hashlib.sha1(b"".join(header.read_bytes() for header in headers)).hexdigest()[:12]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.draws import Draws
 from dalimix.methods import Method
@@ -28,16 +28,16 @@ def launch_planner(
     """Launch the kernel ``method.name``.
 
     Args:
-        method: what to plan.
+        method: the method to plan.
         draws: its random numbers.
         own: the kernel's own arguments, after those that all planners share.
         into: arrays to write to; None: new ones.
-        per_image: how many threads work on an image, as one block; None: one, without a block of its own.
+        per_image: how many threads work on an image, as one block; None: one, which shares a block with others.
         defines: preprocessor symbols of the kernel.
     """
     size, columns = draws.uniform.shape
     plan = into or MixPlan.empty(array_module(draws.uniform), size, grid=method.token_grid)
-    lam = draws.uniform if draws.lam is None else draws.lam  # something to point to where no λ is read
+    lam = draws.uniform if draws.lam is None else draws.lam  # any pointer will do where no λ is read
     shared = (draws.partner, lam, draws.uniform, np.int32(columns), np.int32(size), *couple_arguments(method))
     blocks = (size + THREADS - 1) // THREADS if per_image is None else size
     loader.load_kernel(method.name, **defines)((blocks,), (per_image or THREADS,), (*shared, *own, *plan.arrays()))
@@ -45,21 +45,21 @@ def launch_planner(
 
 
 def tokens_of(method: Method, draws: Draws, into: MixPlan | None) -> tuple[MixPlan, tuple[int, ...]]:
-    """The plan to write to, and how many of its tokens lie along each axis of a cell of `method`.
+    """Return the plan to write to, and how many of its tokens there are along each axis of a cell of `method`.
 
     They are finer than the method's cells where a `RandomChoice` brings the tokens of several methods together.
     """
     plan = into or MixPlan.empty(array_module(draws.uniform), len(draws.partner), grid=method.token_grid)
-    assert plan.tokens is not None  # as of all methods with a grid
+    assert plan.tokens is not None  # as in the plans of all methods with a grid
     assert method.token_grid is not None
     return plan, tuple(n // g for n, g in zip(plan.tokens.shape[-2:], method.token_grid, strict=True))
 
 
 def flips(mirror: Array | None, unused: Array) -> Array:
-    """`mirror` as the kernels read it; without one, something to point to where nothing is read."""
+    """Return `mirror` as the kernels read it; without one, an unused array to point to."""
     return unused if mirror is None else array_module(mirror).ascontiguousarray(mirror, "int32")
 
 
 def couple_arguments(method: Method) -> tuple[np.int32, np.int32, np.float64]:
-    """pairing, per and prob as kernels/plan.cuh takes them."""
+    """Return pairing, per and prob as kernels/include/plan.cuh takes them."""
     return np.int32(PAIRINGS.index(method.partners)), np.int32(PERS.index(method.per)), np.float64(method.prob)

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.cuda.constants import constant, current_device
 from dalimix.resampling import axis_weights
@@ -17,7 +17,7 @@ THREADS = 128
 
 
 def resample_heatmaps(heatmaps: Array, grid: int) -> Array:
-    """Float32 [B, h, w] brought to [B, grid, grid]."""
+    """Resample float32 [B, h, w] to [B, grid, grid]."""
     size, *old = heatmaps.shape
     if old == [grid, grid]:
         return heatmaps
@@ -30,7 +30,7 @@ def resample_heatmaps(heatmaps: Array, grid: int) -> Array:
     return output
 
 
-@cache  # by small numbers: to look them up by their hundreds of values would take longer than the kernel
+@cache  # by small numbers: a look-up by hundreds of values would take longer than the kernel
 def _weights(xp: ModuleType, old: int, new: int, device: int) -> Array:
     """Float64 [new · old] on this device, which is the current one."""
     return constant(xp, tuple(chain(*axis_weights(old, new))), "float64")

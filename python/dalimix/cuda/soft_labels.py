@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.mix_plan import MixPlan
 from dalimix.values import label_outside
@@ -20,7 +20,7 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
     """y = weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ), smoothed; float32 [B, num_classes]."""
     xp, size = array_module(labels), len(labels)
     labels = xp.ascontiguousarray(labels, _nearest_dtype(labels))
-    flag = _bad_label(xp)
+    flag = bad_label(xp)
     _raise_if_set(flag)
     output = xp.empty((size, num_classes), "float32")
     kernel = loader.load_kernel("soft_labels", LABEL=LABEL_TYPES[labels.dtype], DENSE=int(labels.ndim == 2))
@@ -31,9 +31,9 @@ def soft_labels(labels: Array, plan: MixPlan, num_classes: int, smoothing: float
 
 
 def pair_labels(labels: Array, plan: MixPlan) -> tuple[Array, ...]:
-    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so not checked either.
+    """(labels, labels of the partners, weights), all new arrays; the labels are not read, so they are not checked.
 
-    A partner out of the batch is the nearest image, as for the kernels.
+    A partner out of the batch is replaced by the nearest image, as in the kernels.
     """
     return labels.copy(), labels[plan.partner.clip(0, len(labels) - 1)], plan.weight.copy()
 
@@ -45,22 +45,24 @@ def _nearest_dtype(labels: Array) -> str:
 
 
 @cache
-def _bad_label(xp: ModuleType) -> np.ndarray:
+def bad_label(xp: ModuleType) -> np.ndarray:
     """int64 [3] in memory that the kernel writes and the host reads without waiting: (1 + sample, label, classes)."""
     if xp.__name__ == "cupy":
         import cupyx
 
-        return cupyx.zeros_pinned(3, np.int64)
+        pinned: np.ndarray = cupyx.zeros_pinned(3, np.int64)
+        return pinned
     return np.zeros(3, np.int64)
 
 
 @cache
 def _address_of_flag(xp: ModuleType) -> np.uintp:
-    return np.uintp(_bad_label(xp).ctypes.data)
+    address: np.uintp = np.uintp(bad_label(xp).ctypes.data)
+    return address
 
 
 def _raise_if_set(flag: np.ndarray) -> None:
-    """Report a bad label of an earlier batch. The flag is not waited for: that would stop the host."""
+    """Raise the error of a bad label in an earlier batch. The flag is not waited for: that would stop the host."""
     sample, label, classes = int(flag[0]) - 1, int(flag[1]), int(flag[2])
     if sample >= 0:
         flag[0] = 0

@@ -1,4 +1,4 @@
-"""Streams of others as CuPy's current stream."""
+"""Other libraries' streams as CuPy's current stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Borrowed:
 
 
 def borrowed_stream(pointer: int) -> Any:
-    """A context in which CuPy queues its work on the stream at this address, which somebody else owns."""
+    """A context in which CuPy queues its work on the stream at this address, which another library owns."""
     import cupy
 
     return cupy.cuda.Stream.from_external(_Borrowed(pointer))

@@ -7,9 +7,10 @@ from types import ModuleType
 
 import numpy as np
 
-from dalimix.backend import Array, array_module
+from dalimix.arrays import Array, array_module
 from dalimix.cuda.constants import constant, current_device
 from dalimix.cuda.planner import flips, launch_planner, tokens_of
+from dalimix.cuda.registry import planner
 from dalimix.cuda.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
 from dalimix.methods import TokenMix
@@ -17,11 +18,12 @@ from dalimix.methods.token_mix import aspects
 from dalimix.mix_plan import MixPlan
 from dalimix.scene import Scene
 
-WARP = 32  # a lane for each row of tokens
+WARP = 32  # one lane for each row of tokens
 
 
+@planner
 def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
-    """Plan tokens of xⱼ on xᵢ, and what they are worth."""
+    """Plan tokens of xⱼ on xᵢ, and their weights in the labels."""
     xp, unused = array_module(draws.uniform), draws.partner
     heatmaps = unused if scene.heatmaps is None else resample_heatmaps(scene.heatmaps, method.grid)
     mirror = flips(scene.mirror, unused)

@@ -1,4 +1,4 @@
-"""What may be handed to providers and mixers. Each check names the argument; none needs torch to be there."""
+"""Checks of what is handed to providers and mixers. Each names the argument; none needs torch."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from dalimix import checks
-from dalimix.methods.base import is_whole
 from dalimix.pixels import per_channel
+from dalimix.support.numbers import is_whole
 
 Numbers = tuple[float, ...] | None
 LONGEST_SIDE = 1 << 16
 
 
 def normalisation(mean: Any, std: Any) -> tuple[Numbers, Numbers]:
-    """As numbers, one or one per channel, as far as it can be told before the images are there.
+    """Return mean and std as tuples of numbers, one or one per channel, checked as far as that needs no images.
 
     Raises:
-        TypeError, ValueError: they are no numbers, not finite, or not as many; a std is not above 0.
+        TypeError, ValueError: they are not numbers, not finite, or of different lengths; a std is not above 0.
     """
     means = None if mean is None else per_channel("mean", mean)
     stds = None if std is None else per_channel("std", std)
@@ -29,7 +29,7 @@ def normalisation(mean: Any, std: Any) -> tuple[Numbers, Numbers]:
 
 
 def sides(name: str, given: Any) -> tuple[int, int] | None:
-    """(rows, columns), of one number or two; None: not given."""
+    """Return (rows, columns) from one number or two; None if nothing is given."""
     if given is None:
         return None
     pair = given if isinstance(given, Sequence) else (given, given)
@@ -40,8 +40,8 @@ def sides(name: str, given: Any) -> tuple[int, int] | None:
 
 
 def described(given: Any) -> str:
-    """What came, in short: ``torch.float32 [8, 3, 32, 32]``, or the name of its type."""
-    if getattr(given, "is_nested", False) is True:  # it has no shape, and says so by an error of torch's
+    """Describe what came, in short: ``torch.float32 [8, 3, 32, 32]``, or the name of its type."""
+    if getattr(given, "is_nested", False) is True:  # to ask for its shape is an error in torch
         return "a nested tensor"
     dtype, shape = getattr(given, "dtype", None), getattr(given, "shape", None)
     module = "" if type(given).__module__ == "torch" else f"{type(given).__module__}.{type(given).__qualname__} "

@@ -1,4 +1,4 @@
-"""Heatmaps of a vision transformer: what its attention looks at."""
+"""Heatmaps of a vision transformer: where its attention is."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ HEADS = ("num_heads", "num_attention_heads", "n_heads", "heads")  # what models 
 
 
 class AttentionHeatmap(ModelHeatmap):
-    """The mean, over heads and queries, of the attention that a module computes, such as a ViT's last one.
+    """The mean, over heads and queries, of the attention that a module computes, such as the last one of a ViT.
 
-    Tokens before the image's (class token, registers) count neither as queries nor as keys. SMMix, arXiv 2212.12977,
-    mixes by it.
+    SMMix, arXiv 2212.12977, mixes by it. Tokens before the image's (class token, registers) count neither as queries
+    nor as keys.
 
     `layer` names an attention module or the block around it, of any model whose attention goes through PyTorch's
-    softmax or `scaled_dot_product_attention`, also where that is fused; of several, the last one over N × N tokens
-    counts. Heads must lie next to each other within each image, [B, heads, N, N] or [B·heads, N, N], as they do in
-    torch, timm and Hugging Face's models. For this one layer, all weights are computed and held in memory for a moment.
-    Arguments, call and errors as of `ModelHeatmap`. Kernels outside of PyTorch are a `ValueError`, and so is attention
-    within windows of the image, unless it is [B·windows·heads, N, N] and the module does not say how many heads it has.
+    softmax or `scaled_dot_product_attention`, fused or not; if there are several, the last one over N × N tokens
+    counts. Heads must lie next to each other within each image, [B, heads, N, N] or [B·heads, N, N], as in the models
+    of torch, timm and Hugging Face. For this one layer, all weights are computed and held in memory for a moment.
+    Arguments, call and errors are as in `ModelHeatmap`. Kernels outside of PyTorch are a `ValueError`, and so is
+    attention within windows of the image, unless it is [B·windows·heads, N, N] and the module does not say how many
+    heads it has.
+
+    Examples:
+        >>> provider = AttentionHeatmap(vit, "layers", mean=0.5, std=0.25)
+        >>> heatmaps = provider(images)
+        >>> heatmaps.shape, heatmaps.dtype
+        (torch.Size([4, 8, 8]), torch.float32)
     """
 
     def _watch(self, batch_size: int) -> AbstractContextManager[AttentionRecorder]:
@@ -41,7 +48,7 @@ class AttentionHeatmap(ModelHeatmap):
         return attention[:, prefix:, prefix:].mean(1).unflatten(1, grid)
 
     def _mean_of_heads(self, seen: AttentionRecorder) -> Tensor:
-        """[B, N, N], rows are queries."""
+        """[B, N, N]; rows are queries."""
         if not seen.ran:
             raise never_ran(self.layer)
         if seen.shape is None:
@@ -54,7 +61,7 @@ class AttentionHeatmap(ModelHeatmap):
 
 
 def _heads(module: nn.Module) -> int | None:
-    """The number of heads by the attributes of `module` and those inside; None if they do not say one number."""
+    """The number of heads by the attributes of `module` and its parts; None if these do not agree on one number."""
     said = {getattr(inner, name, None) for inner in module.modules() for name in HEADS}
     numbers = {number for number in said if type(number) is int}
     return numbers.pop() if len(numbers) == 1 else None

@@ -1,4 +1,4 @@
-"""What all providers of heatmaps share: how a model is run, and that it is left as it was."""
+"""What all providers of heatmaps share: they run a model and leave it as it was."""
 
 from __future__ import annotations
 
@@ -7,42 +7,59 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dalimix.forks import one_thread
 from dalimix.functional import PerChannel
 from dalimix.heatmaps.arguments import normalisation, sides
 from dalimix.heatmaps.dtypes import autocast_dtype
-from dalimix.uncompiled import uncompiled
+from dalimix.support.forks import one_thread
+from dalimix.support.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 HeatmapProvider: TypeAlias = Callable[..., "Tensor"]  # provider(images, labels=None) -> float32 [B, gh, gw]
+"""Anything callable as ``provider(images, labels=None)``, from images [B, C, H, W] to heatmaps float32 [B, gh, gw].
+
+Examples:
+    >>> def brightness(images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    ...     return torch.nn.functional.avg_pool2d(images.float().mean(1), 4)
+    >>> provider: HeatmapProvider = brightness
+    >>> provider(images).shape
+    torch.Size([4, 8, 8])
+"""
 
 
 class ModelHeatmap(ABC):
-    """``heatmaps = provider(images, labels=None)``: a model is run, and one of its modules is watched.
+    """``heatmaps = provider(images, labels=None)``: the base of providers that run a model and watch one module.
 
     The model runs under no_grad and in eval mode. Afterwards it is as it was: modes, hooks, weights, statistics.
-    Several threads, such as those of pipelines, may share a model; but none may train it meanwhile. A copy or pickle
+    Several threads, such as those of pipelines, may share a model, but none may train it meanwhile. A copy or pickle
     of a provider holds a copy of the model. `torch.compile` around a call leaves it outside of the graph.
 
     Args:
         model: any PyTorch model of image batches [B, C, H, W].
         layer: name of the module to watch, as in ``model.named_modules()``; ``""`` is the model itself.
-        grid: how the image's tokens lie, g or (gh, gw); None: the largest square. Tokens before them (class token,
-            registers) are left out. Feature maps need no grid.
+        grid: how the image's tokens are arranged, g or (gh, gw); None: the largest square. Tokens before them (class
+            token, registers) are left out. Feature maps need no grid.
         mean, std: what the model was trained with, per channel or one number, in the units of the images handed in, as
-            in DALI's ``crop_mirror_normalize``: for pixels 0 … 255, 255 times what is common for 0 … 1. None: the
-            images are not normalised, because they are already, or the model does it. Numbers, arrays or tensors.
+            in DALI's ``crop_mirror_normalize``: for pixels 0 … 255, 255 times the usual values for 0 … 1. None: the
+            images are not normalised, because they already are, or the model does it. Numbers, arrays or tensors.
         size: the model's input size in pixels, side or (H, W); the images are resized to it (bilinear, antialiased).
-            None: as the images come.
+            None: the images keep their size.
         autocast: ``torch.float16`` or ``torch.bfloat16``, to run the model in, or the name of one; None: as it is
             around the call.
 
     Raises:
-        TypeError, ValueError: an argument is not as described. A wrong name is answered with the nearest ones.
+        TypeError, ValueError: an argument is not as described. For a wrong name, the error lists the nearest ones.
         ModuleNotFoundError: torch is missing.
+
+    Examples:
+        >>> provider = FeatureHeatmap(cnn, "features", mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+        >>> isinstance(provider, ModelHeatmap), provider(images).shape
+        (True, torch.Size([4, 8, 8]))
+        >>> FeatureHeatmap(cnn, "feature")
+        Traceback (most recent call last):
+        ValueError: layer must name a module, but there is no module 'feature' in Sequential; nearest: features...
     """
 
     def __init__(
@@ -63,11 +80,11 @@ class ModelHeatmap(ABC):
         self.autocast = autocast_dtype(autocast)
         self.mean, self.std = normalisation(mean, std)
         self.grid, self.size = sides("grid", grid), sides("size", size)
-        self._units_fit = False  # until images were seen that tell
+        self._units_fit = False  # until images have shown their units
 
     @property
     def _module(self) -> nn.Module:
-        """By its name, so that of a copied model it is that of the copy."""
+        """The watched module, looked up by name, so that a copy of the provider finds that of the copied model."""
         return self.model.get_submodule(self.layer)
 
     @uncompiled
@@ -75,25 +92,31 @@ class ModelHeatmap(ABC):
         """Run the model on one batch.
 
         Args:
-            images: uint8 or floating, [B, C, H, W] of any strides, on the model's device. Not modified.
+            images: uint8 or floating, [B, C, H, W], any strides, on the model's device. Not modified.
             labels: integer [B] or [B, 1], on the same device; read by `ClassActivationHeatmap` only.
 
         Returns:
             float32 [B, gh, gw], contiguous, on the same device, without a gradient.
 
         Raises:
-            TypeError, ValueError: images or labels are not as described, or lie on another device than the model; the
-                layer did not run, or gave something that is no map of the images. Mean and std are of other units than
-                the images: for uint8 that is known; floating images on the CPU are looked at until it is.
+            TypeError, ValueError: images or labels are not as described, or are on another device than the model; the
+                layer did not run, or its output is not a map of the images. Mean and std are in other units than the
+                images: for uint8 the units are known; floating images on the CPU are checked until they show them.
             Exception: whatever the model raises.
         """
         return self.observe(images, labels)[0]
 
     @uncompiled
     def observe(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Any]:
-        """As a call, and in the same run: ``(heatmaps, output)``, the output as the model returned it.
+        """Run the model as a call does, and return ``(heatmaps, output)``, with the output as the model returned it.
 
-        What the model says of the images is then known, too, without running it twice.
+        So heatmaps and predictions come from one run.
+
+        Examples:
+            >>> provider = FeatureHeatmap(cnn, "features")
+            >>> heatmaps, logits = provider.observe(images)
+            >>> heatmaps.shape, logits.shape
+            (torch.Size([4, 8, 8]), torch.Size([4, 3]))
         """
         import torch
 
@@ -114,21 +137,22 @@ class ModelHeatmap(ABC):
 
     @abstractmethod
     def _watch(self, batch_size: int) -> AbstractContextManager[Any]:
-        """While it is entered, what the layer does is seen; it gives what was seen."""
+        """Observe the layer while the context is entered; the value of the context is what was observed."""
 
     @abstractmethod
     def _heatmaps(self, seen: Any, output: Any, labels: Tensor | None, pixels: Tensor) -> Tensor:
-        """[B, gh, gw] of what was seen and what the model returned for `pixels`."""
+        """Make [B, gh, gw] from what was observed and from the model's output for `pixels`."""
 
 
 def _precision(device_type: str, dtype: torch.dtype | None) -> AbstractContextManager[Any]:
     """Autocast to `dtype`; if that is None, as autocast is set at the time of this call.
 
-    The cache is off: before PyTorch mended it (its issue 112583), weights that were cast under no_grad stayed in it,
-    and a training step around this call got no gradient for them.
+    The cache is off: before PyTorch fixed it (its issue 112583), weights that were cast under no_grad stayed in the
+    cache, and a training step around this call got no gradient for them.
     """
     import torch
 
     enabled = dtype is not None or torch.is_autocast_enabled(device_type)
     dtype = dtype or torch.get_autocast_dtype(device_type)
-    return torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=False)
+    chosen: AbstractContextManager[Any] = torch.autocast(device_type, dtype=dtype, enabled=enabled, cache_enabled=False)
+    return chosen

@@ -1,4 +1,4 @@
-"""Heatmaps of one class: where the image looks like it."""
+"""Heatmaps of one class: where in the image the model sees it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ if TYPE_CHECKING:
 
 
 class ClassActivationHeatmap(ModelHeatmap):
-    """Class activation maps: the features of a layer, weighed as the classifier weighs them for the label, from 0.
+    """Class activation maps: a layer's features, weighted as the classifier weights them for the label, clipped at 0.
 
     Zhou et al., arXiv 1512.04150: ``max(0, Σ_c weight[label, c] · feature[c])``, for models that classify the mean of
     the features over the image.
 
     Args:
-        model, layer, grid, mean, std, size, autocast: as of `ModelHeatmap`; the layer gives what is averaged and then
+        model, layer, grid, mean, std, size, autocast: as in `ModelHeatmap`; the layer gives what is averaged and then
             classified, [B, C, gh, gw] or tokens [B, N, C].
         classifier: name of the `torch.nn.Linear`, or the 1 × 1 convolution, that turns the C means into classes.
 
-    Called as ``provider(images, labels)``; labels None: the class that the model, which then returns [B, classes],
-    finds most likely. A label outside of the classes is a `ValueError` on the CPU; on a GPU, where reading it would
-    mean waiting, the image's map is NaN.
+    It is called as ``provider(images, labels)``. Without labels, the class is the one that the model, which must then
+    return [B, classes], finds most likely. A label outside of the classes is a `ValueError` on the CPU; on a GPU, which
+    the host does not wait for, it makes the image's map NaN.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described. For a wrong name, the error lists the nearest ones.
+
+    Examples:
+        >>> provider = ClassActivationHeatmap(cnn, layer="features", classifier="head")
+        >>> heatmaps = provider(images, labels)
+        >>> heatmaps.shape, bool((heatmaps >= 0).all())
+        (torch.Size([4, 8, 8]), True)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Dtypes by their names, also bfloat16, which NumPy does not know."""
+"""Dtypes by their names, including bfloat16, which NumPy does not know."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def is_bfloat16(given: Any) -> bool:
-    """Whether it names bfloat16: as a string, or as a dtype of torch or of a library that adds it to NumPy."""
+    """Whether `given` names bfloat16: as a string, or as a dtype of torch or of a library that adds it to NumPy."""
     named = isinstance(given, (str, np.dtype)) or type(given).__module__ == "torch"
     return named and str(given).removeprefix("torch.") in BFLOAT16
 
 
 def autocast_dtype(given: Any) -> torch.dtype | None:
-    """What a model is to run in; None: as it comes.
+    """Return the dtype that a model is to run in; None: whatever is set around the call.
 
     Raises:
         ValueError: it is neither float16 nor bfloat16.

@@ -1,4 +1,4 @@
-"""Heatmaps of a CNN: how strongly its features answer."""
+"""Heatmaps of a CNN: how strong its features are."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 class FeatureHeatmap(ModelHeatmap):
-    """The mean over the channels of what a layer gives, such as the last features of a CNN.
+    """The mean over the channels of a layer's output, such as the last features of a CNN.
 
     Attentive CutMix, arXiv 2003.13048. The layer gives a feature map [B, C, gh, gw], or tokens [B, N, C]; of a tuple
-    the first tensor counts, and of a module that runs several times the last time. Best is a layer after its
-    activation function, which gives nothing below 0: before it, the mean says little. Arguments, call and errors as
-    of `ModelHeatmap`.
+    the first tensor counts, and of a module that runs several times the last run. A layer after its activation
+    function, which gives nothing below 0, is best: before it, the mean says little. Arguments, call and errors are as
+    in `ModelHeatmap`.
+
+    Examples:
+        >>> provider = FeatureHeatmap(cnn, "features", mean=0.5, std=0.25)
+        >>> mixer = BatchMixer(AttentiveCutMix(top=6, grid=7), num_classes=3)
+        >>> mixed, targets = mixer(images, labels, provider(images))
     """
 
     def _watch(self, batch_size: int) -> AbstractContextManager[list[Any]]:

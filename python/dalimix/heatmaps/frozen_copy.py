@@ -1,4 +1,4 @@
-"""A copy of a model beside the one that is trained, for threads that run it meanwhile."""
+"""A copy of the model under training, for threads that run it while the training goes on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dalimix.heatmaps.hooks import is_wrapper, lock_of
+from dalimix.heatmaps.tensors import without_gradients
 
 if TYPE_CHECKING:
     from dalimix.heatmaps.base import ModelHeatmap
@@ -25,10 +26,10 @@ class FrozenCopy:
     """A deep copy of a provider and its model: in eval mode, without gradients, without the user's hooks.
 
     Args:
-        provider: what is copied, and left as it is.
+        provider: the provider to copy; it stays as it was.
 
     Attributes:
-        lock: to be held while the copy is run or written.
+        lock: must be held while the copy is run or written.
 
     Raises:
         TypeError: the model cannot be copied.
@@ -36,16 +37,16 @@ class FrozenCopy:
 
     def __init__(self, provider: ModelHeatmap) -> None:
         self._order = StreamOrder(_device_of(provider.model))
-        with self._order.kept():  # the copying is its first use
+        with self._order.kept():  # copying is the first use
             self._provider = _frozen(provider)
         self._own = tensors_of(self._provider.model)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenCopy:
-        """Copies and pickles are of the weights as they are between two runs, and have an order of their own."""
+        """Copy the weights as they are between two runs; the copy has a stream order of its own."""
         return FrozenCopy(self._between_two_runs())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its bytes: memory that another process is to share would be gone before that process is there."""
+        """Pickle to bytes: memory that another process is to share would be gone before that process has started."""
         return _unpickled, (pickle.dumps(self._between_two_runs()),)
 
     def _between_two_runs(self) -> ModelHeatmap:
@@ -57,19 +58,19 @@ class FrozenCopy:
         return lock_of(self)
 
     def observe(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Any]:
-        """As `ModelHeatmap.observe`, all of it in stream order: a provider may look at weights after the model ran."""
+        """Do as `ModelHeatmap.observe`, all in stream order: a provider may read weights after the model has run."""
         with self._order.kept():
             return self._provider.observe(images, labels)
 
-    @torch.no_grad()
+    @without_gradients
     def load(self, model: nn.Module) -> None:
-        """Take over the parameters and buffers of `model`.
+        """Copy the parameters and buffers of `model`.
 
-        An error of the device amid the copying leaves a mixture of old and new, until a later call succeeds.
+        If the device fails during the copying, the copy is a mixture of old and new until a later call succeeds.
 
         Raises:
             ValueError: they are not those that the copy was made of: other names, shapes, dtypes, or another device.
-                All are checked before the first is written, so the copy is as it was.
+                All are checked before the first is written, so the copy stays as it was.
         """
         live = tensors_of(model)
         _check_same(live, self._own)
@@ -83,7 +84,7 @@ def _unpickled(provider: bytes) -> FrozenCopy:
 
 
 class StreamOrder:
-    """On a GPU, what a lock is to threads: the streams that use a copy wait for each other, and no host waits.
+    """On a GPU, what a lock is to threads: streams that use a copy wait for each other, and the host does not wait.
 
     The lock alone would not do there: it is free when the work is queued, not when it is done.
     """
@@ -94,7 +95,7 @@ class StreamOrder:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """What is queued inside, on the current stream, comes after the last use and before the next one."""
+        """Let what is queued inside, on the current stream, come after the last use and before the next one."""
         if self._last_use is None:
             yield
             return
@@ -107,7 +108,7 @@ class StreamOrder:
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, also those that are not saved with the model, by their names."""
+    """Return parameters and buffers by their names, including those that are not saved with the model."""
     return dict(chain(model.named_parameters(), model.named_buffers()))
 
 
@@ -137,10 +138,10 @@ def _copied(provider: ModelHeatmap) -> ModelHeatmap:
 
 
 def _memo(model: nn.Module) -> dict[int, Any]:
-    """What `deepcopy` is to take for things that it must not copy.
+    """The replacements that `deepcopy` is to use for what it must not copy.
 
-    The user's hooks, which must not fire for the copy; and to copy one may mean to copy a trainer with all it has.
-    And results that a module keeps, with their graph: `deepcopy` refuses those.
+    These are the user's hooks, which must not fire for the copy (copying one may also mean copying a whole trainer),
+    and results that a module keeps with their graph, which `deepcopy` refuses.
     """
     memo: dict[int, Any] = {}
     for module in model.modules():
@@ -153,9 +154,9 @@ def _memo(model: nn.Module) -> dict[int, Any]:
 
 
 def _is_of_torch(hook: object) -> bool:
-    """Such as that of `torch.nn.utils.spectral_norm`, without which the model would not compute what it does.
+    """Whether the hook is torch's, as that of `torch.nn.utils.spectral_norm`, without which the model would change.
 
-    The cost of this rule: a hook by which another library changes what a model computes is lost in the copy.
+    The cost of this rule: if another library's hook changes what a model computes, the copy lacks it.
     """
     return type(hook).__module__.startswith("torch.")
 

@@ -1,6 +1,6 @@
-"""Whether torch is building a graph or transforming a function, where there are no values to be read.
+"""Whether torch is building a graph or transforming a function, where there are no values to read.
 
-The names are torch's own and private, so each may be missing; then torch's error is what the user sees.
+The names are torch's own and private, so each may be missing; then the user sees torch's error.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _GRAPH_MODES = tuple(key for name in ("FAKE", "PROXY") if (key := getattr(_keys,
 
 
 def refuse_graph(name: str, given: Tensor, what: str = "heatmaps") -> None:
-    """What is recorded in a graph would be a constant in it, or nothing at all.
+    """Refuse tensors of a graph: what is recorded in it would be a constant, or nothing at all.
 
     Raises:
-        TypeError: a graph is being made, or `given` is one of its tensors or one that vmap has made.
+        TypeError: a graph is being made, or `given` is one of its tensors or comes from vmap.
     """
     if _graph_is_made() or _is_fake(given) or _is_batched(given):
         raise TypeError(f"{name} are in a graph or in vmap, but {what} {BEFORE}")
 
 
 def refuse_transform(name: str, given: Tensor) -> None:
-    """Within a transform of torch.func, too, even of other tensors, what is computed has no memory to be read.
+    """Refuse a transform of torch.func, too, even of other tensors: results there have no memory to read.
 
     Raises:
-        TypeError: one is at work, or a graph is being made.
+        TypeError: a transform is active, or a graph is being made.
     """
     if _transform() is not None or _is_wrapped(given) or _is_functional(given):
         raise TypeError(f"{name} are in a transform of torch.func, but mixing {BEFORE}")
@@ -50,7 +50,7 @@ def refuse_transform(name: str, given: Tensor) -> None:
 
 
 def can_be_read(values: Tensor) -> bool:
-    """Whether Python may look at them. Where code is compiled, it may: the graph breaks there; but not in an export."""
+    """Whether Python may read the values. It may in compiled code, where the graph breaks, but not in an export."""
     if torch.compiler.is_compiling():
         return not getattr(torch.compiler, "is_exporting", _never)()
     return not (_graph_is_made() or _is_fake(values) or _is_batched(values) or _is_functional(values))
@@ -61,5 +61,5 @@ def _graph_is_made() -> bool:
 
 
 def _is_fake(given: Tensor) -> bool:
-    fakes = sys.modules.get("torch._subclasses.fake_tensor")  # loaded where there can be one; it takes long to load
+    fakes = sys.modules.get("torch._subclasses.fake_tensor")  # loaded if there can be one; loading it takes long
     return fakes is not None and isinstance(given, fakes.FakeTensor)

@@ -19,11 +19,11 @@ from dalimix.heatmaps.recorder import AttentionRecorder, Unfused
 
 
 def find_module(model: nn.Module, name: str, argument: str = "layer") -> nn.Module:
-    """The module of `model` that is called `name` in ``model.named_modules()``.
+    """Return the module of `model` that is called `name` in ``model.named_modules()``.
 
     Raises:
-        TypeError: `model` is no model, or scripted, or its module is; or `name` is no name.
-        ValueError: there is none; the nearest names are given.
+        TypeError: `model` is not a model, it or its module is scripted, or `name` is not a name.
+        ValueError: there is no such module; the error lists the nearest names.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {described(model)}")
@@ -50,28 +50,28 @@ def _refuse_scripted(name: str, module: nn.Module) -> None:
 
 
 def is_wrapper(module: nn.Module) -> bool:
-    """Whether it is a model in `DataParallel`, in `DistributedDataParallel`, or compiled."""
+    """Whether the module is a model in `DataParallel` or `DistributedDataParallel`, or compiled."""
     return isinstance(module, (DataParallel, DistributedDataParallel)) or hasattr(module, "_orig_mod")
 
 
 _LOCKS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-if hasattr(os, "register_at_fork"):  # of the threads that held them, none is in the child
+if hasattr(os, "register_at_fork"):  # the child has none of the threads that held the locks
     os.register_at_fork(after_in_child=_LOCKS.clear)
 
 
 def lock_of(owner: Any) -> Any:
-    """One for each model, or what else threads share: two pipelines may share a model, each with a thread of its own.
+    """Return the lock of a model, or of something else that threads share, such as two pipelines a model.
 
-    It is kept beside the model, which stays what can be copied and pickled.
+    It is kept beside the model, which can therefore still be copied and pickled.
     """
     return _LOCKS.setdefault(owner, RLock())
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, set and restored module by module.
+    """Set eval mode, and restore the old mode, module by module.
 
-    Not with ``model.eval()``: some models override `train` to do more than that, and a model whose parts are in
+    ``model.eval()`` will not do: some models override `train` to do more than that, and a model whose parts are in
     different modes would not come back the same.
     """
     training = [module for module in model.modules() if module.training]
@@ -86,10 +86,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def last_output(module: nn.Module) -> Iterator[list[Any]]:
-    """A list that gets what `module` returned last, and is empty if the module never ran.
+    """Yield a list that gets the last output of `module`, and stays empty if the module never ran.
 
-    The tensor is copied at once: what comes after the module may work on it in place. What other threads do with the
-    module is passed over.
+    The tensor is copied at once: what comes after the module may change it in place. Other threads that run the
+    module are ignored.
     """
     kept: list[Any] = []
     own = get_ident()
@@ -108,7 +108,7 @@ def last_output(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def first_tensor(output: Any) -> Any:
-    """Of a tuple, list or mapping the first tensor; anything else, and what holds no tensor, as it is."""
+    """The first tensor of a tuple, list or mapping; anything else, and what holds no tensor, as it is."""
     items = output.values() if isinstance(output, Mapping) else output
     if isinstance(items, Tensor) or not isinstance(output, (tuple, list, Mapping)):
         return output
@@ -117,9 +117,9 @@ def first_tensor(output: Any) -> Any:
 
 @contextmanager
 def attention_of(module: nn.Module, batch_size: int) -> Iterator[AttentionRecorder]:
-    """What `module` attends to, also where a fused kernel hides it.
+    """Record the attention of `module`, also if a fused kernel hides it.
 
-    All this holds for this thread alone: others may run the module meanwhile, or train with another model.
+    All this holds for this thread only: others may run the module meanwhile, or train with another model.
     """
     recorder, unfused, inside = AttentionRecorder(batch_size), Unfused(), ExitStack()
     own = get_ident()

@@ -15,10 +15,10 @@ from dalimix.pixels import check_units, check_values
 
 
 def check_images(images: object, model: nn.Module) -> None:
-    """A batch [B, C, H, W], uint8 or floating, on the device of `model`.
+    """Check a batch [B, C, H, W], uint8 or floating, on the device of `model`.
 
     Raises:
-        TypeError: `images` is no tensor, of another dtype, nested or sparse, or part of a graph.
+        TypeError: `images` is not a tensor, has another dtype, is nested or sparse, or is part of a graph.
         ValueError: another shape or layout, or another device than the model's.
     """
     if not isinstance(images, Tensor):
@@ -41,10 +41,10 @@ def check_images(images: object, model: nn.Module) -> None:
 
 
 def check_labels(labels: object, images: Tensor) -> Tensor | None:
-    """Integer [B], one for each of the images, on their device.
+    """Check labels, integer [B], one for each of the images, on their device.
 
     Raises:
-        TypeError, ValueError: they are not.
+        TypeError, ValueError: they are not that.
     """
     size = len(images)
     if labels is None:
@@ -58,12 +58,12 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
 
 
 def units_fit(images: Tensor, mean: Numbers, std: Numbers) -> bool:
-    """Whether these floating images tell that mean and std are of their units; uint8 does not tell it of others.
+    """Whether the values of these floating images show that mean and std are in their units; uint8 is always checked.
 
-    They are looked at on the CPU only, since on a GPU it would mean to wait for it.
+    Values are read on the CPU only, since the host would have to wait for a GPU.
 
     Raises:
-        ValueError: mean and std are of other units than the images.
+        ValueError: mean and std are in other units than the images.
     """
     if mean is None and std is None:
         return True
@@ -82,8 +82,8 @@ def model_input(
 ) -> Tensor:
     """A new tensor [B, C, *size], contiguous, in the dtype of the model's parameters: ``(images − mean) / std``.
 
-    It is a copy even where nothing changes, because a model may work in place; and contiguous, because some models
-    view what they compute.
+    It is a copy even if nothing changes, because a model may work in place; and contiguous, because some models
+    take views of what they compute.
     """
     dtype = next((tensor.dtype for tensor in _tensors(model) if tensor.is_floating_point()), torch.float32)
     exact = torch.promote_types(dtype, torch.float32)
@@ -95,7 +95,7 @@ def model_input(
 
 
 def _normalise(pixels: Tensor, mean: Numbers, std: Numbers) -> None:
-    """In place, and with numbers instead of tensors: a tensor of them would have to be waited for on a GPU."""
+    """Normalise in place, and with numbers instead of tensors, for which the host would have to wait on a GPU."""
     scaling = checks.scaling(mean, std, pixels.shape[1])
     if scaling is not None:
         for channel, scale, bias in zip(pixels.unbind(1), *scaling, strict=True):

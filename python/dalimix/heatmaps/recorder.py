@@ -11,18 +11,18 @@ from torch.nn.functional import multi_head_attention_forward, scaled_dot_product
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SOFTMAX = ("aten::_softmax", "aten::_safe_softmax")  # what every softmax comes down to
+SOFTMAX = ("aten::_softmax", "aten::_safe_softmax")  # every softmax ends in one of these
 
 
 class AttentionRecorder(TorchDispatchMode):
     """While it is entered, keeps the last softmax over the rows of square matrices, averaged over the heads.
 
-    A softmax of another shape (class probabilities, attention to another set of tokens) is passed over.
+    A softmax of another shape (class probabilities, attention to another set of tokens) is ignored.
 
     Attributes:
-        ran: whether the module that is watched ran at all; set by who enters this.
+        ran: whether the watched module ran at all; set by the hook that enters the recorder.
         shape: of the attention that was recorded: [B, heads, N, N] or [B·heads, N, N]; None if there was none.
-        mean: float32 [B, N, N], rows are queries; None if the shape is not of one of these.
+        mean: float32 [B, N, N], rows are queries; None if the shape is another one.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -43,7 +43,7 @@ class AttentionRecorder(TorchDispatchMode):
         return output
 
     def _keep(self, attention: Tensor) -> None:
-        """The mean is taken at once: it is smaller, and what comes next may work on `attention` in place."""
+        """Take the mean at once: it is smaller, and what comes next may change `attention` in place."""
         self.shape, self.mean = list(attention.shape), None
         rows, size = attention.shape[0], self.batch_size
         if (attention.ndim == 4 and rows == size) or (attention.ndim == 3 and rows % size == 0):
@@ -57,8 +57,8 @@ def _is_square(output: Tensor, dim: int) -> bool:
 class Unfused(TorchFunctionMode):
     """While it is entered, the fused layers of `torch.nn` are off; while it is `active`, attention shows its softmax.
 
-    `torch.nn.MultiheadAttention` and its encoder layer leave their fused kernels where such a mode is entered, so
-    there is nothing to do for them but to be one.
+    `torch.nn.MultiheadAttention` and its encoder layer do not use their fused kernels while such a mode is entered, so
+    being such a mode is all that they need.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ def _show_softmax(
     is_causal: bool = False,
     **rest: Any,
 ) -> None:
-    """Step by step what the fused kernel is about to do, in float32, for the recorder to see; the result is dropped."""
+    """Do step by step, in float32, what the fused kernel is about to do, for the recorder; the result is dropped."""
     if attn_mask is not None:  # True is where a query may look
         hidden = attn_mask.logical_not() if attn_mask.dtype == torch.bool else None
         attn_mask = attn_mask.float() if hidden is None else hidden.float().masked_fill_(hidden, float("-inf"))
@@ -93,7 +93,7 @@ def _show_softmax(
 
 
 def _with_weights(args: Any, kwargs: Any) -> Any:
-    """Attention of `torch.nn`, asked for its weights, because then it does not fuse."""
+    """Run the attention of `torch.nn` and ask for its weights, because then it does not fuse."""
     call = signature(multi_head_attention_forward).bind(*args, **kwargs)
     asked = call.arguments.get("need_weights", True)
     call.arguments["need_weights"] = True

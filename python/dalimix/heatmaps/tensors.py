@@ -1,8 +1,9 @@
-"""The tensors that providers, mixers and losses take: of dtypes that torch computes with, and with plain memory."""
+"""The tensors that providers, mixers and losses take: dtypes that torch computes with, and plain memory."""
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from collections.abc import Callable
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,16 +11,18 @@ from torch import Tensor
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # no float8: hardly anything computes with it
 WHOLE = tuple(getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64))
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 UNNEST = "hand in torch.stack({}.unbind()), all of one size"
 
 
 def is_floating(given: Any) -> TypeGuard[Tensor]:
-    """Whether it is a tensor of floating numbers: not sparse, not nested."""
+    """Whether `given` is a tensor of floating numbers: not sparse, not nested."""
     return isinstance(given, Tensor) and given.dtype in FLOATING and _is_plain(given)
 
 
 def is_integer(given: Any) -> TypeGuard[Tensor]:
-    """Whether it is a tensor of whole numbers: not sparse, not nested."""
+    """Whether `given` is a tensor of whole numbers: not sparse, not nested."""
     return isinstance(given, Tensor) and given.dtype in WHOLE and _is_plain(given)
 
 
@@ -28,6 +31,12 @@ def _is_plain(given: Tensor) -> bool:
 
 
 def same_device(name: str, given: Tensor, others: str, wanted: Tensor, remedy: str = "") -> None:
-    """Refuse a tensor that lies elsewhere than `wanted`, which is called `others`."""
+    """Refuse a tensor that is on another device than `wanted`, which the message calls `others`."""
     if given.device != wanted.device:
         raise ValueError(f"{name} must be on {wanted.device} as {others} are, got {given.device}{remedy}")
+
+
+def without_gradients(function: F) -> F:
+    """`torch.no_grad`, which has no types: a wrong call of what it decorates would pass every checker."""
+    kept: F = torch.no_grad()(function)
+    return kept

@@ -1,4 +1,4 @@
-"""From what a layer gives to a map of the image: feature maps, and tokens that lie in a grid."""
+"""From a layer's output to a map of the image: feature maps, and tokens that form a grid."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ MOST_PREFIX = 8  # tokens before the image's: a class token, a distillation toke
 
 
 def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) -> Tensor:
-    """The layer's last output as [B, C, gh, gw].
+    """Return the layer's last output as [B, C, gh, gw].
 
     Args:
-        kept: it, a feature map [B, C, gh, gw] or tokens [B, N, C]; empty if the layer never ran. A feature map
-            [B, gh, gw, C], such as that of a Swin transformer, is known by its sides, which are as those of the image.
+        kept: the output, a feature map [B, C, gh, gw] or tokens [B, N, C]; empty if the layer never ran. A feature map
+            [B, gh, gw, C], such as that of a Swin transformer, is recognised by its sides, which are in proportion to
+            those of the image.
         layer: its name, for the errors.
         grid: of the tokens; None: the largest square.
         pixels: what the model read, [B, C, H, W].
@@ -45,17 +46,17 @@ def feature_map(kept: list[Any], layer: str, grid: Grid | None, pixels: Tensor) 
 
 
 def _channels_second(output: Tensor, pixels: Tensor) -> Tensor:
-    """[B, C, gh, gw]: turned only if the first two sides are nearer to the image in proportion than the last two."""
+    """[B, C, gh, gw]: permuted only if the first two sides are nearer to the image's proportions than the last two."""
     (height, width), (first, second, third) = pixels.shape[2:], output.shape[1:]
     turned = abs(log(first / second * width / height)) < abs(log(second / third * width / height))
     return output.permute(0, 3, 1, 2) if turned else output
 
 
 def lay_out(tokens: int, layer: str, grid: Grid | None, pixels: Tensor) -> tuple[Grid, int]:
-    """The grid of `tokens` tokens, and how many before it are no part of the image.
+    """Return the grid of `tokens` tokens, and how many tokens before it are not part of the image.
 
     Raises:
-        ValueError: the tokens do not fit `grid`; or grid is None and they are no square with few tokens before it.
+        ValueError: the tokens do not fit `grid`; or grid is None and they are not a square with few tokens before it.
     """
     name, given = f"module {layer!r} has {tokens} tokens", grid is not None
     height, width = pixels.shape[2:]

@@ -1,4 +1,4 @@
-"""The mixing methods. A new one joins the command line and the demo through `METHODS`."""
+"""The mixing methods. The command line and the demo find a new one in `METHODS`."""
 
 from dalimix.methods.attentive_cutmix import AttentiveCutMix
 from dalimix.methods.base import Method
@@ -16,5 +16,13 @@ METHODS: dict[str, type[Method]] = {
     "smmix": SMMix,
     "random_choice": RandomChoice,
 }
+"""The classes of the methods by their names.
+
+Examples:
+    >>> METHODS["cutmix"](alpha=0.5)
+    CutMix(prob=1.0, per='sample', pairing='random', alpha=0.5, ratio_minmax=None, correct_lam=True)
+    >>> [name for name, method in METHODS.items() if method().needs_heatmaps]
+    ['attentive_cutmix', 'smmix']
+"""
 
 __all__ = ["METHODS", "AttentiveCutMix", "CutMix", "Method", "Mixup", "RandomChoice", "SMMix", "TokenMix"]

@@ -1,4 +1,4 @@
-"""Attentive CutMix: the patches of one image that a network looks at most, on another image."""
+"""Attentive CutMix: the patches of one image that a network attends to most, pasted onto another image."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ MAX_GRID = 64  # a block of the kernel keeps one heatmap in shared memory
 
 @dataclass(frozen=True)
 class AttentiveCutMix(Method):
-    """Paste the `top` cells of image j with the highest heatmap onto image i, at their own places.
+    """Paste the `top` cells of image j with the highest heatmap values onto image i, each at its own place.
 
     Walawalkar et al., "Attentive CutMix: An Enhanced Data Augmentation Approach for Deep Learning Based Image
-    Classification", arXiv 2003.13048. The labels follow the pasted pixels. Of equal cells that with the lower index
-    (row · grid + column) comes first; NaN, which only a GPU takes, comes last.
+    Classification", arXiv 2003.13048. The labels follow the pasted pixels. Of equal cells, the one with the lower index
+    (row · grid + column) comes first; NaN, which only a GPU accepts, comes last.
 
-    Needs heatmaps, one per image. Those of another grid are brought to this one: along an axis with more cells each new
-    cell is the mean over the area that it covers; along one with fewer, values between the old cells' centres are
-    interpolated linearly.
+    The method needs one heatmap per image. A heatmap on another grid is resampled: along an axis with more cells, each
+    new cell is the mean over the area that it covers; along an axis with fewer cells, values are interpolated linearly
+    between the centres of the old cells.
 
     Args:
         top: how many cells, 1 to grid²; or (a, b): drawn from a … b, both ends included.
         grid: cells along each side, 2 to 64.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> method = AttentiveCutMix(top=6, grid=7)
+        >>> heatmaps = np.random.default_rng(0).random((4, 7, 7))
+        >>> plan = dalimix.plan(method, dalimix.draw(method, 4, rng=0), size=28, heatmaps=heatmaps)
+        >>> plan.tokens.sum(axis=(1, 2)).tolist()  # image 3 is its own partner
+        [6, 6, 6, 0]
     """
 
     name: ClassVar[str] = "attentive_cutmix"

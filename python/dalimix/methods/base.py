@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-import numpy as np
+from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
-PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/plan.cuh
+Per = Literal["sample", "pair", "batch"]
+Pairing = Literal["random", "flip", "roll"]
+PAIRINGS = ("random", "flip", "roll")  # in the order of kernels/include/plan.cuh
 PERS = ("sample", "pair", "batch")
 ALPHAS = 1e-30, 1e30  # of a Beta distribution
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def is_truth(value: object) -> bool:
-    return isinstance(value, (bool, np.bool_))
-
-
-def is_pair(value: object) -> bool:
-    return isinstance(value, Sequence) and len(value) == 2
-
-
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A mixing method: frozen parameters, checked when made.
+    """A mixing method: frozen parameters, checked when it is made.
 
     Args:
-        prob: chance in [0, 1] that an image is mixed at all.
-        per: who shares random numbers: ``"sample"`` nobody, ``"pair"`` the two images of a pair (they are mixed
-            with each other), ``"batch"`` the whole batch.
-        pairing: who gives to image i: ``"random"`` permutation, ``"flip"`` image B - 1 - i, ``"roll"`` image i - 1. An
-            image that would give to itself stays as it is.
+        prob: probability in [0, 1] that an image is mixed at all.
+        per: which images share random numbers: with ``"sample"`` none, with ``"pair"`` the two images of a pair (they
+            are mixed with each other), with ``"batch"`` the whole batch.
+        pairing: which image gives to image i: ``"random"`` that of a permutation, ``"flip"`` image B - 1 - i,
+            ``"roll"`` image i - 1. An image that would give to itself stays as it is.
 
     Raises:
         ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> timm_batch_mode = CutMix(alpha=1.0, prob=0.5, per="batch", pairing="flip")
+        >>> timm_batch_mode.prob, timm_batch_mode.pairing, isinstance(timm_batch_mode, Method)
+        (0.5, 'flip', True)
+        >>> CutMix(alpha=-1)
+        Traceback (most recent call last):
+        ValueError: CutMix: alpha must be above 0, got -1
     """
 
     name: ClassVar[str]  # of the planner, on every floor
     prob: float = 1.0
-    per: str = "sample"
-    pairing: str = "random"
+    per: Per = "sample"
+    pairing: Pairing = "random"
 
     @property
     def beta(self) -> float | None:
@@ -68,7 +61,7 @@ class Method:
 
     @property
     def heatmap_grid(self) -> tuple[int, int] | None:
-        """The only grid on which it takes heatmaps; None: it brings those of any grid to its own."""
+        """The only grid on which the method takes heatmaps; None if it resamples those of any grid."""
         return None
 
     @property
@@ -83,17 +76,17 @@ class Method:
 
     @property
     def needs_heatmaps(self) -> bool:
-        """Whether it cannot do without."""
+        """Whether the method cannot do without heatmaps."""
         return False
 
     @property
     def members(self) -> tuple[Method, ...]:
-        """The methods of which this one is made."""
+        """The methods that this one chooses from."""
         return ()
 
     @property
     def partners(self) -> str:
-        """The pairing that decides who gives."""
+        """The pairing that decides which image gives."""
         return self.pairing
 
     def __post_init__(self) -> None:
@@ -105,27 +98,27 @@ class Method:
         self._require(mutual, "per='pair' needs partners that are mutual: pairing 'random' or 'flip'", self.pairing)
 
     def _keep_number(self, name: str, lowest: float, highest: float, expectation: str) -> None:
-        """Refuse what is no number in the range; keep it as Python's, since NumPy's small ones overflow."""
+        """Require a number in the range, and keep it as Python's float, because NumPy's small ones overflow."""
         value = getattr(self, name)
         holds = is_number(value) and lowest <= value <= highest
         self._require(holds, f"{name} must be {expectation}", value)
         object.__setattr__(self, name, float(value))
 
     def _keep_alpha(self, expectation: str = "above 0") -> None:
-        """Refuse what is no parameter of a Beta distribution; beyond `ALPHAS` the numbers drawn would be none of it."""
+        """Require a parameter of a Beta distribution; beyond `ALPHAS` the numbers drawn would not follow it."""
         alpha: Any = getattr(self, "alpha", None)
         self._require(is_number(alpha) and 0 < alpha < inf, f"alpha must be {expectation}", alpha)
         self._keep_number("alpha", *ALPHAS, "from {:g} to {:g}".format(*ALPHAS))
 
     def _keep_whole(self, name: str, lowest: int, highest: int) -> None:
-        """The same for a whole number."""
+        """Require a whole number in the range."""
         value = getattr(self, name)
         holds = is_whole(value) and lowest <= value <= highest
         self._require(holds, f"{name} must be a whole number from {lowest} to {highest}", value)
         object.__setattr__(self, name, int(value))
 
     def _keep_one_or_two(self, name: str, holds: Callable[[Any, Any], bool], expectation: str) -> None:
-        """The same for one whole number, or a pair of them; `holds` is asked with the pair, or with the one twice."""
+        """Require one whole number or a pair of them; `holds` is called with the pair, or with the one number twice."""
         value: Any = getattr(self, name)
         pair = tuple(value) if is_pair(value) else (value, value)
         self._require(all(map(is_whole, pair)) and holds(*pair), f"{name} must be {expectation}", value)

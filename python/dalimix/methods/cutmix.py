@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number, is_pair
+from dalimix.methods.base import Method
+from dalimix.support.numbers import is_number, is_pair
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,19 @@ class CutMix(Method):
     Args:
         alpha: of the Beta distribution, above 0.
         ratio_minmax: (a, b) with 0 ≤ a ≤ b ≤ 1: draw each side from ⌊a·n⌋ … ⌊b·n⌋ pixels, both ends included,
-            and place the box anywhere inside the image; λ is not used, the labels always follow the area.
-        correct_lam: labels follow the area of the clipped box; False: λ as drawn.
+            and place the box anywhere inside the image; λ is not used, and the labels always follow the area.
+        correct_lam: whether the labels follow the area of the clipped box; False: λ as it was drawn.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> method = CutMix(ratio_minmax=(0.25, 0.25))  # a quarter of each side
+        >>> plan = dalimix.plan(method, dalimix.draw(method, batch_size=4, rng=0), size=32)
+        >>> (plan.box[:3, 2:] - plan.box[:3, :2]).tolist()  # image 3 is its own partner
+        [[8, 8], [8, 8], [8, 8]]
+        >>> plan.weight[0].tolist()
+        [0.9375, 0.0625]
     """
 
     name: ClassVar[str] = "cutmix"
@@ -49,7 +61,7 @@ class CutMix(Method):
         return 2 if self.ratio_minmax is None else 4
 
     def sides(self, pixels: int) -> tuple[int, int]:
-        """Shortest and longest side of a box along `pixels`, from ratio_minmax; (-1, -1) without."""
+        """Return the shortest and the longest side of a box along `pixels`, by ratio_minmax; (-1, -1) without it."""
         if self.ratio_minmax is None:
             return -1, -1
         return int(pixels * self.ratio_minmax[0]), int(pixels * self.ratio_minmax[1])

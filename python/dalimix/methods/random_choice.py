@@ -11,24 +11,34 @@ from typing import ClassVar
 
 import numpy as np
 
-from dalimix.methods.base import Method, is_number
+from dalimix.methods.base import Method
 from dalimix.methods.cutmix import CutMix
 from dalimix.methods.mixup import Mixup
+from dalimix.support.numbers import is_number
 
-MAX_TOKEN_GRID = 512  # finer ones would cost memory for nothing
+MAX_TOKEN_GRID = 512  # a finer grid would only cost memory
 
 
 @dataclass(frozen=True)
 class RandomChoice(Method):
-    """Choose one of `methods` with chances `p`, per sample, pair or batch.
+    """Choose one of `methods` with probabilities `p`, per sample, pair or batch.
 
-    Each method keeps its own `prob`, `per` and `pairing`; the `prob` given here is the chance that any of them is
-    used at all. Partners are those of the method chosen, so `pairing` is not given here.
+    Each method keeps its own `prob`, `per` and `pairing`; the `prob` given here is the probability that any of them is
+    used at all. Partners are those of the chosen method, so `pairing` is not given here.
 
     Args:
         methods: one or more methods; by default timm's pair of Mixup and CutMix.
-        p: their chances, in the same order, which add up to 1; None: all alike.
-        per: who shares the choice. ``"pair"`` needs methods that all have ``per="pair"`` and the same pairing.
+        p: their probabilities, in the same order, which add up to 1; None: all equal.
+        per: which images share the choice. ``"pair"`` needs methods that all have ``per="pair"`` and the same pairing.
+
+    Raises:
+        ValueError: a parameter is out of its range, or the methods do not go together.
+
+    Examples:
+        >>> method = RandomChoice([Mixup(alpha=0.8), CutMix(alpha=1.0)], p=[0.25, 0.75], per="batch")
+        >>> draws = dalimix.draw(method, batch_size=4, rng=0)
+        >>> len(draws.members)  # each method has its own random numbers
+        2
     """
 
     name: ClassVar[str] = "random_choice"
@@ -70,7 +80,7 @@ class RandomChoice(Method):
 
     @property
     def partners(self) -> str:
-        """That of the methods inside; where it matters, with ``per="pair"``, they agree."""
+        """The pairing of the methods inside; where it matters, with ``per="pair"``, they all have the same."""
         return self.methods[0].partners
 
     @property
@@ -79,7 +89,7 @@ class RandomChoice(Method):
 
     @cached_property
     def token_grid(self) -> tuple[int, int] | None:
-        """That of all methods inside; if they differ, the coarsest square one of which all can be made."""
+        """The grid of the methods inside; if they differ, the coarsest square one that all of them divide."""
         grids = set(self._token_grids)
         side = lcm(*chain(*grids))
         return (side, side) if len(grids) > 1 else grids.pop() if grids else None
@@ -90,7 +100,7 @@ class RandomChoice(Method):
 
     @cached_property
     def heatmap_grid(self) -> tuple[int, int] | None:
-        """That of the methods inside that take no other."""
+        """The grid of those methods inside that take heatmaps on one grid only."""
         return self._heatmap_grids[0] if self._heatmap_grids else None
 
     @property

@@ -1,32 +1,44 @@
-"""SMMix: what a model looks at most in one image, over what it looks at least in another."""
+"""SMMix: the region of one image that a model attends to most, pasted over the least attended region of another."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_number
+from dalimix.methods.base import Method
+from dalimix.support.numbers import is_number
 
 MAX_GRID = 64  # a block of the kernel keeps the sums of one heatmap in shared memory
 
 
 @dataclass(frozen=True)
 class SMMix(Method):
-    """Paste a square region of image j, where its heatmap has the highest sum, over that of image i with the lowest.
+    """Paste the square region of image j with the highest heatmap sum over the region of image i with the lowest.
 
     Chen et al., "SMMix: Self-Motivated Image Mixing for Vision Transformers", arXiv 2212.12977. The heatmaps are the
     attention of the model under training. The side is drawn from ⌊g·min_side⌋ … ⌊g·max_side⌋ cells, both ends included,
-    where g is the shorter side of the grid. Of equal regions that with the lower index counts; a region with NaN in
-    it, which only a GPU takes, is ranked last. The labels follow the pasted pixels: side²/grid² where the grid divides
-    the image.
+    where g is the shorter side of the grid. Of equal regions, the one with the lower index counts; a region with NaN in
+    it, which only a GPU accepts, is ranked last. The labels follow the pasted pixels: side²/grid² where the grid
+    divides the image.
 
-    Needs heatmaps on its own grid, one per image: that of the model's tokens, so that ``plan.tokens`` tells which token
-    shows which image.
+    The method needs one heatmap per image on its own grid, which is that of the model's tokens, so that ``plan.tokens``
+    tells which image each token shows.
 
     Args:
         min_side: shortest side, a share of the grid's shorter side; at least one cell.
         max_side: longest side, likewise, up to 1.
         grid: cells along each side, 2 to 64; or (rows, columns).
+
+    Raises:
+        ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> method = SMMix(min_side=0.5, max_side=0.5, grid=4, pairing="flip")
+        >>> heatmaps = np.zeros((2, 4, 4), np.float32)
+        >>> heatmaps[:, 2:, 2:] = 1  # the object is at the lower right
+        >>> plan = dalimix.plan(method, dalimix.draw(method, 2, rng=0), size=32, heatmaps=heatmaps)
+        >>> plan.box[0].tolist(), plan.shift[0].tolist()  # pasted at the upper left
+        ([0, 0, 16, 16], [16, 16])
     """
 
     name: ClassVar[str] = "smmix"
@@ -49,7 +61,7 @@ class SMMix(Method):
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Shortest and longest side in cells; a hair more before it is cut off, as 0.29 · 100 is below 29."""
+        """Shortest and longest side in cells. A tiny amount is added before rounding down: 0.29 · 100 is below 29."""
         shortest, longest = (int(share * min(self.token_grid) + 1e-9) for share in (self.min_side, self.max_side))
         return shortest, longest
 

@@ -1,4 +1,4 @@
-"""TokenMix: tokens of one image on another, in blocks, labelled by what they show."""
+"""TokenMix: tokens of one image pasted onto another in blocks, with labels by their activation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from functools import cache
 from math import exp, log
 from typing import ClassVar
 
-from dalimix.methods.base import Method, is_whole
+from dalimix.methods.base import Method
+from dalimix.support.numbers import is_whole
 
 MAX_GRID = 32  # the kernel keeps a row of tokens in each lane of a warp
-MOST_STRETCHED = 0.3  # of the sides of a block
+MOST_STRETCHED = 0.3  # smallest ratio of the sides of a block
 
 
 @dataclass(frozen=True)
@@ -21,20 +22,32 @@ class TokenMix(Method):
     ``min(grid², ⌊(1 − λ) grid²⌋ + min_tokens)`` tokens are wanted. Blocks are added until they are covered: the area is
     drawn from 1 to what is left, height / width log-uniformly from 0.3 to 1/0.3, the sides √(area · aspect) and
     √(area / aspect) are rounded, and a block that is smaller than the grid is placed anywhere inside. It is taken if it
-    covers between 1 and what is left of new tokens. Ten tries in a row that are not taken end it, with fewer tokens.
+    covers between 1 and what is left of new tokens. After ten tries in a row that are not taken, the mask stays as it
+    is, with fewer tokens.
 
-    With heatmaps, ≥ 0, such as a teacher's activation of each image's own class, the labels follow what shows of them:
-    the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1. What is
-    below 0 counts as 0, so that a map which is nowhere above 0 gives its image no share at all. On a GPU, where nobody
-    looks, NaN counts as 0, too, and a map that is NaN all over, or has infinity in it, makes the share NaN. Without
-    heatmaps, the labels follow the pixels.
+    With heatmaps, ≥ 0, such as a teacher's activation of each image's own class, the labels follow the activation that
+    shows: the share of image i's heatmap outside the tokens, and of image j's inside; the two need not add up to 1.
+    Values below 0 count as 0, so that a map which is nowhere above 0 gives its image no share at all. On a GPU, where
+    the values are not checked, NaN counts as 0, too, and a map that is all NaN, or has infinity in it, makes the share
+    NaN. Without heatmaps, the labels follow the pixels.
 
     Args:
         lam: λ in [0, 1], if it is not drawn.
-        alpha: draw λ ~ Beta(alpha, alpha) instead; None: do not.
+        alpha: draw λ ~ Beta(alpha, alpha) instead; None: λ is `lam`.
         grid: tokens along each side, 2 to 32.
         min_tokens: added to the number of tokens, from 0.
-        blocks: False: as many tokens, each by itself, anywhere.
+        blocks: False: as many single tokens, anywhere.
+
+    Raises:
+        ValueError: a parameter is out of its range.
+
+    Examples:
+        >>> method = TokenMix(lam=0.5, grid=8, min_tokens=0, blocks=False, pairing="flip")
+        >>> plan = dalimix.plan(method, dalimix.draw(method, batch_size=4, rng=0), size=32)
+        >>> plan.tokens.sum(axis=(1, 2)).tolist()  # of 64
+        [32, 32, 32, 32]
+        >>> plan.weight[0].tolist()
+        [0.5, 0.5]
     """
 
     name: ClassVar[str] = "token_mix"
@@ -57,12 +70,12 @@ class TokenMix(Method):
 
     @property
     def fixed_tokens(self) -> int | None:
-        """⌊(1 − λ) grid²⌋, None if λ is drawn; a hair more before it is cut off, as (1 − 0.9) · 100 is below 10."""
+        """⌊(1 − λ) grid²⌋, None if λ is drawn. A tiny amount is added first, as (1 − 0.9) · 100 is below 10."""
         return None if self.alpha is not None else int((1 - self.lam) * self.grid**2 + 1e-9)
 
     @property
     def added_tokens(self) -> int:
-        """`min_tokens`, or as many as there are."""
+        """`min_tokens`, or all tokens if there are fewer."""
         return min(self.min_tokens, self.grid**2)
 
     @property
@@ -84,9 +97,9 @@ class TokenMix(Method):
 
 @cache
 def aspects() -> tuple[float, ...]:
-    """1024 quantiles of height / width, log-uniform from 0.3 to 1/0.3.
+    """Return 1024 quantiles of height / width, log-uniform from 0.3 to 1/0.3.
 
-    A table, because no two math libraries agree on every last bit of exp, and a block would be another one.
+    They are a table because no two math libraries agree on every last bit of exp, and a block would then differ.
     """
     low, count = log(MOST_STRETCHED), 1024
     return tuple(exp(low - 2 * low * (k + 0.5) / count) for k in range(count))

@@ -1,4 +1,4 @@
-"""What may be handed to a mixer with a batch. No pixel, label or heatmap is read, so no GPU is waited for."""
+"""Checks of the batch that a mixer gets. No pixel, label or heatmap is read, so the host waits for no GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEVICES = ("cpu", "cuda")
 
 
 def images(given: Any, layout_name: str) -> None:
-    """A batch as `layout_name` says, on a device where it can be mixed."""
+    """Check a batch in the layout `layout_name`, on a device where it can be mixed."""
     _tensor("images", given, f"a tensor of dtype {NAMES}", _remedy_for_images(given))
     if given.dtype not in PIXELS:
         remedy = ": hand in images.float()" if given.is_floating_point() else ""
@@ -38,7 +38,7 @@ def _remedy_for_images(given: Any) -> str:
 
 
 def labels(given: Any, batch: Tensor) -> None:
-    """One label for each of the images, where they are."""
+    """Check one label for each of the images, on their device."""
     size, whose = len(batch), "integer [B] or floating [B, classes]"
     _tensor("labels", given, f"a tensor, {whose}", _remedy_for_labels(given))
     numbers = given.dtype in WHOLE and (given.ndim == 1 or given.shape[1:] == (1,))
@@ -59,14 +59,14 @@ def _remedy_for_labels(given: Any) -> str:
 
 
 def _form_of_labels(given: Tensor) -> str:
-    """What to do with class numbers that are floating, and with several classes an image that are not."""
+    """What to do with class indices that are floating, and with several classes per image that are not."""
     if given.ndim == 1:
-        return ": class numbers are labels.long()"
+        return ": class indices are labels.long()"
     return ": several classes an image are labels.float()" if given.ndim == 2 and given.dtype not in FLOATING else ""
 
 
 def heatmaps(given: Any, batch: Tensor) -> None:
-    """One map for each of the images, where they are; what the method wants of them, `dalimix.plan` says."""
+    """Check one map for each of the images, on their device; `dalimix.plan` checks what the method needs."""
     provider = "hand in provider(images), not the provider" if callable(given) else ""
     model = "hand in provider(images), of a provider such as FeatureHeatmap(model, layer)"
     expected = "a tensor [B, h, w], such as provider(images)"
@@ -88,7 +88,7 @@ def draws(given: Any, batch: Tensor) -> None:
 
 
 def _tensor(name: str, given: Any, expected: str, remedy: str) -> None:
-    """A tensor with plain memory: not sparse, not nested, and no part of a graph."""
+    """Check a tensor with plain memory: not sparse, not nested, and not part of a graph."""
     if not isinstance(given, Tensor):
         raise TypeError(f"{name} must be {expected}, got {described(given)}" + (f": {remedy}" if remedy else ""))
     refuse_transform(name, given)

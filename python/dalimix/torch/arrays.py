@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def as_array(tensor: Tensor) -> Any:
-    """The tensor as a NumPy or CuPy array; bfloat16, which those do not know, as float32."""
+    """Return the tensor as a NumPy or CuPy array; bfloat16, which they do not know, as float32."""
     tensor = tensor.detach().resolve_neg()  # such as the imaginary part of a conjugate
     tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
     if tensor.device.type == "cpu":
@@ -20,5 +20,5 @@ def as_array(tensor: Tensor) -> Any:
 
 
 def as_tensors(arrays: Any) -> Any:
-    """The array, or the tuple of them, as tensors."""
+    """Return the array, or the tuple of arrays, as tensors."""
     return tuple(map(torch.from_dlpack, arrays)) if isinstance(arrays, tuple) else torch.from_dlpack(arrays)

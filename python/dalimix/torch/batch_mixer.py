@@ -11,45 +11,52 @@ import torch
 import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
-from dalimix.forks import one_thread
 from dalimix.functional import PerChannel
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
-from dalimix.packages import missing
+from dalimix.support.forks import one_thread
+from dalimix.support.packages import missing
+from dalimix.support.uncompiled import uncompiled
 from dalimix.torch import arguments
 from dalimix.torch.arrays import as_array, as_tensors
 from dalimix.torch.pixels import Pixels
 from dalimix.torch.random_numbers import RandomNumbers
-from dalimix.uncompiled import uncompiled
 
 
 class BatchMixer:
     """``images, targets = mixer(images, labels)`` for tensors on the CPU or on a CUDA device.
 
-    No gradient flows through it. On CUDA the work is queued on torch's current stream; results that another stream
-    goes on reading must be kept until it has (``record_stream`` does not know CuPy's memory). `torch.compile` around
-    it leaves it outside of the graph, so there is no ``fullgraph=True`` around it.
+    No gradient flows through it. On CUDA the work is queued on torch's current stream; if another stream reads the
+    results, keep them until it has done so (``record_stream`` does not know CuPy's memory). `torch.compile` around a
+    call leaves the call outside of the graph, so ``fullgraph=True`` cannot be used around it.
 
     Args:
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
-        mean, std, layout, output_layout, smoothing, form: as of `dalimix.compose` and `dalimix.soft_labels`; layout is
-            ``"CHW"`` unless given. Mean and std may be tensors, too.
+        mean, std, layout, output_layout, smoothing, form: as in `dalimix.compose` and `dalimix.soft_labels`; the
+            default layout is ``"CHW"``. Mean and std may also be tensors.
         dtype: of the mixed images: uint8, float16, bfloat16 or float32, as torch's dtype or by its name. None: float32
             if there is a mean or std and the images are uint8, else that of the images.
         return_plan: return the plan, too.
-        generator: `torch.Generator` for the random numbers, best one on the CPU, since one on a GPU has to be waited
-            for; None: torch's default one, as it is when the mixer is called, so that `torch.manual_seed` holds for
-            copies, too.
+        generator: `torch.Generator` for the random numbers, preferably on the CPU, since the host has to wait for one
+            on a GPU. None: torch's default generator as it is when the mixer is called, so that `torch.manual_seed`
+            also seeds copies of the mixer.
 
-    Copies and pickles take the state of an own generator along, so they go on with the same random numbers. In a
-    worker of a `torch.utils.data.DataLoader`, whether it was forked or spawned, the seed that the DataLoader gave the
-    worker, ``get_worker_info().seed``, is mixed into every draw: each worker and each epoch has a stream of its own.
-    Processes of a distributed training need seeds of their own.
+    Copies and pickles take the state of the mixer's own generator along, so they continue with the same random numbers.
+    In a worker of a `torch.utils.data.DataLoader`, whether forked or spawned, the seed that the DataLoader gave the
+    worker, ``get_worker_info().seed``, is mixed into every draw: each worker has its own stream in each epoch. The
+    processes of a distributed training need different seeds.
 
     Raises:
-        ModuleNotFoundError: when called with a CUDA tensor, if CuPy is missing.
+        ModuleNotFoundError: the mixer is called with a CUDA tensor, but CuPy is missing.
         TypeError, ValueError: an argument is not as described.
+
+    Examples:
+        >>> mixer = BatchMixer(CutMix(alpha=1.0), num_classes=3, smoothing=0.1)
+        >>> mixed, targets = mixer(images, labels)
+        >>> mixed.shape, targets.shape
+        (torch.Size([4, 3, 32, 32]), torch.Size([4, 3]))
+        >>> loss = torch.nn.functional.cross_entropy(cnn(mixed), targets)
     """
 
     def __init__(
@@ -60,8 +67,8 @@ class BatchMixer:
         mean: PerChannel | None = None,
         std: PerChannel | None = None,
         dtype: Any = None,
-        layout: str = "CHW",
-        output_layout: str | None = None,
+        layout: checks.Layout = "CHW",
+        output_layout: checks.Layout | None = None,
         smoothing: float = 0.0,
         form: Literal["dense", "pair"] = "dense",
         return_plan: bool = False,
@@ -87,9 +94,9 @@ class BatchMixer:
         """Mix one batch.
 
         Args:
-            images: uint8, float16, bfloat16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]; of any
+            images: uint8, float16, bfloat16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]; any
                 strides. Not modified. bfloat16 is mixed as float32 and rounded once, at the end.
-            labels: on the same device; integer [B] or [B, 1], or floating [B, C].
+            labels: integer [B] or [B, 1], or floating [B, C], on the device of the images.
             heatmaps: floating [B, h, w], on the same device, for methods that read them, as from a provider of
                 `dalimix.heatmaps`.
             draws: the random numbers, as from `dalimix.draw`; None: new ones.
@@ -100,8 +107,15 @@ class BatchMixer:
             ``(labels, labels of the partners, float32 [B, 2] weights)``. The plan is a `dalimix.MixPlan` of tensors.
 
         Raises:
-            TypeError, ValueError: an argument is not as described. Label and heatmaps as of `dalimix.soft_labels` and
-                `dalimix.plan`.
+            TypeError, ValueError: an argument is not as described. For labels and heatmaps see `dalimix.soft_labels`
+                and `dalimix.plan`.
+
+        Examples:
+            >>> provider = FeatureHeatmap(cnn, "features")
+            >>> mixer = BatchMixer(AttentiveCutMix(top=16, grid=8), num_classes=3, return_plan=True)
+            >>> mixed, targets, plan = mixer(images, labels, provider(images))
+            >>> plan.tokens.shape
+            torch.Size([4, 8, 8])
         """
         arguments.images(images, self._pixels.layout)
         arguments.labels(labels, images)
@@ -134,7 +148,7 @@ def _put(draws: Draws, device: torch.device) -> Draws:
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
     """The device of the images, and torch's current stream there as CuPy's, so that the work of both stays in order.
 
-    On the CPU, without the threads that a fork has lost.
+    On the CPU: a forked process, which lacks its parent's threads, computes on this one.
     """
     if images.device.type == "cpu":
         return one_thread(torch)

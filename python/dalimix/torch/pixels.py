@@ -17,10 +17,10 @@ from dalimix.torch.arrays import as_array
 
 
 class Pixels:
-    """`dalimix.compose` for tensors: also of and to bfloat16, by float32, and in torch's channels_last memory.
+    """`dalimix.compose` for tensors: also from and to bfloat16, by way of float32, and in torch's channels_last memory.
 
     Args:
-        mean, std, dtype, layout, output_layout: as of `BatchMixer`.
+        mean, std, dtype, layout, output_layout: as in `BatchMixer`.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -35,7 +35,7 @@ class Pixels:
         check_bytes(self._dtype, self._mean, self._std)
 
     def size(self, images: Tensor) -> tuple[int, int]:
-        """(H, W)"""
+        """Return (H, W)."""
         rows = 1 + self.layout.index("H")
         return images.shape[rows], images.shape[rows + 1]
 

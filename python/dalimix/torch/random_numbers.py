@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from dalimix.draws import Draws, draw
+from dalimix.draws import Draws
+from dalimix.functional import draw
 from dalimix.methods import Method
 
 
 class RandomNumbers:
-    """Draws for a mixer: by torch's default generator as it is at the time, or by one of the user's.
+    """Draws for a mixer: by torch's default generator as it is at the time, or by the user's.
 
-    Torch seeds the default generator anew in every worker of a DataLoader, but there a generator of the user's is a
-    copy, the same in all workers and at the start of every epoch. So the seed that the DataLoader gave the worker,
-    which is another one for each worker and epoch, is mixed into what the copy draws.
+    Torch seeds the default generator anew in every worker of a DataLoader, but the user's generator is copied there,
+    the same in all workers and at the start of every epoch. So the seed that the DataLoader gave the worker,
+    which differs for each worker and epoch, is mixed into what the copy draws.
 
-    Pickled, it takes the state of the generator along, and not the generator, whose tensor cannot be sent to a process
-    that is only about to start. In a deep copy, a generator that others hold, too, stays one for all of them.
+    A pickle takes the state of the generator along, and not the generator, whose tensor cannot be sent to a process
+    that is still to start. In a deep copy, a generator that several objects hold stays one for all of them.
 
     Args:
         generator: the user's; None: torch's default one.

@@ -14,27 +14,33 @@ from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.graphs import can_be_read
 from dalimix.heatmaps.tensors import is_floating, is_integer, same_device
 from dalimix.mix_plan import MixPlan
-from dalimix.torch.class_numbers import are_classes
+from dalimix.torch.class_indices import are_classes
 
 
 @dataclass(frozen=True, eq=False)
 class SMMixBatch:
-    """A mixed batch, and what `SMMixLoss` has to know of it. All tensors lie on one device.
+    """A mixed batch, and what `SMMixLoss` needs to know about it. All tensors are on one device.
 
-    `SMMixStep` makes it. So can you, of what a pipeline with ``return_plan=True`` gives, or a loader that keeps it:
-    ``SMMixBatch(images, targets, **vars(loader.batch_info))``.
+    `SMMixStep` makes it. You can also make it from the outputs of a pipeline with ``return_plan=True``, or of a loader
+    with ``keep_info=True``: ``SMMixBatch(images, targets, **vars(loader.batch_info))``.
 
     Attributes:
         images: mixed, [B, channels, H, W].
-        targets: floating [B, C], the mixed labels, smoothed already if they are to be.
+        targets: floating [B, C], the mixed labels, already smoothed if they are to be.
         labels: of the unmixed images, integer [B] or [B, 1], or floating [B, C].
-        plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read. All partners are in the batch,
-            so it must not be a last one that was cut (``drop_last=True``).
-        predictions: floating [B, C], the model's logits of the unmixed images; None: the mixed ones are not compared
-            with them.
+        plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read. All partners must be in the
+            batch, so it cannot be a last batch that was cut (use ``drop_last=True``).
+        predictions: floating [B, C], the model's logits of the unmixed images; None: no consistency loss.
 
     Raises:
-        TypeError: one is no tensor, or the plan is none of tensors. Their shapes and dtypes, `SMMixLoss` checks.
+        TypeError: a field is not a tensor, or the plan is not one of tensors. `SMMixLoss` checks shapes and dtypes.
+
+    Examples:
+        >>> mixer = BatchMixer(TokenMix(grid=8), num_classes=3, return_plan=True)
+        >>> mixed, targets, plan = mixer(images, labels)
+        >>> batch = SMMixBatch(mixed, targets, labels, plan)
+        >>> batch.plan.source_mask.shape, batch.predictions is None
+        (torch.Size([4, 8, 8]), True)
     """
 
     images: Tensor
@@ -54,7 +60,19 @@ class SMMixBatch:
 
 
 class SMMixLosses(NamedTuple):
-    """The loss and its parts, scalars; float32, or float64 where the logits are."""
+    """The loss and its parts: scalars, float32, or float64 if the logits are.
+
+    Attributes:
+        total: the sum of the three parts.
+        classification: cross-entropy with the mixed targets.
+        tokens: cross-entropy of the two groups of tokens with their labels.
+        consistency: divergence from the predictions for the unmixed images.
+
+    Examples:
+        >>> parts = SMMixLosses(*torch.tensor([3.5, 2.0, 1.0, 0.5]))
+        >>> {name: value.item() for name, value in parts._asdict().items()}
+        {'total': 3.5, 'classification': 2.0, 'tokens': 1.0, 'consistency': 0.5}
+    """
 
     total: Tensor
     classification: Tensor
@@ -69,18 +87,26 @@ class SMMixLoss(nn.Module):
 
     * classification: cross-entropy of the logits with the mixed targets;
     * tokens: ½ · (cross-entropy of the tokens of image i with label i + that of the tokens of j with label j);
-    * consistency: Kullback-Leibler divergence of the softmax of the logits from that of weight₀·pᵢ + weight₁·pⱼ, p
-      the logits of the unmixed images. No gradient flows into these.
+    * consistency: Kullback-Leibler divergence of the softmax of the logits from that of weight₀·pᵢ + weight₁·pⱼ, where
+    p
+      are the logits of the unmixed images. No gradient flows into these.
 
-    Each is a mean over the batch. What the paper leaves open: an image in which no token of its partner shows, because
-    it is not mixed or, within a RandomChoice, mixed by Mixup or CutMix, counts 0 in tokens and consistency; where no
-    token of image i is left, its cross-entropy counts 0. Such images still count in the size of the batch.
+    Each is a mean over the batch. What the paper leaves open: an image that shows no token of its partner, because it
+    is not mixed or, within a RandomChoice, mixed by Mixup or CutMix, counts 0 in tokens and consistency; where no token
+    of image i is left, its cross-entropy counts 0. Such images still count in the size of the batch.
 
     Args:
-        smoothing: label smoothing s in [0, 1] of the labels of tokens, (1 − s)·y + s / C: the one of the mixed targets.
+        smoothing: label smoothing s in [0, 1] of the tokens' labels, (1 − s)·y + s / C; as for the mixed targets.
 
     Raises:
-        TypeError, ValueError: smoothing is no number in [0, 1].
+        TypeError, ValueError: smoothing is not a number in [0, 1].
+
+    Examples:
+        >>> step = SMMixStep(AttentionHeatmap(vit, "layers"), num_classes=3, method=SMMix(grid=8))
+        >>> classifier, loss = TokenClassifier(vit, "layers", "head"), SMMixLoss(smoothing=0.1)
+        >>> batch = step(images, labels)
+        >>> losses = loss(classifier(batch.images, batch.plan.tokens), batch)
+        >>> losses.total.backward()
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:
@@ -92,16 +118,16 @@ class SMMixLoss(nn.Module):
         return f"smoothing={self.smoothing}"
 
     def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: SMMixBatch) -> SMMixLosses:
-        """The losses of one batch, in float32 at least, also under autocast.
+        """Compute the losses of one batch, in float32 at least, also under autocast.
 
         Args:
             outputs: ``(logits, target_logits, source_logits)``, floating [B, C] each, as from a `TokenClassifier`.
-            batch: what was mixed.
+            batch: the mixed batch.
 
         Raises:
-            TypeError, ValueError: outputs or batch are not as described. On a GPU, where to look would mean to wait, a
-                partner that is not in the batch makes the loss NaN instead; so does a label outside 0 .. C − 1, and a
-                later call raises the error.
+            TypeError, ValueError: outputs or batch are not as described. On a GPU, which the host does not wait for, a
+                partner that is not in the batch makes the loss NaN instead; so does a label outside 0 .. C − 1, for
+                which a later call raises the error.
         """
         logits, *of_groups = _checked(outputs, batch)
         exact = torch.promote_types(logits.dtype, torch.float32)
@@ -116,7 +142,7 @@ class SMMixLoss(nn.Module):
         return SMMixLosses(classification + tokens + consistency, classification, tokens, consistency)
 
     def _tokens(self, of_target: Tensor, of_source: Tensor, labels: Tensor, partner: Tensor, shows: Tensor) -> Tensor:
-        """Of every image, [B]; `shows` is bool [B, N], the tokens of the partner."""
+        """The token loss of every image, [B]; `shows` is bool [B, N], the tokens that show the partner."""
         target_part = self._cross_entropies(of_target, labels).where(shows.any(1) & ~shows.all(1), 0)
         source_part = self._cross_entropies(of_source, labels[partner]).where(shows.any(1), 0)
         return (target_part + source_part) / 2
@@ -135,7 +161,7 @@ def _consistency(logits: Tensor, batch: SMMixBatch, partner: Tensor, counts: Ten
 
 
 def _labels(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Floating [B, C], or int64 [B] that may be looked up; and bool [B]: whether there is such a class."""
+    """Floating [B, C], or int64 [B] clamped to the classes; and bool [B]: whether the class exists."""
     if labels.is_floating_point():
         return labels.to(logits.dtype), torch.ones_like(labels[:, 0], dtype=torch.bool)
     size, classes = logits.shape
@@ -144,7 +170,7 @@ def _labels(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _partners(plan: MixPlan) -> tuple[Tensor, Tensor]:
-    """Int64 [B], which may be looked up, and bool [B]: whether it was in the batch."""
+    """Int64 [B], clamped to the batch, and bool [B]: whether the partner was in the batch."""
     size = len(plan.partner)
     inside = (plan.partner >= 0) & (plan.partner < size)
     if inside.device.type == "cpu" and can_be_read(inside) and not inside.all():
@@ -154,7 +180,7 @@ def _partners(plan: MixPlan) -> tuple[Tensor, Tensor]:
 
 
 def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """The three outputs. A wrong shape would often be broadcast, and give a number all the same."""
+    """Check and return the three outputs. A wrong shape would often be broadcast, and give a number all the same."""
     if not isinstance(outputs, (tuple, list)) or len(outputs) != 3:
         got = f"{len(outputs)} of them" if isinstance(outputs, (tuple, list)) else type(outputs).__name__
         raise TypeError(f"outputs must be (logits, target_logits, source_logits) of a TokenClassifier, got {got}")
@@ -175,7 +201,7 @@ def _checked(outputs: Any, batch: SMMixBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _matrix(name: str, given: Any) -> tuple[int, int]:
-    """Its shape."""
+    """Check a floating matrix and return its shape."""
     if not is_floating(given):
         raise TypeError(f"{name} must be a floating tensor [B, classes], got {described(given)}")
     if given.ndim != 2:
@@ -200,7 +226,7 @@ def _check_plan(plan: Any) -> None:
 
 
 def _check_parts(plan: MixPlan, size: int) -> None:
-    """`source_mask` refuses a plan without tokens."""
+    """Check the parts of the plan that are read. `source_mask` raises an error for a plan without tokens."""
     for name, given in (("tokens", plan.source_mask), ("partner", plan.partner), ("weight", plan.weight)):
         checks.batch(f"plan.{name}", given, size)
     if plan.weight.shape != (size, 2):

@@ -1,4 +1,4 @@
-"""A vision transformer that classifies its tokens in groups, too."""
+"""A vision transformer that also classifies its tokens in groups."""
 
 from __future__ import annotations
 
@@ -20,28 +20,37 @@ TIMM_HEAD = ("fc_norm", "head_drop", "head")  # what its models put behind the p
 class TokenClassifier(nn.Module):
     """``logits, target_logits, source_logits = classifier(images, plan.tokens)``, in one run of a model.
 
-    The tokens that show image i and those that show its partner are classified each on their own: the mean of each
-    group goes through the model's head. `SMMixLoss` compares that with the labels of the two. The authors' code
-    trains a second head for the tokens; here it is the model's own.
+    The tokens that show image i and those that show its partner are classified separately: the mean of each group goes
+    through the model's head, and `SMMixLoss` compares the results with the labels of the two images (SMMix, arXiv
+    2212.12977). The authors' code trains a second head for the tokens; here it is the model's own.
 
     It is a module because one module has to do it all: wrap it, not the model, with ``DistributedDataParallel`` (not
     ``nn.DataParallel``) and ``torch.compile``, and give its parameters to the optimizer. Threads that call one
-    classifier with a mask take turns. The model is its only child, so that its ``state_dict`` is the model's with
+    classifier with a mask take turns. The model is its only child, so its ``state_dict`` is the model's with
     ``model.`` before each name. A forward hook stays on `layer`; outside of calls with a mask it does nothing.
-    ``copy.deepcopy``, as for a moving average of the weights, gives a classifier of its own.
+    ``copy.deepcopy``, as for a moving average of the weights, gives an independent classifier.
 
     Args:
-        model: image batches [B, C, H, W] to logits [B, classes], or to something of which they are the first tensor.
+        model: image batches [B, C, H, W] to logits [B, classes], or to an output of which they are the first tensor.
         layer: name of the module that gives the tokens [B, prefix + gh·gw, channels] which the model pools and
             classifies, as in ``model.named_modules()``: the norm behind the last block, or a ``nn.TransformerEncoder``
             with that norm inside. Up to 8 tokens before the image's (class token, registers), fewer than the grid has
             rows or columns, belong to no group. What comes after the layer must not change its tokens in place.
             Where the ``nn.MultiheadAttention`` of the layer, or else of the model, has ``batch_first=False``, the
             layer gives [tokens, B, channels].
-        head: name of the module that makes logits of pooled tokens [B, channels]; several are run one after the other.
+        head: name of the module that makes logits from pooled tokens [B, channels]; several are run one after the
+            other.
 
     Raises:
-        TypeError, ValueError: an argument is not as described. A wrong name is answered with the nearest ones.
+        TypeError, ValueError: an argument is not as described. For a wrong name, the error lists the nearest ones.
+
+    Examples:
+        >>> classifier = TokenClassifier(vit, layer="layers", head="head")
+        >>> source_mask = torch.zeros(4, 8, 8, dtype=torch.bool)
+        >>> source_mask[:, :4] = True  # the upper half shows the partner
+        >>> logits, target_logits, source_logits = classifier(images, source_mask)
+        >>> logits.shape, source_logits.shape
+        (torch.Size([4, 3]), torch.Size([4, 3]))
     """
 
     def __init__(self, model: nn.Module, layer: str, head: str | Sequence[str]) -> None:
@@ -56,12 +65,17 @@ class TokenClassifier(nn.Module):
 
     @classmethod
     def of_timm(cls, model: nn.Module) -> TokenClassifier:
-        """Of one of timm's vision transformers, such as ViT, DeiT, DeiT III, BEiT or EVA.
+        """Make the classifier of one of timm's vision transformers, such as ViT, DeiT, DeiT III, BEiT or EVA.
 
         Raises:
-            TypeError: `model` has not what they have; the error says what is missing.
-            ValueError: it pools its tokens by anything else than ``global_pool="token"`` or ``"avg"``, or has a second
+            TypeError: `model` is not built like one; the error says what is missing.
+            ValueError: it pools its tokens by something else than ``global_pool="token"`` or ``"avg"``, or has a second
                 head for distillation.
+
+        Examples:
+            >>> classifier = TokenClassifier.of_timm(timm_vit)
+            >>> classifier.layer, classifier.head
+            ('norm', ('fc_norm', 'head_drop', 'head'))
         """
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a vision transformer of timm, got {described(model)}")
@@ -86,15 +100,16 @@ class TokenClassifier(nn.Module):
                 are classified.
 
         Returns:
-            ``(logits, target_logits, source_logits)``, [B, classes] each: what the model gives, and what its head gives
-            for the mean of the tokens outside of the mask and inside. The mean of no tokens is 0. Without a mask, the
+            ``(logits, target_logits, source_logits)``, [B, classes] each: what the model returns, and what its head
+                returns
+            for the mean of the tokens outside and inside of the mask. The mean of no tokens is 0. Without a mask, the
             logits alone.
 
         Raises:
-            TypeError: the images are no tensor, or the mask is none of uint8 or bool.
+            TypeError: the images are not a tensor, or the mask is not uint8 or bool.
             ValueError: the layer did not run, or gave no tokens; mask and tokens do not fit each other.
             RuntimeError: the model changed the tokens in place; the layer ran without a gradient, as in reentrant
-                checkpointing, though the model is trained; the call came from ``nn.DataParallel``.
+                checkpointing, although the model is trained; the call came from ``nn.DataParallel``.
         """
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a tensor, got {described(images)}")
@@ -134,7 +149,7 @@ class TokenClassifier(nn.Module):
         return tokens if self._batch_first else tokens.transpose(0, 1)
 
     def _check_as_it_was(self, output: _Output) -> None:
-        """Refuse tokens that are no longer what the layer gave, or through which nothing would learn."""
+        """Refuse tokens that were changed since the layer gave them, or that would train nothing."""
         if output.version is not None and output.tokens._version != output.version:
             raise RuntimeError(f"the model changed the tokens of module {self.layer!r} in place: name a later layer")
         cut = torch.is_grad_enabled() and not output.with_gradient and not output.tokens.requires_grad
@@ -153,7 +168,7 @@ class TokenClassifier(nn.Module):
 
 
 class _Output(NamedTuple):
-    """What a layer gave, and how: with gradients enabled or not, and how often it had been changed in place by then."""
+    """What a layer gave, whether gradients were enabled, and how often it had been changed in place by then."""
 
     tokens: Any
     with_gradient: bool
@@ -161,10 +176,11 @@ class _Output(NamedTuple):
 
 
 class _Kept:
-    """The forward hook: keeps what its module gave last, while it is on.
+    """The forward hook: keeps the last output of its module while it is on.
 
-    It is put on once and for all, because a hook that comes and goes within a call cannot be compiled. An object, not
-    a function, so that a copy of the classifier gets a copy of it. What other threads do with the model is passed over.
+    It is registered once for good, because a hook that comes and goes within a call cannot be compiled. It is an
+    object, not a function, so that a copy of the classifier gets a copy of it. Other threads that use the model are
+    ignored.
     """
 
     def __init__(self) -> None:
@@ -178,15 +194,16 @@ class _Kept:
 
 
 def _thread() -> int:
-    """Compiled code cannot ask which thread it is in, and keeps nothing between its calls."""
+    """This thread; 0 in compiled code, which cannot ask for its thread and keeps nothing between its calls."""
     return 0 if torch.compiler.is_compiling() else get_ident()
 
 
 def _version(tokens: Any) -> int | None:
-    """How often they were changed in place; None where nobody counts."""
+    """How often the tokens were changed in place; None where torch does not count."""
     if torch.compiler.is_compiling() or not isinstance(tokens, Tensor) or tokens.is_inference():
         return None
-    return tokens._version
+    version: int | None = tokens._version
+    return version
 
 
 def _names(head: Any) -> tuple[str, ...]:
@@ -198,17 +215,17 @@ def _names(head: Any) -> tuple[str, ...]:
 
 
 def _batch_first(module: nn.Module, model: nn.Module) -> bool:
-    """As the attention inside of `module` has it; a norm has none, so then as that of the model."""
+    """Whether the attention in `module` has ``batch_first``; if it has none, as a norm, the attention in `model`."""
     inside = (inner for outer in (module, model) for inner in outer.modules())
     attention = next((inner for inner in inside if isinstance(inner, nn.MultiheadAttention)), None)
     return attention is None or attention.batch_first
 
 
 def _image_tokens(tokens: Tensor, mask: Tensor, layer: str) -> Tensor:
-    """[B, gh·gw, channels]: those without the ones before the image's.
+    """[B, gh·gw, channels]: the tokens without those before the image's.
 
     Raises:
-        TypeError: `mask` is no tensor of uint8 or bool.
+        TypeError: `mask` is not a tensor of uint8 or bool.
         ValueError: it does not fit the tokens.
     """
     if not isinstance(mask, Tensor) or mask.dtype not in (torch.uint8, torch.bool):

@@ -1,1 +1,0 @@
-"""What can be told of kernels and their launches without a GPU."""

@@ -1,0 +1,100 @@
+"""The plots of the page of results: which kind of file has which, and how they are drawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from dali_ops.bench.plot import draw_bars
+
+Row = dict[str, Any]
+WIDTH, BAR, AROUND, LINES = 9.0, 0.3, 1.2, 4.5  # inches
+USUAL = 256  # images in a batch, where there are several sizes
+SPEEDUP = "speedup"
+DTYPE = ", float16"
+
+
+def draw(kind: str, found: dict[str, Any], out: Path) -> None:
+    """The plot of a file, if its kind has one, as a PNG."""
+    if kind in PLOTS:
+        PLOTS[kind](found["rows"], out, found["environment"]["device"])
+
+
+def draw_peers(rows: Sequence[Row], out: Path, device: str) -> None:
+    """A bar for every peer in every case, from 1, on a logarithmic axis: twice the time is as far as half of it."""
+    sizes = {row["batch"] for row in rows}
+    batch = USUAL if USUAL in sizes else min(sizes)
+    chosen = [row for row in rows if row["batch"] == batch and DTYPE in row["what"] and is_peer(row)]
+    names = [f"{row['what'].replace(DTYPE, '')}: {row['baseline']}" for row in chosen]
+    figure, axes = new_figure(len(chosen) * BAR + AROUND)
+    axes.set_xscale("log")
+    draw_ratios(axes, names, [row[SPEEDUP] for row in chosen], start=1)
+    figure.suptitle(f"{device}, batches of {batch} images{DTYPE}")
+    axes.set(xlabel="speedup: the baseline's time ÷ ours")
+    figure.savefig(out, dpi=100)
+
+
+def draw_training(rows: Sequence[Row], out: Path, device: str) -> None:
+    """A bar for every way to get batches."""
+    figure, axes = new_figure(len(rows) * BAR + AROUND)
+    draw_ratios(axes, [f"{row['model']}: {row['what']}" for row in rows], [row[SPEEDUP] for row in rows], start=0)
+    figure.suptitle(device)
+    axes.set(xlabel="speedup: images/s of the training ÷ those without mixing")
+    figure.savefig(out, dpi=100)
+
+
+def draw_kernels(rows: Sequence[Row], out: Path, device: str) -> None:
+    """Over the batch size, a line for every method and layout of `compose` from bytes to float16."""
+    figure, axes = new_figure(LINES)
+    chosen = [row for row in rows if row["kernel"] == "compose" and re.search("uint8 to .* float16", row["what"])]
+    for what, group in groupby(sorted(chosen, key=what_of), key=what_of):
+        points = sorted((row["batch"], row[SPEEDUP]) for row in group)
+        axes.plot(*zip(*points, strict=True), marker="o", label=what)
+    sizes = sorted({row["batch"] for row in chosen})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, sizes)
+    figure.suptitle(device)
+    axes.set(ylim=(0, None), xlabel="images in a batch", ylabel="share of the bandwidth of a copy")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(out, dpi=100)
+
+
+def is_peer(row: Row) -> bool:
+    """Ours in another form is none."""
+    return not row["baseline"].startswith("ours")
+
+
+def what_of(row: Row) -> str:
+    return str(row["what"])
+
+
+def draw_ratios(axes: Any, names: Sequence[str], ratios: Sequence[float], start: int) -> None:
+    """Bars from `start`, with a line at 1, where both are alike."""
+    bars = axes.barh(range(len(names)), [ratio - start for ratio in ratios], left=start, height=0.7)
+    axes.bar_label(bars, [f"{ratio:.2f}" for ratio in ratios], padding=4, bbox={"color": "white", "pad": 0.5})
+    axes.set_yticks(range(len(names)), names)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.margins(x=0.15, y=0.01)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.invert_yaxis()
+
+
+def new_figure(height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+PLOTS: dict[str, Callable[[Sequence[Row], Path, str], None]] = {
+    "kernels": draw_kernels,
+    "peers": draw_peers,
+    "pipeline": draw_bars,
+    "train": draw_training,
+}

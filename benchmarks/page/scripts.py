@@ -1,0 +1,38 @@
+"""What makes each kind of file in results/: the kind of peers-gpu.json is peers, whatever it ran on."""
+
+from __future__ import annotations
+
+MODULES = {  # below benchmarks
+    "attention": "methods.bench_attention",
+    "callback": "pipeline.bench_callback",
+    "kernel-table": "kernels.table",
+    "kernels": "kernels.bench_kernels",
+    "peers": "peers.bench_peers",
+    "pipeline": "pipeline.bench_pipeline",
+    "slow-consumer": "pipeline.slow_consumer",
+    "smmix": "methods.bench_smmix",
+    "tokenmix": "methods.bench_tokenmix",
+    "train": "training.bench_train",
+}
+ABOUT = {
+    "attention": "Attentive CutMix, its teacher, and pipelines with and without both.",
+    "callback": "how long the host is busy with a batch, by the number of its images.",
+    "kernel-table": "what the compiler makes of every kernel.",
+    "kernels": "every kernel against a copy of as many bytes.",
+    "peers": "from decoded images to normalised and mixed ones with soft labels, against others.",
+    "pipeline": "from JPEG files to finished batches, with mixing against without.",
+    "slow-consumer": "whether a batch stays as it is until a slow consumer is done with it.",
+    "smmix": "the regions of SMMix, and the training of a transformer with it.",
+    "tokenmix": "the masks of TokenMix, and pipelines with it.",
+    "train": "steps of a training, with mixing against without.",
+}
+
+
+def kind_of(file: str) -> str:
+    return file.removesuffix("-cpu").removesuffix("-gpu")
+
+
+def command(file: str) -> str:
+    """What measures it."""
+    module, device = MODULES[kind_of(file)], file.rsplit("-", 1)[1]
+    return f"python -m benchmarks.{module} --device {device} --json benchmarks/results/{file}.json"

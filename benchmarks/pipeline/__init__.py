@@ -1,0 +1,1 @@
+"""Whole pipelines, and the callback in them."""

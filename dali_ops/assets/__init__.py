@@ -1,0 +1,1 @@
+"""The photographs and the teacher of the demo."""

@@ -1,0 +1,1 @@
+"""What ``dalimix bench`` times."""

@@ -1,0 +1,77 @@
+"""The pipelines behind the loader: from files to batches that a model takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nvidia.dali import fn
+from nvidia.dali.data_node import DataNode
+
+from dali_ops.decorators import pipeline_of
+from dali_ops.loader.heatmap_sources import HeatmapSource, ModelSource, Samples
+from dali_ops.loader.reading.decoding import centre_crop
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.transforms import Eval, Train
+from dali_ops.operators import bridge
+from dali_ops.operators.augment import with_checked_units
+from dali_ops.operators.mix import mix
+from dali_ops.operators.targets import Targets
+from dalimix import Method, MixPlan
+
+NO_HEATMAPS = ModelSource()
+
+
+@pipeline_of
+def training_pipeline(
+    feed: Feed,
+    method: Method | None,
+    transform: Train,
+    targets: Targets,
+    device: str,
+    heatmap_source: HeatmapSource = NO_HEATMAPS,
+    keep_info: bool = False,
+) -> tuple[Any, ...]:
+    """Random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
+
+    Args:
+        feed: what to read.
+        method: None for plain batches with class indices.
+        transform: what happens to the images. DALI's automatic augmentations need ``enable_conditionals``, which every
+            pipeline takes.
+        targets: of mixed batches.
+        device: ``"cpu"`` or ``"gpu"``.
+        heatmap_source: where heatmaps come from, for methods that read them.
+        keep_info: with a method, its plan and the parts of the info are outputs, too, in the order of
+            `dali_ops.loader.outputs.Outputs`.
+    """
+    samples = heatmap_source.samples(feed, transform.size, device, transform.augment)
+    mirror = fn.random.coin_flip()
+    if method is None:
+        return _plain(samples, transform, mirror)
+    mixed, soft, *plan = mix(
+        samples.images, samples.labels, method, num_classes=len(feed.source.classes), heatmaps=samples.heatmaps,
+        mirror=mirror, smoothing=targets.smoothing, form=targets.form, return_plan=keep_info, device=device,
+        **transform.normalise,
+    )  # fmt: skip
+    info = _info(samples, *plan) if keep_info else ()
+    return (mixed, *(soft if isinstance(soft, tuple) else (soft,)), *info)
+
+
+def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNode, DataNode]:
+    labels = samples.labels
+    if transform.augment is not None:
+        labels = with_checked_units(labels, samples.images, transform.mean, transform.std)
+    return fn.crop_mirror_normalize(samples.images, mirror=mirror, **transform.normalise), labels
+
+
+def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
+    own = (samples.labels, *plan.arrays())
+    return own if samples.predictions is None else (*own, samples.predictions)
+
+
+@pipeline_of
+def validation_pipeline(feed: Feed, transform: Eval, device: str) -> tuple[Any, ...]:
+    """Centre crop; class indices."""
+    encoded, labels = feed.read(feed.source.class_indices)
+    images = centre_crop(encoded, transform.size, device)
+    return fn.crop_mirror_normalize(images, **transform.normalise), bridge.moved(labels, device)

@@ -1,0 +1,201 @@
+"""The position of a loader in its epochs, and the pipeline that works there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dali_ops import lifetime
+from dali_ops.error_chain import let_go, with_first_cause
+from dali_ops.loader.heatmap_sources import without_maps
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.unreadable import FAILURES, Failure
+from dali_ops.loader.settings import LoaderSettings
+from dali_ops.loader.state import DAMAGED, check_state, identity, sealed
+
+CLOSED = "the loader is closed"
+REMEDY = "make the loader in the process that uses it. A DataLoader takes loader.as_dataset() with num_workers=0"
+
+
+class Prefetcher:
+    """One batch after another, of any epoch; every jump makes a new pipeline.
+
+    The random numbers of a pipeline follow from the seed, the process and the position where it began, so a run with
+    the same jumps gives the same batches. A batch that failed or was interrupted can be asked for again: the pipeline
+    is made anew, from the checkpoint before that batch.
+
+    Args:
+        feed: what to read, from its beginning.
+        settings: what to do with it.
+        runtime: the arguments that every DALI pipeline takes.
+        skip_corrupt: whether images that cannot be read or decoded are left out.
+
+    Attributes:
+        epoch, step: of the next batch.
+        resumed: whether the position is that of a state from which no batch was yielded yet.
+    """
+
+    def __init__(self, feed: Feed, settings: LoaderSettings, runtime: dict[str, Any], skip_corrupt: bool) -> None:
+        self.feed, self.settings, self._closed = feed, settings, False
+        self._process = lifetime.OneProcess("this loader", REMEDY)
+        self._runtime, self._skip_corrupt = runtime, skip_corrupt
+        self._pipeline: Any = None
+        self._batches: Any = None  # of the pipeline; None while it does not run
+        self._checkpoint: bytes | None = None  # to resume from then
+        self.begin(0)
+
+    def begin(self, epoch: int, step: int = 0, settings: LoaderSettings | None = None) -> None:
+        """Go to a batch; with other settings, if they are given."""
+        self._start(self.feed.from_here(epoch, step), settings or self.settings)
+        self.epoch, self.step, self.resumed = epoch, step, False
+
+    def _start(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None = None) -> None:
+        feed = self._mapped(feed, settings)
+        self._run(self._defined(feed, settings, checkpoint), feed, settings)
+
+    def _mapped(self, feed: Feed, settings: LoaderSettings) -> Feed:
+        """Return the feed without images that have no map in these settings' store, if images may be left out."""
+        if not self._skip_corrupt:
+            return feed
+        before, now = (without_maps(feed.source, chosen.heatmaps) for chosen in (self.settings, settings))
+        return replace(feed, skipped=feed.skipped.difference(before).union(now))
+
+    def _defined(self, feed: Feed, settings: LoaderSettings, checkpoint: bytes | None) -> Any:
+        self.check_open()
+        return settings.pipeline(feed, seed=seed_of(feed), checkpoint=checkpoint, **self._runtime)
+
+    def _run(self, pipeline: Any, feed: Feed, settings: LoaderSettings) -> None:
+        from nvidia.dali.plugin.pytorch import DALIGenericIterator
+
+        self._halt()
+        self._shut_down()  # the old pipeline goes before the new one is built, and its memory with it
+        # The first batch is made only when it is asked for: the next call may be a jump.
+        self._batches = DALIGenericIterator(pipeline, settings.outputs.names, prepare_first_batch=False)
+        self.feed, self.settings, self._pipeline = feed, settings, pipeline
+        lifetime.guard(pipeline).kept = True
+
+    def _halt(self) -> None:
+        if self._batches is not None:
+            self._checkpoint, self._batches = self._batches.checkpoints()[0], None
+
+    def _shut_down(self, reason: str = lifetime.CLOSED) -> None:
+        """Shut down explicitly, because the frames of an error that somebody keeps would keep the pipeline, too."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            lifetime.shut_down(pipeline, reason)
+            lifetime.guard(pipeline).take()  # an error of a batch that nobody has asked for
+
+    def _resume(self) -> None:
+        """Start the pipeline again if it does not run."""
+        if self._batches is None:
+            self._start(self.feed, self.settings, self._checkpoint)
+
+    def next(self) -> dict[str, Any]:
+        """Return the outputs of the next batch by name, torch tensors [B, …].
+
+        Raises:
+            ValueError: an image cannot be decoded; the error names it.
+            RuntimeError: the prefetcher is closed or of another process, or the pipeline failed otherwise.
+            Exception: what a function that the pipeline calls has raised, such as a provider of heatmaps.
+        """
+        self.check_open()
+        outputs, batches = self._outputs()
+        if not len(self.feed.numbers(self.epoch, self.step)):  # the batch holds only the image of an empty one
+            outputs = {name: output[:0] for name, output in outputs.items()}
+        self.resumed, self.step = False, self.step + 1
+        if self.step == self.feed.order.steps:
+            self.epoch, self.step = self.epoch + 1, 0
+        self._batches = batches  # only now: what comes between, even Ctrl-C, leaves the step as it was
+        return outputs
+
+    def _outputs(self) -> tuple[dict[str, Any], Any]:
+        """Return the next batch, and the iterator to continue with.
+
+        Until `next` keeps the iterator, the pipeline counts as halted, so that an interrupted batch is made again.
+        """
+        while True:
+            self._resume()
+            batches = self._batches
+            self._halt()
+            try:
+                return next(batches)[0], batches
+            except FAILURES as error:
+                inner = self._after(error)
+            if inner is not None:  # raised out of the block above, which would replace what it was raised from
+                try:
+                    raise inner
+                finally:
+                    del inner  # it holds this frame
+
+    def _after(self, error: Failure) -> BaseException | None:
+        """Return what to raise after an error of DALI's; None if the images that caused it are left out now."""
+        self.check_open()  # it may be that another thread has closed it meanwhile
+        if self._pipeline is None or lifetime.is_shut_down(self._pipeline):
+            raise RuntimeError(lifetime.CLOSED) from error
+        inner = lifetime.guard(self._pipeline).take()
+        if inner is None:
+            where = self.epoch, self.step, self._runtime["device_id"]
+            self.feed = self.feed.without_unreadable(error, *where, self._skip_corrupt)
+            return None
+        let_go(inner)
+        self._shut_down()
+        return _not_the_end(with_first_cause(inner, error))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that `restore` needs."""
+        self.check_open()
+        state = {
+            "identity": identity(self.feed, self.settings),
+            "seed": self.feed.order.seed,
+            "epoch": self.epoch,
+            "step": self.step,
+            "start": [self.feed.epoch, self.feed.step],
+            "skipped": sorted(map(int, self.feed.skipped)),
+            "pipeline": self._checkpoint if self._batches is None else self._batches.checkpoints()[0],
+        }
+        return sealed(state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go to the position where a state was saved; see `check_state`."""
+        self.check_open()
+        check_state(state, self.feed, self.settings)
+        order = replace(self.feed.order, seed=state["seed"])
+        feed = replace(self.feed, order=order, skipped=frozenset(state["skipped"]))
+        feed = self._mapped(feed.from_here(*state["start"]), self.settings)
+        pipeline = self._defined(feed, self.settings, state["pipeline"])
+        try:
+            self._run(pipeline, feed, self.settings)
+        except RuntimeError as error:
+            raise ValueError(f"{DAMAGED}, or augment= makes another graph: DALI cannot restore its pipeline") from error
+        self.epoch, self.step, self.resumed = state["epoch"], state["step"], True
+
+    def close(self) -> None:
+        """Shut down the pipeline and its threads."""
+        self._closed = True  # first, so that a thread that is waiting for a batch learns why it does not come
+        self._shut_down(CLOSED)  # which a thread that is asking it for a checkpoint raises
+        self._batches = None
+
+    def check_open(self) -> None:
+        """Raise a RuntimeError after `close`, and in another process than that which made the loader."""
+        self._process.check()
+        if self._closed:
+            raise RuntimeError(CLOSED)
+        if self._pipeline is not None and lifetime.guard(self._pipeline).run_here():
+            raise RuntimeError("a loader cannot be used by a function that its pipeline calls: use it around the loop")
+
+
+def _not_the_end(error: BaseException) -> BaseException:
+    """Return the error; if it would end the loop over the batches, as the cause of another one."""
+    if not isinstance(error, StopIteration):
+        return error
+    stopped = RuntimeError(f"a function that the pipeline calls raised {error!r}")
+    stopped.__cause__ = error
+    return stopped
+
+
+def seed_of(feed: Feed) -> int:
+    """The seed of crops, flips and mixes; it differs for every process and every position where a pipeline begins."""
+    entropy = [feed.order.seed, feed.order.shard.rank, feed.epoch, feed.step]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)  # DALI's are of 31 bits

@@ -1,0 +1,94 @@
+"""The random numbers of a batch by DALI's operators, so that DALI's seeds and checkpoints cover them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from nvidia.dali import fn, math, types
+from nvidia.dali.data_node import DataNode
+
+from dalimix import Draws, Method
+from dalimix.support.numbers import is_whole
+
+MAX_SEED = 2**62  # DALI's seeds have 64 bits, and further operators count up from this one
+Operator = Callable[..., Any]
+
+
+class Operators(NamedTuple):
+    """The operators that draw, in one of DALI's modes."""
+
+    permutation: Operator
+    beta: Operator
+    uniform: Operator
+    floor: Operator
+    cast: Operator
+    reinterpret: Operator
+
+
+IN_PIPELINES = Operators(fn.batch_permutation, fn.random.beta, fn.random.uniform, math.floor, fn.cast, fn.reinterpret)
+
+
+def draw(method: Method, seed: int | None = -1) -> Draws:
+    """Return `dalimix.Draws` of DALI nodes on the CPU, as `dalimix.draw` makes them of arrays.
+
+    Args:
+        method: the method that is going to be planned.
+        seed: of the first random operator, the others count up from it; -1 or None: the pipeline's seed decides.
+
+    Raises:
+        ValueError: `seed` is not a whole number from -1 to 2⁶² − 1.
+    """
+    first = -1 if seed is None else seed
+    if not is_whole(first) or not -1 <= first < MAX_SEED:
+        raise ValueError(f"seed must be a whole number from -1 to {MAX_SEED - 1}, or None, got {seed!r}")
+    count = iter(range(1 << 30))
+
+    def seeded(operator: Operator, **arguments: Any) -> DataNode:
+        return operator(seed=None if first < 0 else int(first) + next(count), **arguments)
+
+    return draw_by(IN_PIPELINES, method, seeded)
+
+
+def draw_by(operators: Operators, method: Method, random: Operator) -> Draws:
+    """Return draws made by `operators`; ``random(operator, **arguments)`` calls those that are random."""
+    return _draw(operators, method, random(operators.permutation), random)
+
+
+def _draw(operators: Operators, method: Method, permutation: Any, random: Operator) -> Draws:
+    lam = None
+    if method.beta is not None:
+        lam = random(operators.beta, alpha=method.beta, beta=method.beta)
+    uniform = random(operators.uniform, range=[0.0, 1.0], shape=[method.uniforms + 1])
+    key = _key(operators, random) if method.keyed else None
+    members = tuple(_draw(operators, member, permutation, random) for member in method.members)
+    return Draws(permutation, lam, uniform, members, key)
+
+
+def _key(operators: Operators, random: Operator) -> Any:
+    """uint32 [2], from four numbers of 16 bits: DALI draws float32, which have only 24."""
+    halves = operators.floor(random(operators.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
+    return operators.reinterpret(operators.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
+
+
+def flatten(draws: Draws) -> list[Any]:
+    """Return the permutation, then λ, uniform numbers and key of the method and of its members, as a list."""
+    return [draws.partner, *_numbers(draws)]
+
+
+def _numbers(draws: Draws) -> list[Any]:
+    own = [number for number in (draws.lam, draws.uniform, draws.key) if number is not None]
+    return own + [number for member in draws.members for number in _numbers(member)]
+
+
+def unflatten(method: Method, values: Iterator[Any]) -> Draws:
+    """Return the draws that `flatten` made into a list."""
+    return _unflatten(method, next(values), values)
+
+
+def _unflatten(method: Method, permutation: Any, values: Iterator[Any]) -> Draws:
+    lam = None if method.beta is None else next(values)
+    uniform = next(values)
+    key = next(values) if method.keyed else None
+    members = tuple(_unflatten(member, permutation, values) for member in method.members)
+    return Draws(permutation, lam, uniform, members, key)

@@ -1,0 +1,1 @@
+"""Pictures of what mixing does, with titles and labels."""

@@ -1,0 +1,1 @@
+"""Data sets of many images per file: tar shards and TFRecord files."""

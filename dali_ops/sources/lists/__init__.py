@@ -1,0 +1,1 @@
+"""Data sets that a list of files describes."""

@@ -1,0 +1,1 @@
+"""What several planners need: the same functions as kernels/include has for CUDA."""

@@ -1,0 +1,1 @@
+"""How `compose` makes pixels on the CPU, step by step."""

@@ -1,0 +1,23 @@
+"""Chooses the loops for the CPU or the CUDA kernels by the type of the arrays."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from dalimix.arrays import Array, array_module
+
+
+def backend_of(*arrays: Array | None) -> ModuleType:
+    """Return the package with the functions for these arrays: ``dalimix.cpu`` or ``dalimix.cuda``.
+
+    Raises:
+        TypeError: the arrays are of both NumPy and CuPy.
+    """
+    modules = {array_module(array).__name__ for array in arrays if array is not None}
+    if len(modules) > 1:
+        raise TypeError("expected all arrays on one device, got NumPy and CuPy arrays")
+    if modules == {"cupy"}:
+        import dalimix.cuda as backend
+    else:
+        import dalimix.cpu as backend  # type: ignore[no-redef]
+    return backend

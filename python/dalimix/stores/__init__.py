@@ -1,0 +1,6 @@
+"""Heatmaps of a whole data set, made once and kept in files."""
+
+from dalimix.stores.store import HeatmapStore
+from dalimix.stores.writer import HeatmapWriter
+
+__all__ = ["HeatmapStore", "HeatmapWriter"]

@@ -1,0 +1,54 @@
+"""ImageFolderLoader with a provider of heatmaps: what it sees, and what is cut by it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+image = pytest.importorskip("PIL.Image")
+
+from dalimix import AttentiveCutMix
+from tests.support.loaders import brightness, load
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """Eight images of coarse noise: every one has bright and dark places, and its mirror image is another."""
+    folder, rng = tmp_path_factory.mktemp("noise") / "only", np.random.default_rng(0)
+    folder.mkdir()
+    for k in range(8):
+        coarse = image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        coarse.resize((64, 64)).save(folder / f"{k}.png")
+    return folder.parent
+
+
+def test_image_heatmap_and_mix_are_mirrored_together(noise):
+    """The provider sees images as decoded. Batches are what these give with some flips, cut where givers are bright."""
+    seen, flips = [], set()
+
+    def provider(images):
+        seen.append(images.clone())
+        return brightness(images)
+
+    method = AttentiveCutMix(5, grid=4, pairing="roll")
+    options: dict[str, Any] = {"mean": 0, "std": 1, "dtype": "uint8", "batch_size": 8}
+    loader = load(noise, method, heatmaps=provider, **options)
+    for k, (images, _) in enumerate(batch for _ in range(3) for batch in loader):
+        for i in range(8):
+            ways = {(a, b): cut(seen[k][i], seen[k][i - 1], a, b) for a in (False, True) for b in (False, True)}
+            fitting = [way for way, expected in ways.items() if torch.equal(images[i], expected)]
+            assert len(fitting) == 1
+            flips |= set(fitting)
+    assert len(flips) == 4
+
+
+def cut(receiver, giver, flip_receiver, flip_giver):
+    """The five brightest cells of the giver on the receiver."""
+    receiver = receiver.flip(2) if flip_receiver else receiver
+    giver = giver.flip(2) if flip_giver else giver
+    chosen = torch.zeros(16, dtype=torch.bool)
+    chosen[brightness(giver[None]).flatten().argsort(descending=True, stable=True)[:5]] = True
+    mask = chosen.reshape(4, 4).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    return torch.where(mask, giver, receiver)

@@ -1,0 +1,121 @@
+"""Lists of files with class indices."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL.Image")
+
+from dali_ops import Loader
+from dali_ops.sources import FileList, ImageFolder
+from dalimix import CutMix
+from tests.support.data.coloured import CLASSES
+from tests.support.loaders import class_of, grouped
+
+OPTIONS: dict[str, Any] = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
+
+
+def written(path, lines):
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+@pytest.fixture
+def listed(root):
+    """The lines of a list of the folder, in another order, and labels as they are there."""
+    folder = ImageFolder.scan(root)
+    return [f"{name} {label}" for name, label in reversed(list(zip(folder.names, folder.labels, strict=True)))]
+
+
+@pytest.mark.parametrize("where", ["root", "beside"])
+def test_images_and_labels_of_a_list(root, listed, tmp_path, where):
+    if where == "root":
+        source = FileList.open(written(tmp_path / "list.txt", listed), root, list(CLASSES))
+    else:
+        source = FileList.open(written(root / "list.txt", [*listed, ""]))
+    assert list(source.names) == [line.rpartition(" ")[0] for line in listed]
+    assert source.classes == (list(CLASSES) if where == "root" else ["0", "1", "2"])
+    loader = Loader(source, None, 4, **grouped(training=False, **OPTIONS))
+    labels = torch.cat([labels for images, labels in loader if torch.equal(class_of(images), labels)])
+    assert labels.tolist() == [int(line.rpartition(" ")[2]) for line in listed]
+
+
+def test_absolute_paths_and_names_with_spaces(root, tmp_path):
+    (tmp_path / "two words.jpg").write_bytes((root / "red" / "0.jpg").read_bytes())
+    lines = ["two words.jpg 2", f"{root}/blue/1.jpg  0"]
+    source = FileList.open(written(tmp_path / "list.txt", lines))
+    images, labels = next(iter(Loader(source, CutMix(prob=0), 2, **grouped(**OPTIONS))))
+    assert torch.equal(class_of(images), labels.argmax(1))
+    assert [Path(file).name for file in source.files] == ["two words.jpg", "1.jpg"]
+
+
+def test_a_list_in_python(root):
+    source = FileList([str(root / "red" / "1.jpg")] * 3, [4, 0, 4])
+    assert (len(source), source.classes, source.names) == (3, ["0", "1", "2", "3", "4"], source.files)
+    (batch,) = Loader(source, None, 3, **grouped(training=False, **OPTIONS))
+    assert batch[1].tolist() == [4, 0, 4]
+
+
+@pytest.mark.parametrize("line", ["red/0.jpg", "red/0.jpg two", "3", "a.jpg 1.5"])
+def test_lines_that_say_nothing(tmp_path, line):
+    path = written(tmp_path / "list.txt", ["a.jpg 0", "", line])
+    with pytest.raises(ValueError, match=rf"list.txt, line 3: expected PATH LABEL, got '{line}'"):
+        FileList.open(path)
+
+
+def test_what_does_not_fit():
+    with pytest.raises(ValueError, match="labels has 1 entries but files has 2"):
+        FileList(["a", "b"], [0])
+    with pytest.raises(ValueError, match="files must be one path at least, got none"):
+        FileList([], [])
+    with pytest.raises(ValueError, match="b has label 2, but the 2 classes have the numbers from 0 on"):
+        FileList(["a", "b"], [0, 2], ["one", "two"])
+    with pytest.raises(
+        ValueError, match="a has label -1, but labels begin with 0: first_label= says which is that of class 0"
+    ):
+        FileList(["a", "b"], [-1, 2])
+    with pytest.raises(ValueError, match="names has 1 entries but files has 2"):
+        FileList(["a", "b"], [0, 1], names=["a"])
+    with pytest.raises(TypeError, match="float"):
+        FileList(["a"], [0.0])  # type: ignore[list-item]
+
+
+def test_a_slip_of_the_pen_makes_no_list_of_twenty_million_classes(tmp_path):
+    with pytest.raises(ValueError, match="b has label 20000000, but the 1048576 classes have the numbers from 0 on"):
+        FileList(["a", "b"], [0, 20_000_000])
+    with pytest.raises(ValueError, match=r"list\.txt is empty: expected a line PATH LABEL for each image"):
+        FileList.open(written(tmp_path / "list.txt", [""]))
+
+
+def test_paths_and_arrays_will_do():
+    given: tuple[Any, ...] = [Path("x/a"), Path("b")], np.array([1, 0]), [], np.array(["a", "b"])
+    source = FileList(*given)
+    assert (source.files, source.labels, source.names) == (["x/a", "b"], [1, 0], ["a", "b"])
+    assert source.class_indices.dtype == np.int64
+    assert len(source.fingerprint) == 64
+
+
+def test_names_that_are_not_in_utf_8(root, tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / name).write_bytes((root / "red" / "0.jpg").read_bytes())
+    source = FileList([tmp_path / name, root / "blue" / "0.jpg"], [2, 0])
+    loader = Loader(source, None, 2, **grouped(training=False, **OPTIONS))
+    ((images, labels),) = loader
+    assert torch.equal(class_of(images), labels)
+    assert loader.state_dict()
+
+
+def test_a_list_with_tabs(tmp_path):
+    (tmp_path / "a b.jpg").touch()
+    assert FileList.open(written(tmp_path / "list.txt", ["a b.jpg\t0"])).names == ["a b.jpg"]
+
+
+def test_a_missing_file_is_named(root, tmp_path):
+    path = written(tmp_path / "list.txt", [f"{root}/red/0.jpg 0", "gone.jpg 1", f"{root}/red/1.jpg 0"])
+    with pytest.raises(ValueError, match=r"gone\.jpg is missing"):
+        list(Loader(FileList.open(path), None, 3, **grouped(training=False, **OPTIONS)))

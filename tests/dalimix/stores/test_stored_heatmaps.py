@@ -1,0 +1,297 @@
+"""Heatmaps of a store in pipelines and in the loader: they show what the crop of the image shows."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali")
+torch = pytest.importorskip("torch")
+pytest.importorskip("PIL.Image")
+from nvidia.dali import fn, types
+
+import dali_ops
+import dalimix
+from dali_ops import ImageFolderLoader, Targets, Train
+from dali_ops.loader.heatmap_sources import StoreSource
+from dali_ops.loader.pipelines import training_pipeline
+from dali_ops.loader.reading.feed import Feed
+from dali_ops.loader.reading.order import Order
+from dali_ops.operators import bridge
+from dali_ops.operators.stored_heatmaps import CropOfBatch, CropOfStore, Gather
+from dali_ops.sources import ImageFolder
+from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
+from dalimix.heatmap_crop import heatmap_crop
+from dalimix.stores import HeatmapStore, HeatmapWriter
+from tests.support.data.marked import GRID, marked_folder
+from tests.support.loaders import grouped
+from tests.support.pipelines import build, run, same
+
+COUNT, SIZE = 24, 64
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("marked") / "images"
+    marked_folder(folder, COUNT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(root):
+    return HeatmapStore.open(root.parent / "store")
+
+
+def samples(root, store, method, **options):
+    """A body: crops as they are, their heatmaps, the mirror, the mixed batch and its plan."""
+    feed = Feed(ImageFolder.scan(root), Order(COUNT, COUNT, training=True))
+
+    def body():
+        images, labels, heatmaps, _ = StoreSource(store, method).samples(feed, SIZE, "cpu")
+        mirror = fn.random.coin_flip()
+        more = {"heatmaps": heatmaps, "mirror": mirror, "num_classes": 2, "return_plan": True}
+        mixed, targets, plan = dali_ops.mix(images, labels, method, **more)
+        return (images, heatmaps, mirror, mixed, targets, *plan.arrays())
+
+    return build(body, batch=COUNT, **options)
+
+
+def by_cells(images, grid):
+    """Mean brightness of grid × grid cells: float64 [B, grid, grid]."""
+    side = images.shape[1] // grid
+    return images[..., 0].reshape(len(images), grid, side, grid, side).mean((2, 4)) / 255
+
+
+def test_image_and_map_show_the_marker_at_the_same_token(root, store):
+    """After random crop and resize: cell by cell, the map is as bright as the image; the marker is there in most."""
+    shown = 0
+    for images, heatmaps, *_ in run(samples(root, store, TokenMix(grid=8)), 4):
+        expected = by_cells(images, 8)
+        assert heatmaps.shape == (COUNT, 8, 8)
+        assert abs(heatmaps - expected).mean() < 0.02
+        for one, other in zip(heatmaps, expected, strict=True):
+            if other.max() > 0.9:
+                shown += 1
+                assert other.flat[one.argmax()] > 0.7
+                assert one.flat[other.argmax()] > 0.7
+    assert shown > 2 * COUNT
+
+
+def test_after_the_flip_the_token_that_is_pasted_shows_the_markers_of_the_giver(root, store):
+    """Attentive CutMix pastes the hottest cell of each flipped map: there must be the marker of the flipped image."""
+    method, flips = AttentiveCutMix(1, grid=8, pairing="roll"), set()
+    for images, _, mirror, mixed, _, *plan in run(samples(root, store, method), 4):
+        seen = np.where(mirror[:, None, None, None] != 0, images[:, :, ::-1], images)
+        tokens, brightness = MixPlan(*plan).tokens, by_cells(mixed, 8)
+        for i, giver in enumerate(MixPlan(*plan).partner):
+            if by_cells(seen[[giver]], 8).max() > 0.9:
+                assert brightness[i][tokens[i] == 1] > 0.7
+                flips.add(int(mirror[giver]))
+    assert flips == {0, 1}
+
+
+def test_labels_of_token_mix_are_what_shows_of_the_markers(root, store):
+    errors = []
+    for images, _, mirror, _, _, *arrays in run(samples(root, store, TokenMix(grid=8)), 4):
+        plan = MixPlan(*arrays)
+        seen = by_cells(np.where(mirror[:, None, None, None] != 0, images[:, :, ::-1], images), 8)
+        for i, j in enumerate(plan.partner):
+            if i != j and min(seen[i].sum(), seen[j].sum()) > 1:
+                own = (seen[i] * (1 - plan.tokens[i])).sum() / seen[i].sum()
+                partners = (seen[j] * plan.tokens[i]).sum() / seen[j].sum()
+                errors += [plan.weight[i, 0] - own, plan.weight[i, 1] - partners]
+    assert len(errors) > 100
+    assert np.abs(errors).mean() < 0.03
+
+
+def test_they_equal_heatmap_crop_of_the_same_window(root, store):
+    folder = ImageFolder.scan(root)
+
+    def body():
+        encoded, number = fn.readers.file(files=folder.files, labels=list(range(COUNT)))
+        size = fn.peek_image_shape(encoded)
+        anchor, shape = fn.random_crop_generator(size)
+        heatmaps = dali_ops.stored_heatmaps(number, store, anchor, shape, image_shape=size, grid=5)
+        shares = [fn.cast(pixels, dtype=types.FLOAT) / size[0:2] for pixels in (anchor, shape)]
+        return heatmaps, dali_ops.stored_heatmaps(number, store, *shares, grid=5), anchor, shape, size, number
+
+    (outputs,) = run(build(body, batch=COUNT))
+    heatmaps, of_shares, anchor, shape, size, number = outputs
+    boxes = np.concatenate([anchor, shape], axis=1) / np.concatenate([size[:, :2], size[:, :2]], axis=1)
+    assert number.ravel().tolist() == list(range(COUNT))
+    assert np.array_equal(heatmaps, heatmap_crop(store.maps, np.arange(COUNT), boxes, 5))
+    assert np.allclose(heatmaps, of_shares, rtol=0, atol=1e-5)
+    assert heatmaps.dtype == np.float32
+
+
+def test_without_a_crop_they_are_the_whole_maps(store):
+    def body():
+        number = fn.external_source(lambda: [np.int64(k) for k in (5, 0, 23)], batch=True)
+        return dali_ops.stored_heatmaps(number, store)
+
+    ((heatmaps,),) = run(build(body, batch=3))
+    assert np.array_equal(heatmaps, store.read(np.array([5, 0, 23])))
+
+
+def test_seeds_checkpoints_and_the_fallback(root, store, monkeypatch):
+    method = RandomChoice([Mixup(), TokenMix(grid=8)])
+    whole = run(samples(root, store, method, enable_checkpointing=True), 5)
+    pipeline = samples(root, store, method, enable_checkpointing=True)
+    assert same(whole[:2], run(pipeline, 2))
+    checkpoint = pipeline.checkpoint()
+    assert same(whole[2:], run(samples(root, store, method, enable_checkpointing=True, checkpoint=checkpoint), 3))
+    assert not same(whole, run(samples(root, store, method, enable_checkpointing=True, seed=12), 5))
+    shared = run(samples(root, store, method), 2)
+    monkeypatch.setattr(bridge, "_WholeBatch", None)
+    assert same(shared, run(samples(root, store, method), 2))
+
+
+@pytest.mark.parametrize(
+    ("method", "grid"),
+    [
+        (TokenMix(), 14),
+        (AttentiveCutMix(), 7),
+        (RandomChoice([Mixup(), TokenMix(grid=8), AttentiveCutMix(grid=4)]), 8),
+        (RandomChoice([TokenMix(grid=32), AttentiveCutMix(grid=64)]), 64),
+        (RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)]), GRID),  # 93 would be their common grid
+        (SMMix(grid=9), 9),
+        (SMMix(grid=(9, 12)), GRID),
+        (RandomChoice([TokenMix(grid=7), SMMix(grid=14), AttentiveCutMix(grid=3)]), 14),  # SMMix takes no other
+    ],
+    ids=repr,
+)
+def test_heatmaps_have_the_methods_grid(store, method, grid):
+    assert StoreSource(store, method).grid == grid
+
+
+def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
+    store: Any = SimpleNamespace(grid=100)
+    assert StoreSource(store, RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)])).grid == 64
+
+
+def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
+    method = RandomChoice([SMMix(grid=4), AttentiveCutMix(3, grid=3)])
+    loader = ImageFolderLoader(
+        root, method, 4, **grouped(heatmaps=store, size=24, device="cpu", keep_info=True, seed=0)
+    )
+    for _ in loader:
+        assert loader.batch_info.plan.tokens.shape == (4, 12, 12)
+
+
+def test_the_loader_reads_a_store(root, store):
+    options: dict[str, Any] = {
+        "size": SIZE,
+        "device": "cpu",
+        "seed": 1,
+        "num_threads": 2,
+        "mean": 0,
+        "std": 1,
+        "dtype": "uint8",
+    }
+    plain = ImageFolderLoader(root, TokenMix(prob=0, grid=8), 6, **grouped(heatmaps=store, **options))
+    for _ in range(2):
+        labels = torch.cat([targets for _, targets in plain])
+        assert labels.sum(0).tolist() == [12, 12]
+    loader = ImageFolderLoader(root, TokenMix(grid=8), 6, **grouped(heatmaps=store, **options))
+    shares = torch.cat([targets.sum(1) for _, targets in loader])
+    assert (shares - 1).abs().max() > 0.05  # by heatmaps, and not by areas
+
+
+def test_class_indices_belong_to_their_images(tmp_path):
+    """Images of 255 in class b, of 0 in class a, in another order than the store has them."""
+    from PIL import Image
+
+    for name, value in (("a", 0), ("b", 255)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for k in range(4):
+            Image.new("RGB", (20, 20), (value,) * 3).save(tmp_path / "images" / name / f"{k}.png")
+    files = ImageFolder.scan(tmp_path / "images").names[::-1]
+    with HeatmapWriter(tmp_path / "store", files, 4, model="noise") as writer:
+        writer.append(np.random.default_rng(0).random((8, 4, 4)))
+        store = writer.finish()
+    method = TokenMix(prob=0, grid=4)
+    loader = ImageFolderLoader(
+        tmp_path / "images", method, 4, **grouped(heatmaps=store, size=8, mean=0, std=255.0, device="cpu")
+    )
+    for images, targets in loader:
+        assert torch.equal(images.mean((1, 2, 3)).round(), targets[:, 1])
+
+
+def test_what_fits_not_is_refused(root, store, tmp_path):
+    options: dict[str, Any] = {"size": SIZE, "device": "cpu"}
+    with HeatmapWriter(tmp_path / "other", store.files[:-2], 4, model="half") as writer:
+        writer.append(np.ones((COUNT - 2, 4, 4)))
+        part = writer.finish()
+    with pytest.raises(ValueError, match=r"other has no heatmap of 'b/.*png'; 2 of 24 files have none"):
+        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=part, **options))
+    with pytest.raises(ValueError, match="heatmap_labels are for a provider of heatmaps, but heatmaps is HeatmapStore"):
+        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=store, heatmap_labels=True, **options))
+    with pytest.raises(ValueError, match="Mixup reads no heatmaps, but heatmaps were given"):
+        ImageFolderLoader(root, Mixup(), 4, **grouped(heatmaps=store, **options))
+    with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
+        ImageFolderLoader(root, None, 4, **grouped(heatmaps=store, **options))
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"], ids=["empty", "text", "cut off"])
+def test_a_file_that_is_no_image_is_named(tmp_path, content):
+    path = marked_folder(tmp_path / "images", 8)
+    bad = tmp_path / "images" / "b" / "03.png"
+    bad.write_bytes(content)
+    loader = ImageFolderLoader(
+        tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=HeatmapStore.open(path), size=SIZE, device="cpu")
+    )
+    with pytest.raises(ValueError, match=r"03\.png cannot be decoded as an image"):
+        list(loader)
+
+
+def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
+    """By EXIF, as decoders do: the map is of the image as it is seen."""
+    from PIL import Image
+
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    seen = np.zeros((96, 48), np.uint8)
+    seen[:24, :] = 255
+    for k in range(6):
+        turned = Image.fromarray(seen).rotate(90, expand=True).convert("RGB")
+        exif = turned.getexif()
+        exif[0x0112] = 6  # turn by 90 degrees clockwise
+        turned.save(tmp_path / "images" / "a" / f"{k}.jpg", quality=95, exif=exif)
+    maps = np.zeros((6, 8, 8))
+    maps[:, :2] = 1
+    folder = ImageFolder.scan(tmp_path / "images")
+    with HeatmapWriter(tmp_path / "store", folder.names, 8, model="the upper quarter") as writer:
+        writer.append(maps)
+        store = writer.finish()
+
+    def body():
+        return StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
+
+    for images, _, heatmaps in run(build(body, batch=6), 4):
+        assert abs(heatmaps - by_cells(images, 8)).mean() < 0.04
+
+
+def test_resuming_training_with_a_store(root, store):
+    def pipeline(**options):
+        transform = Train(32, mean=120.0, std=60.0, dtype="float16")
+        method = TokenMix(grid=8)
+        heatmap_source = StoreSource(store, method)
+        feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
+        arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
+        runtime = {"batch_size": 5, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
+        return training_pipeline(*arguments, **runtime, **options)
+
+    first = pipeline()
+    run(first, 6)
+    checkpoint = first.checkpoint()
+    assert same(run(first, 5), run(pipeline(checkpoint=checkpoint), 5))
+
+
+def test_maps_that_are_too_large_for_the_gpu_are_gathered_on_the_host(store):
+    """What the callbacks for the GPU do, here on NumPy arrays: the same heatmaps both ways."""
+    index, boxes = np.array([[3], [0], [3]], np.int32), np.array([[0.2, 0.1, 0.5, 0.6]] * 3)
+    (whole,) = CropOfStore(store, 6)(index, boxes)
+    (maps,) = Gather(store)(index)
+    assert maps.dtype == np.uint8
+    assert np.array_equal(CropOfBatch(6)(maps, boxes)[0], whole)
+    assert np.array_equal(whole, dalimix.heatmap_crop.heatmap_crop(store.maps, index.ravel(), boxes, 6))

@@ -1,0 +1,1 @@
+"""The other parts of the project, as tests run, load or read them."""
