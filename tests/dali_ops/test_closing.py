@@ -118,11 +118,13 @@ def test_a_loader_that_is_closed_in_the_midst_of_an_epoch_says_so(root, how):
 
 def test_a_loader_that_is_closed_while_its_checkpoint_is_asked_for_says_so(root, monkeypatch):
     with dali_ops.ImageFolderLoader(root, CutMix(), 4, **grouped(size=32, device="cpu")) as loader:
-        next(iter(loader))
-        halt = loader._prefetcher._halt
-        monkeypatch.setattr(loader._prefetcher, "_halt", lambda: (loader.close(), halt()))
+        running = iter(loader)
+        next(running)
+        batches = loader._prefetcher._batches
+        checkpoints = batches.checkpoints
+        monkeypatch.setattr(batches, "checkpoints", lambda: loader.close() or checkpoints())
         with pytest.raises(RuntimeError, match="^the loader is closed$"):
-            next(iter(loader))
+            next(running)
 
 
 AFTER = """
