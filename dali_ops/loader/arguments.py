@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import fields
 from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
@@ -12,6 +13,8 @@ from typing import Any, ParamSpec
 
 from dali_ops.loader.reading.order import SEEDS, Order
 from dali_ops.loader.reading.shard import Shard
+from dali_ops.loader.runtime import Runtime
+from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
 from dali_ops.sources.callers import warn_caller
 from dalimix.support.numbers import is_whole
@@ -43,16 +46,13 @@ ADVICE = {  # the keywords of other loaders, and what to write here
     "shard_id": "rank= is that",
     **dict.fromkeys(("layout", "output_layout", "channels_last", "memory_format"), LAYOUT),
     **{name: f"transform=Train({name}=…) or Eval({name}=…) takes it" for name in ("mean", "std", "dtype")},
-    **{name: f"targets=Targets({name}=…) takes it" for name in ("smoothing", "form")},
-    **{
-        name: f"runtime=Runtime({name}=…) takes it"
-        for name in ("device", "device_id", "num_threads", "prefetch", "pin_memory")
-    },
+    **{field.name: f"targets=Targets({field.name}=…) takes it" for field in fields(Targets)},
+    **{field.name: f"runtime=Runtime({field.name}=…) takes it" for field in fields(Runtime)},
 }
 
 
 def answering(init: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Let a constructor answer an unknown keyword with the one that is meant."""
+    """Let a constructor, or `switch`, answer an unknown keyword with the one that is meant."""
     names = [name for name in signature(init).parameters if name != "self"]
 
     @wraps(init)
