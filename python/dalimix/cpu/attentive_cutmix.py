@@ -1,13 +1,16 @@
-"""The loops of kernels/attentive_cutmix.cu for the CPU."""
+"""The loop of kernels/attentive_cutmix.cu for the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.parts.couples import below, couples, mixed_plan
-from dalimix.cpu.parts.tokens import pixel_share, seen_heatmaps
-from dalimix.cpu.parts.top_patches import top_patches
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
+from dalimix.cpu.parts.tokens import pixels_of
+from dalimix.cpu.parts.top_patches import choose_highest, load_keys
+from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
+from dalimix.cpu.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
 from dalimix.methods import AttentiveCutMix
 from dalimix.mix_plan import MixPlan
@@ -15,12 +18,47 @@ from dalimix.scene import Scene
 
 
 @planner
-def attentive_cutmix(method: AttentiveCutMix, draws: Draws, scene: Scene) -> MixPlan:
+def attentive_cutmix(method: AttentiveCutMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the cells of xⱼ with the highest heatmap, pasted onto xᵢ at their own places."""
-    couple = couples(method, draws.partner)
-    fewest, most = method.tops
-    top = fewest + below(draws.uniform[couple.row, 0], most - fewest + 1)
-    tokens = top_patches(seen_heatmaps(scene, method.grid)[couple.partner], top)
-    share = pixel_share(tokens, scene.size)
-    weight = np.stack([1.0 - share, share], axis=1).astype(np.float32)
-    return mixed_plan(method, draws, couple, tokens=tokens, weight=weight)
+    assert scene.heatmaps is not None
+    heatmaps = ready(resample_heatmaps(scene.heatmaps, method.grid))
+    own = (heatmaps, flips(scene.mirror, len(heatmaps)), *scene.size, *method.tops)
+    return run_planner(_attentive_cutmix, method, draws, own, into)
+
+
+@compiled
+def _attentive_cutmix(
+    drawn: Drawn,
+    heatmaps: np.ndarray,  # float32 [B, g, g]
+    mirror: np.ndarray,  # uint8 [B]
+    height: int,
+    width: int,
+    low: int,
+    high: int,
+    rows: Rows,
+) -> None:
+    grid = heatmaps.shape[1]
+    keys, chosen = np.empty(grid * grid, np.uint32), np.empty((grid, grid), np.uint8)
+    for at in range(len(drawn.permutation)):
+        i, j, row = couple(drawn, at)
+        stay(rows, i)
+        if not mixes(drawn, i, j, row):
+            continue
+        load_keys(heatmaps[j], mirror[j], keys)
+        choose_highest(keys, low + below(drawn.uniform[row, 0], high - low + 1), chosen.reshape(-1))
+        rows.partner[i] = j
+        pasted = _write_tokens(chosen, height, width, rows.tokens[i])
+        label_share(rows, i, pasted / (np.float64(height) * width))
+
+
+@compiled
+def _write_tokens(chosen: np.ndarray, height: int, width: int, tokens: np.ndarray) -> int:
+    """Write the cells to the tokens, which may be finer; return how many pixels they cover."""
+    grid, pasted = len(chosen), 0
+    finer = len(tokens) // grid
+    for y in range(grid):
+        for x in range(grid):
+            shown = chosen[y, x]
+            pasted += pixels_of(y, height, grid) * pixels_of(x, width, grid) if shown else 0
+            tokens[y * finer : (y + 1) * finer, x * finer : (x + 1) * finer] = shown
+    return pasted

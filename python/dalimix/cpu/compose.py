@@ -1,63 +1,156 @@
-"""The loops of kernels/compose.cu for the CPU.
+"""The loops of kernels/compose.cu for the CPU: paste, blend, mirror, normalise, cast and change layout, row by row.
 
-They go through bands of rows of the whole batch, small enough to stay in the processor's cache. There is no loop
-over samples, so mixing per sample costs the same as mixing per batch.
+A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner; then
+one loop, which the compiler vectorises, makes the output of it. So every pixel is read once from memory and written
+once. Images are taken as [B, planes, H, W · items], where C = planes · items: planes of one item for CHW, one plane of
+C items for HWC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
-from dalimix.cpu.pixels.blend import Blend
-from dalimix.cpu.pixels.finish import Finish, Scaling
-from dalimix.cpu.pixels.paste import Paste
-from dalimix.cpu.pixels.scratch import Scratch
+from dalimix.cpu.compiled import compiled, inlined
+from dalimix.cpu.outputs import OUTPUTS
+from dalimix.cpu.parts.dtype import bits
+from dalimix.cpu.parts.finished import finish
+from dalimix.cpu.parts.plan import Rows
+from dalimix.cpu.parts.tokens import cell, first_pixel
+from dalimix.cpu.planner import flips, ready, rows
+from dalimix.cpu.threads import share
 from dalimix.mix_plan import MixPlan
 
-BAND_PIXELS = 1 << 17  # per band, all samples together
+Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
 
 
 def compose(
     images: np.ndarray,
     plan: MixPlan,
     mirror: np.ndarray | None,
-    scaling: Scaling | None,
+    scaling: Channels | None,
     dtype: np.dtype,
     layout: str,
     output_layout: str,
 ) -> np.ndarray:
     """Mix, mirror, normalise, cast and change layout; see `dalimix.compose`."""
-    images = channels_last(_mirrored(images, mirror, layout), layout)
-    output = np.empty(_shape(images.shape, output_layout), dtype)
-    target = channels_last(output, output_layout)
-    scratch, paste = Scratch(), Paste(plan, images)
-    blend, finish = Blend(plan, images, paste, scratch), Finish(scaling, scratch)
-    for rows in _bands(images.shape):
-        finish(blend(paste(rows), rows), target[:, rows])
+    height, width, channels = (images.shape[1 + layout.index(axis)] for axis in "HWC")
+    shape = tuple({"H": height, "W": width, "C": channels}[axis] for axis in output_layout)
+    output = OUTPUTS.empty((len(images), *shape), dtype)
+    source, target = _by_planes(bits(images), layout), _by_planes(bits(output), output_layout)
+    of_plan = Rows(*map(ready, rows(plan)))
+    of_row = _along_row(scaling, source.shape[1], width)
+    share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row)
     return output
 
 
-def channels_last(images: np.ndarray, layout: str) -> np.ndarray:
-    """A view [B, H, W, C] of images of either layout."""
-    return images if layout == "HWC" else images.transpose(0, 2, 3, 1)
-
-
-def _shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
-    size, height, width, channels = shape
-    return (size, height, width, channels) if layout == "HWC" else (size, channels, height, width)
-
-
-def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    size, height, width, _ = shape
-    step = max(1, BAND_PIXELS // (size * width))
-    return (slice(top, min(top + step, height)) for top in range(0, height, step))
-
-
-def _mirrored(images: np.ndarray, mirror: np.ndarray | None, layout: str) -> np.ndarray:
-    if mirror is None or not mirror.any():
-        return images
-    images, chosen = images.copy(), np.flatnonzero(mirror)
-    images[chosen] = np.flip(images[chosen], axis=layout.index("W") + 1)
+def _by_planes(images: np.ndarray, layout: str) -> np.ndarray:
+    """A view [B, planes, H, W * items]."""
+    if layout == "HWC":
+        return images.reshape(len(images), 1, images.shape[1], -1)
     return images
+
+
+@lru_cache(maxsize=64)
+def _along_row(scaling: Channels | None, planes: int, width: int) -> list[np.ndarray | None]:
+    """Scale and bias, float32 [planes, W * items] each: for every element of a row."""
+    if scaling is None:
+        return [None, None]
+    rows = (np.array(values, np.float32).reshape(planes, 1, -1) for values in scaling)
+    return [ready(np.tile(row, (width, 1)).reshape(planes, -1)) for row in rows]
+
+
+@compiled
+def _compose(
+    first: int,
+    last: int,
+    images: np.ndarray,  # [B, planes, H, W * items]
+    width: int,
+    plan: Rows,
+    mirror: np.ndarray,  # uint8 [B]
+    scale: np.ndarray | None,  # float32 [planes, W * items]
+    bias: np.ndarray | None,
+    output: np.ndarray,  # [B, planes of its layout, H, W * items of its layout]
+) -> None:
+    _, planes, height, length = images.shape
+    receiver, giver = np.empty((planes, length), images.dtype), np.empty((planes, length), images.dtype)
+    segments = np.empty((1 + plan.tokens.shape[2], 2), np.int64)
+    for i in range(first, last):
+        j, keep, box, tokens = plan.partner[i], plan.blend[i], plan.box[i], plan.tokens[i]
+        own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
+        dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
+        for y in range(height):
+            shown = _shown(box, tokens, y, height, width, segments)
+            _load(receiver, own, flip, y, 0, width, 0, width)
+            if keep == 1:
+                for k in range(shown):
+                    _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)
+                finish(receiver, None, keep, scale, bias, width, y, 0, width, target)
+                continue
+            _load(giver, other, flip_other, y, 0, width, 0, width)
+            finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
+            for k in range(shown):
+                finish(giver, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
+
+
+@inlined
+def _shown(box: np.ndarray, tokens: np.ndarray, y: int, height: int, width: int, segments: np.ndarray) -> int:
+    """Write the segments, [first pixel, end), of row y in which the partner shows; return how many there are."""
+    count = 0
+    if box[0] <= y < box[2] and box[1] < box[3]:
+        segments[0, 0], segments[0, 1] = box[1], box[3]
+        count = 1
+    down, across = tokens.shape
+    if not down:
+        return count
+    row = tokens[cell(y, height, down)]
+    for x in range(across):
+        if not row[x]:
+            continue
+        start, stop = first_pixel(x, width, across), first_pixel(x + 1, width, across)
+        if count and segments[count - 1, 1] == start:
+            segments[count - 1, 1] = stop
+        else:
+            segments[count, 0], segments[count, 1] = start, stop
+            count += 1
+    return count
+
+
+@inlined
+def _load(
+    line: np.ndarray,  # [planes, W * items]
+    image: np.ndarray,  # [planes, H, W * items]
+    flip: int,
+    y: int,
+    start: int,
+    stop: int,
+    dx: int,
+    width: int,
+) -> None:
+    """Write pixels start … stop − 1 of a line, read `dx` to the right from row y of an image, as it looks mirrored."""
+    planes, length = line.shape
+    items = length // width
+    source = width - stop - dx if flip else start + dx
+    for p in range(planes):
+        target = line[p, start * items : stop * items]
+        pixels = image[p, y, source * items : (source + stop - start) * items]
+        if flip:
+            _reverse(target, pixels, items)
+        else:
+            for k in range(len(target)):
+                target[k] = pixels[k]
+
+
+@inlined
+def _reverse(target: np.ndarray, pixels: np.ndarray, items: int) -> None:
+    """Write pixels of `items` elements in reverse order. Counting down, the compiler vectorises; three are the rule."""
+    last = len(target) // items - 1
+    if items == 3:
+        for x in range(last, -1, -1):
+            at = 3 * (last - x)
+            target[at], target[at + 1], target[at + 2] = pixels[3 * x], pixels[3 * x + 1], pixels[3 * x + 2]
+    else:
+        for x in range(last, -1, -1):
+            for c in range(items):
+                target[items * (last - x) + c] = pixels[items * x + c]

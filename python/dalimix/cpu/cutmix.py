@@ -1,49 +1,59 @@
-"""The loops of kernels/cutmix.cu for the CPU."""
+"""The loop of kernels/cutmix.cu for the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.parts.couples import below, couples, mixed_plan
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
+from dalimix.cpu.planner import run_planner
 from dalimix.cpu.registry import planner
 from dalimix.draws import Draws
 from dalimix.methods import CutMix
 from dalimix.mix_plan import MixPlan
 from dalimix.scene import Scene
 
+Sides = tuple[int, int]  # the shortest and the longest; (-1, -1): the area comes from λ
+
 
 @planner
-def cutmix(method: CutMix, draws: Draws, scene: Scene) -> MixPlan:
+def cutmix(method: CutMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the box that is cut from xⱼ and pasted onto xᵢ."""
-    couple = couples(method, draws.partner)
-    lam, u = draws.lam[couple.row], draws.uniform[couple.row]
-    box = _box_of_area(lam, u, scene.size) if method.ratio_minmax is None else _box_of_sides(method, u, scene.size)
-    return mixed_plan(method, draws, couple, box=box, weight=_weight(method, lam, box, scene.size))
+    height, width = scene.size
+    own = (height, width, method.sides(height), method.sides(width), method.labels_follow_area)
+    return run_planner(_cutmix, method, draws, own, into)
 
 
-def _box_of_area(lam: np.ndarray, u: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """√(1 − λ) of each side around a centre drawn anywhere, cut off at the border (equation 2 of the paper)."""
-    r = np.sqrt(1.0 - lam.astype(np.float64))
-    sides = [((n * r).astype(np.int32) // 2, below(u[:, k], n), n) for k, n in enumerate(size)]
-    low = [np.clip(centre - half, 0, n) for half, centre, n in sides]
-    high = [np.clip(centre + half, 0, n) for half, centre, n in sides]
-    return np.stack(low + high, axis=1)
+@compiled
+def _cutmix(drawn: Drawn, height: int, width: int, down: Sides, across: Sides, by_area: bool, rows: Rows) -> None:
+    for at in range(len(drawn.permutation)):
+        i, j, row = couple(drawn, at)
+        stay(rows, i)
+        if not mixes(drawn, i, j, row):
+            continue
+        rows.partner[i] = j
+        box, lam, u = rows.box[i], drawn.lam[row], drawn.uniform[row]
+        if down[1] >= 0:
+            box[0], box[2] = _side_between(u[0], u[2], down, height)
+            box[1], box[3] = _side_between(u[1], u[3], across, width)
+        else:
+            box[0], box[2] = _side_of_area(u[0], lam, height)
+            box[1], box[3] = _side_of_area(u[1], lam, width)
+        label_share(rows, i, np.float64(box[2] - box[0]) * (box[3] - box[1]) / (np.float64(height) * width))
+        if not by_area:
+            rows.weight[i, 0], rows.weight[i, 1] = lam, np.float32(1) - lam
 
 
-def _box_of_sides(method: CutMix, u: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Sides drawn between two lengths, both reachable; placed anywhere inside the image."""
-    low, high = [], []
-    for k, n in enumerate(size):
-        shortest, longest = method.sides(n)
-        side = shortest + below(u[:, k], longest - shortest + 1)
-        low.append(np.minimum((u[:, 2 + k].astype(np.float64) * (n - side + 1)).astype(np.int32), n - side))
-        high.append(low[k] + side)
-    return np.stack(low + high, axis=1)
+@compiled
+def _side_of_area(u: float, lam: float, n: int) -> tuple[int, int]:
+    """√(1 − λ) of the n pixels around a centre drawn anywhere, cut off at the border (equation 2 of the paper)."""
+    half, centre = int(n * np.sqrt(1.0 - np.float64(lam))) // 2, below(u, n)
+    return max(centre - half, 0), min(centre + half, n)
 
 
-def _weight(method: CutMix, lam: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if not method.labels_follow_area:
-        return np.stack([lam, np.float32(1) - lam], axis=1)
-    area = (box[:, 2] - box[:, 0]).astype(np.float64) * (box[:, 3] - box[:, 1])
-    share = area / (float(size[0]) * size[1])
-    return np.stack([1.0 - share, share], axis=1).astype(np.float32)
+@compiled
+def _side_between(u: float, place: float, sides: Sides, n: int) -> tuple[int, int]:
+    """A side drawn between two lengths, both reachable, and placed anywhere in the n pixels."""
+    side = sides[0] + below(u, sides[1] - sides[0] + 1)
+    start = below(place, n - side + 1)
+    return start, start + side

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.dtype import bits, to_float
 from dalimix.cpu.parts.subnormals import normal
+from dalimix.cpu.planner import ready
 
 FARTHEST = 10.0  # reach of a box, in images: each output cell takes as many samples as it covers cells of the map
 
-
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """The samples of every output cell along one axis: the middles of `count` equal parts of its bin."""
-
-    start: np.ndarray  # float64 [B, grid], in cells of the map; the centre of its cell 0 is 0
-    bin: np.ndarray  # float64 [B, 1]
-    count: np.ndarray  # int64 [B, 1] samples
-    cells: int  # of the map
+Line = tuple[float, float, int, int]  # start and bin, in cells of the map; samples; cells of the map
 
 
 def heatmap_crop(maps: np.ndarray, index: np.ndarray, boxes: np.ndarray, grid: int) -> np.ndarray:
     """Float32 [B, grid, grid], in float64 and in the order of the kernel; see `dalimix.heatmap_crop`."""
     _check_index(index, len(maps))
     _check_boxes(boxes)
-    rows, columns = (_line(boxes[:, [axis]], boxes[:, [axis + 2]], maps.shape[axis + 1], grid) for axis in (0, 1))
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities may meet, as on the GPU
-        values = normal(maps[index].astype(np.float64))
-        along = _sums(values.transpose(0, 2, 1), columns)  # [B, grid, gh]
-        sums = _sums(along.transpose(0, 2, 1), rows)
-        unit = 255.0 if maps.dtype == np.uint8 else 1.0
-        return normal(sums / (rows.count * columns.count * unit)[:, :, None]).astype(np.float32)
+    output = np.empty((len(index), grid, grid), np.float32)
+    unit = 255.0 if maps.dtype == np.uint8 else 1.0
+    _heatmap_crop(ready(bits(maps)), ready(index.astype(np.int64)), ready(boxes), unit, output)
+    return output
 
 
 def _check_index(index: np.ndarray, count: int) -> None:
@@ -49,30 +39,72 @@ def _check_boxes(boxes: np.ndarray) -> None:
         raise ValueError(f"box of sample {bad[0]} must be {expected}, got {tuple(boxes[bad[0]].tolist())}")
 
 
-def _line(start: np.ndarray, extent: np.ndarray, cells: int, grid: int) -> _Line:
-    """The samples along one axis of boxes that begin at `start`, float64 [B, 1] in images."""
-    size = np.maximum(extent * cells, 1.0) / grid
+@compiled
+def _heatmap_crop(
+    maps: np.ndarray,  # [N, gh, gw], floats or bytes
+    index: np.ndarray,  # int64 [B]
+    boxes: np.ndarray,  # float64 [B, 4] top, left, height, width
+    unit: float,  # what counts as 1
+    output: np.ndarray,  # float32 [B, g, g]
+) -> None:
+    _, down, across = maps.shape
+    grid = output.shape[1]
+    along = np.empty((grid, down))
+    for i in range(len(output)):
+        top, left, height, width = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+        for c in range(grid):
+            for y in range(down):
+                along[c, y] = _along(maps[index[i], y], _line(left, width, across, grid, c))
+        for r in range(grid):
+            rows = _line(top, height, down, grid, r)
+            for c in range(grid):
+                samples = np.float64(rows[2]) * _line(left, width, across, grid, c)[2] * unit
+                output[i, r, c] = np.float32(normal(_sum(along[c], rows) / samples))
+
+
+@compiled
+def _line(start: float, extent: float, cells: int, grid: int, cell: int) -> Line:
+    """Return the samples of one cell of the output along one axis: the middles of equal parts of its bin."""
+    size = max(extent * cells, 1.0) / grid
     # Shares of an image are quotients: 14 / 25 * 25 / 14 is a little more than 1, but must not take two samples.
-    count = np.maximum(1, np.ceil(size - 1e-6).astype(np.int64))
-    return _Line(start * cells - 0.5 + np.arange(grid) * size, size, count, cells)
+    count = max(1, int(np.ceil(size - 1e-6)))
+    return start * cells - 0.5 + cell * size, size, count, cells
 
 
-def _sums(lines: np.ndarray, line: _Line) -> np.ndarray:
-    """Float64 [B, grid, …]: the sum of every cell's samples of `lines`, [B, cells, …], added one after another."""
-    sample = np.arange(len(lines))[:, None]
-    sums = np.zeros((*line.start.shape, *lines.shape[2:]))
-    for k in range(line.count.max()):
-        for cell, share in _taps(line, k):
-            term = share[:, :, None] * lines[sample, cell]
-            sums += np.where(share[:, :, None] != 0, term, 0.0)  # without a share, even NaN must not matter
-    return sums
+@compiled
+def _tap(line: Line, k: int) -> tuple[int, int, float, float]:
+    """Return the two cells between which sample k lies, and their shares in it."""
+    start, size, count, cells = line
+    at = start + (k + 0.5) * size / count
+    if at < -1.0 or at > cells:
+        return 0, 0, 0.0, 0.0
+    at, last = max(at, 0.0), cells - 1
+    low = min(int(at), last)
+    beyond = 0.0 if low == last else at - low
+    return low, min(low + 1, last), 1.0 - beyond, beyond
 
 
-def _taps(line: _Line, k: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """The two cells, int64 [B, grid], between which sample k lies, each with its share, float64 [B, grid]."""
-    at = line.start + (k + 0.5) * line.bin / line.count
-    taken = (k < line.count) & (at >= -1) & (at <= line.cells)
-    at, last = np.clip(at, 0, line.cells), line.cells - 1
-    low = np.minimum(at.astype(np.int64), last)
-    beyond = np.where(low == last, 0.0, at - low)
-    return (low, np.where(taken, 1 - beyond, 0)), (np.minimum(low + 1, last), np.where(taken, beyond, 0))
+@compiled
+def _along(row: np.ndarray, line: Line) -> float:
+    """Return the sum of the samples along one row of a map."""
+    total = 0.0
+    for k in range(line[2]):
+        low, high, low_share, high_share = _tap(line, k)
+        if low_share != 0:  # without a share, even NaN must not matter
+            total += low_share * normal(np.float64(to_float(row[low])))
+        if high_share != 0:
+            total += high_share * normal(np.float64(to_float(row[high])))
+    return total
+
+
+@compiled
+def _sum(along: np.ndarray, line: Line) -> float:
+    """Return the sum of the samples down the rows' sums."""
+    total = 0.0
+    for k in range(line[2]):
+        low, high, low_share, high_share = _tap(line, k)
+        if low_share != 0:
+            total += low_share * along[low]
+        if high_share != 0:
+            total += high_share * along[high]
+    return total

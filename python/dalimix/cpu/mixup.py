@@ -1,10 +1,12 @@
-"""The loops of kernels/mixup.cu for the CPU."""
+"""The loop of kernels/mixup.cu for the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.parts.couples import couples, mixed_plan
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.plan import Drawn, Rows, couple, mixes, stay
+from dalimix.cpu.planner import run_planner
 from dalimix.cpu.registry import planner
 from dalimix.draws import Draws
 from dalimix.methods import Mixup
@@ -13,9 +15,18 @@ from dalimix.scene import Scene
 
 
 @planner
-def mixup(method: Mixup, draws: Draws, scene: Scene) -> MixPlan:
+def mixup(method: Mixup, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan λ xᵢ + (1 − λ) xⱼ."""
-    couple = couples(method, draws.partner)
-    lam = draws.lam[couple.row]
-    weight = np.stack([lam, np.float32(1) - lam], axis=1)
-    return mixed_plan(method, draws, couple, blend=lam, weight=weight)
+    return run_planner(_mixup, method, draws, (), into)
+
+
+@compiled
+def _mixup(drawn: Drawn, rows: Rows) -> None:
+    for at in range(len(drawn.permutation)):
+        i, j, row = couple(drawn, at)
+        stay(rows, i)
+        if not mixes(drawn, i, j, row):
+            continue
+        rows.partner[i] = j
+        rows.blend[i] = rows.weight[i, 0] = drawn.lam[row]
+        rows.weight[i, 1] = np.float32(1) - drawn.lam[row]

@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from dalimix.cpu.parts.couples import couples, unmixed
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.plan import Drawn, Rows, couple, stay
+from dalimix.cpu.planner import drawn as as_drawn
+from dalimix.cpu.planner import rows as as_rows
+from dalimix.cpu.planner import run_planner
 from dalimix.cpu.registry import PLANNERS, planner
 from dalimix.draws import Draws
-from dalimix.methods import RandomChoice
+from dalimix.methods import Method, RandomChoice
 from dalimix.mix_plan import MixPlan
 from dalimix.scene import Scene
 
 
 @planner
-def random_choice(method: RandomChoice, draws: Draws, scene: Scene) -> MixPlan:
+def random_choice(method: RandomChoice, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Take each image's row from the plan of the method that is chosen for it."""
-    members = zip(method.members, draws.members, strict=True)
-    plans = [PLANNERS[member.name](member, drawn, scene) for member, drawn in members]
-    row, chosen = couples(method, draws.partner).row, chosen_members(method, draws)
-    plan = unmixed(len(row), method.token_grid)
-    plans = [_on_grid(member, method.token_grid) for member in plans]
-    for target, *sources in zip(plan.arrays(), *(p.arrays() for p in plans), strict=True):
-        rows = np.stack(sources)[chosen, np.arange(len(row))]
-        mixed = (draws.uniform[row, 1].astype(np.float64) < method.prob).reshape(-1, *[1] * (rows.ndim - 1))
-        np.copyto(target, rows, where=mixed)
-    return plan
+    grid = method.token_grid if into is None or into.tokens is None else into.tokens.shape[-2:]
+    plans = MixPlan.empty(np, len(method.members), len(draws.partner), grid=grid)  # one per member, side by side
+    if plans.tokens is not None:
+        plans.tokens.fill(0)  # of members that write none
+    for index, (member, drawn) in enumerate(zip(method.members, draws.members, strict=True)):
+        PLANNERS[member.name](member, drawn, scene, _slot(plans, index, member))
+    return run_planner(_random_choice, method, draws, (np.array(method.cumulative), as_rows(plans)), into)
 
 
 def chosen_members(method: RandomChoice, draws: Draws) -> np.ndarray:
     """Int64 [B]: which of the members is chosen for each image."""
-    u = draws.uniform[couples(method, draws.partner).row, 0].astype(np.float64)
-    members: np.ndarray = np.searchsorted(np.array(method.cumulative[:-1]), u, side="right")
+    members = np.empty(len(draws.partner), np.int64)
+    _choose(as_drawn(method, draws), np.array(method.cumulative), members)
     return members
 
 
-def _on_grid(plan: MixPlan, grid: tuple[int, int] | None) -> MixPlan:
-    """The same plan with tokens on a grid that is a multiple of its own; with all tokens 0 if it has none."""
-    if grid is None:
-        return plan
-    if plan.tokens is None:
-        return replace(plan, tokens=np.zeros((len(plan.partner), *grid), np.uint8))
-    down, across = (n // g for n, g in zip(grid, plan.tokens.shape[1:], strict=True))
-    return replace(plan, tokens=plan.tokens.repeat(down, axis=1).repeat(across, axis=2))
+def _slot(plans: MixPlan, index: int, member: Method) -> MixPlan:
+    """Where a member writes its plan; a planner that knows no tokens gets none."""
+    arrays = plans.arrays() if member.token_grid else plans.arrays()[:5]
+    return MixPlan(*(array[index] for array in arrays))
+
+
+@compiled
+def _random_choice(drawn: Drawn, cumulative: np.ndarray, plans: Rows, rows: Rows) -> None:
+    for at in range(len(drawn.permutation)):
+        i, _, row = couple(drawn, at)
+        stay(rows, i)
+        if drawn.uniform[row, 1] >= drawn.prob:
+            continue
+        chosen = _chosen(cumulative, drawn.uniform[row, 0])
+        rows.partner[i], rows.blend[i] = plans.partner[chosen, i], plans.blend[chosen, i]
+        rows.weight[i] = plans.weight[chosen, i]
+        rows.box[i] = plans.box[chosen, i]
+        rows.shift[i] = plans.shift[chosen, i]
+        rows.tokens[i] = plans.tokens[chosen, i]
+
+
+@compiled
+def _choose(drawn: Drawn, cumulative: np.ndarray, members: np.ndarray) -> None:
+    for at in range(len(members)):
+        i, _, row = couple(drawn, at)
+        members[i] = _chosen(cumulative, drawn.uniform[row, 0])
+
+
+@compiled
+def _chosen(cumulative: np.ndarray, u: float) -> int:
+    chosen = 0
+    while chosen < len(cumulative) - 1 and cumulative[chosen] <= u:
+        chosen += 1
+    return chosen

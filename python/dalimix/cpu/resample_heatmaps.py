@@ -1,30 +1,63 @@
-"""The loops of kernels/resample_heatmaps.cu for the CPU."""
+"""The loop of kernels/resample_heatmaps.cu for the CPU."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
+from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.subnormals import normal
+from dalimix.cpu.planner import ready
 from dalimix.resampling import axis_weights
 
 
 def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
     """Resample float32 [B, h, w] to [B, grid, grid], in float64 and in the order of the kernel."""
-    if heatmaps.shape[1:] == (grid, grid):
+    size, height, width = heatmaps.shape
+    if (height, width) == (grid, grid):
         return heatmaps
-    _, height, width = heatmaps.shape
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities may meet, as on the GPU
-        values = normal(heatmaps.astype(np.float64))
-        along = _weighted(values.transpose(2, 0, 1), axis_weights(width, grid))  # [grid, B, h]
-        sums = _weighted(along.transpose(2, 1, 0), axis_weights(height, grid))  # [grid, B, grid]
-        return np.ascontiguousarray(normal(sums).transpose(1, 0, 2), np.float32)
-
-
-def _weighted(lines: np.ndarray, weights: tuple[tuple[float, ...], ...]) -> np.ndarray:
-    """Float64 [new, …]: sums of `lines`, [old, …], added one after another; lines without a share are not read."""
-    output = np.zeros((len(weights), *lines.shape[1:]))
-    for target, shares in zip(output, weights, strict=True):
-        for line, share in zip(lines, shares, strict=True):
-            if share:
-                target += share * line
+    output = np.empty((size, grid, grid), np.float32)
+    _resample(ready(heatmaps), _shares(height, grid), _shares(width, grid), output)
     return output
+
+
+@cache
+def _shares(old: int, new: int) -> np.ndarray:
+    return np.array(axis_weights(old, new))
+
+
+@compiled
+def _resample(
+    heatmaps: np.ndarray,  # float32 [B, h, w]
+    rows: np.ndarray,  # float64 [g, h] shares of the old rows
+    columns: np.ndarray,  # float64 [g, w] and columns
+    output: np.ndarray,  # float32 [B, g, g]
+) -> None:
+    along = np.empty((heatmaps.shape[1], len(columns)))
+    for heatmap, target in zip(heatmaps, output):  # noqa: B905  # Numba knows no strict
+        for y in range(along.shape[0]):
+            for c in range(along.shape[1]):
+                along[y, c] = _weighted_row(heatmap[y], columns[c])
+        for r in range(len(rows)):
+            for c in range(len(columns)):
+                target[r, c] = _weighted_column(along, c, rows[r])
+
+
+@compiled
+def _weighted_row(values: np.ndarray, shares: np.ndarray) -> float:
+    """Return the sum of the values by their shares; what has no share must not matter, not even infinity or NaN."""
+    total = 0.0
+    for k in range(len(shares)):
+        if shares[k] != 0:
+            total += shares[k] * normal(np.float64(values[k]))
+    return total
+
+
+@compiled
+def _weighted_column(along: np.ndarray, column: int, shares: np.ndarray) -> float:
+    total = 0.0
+    for k in range(len(shares)):
+        if shares[k] != 0:
+            total += shares[k] * along[k, column]
+    return np.float32(normal(total))

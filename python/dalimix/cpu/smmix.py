@@ -1,12 +1,14 @@
-"""The loops of kernels/smmix.cu for the CPU."""
+"""The loop of kernels/smmix.cu for the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.attention_region import attention_region
-from dalimix.cpu.parts.couples import below, couples, mixed_plan
-from dalimix.cpu.parts.tokens import seen_heatmaps
+from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
+from dalimix.cpu.parts.tokens import first_pixel
+from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
 from dalimix.draws import Draws
 from dalimix.methods import SMMix
@@ -15,39 +17,56 @@ from dalimix.scene import Scene
 
 
 @planner
-def smmix(method: SMMix, draws: Draws, scene: Scene) -> MixPlan:
+def smmix(method: SMMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the region of xⱼ with the highest heatmap, pasted over that of xᵢ with the lowest."""
-    couple, seen = couples(method, draws.partner), seen_heatmaps(scene)
-    shortest, longest = method.sides
-    side = shortest + below(draws.uniform[couple.row, 0], longest - shortest + 1)
-    to = attention_region(seen, side, highest=False)
-    source = attention_region(seen[couple.partner], side, highest=True)
-    top, bottom, down = _place(to[:, 0], source[:, 0], side, scene.size[0], method.token_grid[0])
-    left, right, across = _place(to[:, 1], source[:, 1], side, scene.size[1], method.token_grid[1])
-    share = (bottom - top).astype(np.float64) * (right - left) / (float(scene.size[0]) * scene.size[1])
-    rows = {
-        "weight": np.stack([1.0 - share, share], axis=1).astype(np.float32),
-        "box": np.stack([top, left, bottom, right], axis=1),
-        "shift": np.stack([down, across], axis=1),
-        "tokens": _tokens(to, side, method.token_grid),
-    }
-    return mixed_plan(method, draws, couple, **rows)
+    assert scene.heatmaps is not None
+    own = (ready(scene.heatmaps), flips(scene.mirror, len(scene.heatmaps)), *scene.size, *method.sides)
+    return run_planner(_smmix, method, draws, own, into)
 
 
-def _place(to: np.ndarray, source: np.ndarray, side: np.ndarray, n: int, g: int) -> tuple[np.ndarray, ...]:
-    """Int32 [B] pixels along one axis: from where to where is written, and how far from there is read.
+@compiled
+def _smmix(
+    drawn: Drawn,
+    heatmaps: np.ndarray,  # float32 [B, gh, gw]
+    mirror: np.ndarray,  # uint8 [B]
+    height: int,
+    width: int,
+    low: int,
+    high: int,
+    rows: Rows,
+) -> None:
+    _, down, across = heatmaps.shape
+    values = np.empty((2, down * across))
+    for at in range(len(drawn.permutation)):
+        i, j, row = couple(drawn, at)
+        stay(rows, i)
+        if not mixes(drawn, i, j, row):
+            continue
+        side = low + below(drawn.uniform[row, 0], high - low + 1)
+        to = attention_region(heatmaps[i], mirror[i], side, False, values)
+        source = attention_region(heatmaps[j], mirror[j], side, True, values)
+        rows.partner[i] = j
+        box, shift = rows.box[i], rows.shift[i]
+        box[0], box[2], shift[0] = _place(to[0], source[0], side, height, down)
+        box[1], box[3], shift[1] = _place(to[1], source[1], side, width, across)
+        label_share(rows, i, np.float64(box[2] - box[0]) * (box[3] - box[1]) / (np.float64(height) * width))
+        _write_tokens(to, side, down, across, rows.tokens[i])
+
+
+@compiled
+def _place(to: int, source: int, side: int, n: int, g: int) -> tuple[int, int, int]:
+    """Return the pixels along one axis: from where to where is written, and how far from there is read.
 
     Where the grid does not divide the image, some cells are a pixel larger; what is read still ends within the image.
     """
-    start, stop = to * n // g, (to + side) * n // g
-    return start, stop, source * n // g - start
+    start = first_pixel(to, n, g)
+    return start, first_pixel(to + side, n, g), first_pixel(source, n, g) - start
 
 
-def _tokens(first: np.ndarray, side: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Uint8 [B, rows, columns]: 1 in the window of `side` cells from the cell `first`, int [B, 2]."""
-    rows, columns = (
-        (start <= np.arange(g)) & (np.arange(g) < start + side[:, None])
-        for start, g in zip(first.T[:, :, None], grid, strict=True)
-    )
-    tokens: np.ndarray = (rows[:, :, None] & columns[:, None, :]).astype(np.uint8)
-    return tokens
+@compiled
+def _write_tokens(to: tuple[int, int], side: int, down: int, across: int, tokens: np.ndarray) -> None:
+    """Write 1 in the window that begins at the cell `to`; the tokens may be finer than the cells."""
+    finer_down, finer_across = tokens.shape[0] // down, tokens.shape[1] // across
+    for y in range(to[0] * finer_down, (to[0] + side) * finer_down):
+        for x in range(to[1] * finer_across, (to[1] + side) * finer_across):
+            tokens[y, x] = 1

@@ -1,57 +1,113 @@
-"""The loops of kernels/token_mix.cu for the CPU."""
+"""The loop of kernels/token_mix.cu for the CPU."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from dalimix.cpu.parts.couples import couples, mixed_plan
-from dalimix.cpu.parts.token_mask import token_mask
-from dalimix.cpu.parts.tokens import pixel_share, seen_heatmaps
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.plan import Drawn, Rows, couple, label_share, mixes, stay
+from dalimix.cpu.parts.subnormals import SMALLEST_NORMAL
+from dalimix.cpu.parts.token_mask import blocks, lone_tokens
+from dalimix.cpu.parts.tokens import pixels_of
+from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
+from dalimix.cpu.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
 from dalimix.methods import TokenMix
+from dalimix.methods.token_mix import aspects
 from dalimix.mix_plan import MixPlan
 from dalimix.scene import Scene
 
 
 @planner
-def token_mix(method: TokenMix, draws: Draws, scene: Scene) -> MixPlan:
+def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan tokens of xⱼ on xᵢ, and their weights in the labels."""
-    couple = couples(method, draws.partner)
-    tokens = _tokens(method, draws, couple.row)
-    if scene.heatmaps is None:
-        share = pixel_share(tokens, scene.size)
-        weight = np.stack([1.0 - share, share], axis=1)
-    else:
-        seen = seen_heatmaps(scene, method.grid)
-        weight = np.stack([_activation(seen, 1 - tokens), _activation(seen[couple.partner], tokens)], axis=1)
-    return mixed_plan(method, draws, couple, tokens=tokens, weight=weight.astype(np.float32))
+    size, grid = len(draws.partner), method.grid
+    heatmaps = np.empty((size, 0, 0), np.float32) if scene.heatmaps is None else scene.heatmaps
+    heatmaps = heatmaps if scene.heatmaps is None else resample_heatmaps(heatmaps, grid)
+    fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
+    own = (draws.key, _aspects() if method.blocks else _aspects()[:0], heatmaps, flips(scene.mirror, size))
+    own = (*map(ready, own), fixed, method.added_tokens, *scene.size, grid)
+    return run_planner(_token_mix, method, draws, own, into)
 
 
-def _tokens(method: TokenMix, draws: Draws, row: np.ndarray) -> np.ndarray:
-    """Uint8 [B, grid, grid]; images that share a row of the draws share a mask, which is made only once."""
-    deciding, of_sample = np.unique(row, return_inverse=True)
-    wanted = np.minimum(method.grid**2, _tokens_of_lam(method, draws, deciding) + method.added_tokens)
-    masks = token_mask(draws.key[deciding], wanted, method.grid, method.blocks)  # type: ignore[index]
-    return masks[of_sample]
+@cache
+def _aspects() -> np.ndarray:
+    return np.array(aspects())
 
 
-def _tokens_of_lam(method: TokenMix, draws: Draws, deciding: np.ndarray) -> np.ndarray:
-    """Int32 [n]: ⌊(1 − λ) grid²⌋ for rows of the draws."""
-    if method.fixed_tokens is not None:
-        return np.full(len(deciding), method.fixed_tokens, np.int32)
-    counts: np.ndarray = ((1.0 - draws.lam[deciding].astype(np.float64)) * method.grid**2).astype(np.int32)
-    return counts
+@compiled
+def _token_mix(
+    drawn: Drawn,
+    keys: np.ndarray,  # uint32 [B, 2]
+    aspects: np.ndarray,  # float64 [1024], empty for tokens by themselves
+    heatmaps: np.ndarray,  # float32 [B, g, g] or [B, 0, 0]
+    mirror: np.ndarray,  # uint8 [B]
+    fixed: int,
+    added: int,
+    height: int,
+    width: int,
+    grid: int,
+    rows: Rows,
+) -> None:
+    mask = np.empty(grid, np.uint32)
+    for at in range(len(drawn.permutation)):
+        i, j, row = couple(drawn, at)
+        stay(rows, i)
+        if not mixes(drawn, i, j, row):
+            continue
+        wanted = fixed if fixed >= 0 else int((1.0 - np.float64(drawn.lam[row])) * (grid * grid))
+        wanted, key = min(grid * grid, wanted + added), (keys[row, 0], keys[row, 1])
+        if len(aspects):
+            blocks(key, wanted, grid, aspects, mask)
+        else:
+            lone_tokens(key, wanted, grid, mask)
+        rows.partner[i] = j
+        _write_tokens(mask, rows.tokens[i])
+        label_share(rows, i, _pixels(mask, height, width) / (np.float64(height) * width))
+        if heatmaps.shape[1]:
+            rows.weight[i, 0] = _activation(heatmaps[i], mirror[i], mask, 0)
+            rows.weight[i, 1] = _activation(heatmaps[j], mirror[j], mask, 1)
 
 
-def _activation(heatmaps: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """Float64 [B]: share of each heatmap inside the tokens (equation 5 of the paper)."""
-    least = np.finfo(np.float32).smallest_normal
-    values = np.where(heatmaps >= least, heatmaps, 0).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinity / infinity is NaN
-        return _in_order(values * tokens) / (_in_order(values) + 1e-8)
+@compiled
+def _write_tokens(mask: np.ndarray, tokens: np.ndarray) -> None:
+    """Write the bits of the mask to tokens, which may be finer."""
+    down, across = tokens.shape[0] // len(mask), tokens.shape[1] // len(mask)
+    for y in range(tokens.shape[0]):
+        bits = mask[y // down]
+        for x in range(tokens.shape[1]):
+            tokens[y, x] = bits >> np.uint32(x // across) & np.uint32(1)
 
 
-def _in_order(values: np.ndarray) -> np.ndarray:
-    """Sums of [B, g, g], added in the order of the kernel: along each row, then down the rows."""
-    return np.add.accumulate(np.add.accumulate(values, axis=2)[:, :, -1], axis=1)[:, -1]
+@compiled
+def _pixels(mask: np.ndarray, height: int, width: int) -> float:
+    """Return how many pixels the tokens cover."""
+    grid, pixels = len(mask), 0
+    for r in range(grid):
+        across = 0
+        for c in range(grid):
+            across += pixels_of(c, width, grid) if mask[r] >> np.uint32(c) & np.uint32(1) else 0
+        pixels += pixels_of(r, height, grid) * across
+    return np.float64(pixels)
+
+
+@compiled
+def _activation(heatmap: np.ndarray, flip: int, mask: np.ndarray, shown: int) -> float:
+    """Return the share of a heatmap, as it looks after mirroring, in the tokens that are `shown` (equation 5).
+
+    Neither values below 0 count nor those that a GPU would flush. Sums go along each row, then down the rows.
+    """
+    grid, inside, everywhere = len(mask), 0.0, 0.0
+    for r in range(grid):
+        inside_row, row = 0.0, 0.0
+        for c in range(grid):
+            value = heatmap[r, grid - 1 - c if flip else c]
+            value = np.float64(value) if value >= SMALLEST_NORMAL else 0.0
+            row += value
+            inside_row += value if mask[r] >> np.uint32(c) & np.uint32(1) == shown else 0.0
+        inside += inside_row
+        everywhere += row
+    return np.float32(inside / (everywhere + 1e-8))

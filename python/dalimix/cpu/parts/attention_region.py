@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.parts.ordered import ordered
+from dalimix.cpu.compiled import compiled
+from dalimix.cpu.parts.ordered import ordered_float64
 from dalimix.cpu.parts.subnormals import normal
 
 
-def attention_region(heatmaps: np.ndarray, side: np.ndarray, highest: bool) -> np.ndarray:
-    """Int32 [B, 2]: first row and column of the window with the lowest or the highest sum in each heatmap.
+@compiled
+def attention_region(
+    heatmap: np.ndarray,  # float32 [rows, columns]
+    flip: int,
+    side: int,
+    highest: bool,
+    values: np.ndarray,  # float64 [2, rows * columns], overwritten
+) -> tuple[int, int]:
+    """Return the first (row, column) of the window of side × side cells with the lowest or the highest sum.
 
-    Args:
-        heatmaps: float32 [B, rows, columns].
-        side: int32 [B], cells along each side of the window.
-        highest: whether the highest sum is wanted. Of equal windows the first one counts; a sum of NaN is ranked last.
+    The heatmap is read as it looks after mirroring. Of equal windows the first one counts; a sum of NaN is ranked last.
     """
-    region = np.empty((len(heatmaps), 2), np.int32)
-    for length in np.unique(side):
-        own = side == length
-        region[own] = _best_window(normal(heatmaps[own].astype(np.float64)), int(length), highest)
-    return region
+    rows, columns = heatmap.shape
+    cells, sums = values[0], values[1]
+    for r in range(rows):
+        for c in range(columns):
+            cells[r * columns + c] = normal(np.float64(heatmap[r, columns - 1 - c if flip else c]))
+    _add_neighbours(cells, sums, side, 1)
+    _add_neighbours(sums, cells, side, columns)
+    return _best_window(cells, rows - side + 1, columns - side + 1, columns, highest)
 
 
-def _best_window(values: np.ndarray, side: int, highest: bool) -> np.ndarray:
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities may meet, as on the GPU
-        sums = _sums_of_neighbours(_sums_of_neighbours(values, side).swapaxes(1, 2), side).swapaxes(1, 2)
-    keys = ordered(sums if highest else -sums)
-    first = keys.reshape(len(keys), -1).argmax(axis=1)
-    return np.stack(np.unravel_index(first, keys.shape[1:]), axis=1)
+@compiled
+def _add_neighbours(values: np.ndarray, sums: np.ndarray, side: int, step: int) -> None:
+    """Write the sums of `side` values, `step` apart, added one after another.
 
-
-def _sums_of_neighbours(lines: np.ndarray, side: int) -> np.ndarray:
-    """The sums of every `side` neighbours along the last axis, added one after another."""
-    count = lines.shape[-1] - side + 1
-    sums: np.ndarray = lines[..., :count].copy()
+    They are made everywhere at once, which is fastest; where a window would leave the heatmap nobody reads them.
+    """
+    last = len(values) - (side - 1) * step
+    sums[:last] = values[:last]
     for k in range(1, side):
-        sums += lines[..., k : k + count]
-    return sums
+        moved = values[k * step : k * step + last]
+        for at in range(last):
+            sums[at] += moved[at]
+
+
+@compiled
+def _best_window(sums: np.ndarray, down: int, across: int, columns: int, highest: bool) -> tuple[int, int]:
+    best, found = np.uint64(0), (0, 0)
+    for y in range(down):
+        for x in range(across):
+            total = sums[y * columns + x]
+            key = ordered_float64(total if highest else -total)
+            if key > best:
+                best, found = key, (y, x)
+    return found

@@ -1,23 +1,31 @@
-"""The loops of kernels/include/philox.cuh for the CPU."""
+"""The loop of kernels/include/philox.cuh for the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from dalimix.cpu.compiled import compiled
+
 LOW, HIGH = np.uint64(0xFFFFFFFF), np.uint64(32)
+FIRST, SECOND = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+FIRST_STEP, SECOND_STEP = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+
+Words = tuple[int, int, int, int]
 
 
-def philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Philox4x32-10: uint32 [..., 4] of counters uint32 [..., 4] and keys uint32 [..., 2], broadcast."""
-    x, y, z, w = (counter[..., k].astype(np.uint64) for k in range(4))
-    first, second = (key[..., k].astype(np.uint64) for k in range(2))
+@compiled
+def philox(counter: Words, key: tuple[int, int]) -> Words:
+    """Philox4x32-10: four words of 32 bits, in uint64, from four and two words."""
+    a, b, c, d = np.uint64(counter[0]), np.uint64(counter[1]), np.uint64(counter[2]), np.uint64(counter[3])
+    one, two = np.uint64(key[0]), np.uint64(key[1])
     for _ in range(10):
-        left, right = np.uint64(0xD2511F53) * x, np.uint64(0xCD9E8D57) * z
-        x, y, z, w = right >> HIGH ^ y ^ first, right & LOW, left >> HIGH ^ w ^ second, left & LOW
-        first, second = first + np.uint64(0x9E3779B9) & LOW, second + np.uint64(0xBB67AE85) & LOW
-    return np.stack(np.broadcast_arrays(x, y, z, w), axis=-1).astype(np.uint32)
+        left, right = FIRST * a, SECOND * c
+        a, b, c, d = (right >> HIGH) ^ b ^ one, right & LOW, (left >> HIGH) ^ d ^ two, left & LOW
+        one, two = (one + FIRST_STEP) & LOW, (two + SECOND_STEP) & LOW
+    return a, b, c, d
 
 
-def unit(words: np.ndarray) -> np.ndarray:
+@compiled
+def unit(word: int) -> float:
     """Float64 in [0, 1), without rounding."""
-    return words * (1.0 / 4294967296.0)
+    return word * (1.0 / 4294967296.0)

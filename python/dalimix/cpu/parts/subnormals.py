@@ -1,10 +1,15 @@
-"""The loops of kernels/include/subnormals.cuh for the CPU."""
+"""The loop of kernels/include/subnormals.cuh for the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from dalimix.cpu.compiled import compiled
 
-def normal(values: np.ndarray) -> np.ndarray:
-    """The values, with subnormal float32 numbers as 0, as on the GPU."""
-    return np.where(np.abs(values) < np.finfo(np.float32).smallest_normal, 0.0, values)
+SMALLEST_NORMAL = float(np.finfo(np.float32).smallest_normal)
+
+
+@compiled
+def normal(value: float) -> float:
+    """Return the value, or 0 where it is a subnormal float32, as on the GPU."""
+    return 0.0 if abs(value) < SMALLEST_NORMAL else value

@@ -1,61 +1,81 @@
-"""The loops of kernels/include/token_mask.cuh for the CPU."""
+"""The loops of kernels/include/token_mask.cuh for the CPU. Bit c of a mask's row r is token (r, c)."""
 
 from __future__ import annotations
 
-from itertools import count
+from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
+from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.philox import philox, unit
-from dalimix.cpu.parts.top_patches import highest
-from dalimix.methods.token_mix import aspects as quantiles
+from dalimix.cpu.parts.top_patches import choose_highest
 
 TRIES = 10  # for each block
+ASPECTS_BITS = 10
+MAX_GRID = 32  # that of dalimix.methods.token_mix: the bits of a row
+
+Key = tuple[int, int]
 
 
-def token_mask(key: np.ndarray, tokens: np.ndarray, grid: int, blocks: bool) -> np.ndarray:
-    """Uint8 [B, grid, grid] with about `tokens`, int [B], ones each, in blocks; or with exactly so many, scattered."""
-    mask = _blocks(key, tokens, grid) if blocks else _random(key, tokens, grid)
-    return mask.astype(np.uint8)
+@intrinsic
+def _ones(context: Any, bits: Any) -> Any:
+    """How many bits of a uint32 are set."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint32(types.uint32), code
 
 
-def _blocks(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:
-    """All samples make their next try at the same time, until none wants more tokens or has tries left."""
-    mask = np.zeros((len(key), grid, grid), bool)
-    left, failed, table = tokens.copy(), np.zeros(len(key), np.int32), np.array(quantiles())
-    for tries in count():
-        active = np.flatnonzero((left > 0) & (failed < TRIES))
-        if not len(active):
-            return mask
-        block = _block(key[active], tries, left[active], grid, table)
-        fresh = (block & ~mask[active]).sum(axis=(1, 2), dtype=np.int32)
-        taken = (fresh > 0) & (fresh <= left[active])
-        mask[active[taken]] |= block[taken]
-        left[active] -= np.where(taken, fresh, 0)
-        failed[active] = np.where(taken, 0, failed[active] + 1)
-    raise AssertionError("unreachable")
+@compiled
+def blocks(key: Key, wanted: int, grid: int, aspects: np.ndarray, mask: np.ndarray) -> None:
+    """Add blocks until the tokens `wanted` are covered, or ten tries in a row cover nothing new or too much.
+
+    Args:
+        key: of the random numbers.
+        wanted: tokens.
+        grid: rows and columns.
+        aspects: float64 [1024], quantiles of height / width.
+        mask: uint32 [grid], written.
+    """
+    mask[:] = 0
+    tries, failed = 0, 0
+    while wanted > 0 and failed < TRIES:
+        top, bottom, bits = _block(philox((tries, 0, 0, 0), key), wanted, grid, aspects)
+        fresh = 0
+        for row in range(top, bottom):
+            fresh += _ones(np.uint32(bits & ~mask[row]))
+        taken = 0 < fresh <= wanted
+        if taken:
+            for row in range(top, bottom):
+                mask[row] |= bits
+        wanted -= fresh if taken else 0
+        failed = 0 if taken else failed + 1
+        tries += 1
 
 
-def _block(key: np.ndarray, tries: int, left: np.ndarray, grid: int, aspects: np.ndarray) -> np.ndarray:
-    """Bool [n, grid, grid]: one rectangle each; none if it is not smaller than the grid."""
-    random = philox(np.array([tries, 0, 0, 0], np.uint32), key)
-    area, aspect = 1.0 + unit(random[:, 0]) * (left - 1), aspects[random[:, 1] >> 22]
-    down = _span(np.rint(np.sqrt(area * aspect)), random[:, 2], grid)
-    across = _span(np.rint(np.sqrt(area / aspect)), random[:, 3], grid)
-    blocks: np.ndarray = down[:, :, None] & across[:, None, :]
-    return blocks
+@compiled
+def _block(random: tuple[int, int, int, int], left: int, grid: int, aspects: np.ndarray) -> tuple[int, int, int]:
+    """Return (first row, end, bits of each row) of a rectangle; no rows if it is not smaller than the grid."""
+    area, aspect = 1.0 + unit(random[0]) * (left - 1), aspects[random[1] >> np.uint64(32 - ASPECTS_BITS)]
+    height, width = int(np.rint(np.sqrt(area * aspect))), int(np.rint(np.sqrt(area / aspect)))
+    if height >= grid or width >= grid:
+        return 0, 0, np.uint32(0)
+    top, start = int(unit(random[2]) * (grid - height + 1)), int(unit(random[3]) * (grid - width + 1))
+    return top, top + height, np.uint32(((1 << width) - 1) << start)
 
 
-def _span(length: np.ndarray, word: np.ndarray, grid: int) -> np.ndarray:
-    """Bool [n, grid]: `length` cells in a row, anywhere; none if the grid does not have more cells."""
-    start = np.floor(unit(word) * (grid - length + 1))[:, None]
-    cells = np.arange(grid)
-    spans: np.ndarray = (start <= cells) & (cells < start + length[:, None]) & (length < grid)[:, None]
-    return spans
-
-
-def _random(key: np.ndarray, tokens: np.ndarray, grid: int) -> np.ndarray:
-    counter = np.zeros(((grid * grid + 3) // 4, 4), np.uint32)
-    counter[:, 0], counter[:, 1] = np.arange(len(counter)), 1
-    words = philox(counter[None], key[:, None]).reshape(len(key), -1)[:, : grid * grid]
-    return highest(words, tokens).reshape(-1, grid, grid)
+@compiled
+def lone_tokens(key: Key, wanted: int, grid: int, mask: np.ndarray) -> None:
+    """Choose the `wanted` tokens with the highest random numbers; the arguments are those of `blocks`."""
+    cells = grid * grid
+    keys, chosen = np.empty(cells + 3, np.uint32), np.empty(cells, np.uint8)
+    for quad in range((cells + 3) // 4):
+        keys[4 * quad], keys[4 * quad + 1], keys[4 * quad + 2], keys[4 * quad + 3] = philox((quad, 1, 0, 0), key)
+    choose_highest(keys[:cells], wanted, chosen)
+    for row in range(grid):
+        mask[row] = 0
+        for column in range(grid):
+            mask[row] |= np.uint32(chosen[row * grid + column]) << np.uint32(column)

@@ -1,25 +1,23 @@
-"""What planners of tokens share: heatmaps of the images as mirrored, and the share of the pixels that tokens cover."""
+"""The loops of kernels/include/tokens.cuh for the CPU: a grid of tokens over an image."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from dalimix.cpu.resample_heatmaps import resample_heatmaps
-from dalimix.mix_plan import edges
-from dalimix.scene import Scene
+from dalimix.cpu.compiled import compiled
 
 
-def seen_heatmaps(scene: Scene, grid: int | None = None) -> np.ndarray:
-    """The heatmaps of the images after mirroring, resampled to [B, grid, grid]; None: on their own grid."""
-    assert scene.heatmaps is not None
-    maps = scene.heatmaps if grid is None else resample_heatmaps(scene.heatmaps, grid)
-    if scene.mirror is None:
-        return maps
-    return np.where(scene.mirror[:, None, None] != 0, maps[:, :, ::-1], maps)
+@compiled
+def cell(pixel: int, n: int, g: int) -> int:
+    """Return the row of a grid of g, over n pixels, in which a pixel lies: row r begins at `first_pixel` of r."""
+    return ((pixel + 1) * g - 1) // n
 
 
-def pixel_share(tokens: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Float64 [B]: the share of the pixels that the tokens cover."""
-    heights, widths = (np.diff(edges(n, g)) for n, g in zip(size, tokens.shape[1:], strict=True))
-    shares: np.ndarray = (tokens * np.outer(heights, widths)).sum(axis=(1, 2)) / (float(size[0]) * size[1])
-    return shares
+@compiled
+def first_pixel(r: int, n: int, g: int) -> int:
+    """Row r of a grid of g covers pixels ⌊r n / g⌋ … ⌊(r + 1) n / g⌋ − 1 of n."""
+    return r * n // g
+
+
+@compiled
+def pixels_of(r: int, n: int, g: int) -> int:
+    """Return how many pixels row r of a grid of g covers."""
+    return first_pixel(r + 1, n, g) - first_pixel(r, n, g)

@@ -1,0 +1,96 @@
+"""How the loops are compiled, and where what was compiled is kept: the only file that knows Numba's compiler.
+
+Compiling takes seconds, so the machine code is kept on disk: beside the source, or in the user's cache where that is
+not writable, or in ``NUMBA_CACHE_DIR``. Numba looks only at the file of a function for changes, but a loop contains what
+it calls from other files; so everything here counts as changed when any file does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import caching
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+logger = logging.getLogger(__name__)
+
+
+def compiled(function: Function) -> Function:
+    """Compile `function` when it is first called; from then on it runs without the GIL.
+
+    Floating-point operations keep their order and their roundings: there is no fastmath, and nothing is contracted.
+    """
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    try:
+        dispatcher._cache = _Cache(function)
+    except RuntimeError:  # no folder can be written to: every process compiles for itself
+        logger.debug("no folder for compiled code: set NUMBA_CACHE_DIR to one that can be written to")
+    return dispatcher
+
+
+def inlined(function: Function) -> Function:
+    """Compile `function`, one of a few operations, as a part of each loop that calls it."""
+    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
+class _Cache(caching.FunctionCache):
+    """Compiled code on disk. It only saves time, so whatever goes wrong with it means to compile again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            loaded = super().load_overload(sig, target_context)
+        except Exception as error:
+            logger.debug("compiled code could not be read: %r", error)
+            return _missed()
+        # Processes that compile at the same time may give two versions of a function one file.
+        return loaded if loaded is not None and tuple(loaded.signature.args) == tuple(sig) else _missed()
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:  # a full disk, for example
+            logger.debug("compiled code could not be kept: %r", error)
+
+
+@cache
+def _missed() -> None:
+    """Say once why the first batch takes longer."""
+    logger.info("compiling the loops for this processor, which takes some seconds the first time")
+
+
+class _Changes:
+    def get_source_stamp(self) -> str:
+        return _stamp()
+
+
+@cache
+def _stamp() -> str:
+    """What the compiled code depends on, beside Numba and the processor."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    contents = b"".join(source.read_bytes() for source in sources)
+    return sha256(contents).hexdigest() + f" boundscheck={numba.config.BOUNDSCHECK}"
+
+
+class _Given(_Changes, caching.UserProvidedCacheLocator):
+    pass
+
+
+class _Beside(_Changes, caching.InTreeCacheLocator):
+    pass
+
+
+class _OfUser(_Changes, caching.UserWideCacheLocator):
+    pass
+
+
+class _Files(caching.CompileResultCacheImpl):
+    _locator_classes = [_Given, _Beside, _OfUser]
+
+
+_Cache._impl_class = _Files

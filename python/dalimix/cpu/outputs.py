@@ -1,0 +1,58 @@
+"""Memory of outputs, used again: faulting in fresh pages takes as long as the arithmetic."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from sys import getrefcount
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+SMALL = 1 << 20  # bytes; the allocator keeps less than that by itself
+MOST, IDLE = 16, 4  # buffers that are known, and those of them that nobody uses; the last used come first
+
+
+class Outputs:
+    """``outputs.empty(shape, dtype)`` is an array that nobody else can see, often in memory of an earlier one.
+
+    A buffer is free when nothing refers to it but its place in the list: whoever keeps an array, or anything made of
+    it without a copy (a view, a tensor, a DLPack capsule), refers to its buffer.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: list[np.ndarray] = []
+        self.lock = Lock()
+        self._references_if_free = self._references([np.empty(1, np.uint8)])[0]
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        size = prod(shape) * np.dtype(dtype).itemsize
+        if size < SMALL:
+            return np.empty(shape, dtype)
+        with self.lock:
+            buffer = self._free(size)
+            output: np.ndarray = buffer.view(dtype).reshape(shape)
+        return output
+
+    def _free(self, size: int) -> np.ndarray:
+        free = [at for at, count in enumerate(self._references(self._buffers)) if count == self._references_if_free]
+        found = next((at for at in free if self._buffers[at].nbytes == size), None)
+        buffer = np.empty(size, np.uint8) if found is None else self._buffers[found]
+        dropped = {found, *[at for at in free if at != found][IDLE:]}
+        self._buffers = [buffer, *(kept for at, kept in enumerate(self._buffers) if at not in dropped)][:MOST]
+        return buffer
+
+    @staticmethod
+    def _references(buffers: list[np.ndarray]) -> list[int]:
+        return [getrefcount(buffers[at]) for at in range(len(buffers))]
+
+
+OUTPUTS = Outputs()
+
+
+def _renew_lock() -> None:
+    OUTPUTS.lock = Lock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_renew_lock)

@@ -1,0 +1,123 @@
+"""The end of kernels/compose.cu for the CPU: from lines of pixels to a row of the output.
+
+What is None costs nothing: the compiler makes one version of each loop with it and one without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from dalimix.cpu.compiled import compiled, inlined
+from dalimix.cpu.parts.dtype import from_float, to_float
+
+Optional = np.ndarray | None
+
+
+@inlined
+def finish(
+    first: np.ndarray,  # [planes, W * items]
+    second: Optional,  # likewise; None: `first` alone
+    keep: float,
+    scale: Optional,  # float32 [planes, W * items]; None: not normalised, as adding a bias of 0 would turn −0 into 0
+    bias: Optional,
+    width: int,
+    y: int,
+    start: int,
+    stop: int,
+    output: np.ndarray,  # [planes of its layout, H, W * items of its layout]
+) -> None:
+    """Write pixels start … stop − 1 of row y: keep · first + (1 − keep) · second, normalised, cast and laid out."""
+    planes, items = len(first), first.shape[1] // width
+    low, high = start * items, stop * items
+    if planes == len(output):
+        for p in range(planes):
+            of_second, of_scale, of_bias = _part(second, p, low, high), _part(scale, p, low, high), _part(bias, p, low, high)
+            _finish_run(first[p, low:high], of_second, keep, of_scale, of_bias, output[p, y, low:high])
+    elif items == 3:
+        of_second, of_scale, of_bias = _part(second, 0, low, high), _part(scale, 0, 0, 3), _part(bias, 0, 0, 3)
+        red, green, blue = output[0, y, start:stop], output[1, y, start:stop], output[2, y, start:stop]
+        _finish_three_planes(first[0, low:high], of_second, keep, of_scale, of_bias, red, green, blue)
+    else:
+        _finish_by_channels(first, second, keep, scale, bias, width, y, start, stop, output)
+
+
+@inlined
+def _finish_by_channels(
+    first: np.ndarray,
+    second: Optional,
+    keep: float,
+    scale: Optional,
+    bias: Optional,
+    width: int,
+    y: int,
+    start: int,
+    stop: int,
+    output: np.ndarray,
+) -> None:
+    """Change the layout of any number of channels, with `finish`'s arguments."""
+    planes, length = first.shape
+    items, target_items = length // width, output.shape[2] // width
+    for c in range(max(planes, items)):
+        p, at, q, target_at = (0, c, c, 0) if planes == 1 else (c, 0, 0, c)
+        line, of_second = first[p], _part(second, p, 0, length)
+        of_scale, of_bias = _part(scale, p, 0, length), _part(bias, p, 0, length)
+        target = output[q, y]
+        for x in range(start, stop):
+            k = x * items + at
+            to = x * target_items + target_at
+            target[to] = _finished(line, of_second, keep, of_scale, of_bias, k, k, target[to])
+
+
+def _part(values: Optional, p: int, start: int, stop: int) -> Optional:
+    """Elements start … stop − 1 of row p; None of None, for compiled loops only."""
+    raise NotImplementedError
+
+
+@overload(_part)
+def _part_of(values, p, start, stop):  # type: ignore[no-untyped-def]  # Numba takes no annotations here
+    if isinstance(values, types.Array):
+        return lambda values, p, start, stop: values[p, start:stop]
+    return lambda values, p, start, stop: None
+
+
+@inlined
+def _finish_run(
+    first: np.ndarray, second: Optional, keep: float, scale: Optional, bias: Optional, target: np.ndarray
+) -> None:
+    for k in range(len(target)):
+        target[k] = _finished(first, second, keep, scale, bias, k, k, target[k])
+
+
+@inlined
+def _finish_three_planes(
+    first: np.ndarray,
+    second: Optional,
+    keep: float,
+    scale: Optional,
+    bias: Optional,
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+) -> None:
+    """The commonest case, written so that the compiler takes the channels apart in registers."""
+    for x in range(len(red)):
+        red[x] = _finished(first, second, keep, scale, bias, 3 * x, 0, red[x])
+        green[x] = _finished(first, second, keep, scale, bias, 3 * x + 1, 1, red[x])
+        blue[x] = _finished(first, second, keep, scale, bias, 3 * x + 2, 2, red[x])
+
+
+@inlined
+def _finished(
+    first: np.ndarray, second: Optional, keep: float, scale: Optional, bias: Optional, k: int, c: int, like: Any
+) -> Any:
+    """Return element k, of the type of `like`, by entry c of scale and bias."""
+    value = to_float(first[k])
+    if second is not None:
+        value = keep * value + (np.float32(1) - keep) * to_float(second[k])
+    if scale is not None:
+        value = value * scale[c] + bias[c]
+    return from_float(value, like)

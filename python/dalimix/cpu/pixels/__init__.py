@@ -1,1 +1,0 @@
-"""How `compose` makes pixels on the CPU, step by step."""
