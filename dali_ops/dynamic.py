@@ -145,6 +145,7 @@ def mix(
         with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
         return_plan=return_plan,
+        threads=ndd.get_num_threads(),
         calls="ndd",
     )
     target = _target(batch, device)

@@ -90,6 +90,12 @@ def current_pipeline(name: str, others: str = "") -> Pipeline:
     return current
 
 
+def current_threads() -> int:
+    """Return how many threads the pipeline that is being defined has; 1 elsewhere."""
+    current = Pipeline.current()
+    return 1 if current is None else current.num_threads
+
+
 def moved(node: DataNode, device: str) -> DataNode:
     """Return the node on `device`."""
     if node.device == device:

@@ -95,6 +95,7 @@ def mix(
         with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
         return_plan=return_plan,
+        threads=bridge.current_threads(),
     )
     check_node("images", images)
     check_node("labels", labels)

@@ -12,6 +12,7 @@ from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
 from dalimix import Draws, Method, MixPlan, checks
 from dalimix.arrays import Array
+from dalimix.support.threads import threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Mixer:
     with_heatmaps: bool
     mirrored: bool
     return_plan: bool
+    threads: int = 1  # of the processor, among which a batch is cut
     calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
 
@@ -73,12 +75,12 @@ class Mixer:
         """Return images, targets and, if it is wanted, the plan."""
         check_images(images, self.calls)
         checks.images(images, layout)
-        plan = dalimix.plan(self.method, draws, checks.image_size(images, layout), heatmaps, mirror)
-        pixels, targets = self.pixels, self.targets
-        mixed = dalimix.compose(
-            images, plan, mirror, pixels.mean, pixels.std, pixels.dtype, layout, pixels.output_layout
-        )
-        soft = dalimix.soft_labels(labels, plan, self.num_classes, targets.smoothing, targets.form)
+        pixels, targets, size = self.pixels, self.targets, checks.image_size(images, layout)
+        normalise = pixels.mean, pixels.std, pixels.dtype
+        with threads(self.threads):
+            plan = dalimix.plan(self.method, draws, size, heatmaps, mirror)
+            mixed = dalimix.compose(images, plan, mirror, *normalise, layout, pixels.output_layout)
+            soft = dalimix.soft_labels(labels, plan, self.num_classes, targets.smoothing, targets.form)
         outputs = [mixed, *(soft if isinstance(soft, tuple) else (soft,))]
         return outputs + list(plan.arrays()) if self.return_plan else outputs
 

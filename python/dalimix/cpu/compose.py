@@ -19,7 +19,7 @@ from dalimix.cpu.parts.finished import finish
 from dalimix.cpu.parts.plan import Rows
 from dalimix.cpu.parts.tokens import cell, first_pixel
 from dalimix.cpu.planner import flips, ready, rows
-from dalimix.cpu.threads import share
+from dalimix.support.threads import share
 from dalimix.mix_plan import MixPlan
 
 Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel

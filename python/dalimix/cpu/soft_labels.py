@@ -7,7 +7,7 @@ import numpy as np
 from dalimix.cpu.compiled import compiled
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.planner import ready
-from dalimix.cpu.threads import share
+from dalimix.support.threads import share
 from dalimix.mix_plan import MixPlan
 
 

@@ -16,6 +16,7 @@ from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 from dalimix.support.forks import one_thread
 from dalimix.support.packages import missing
+from dalimix.support.threads import threads
 from dalimix.support.uncompiled import uncompiled
 from dalimix.torch import arguments
 from dalimix.torch.arrays import as_array, as_tensors
@@ -148,17 +149,19 @@ def _put(draws: Draws, device: torch.device) -> Draws:
 def _stream_of(images: torch.Tensor) -> AbstractContextManager[Any]:
     """The device of the images, and torch's current stream there as CuPy's, so that the work of both stays in order.
 
-    On the CPU: a forked process, which lacks its parent's threads, computes on this one.
+    On the CPU: as many threads as torch has; in a forked process, which lacks its parent's, this one.
     """
+    stack = ExitStack()
     if images.device.type == "cpu":
-        return one_thread(torch)
+        stack.enter_context(one_thread(torch))
+        stack.enter_context(threads(torch.get_num_threads()))
+        return stack
     if find_spec("cupy") is None:
         raise missing("a CUDA tensor", "cupy")
     import cupy
 
     from dalimix.cuda.stream import borrowed_stream
 
-    stack = ExitStack()
     stack.enter_context(cupy.cuda.Device(images.device.index))
     stack.enter_context(borrowed_stream(torch.cuda.current_stream(images.device).cuda_stream))
     return stack

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from itertools import product
 from typing import Any
 
@@ -124,14 +123,6 @@ def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, in
     for i, j in enumerate(plan.partner):
         shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
         np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
-
-
-def test_the_twin_pastes_band_by_band(monkeypatch: pytest.MonkeyPatch) -> None:
-    method, images = SMMix(grid=6), random_images(5, 40, 30)
-    plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (40, 30), heatmaps_for(method, 5))
-    module = import_module("dalimix.cpu.compose")  # the package has the function of this name
-    monkeypatch.setattr(module, "BAND_PIXELS", 5 * 30 * 7)  # bands of 7 rows
-    assert_same_images(dalimix.compose(images, plan), by_hand.compose(images, plan))
 
 
 @pytest.mark.parametrize("mirror", [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]], ids=str)

@@ -43,7 +43,12 @@ def on_a_gpu(counters: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return words.get()
 
 
-@pytest.fixture(params=[in_plain_python, philox, on_the_host, pytest.param(on_a_gpu, marks=pytest.mark.cuda)])
+def on_the_cpu(counters: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    rows = zip(counters.tolist(), keys.tolist(), strict=True)
+    return np.array([philox(tuple(counter), tuple(key)) for counter, key in rows], np.uint32)
+
+
+@pytest.fixture(params=[in_plain_python, on_the_cpu, on_the_host, pytest.param(on_a_gpu, marks=pytest.mark.cuda)])
 def words_of(request: pytest.FixtureRequest) -> Words:
     if request.param is on_a_gpu:
         need_gpu(request)
@@ -67,4 +72,4 @@ def test_all_equal_plain_python(words_of: Words) -> None:
 
 
 def test_numbers_lie_in_the_unit_interval_without_its_end() -> None:
-    assert unit(np.array([0, 1 << 31, (1 << 32) - 1], np.uint32)).tolist() == [0, 0.5, 1 - 2**-32]
+    assert [unit(word) for word in (0, 1 << 31, (1 << 32) - 1)] == [0, 0.5, 1 - 2**-32]

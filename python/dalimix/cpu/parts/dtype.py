@@ -27,7 +27,11 @@ def to_float(context: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if value == types.uint8:
             return builder.uitofp(arguments[0], FLOAT)
-        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), FLOAT) if value == types.uint16 else arguments[0]
+        return (
+            builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), FLOAT)
+            if value == types.uint16
+            else arguments[0]
+        )
 
     return types.float32(value), code
 

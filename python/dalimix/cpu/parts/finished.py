@@ -35,7 +35,11 @@ def finish(
     low, high = start * items, stop * items
     if planes == len(output):
         for p in range(planes):
-            of_second, of_scale, of_bias = _part(second, p, low, high), _part(scale, p, low, high), _part(bias, p, low, high)
+            of_second, of_scale, of_bias = (
+                _part(second, p, low, high),
+                _part(scale, p, low, high),
+                _part(bias, p, low, high),
+            )
             _finish_run(first[p, low:high], of_second, keep, of_scale, of_bias, output[p, y, low:high])
     elif items == 3:
         of_second, of_scale, of_bias = _part(second, 0, low, high), _part(scale, 0, 0, 3), _part(bias, 0, 0, 3)

@@ -1,4 +1,4 @@
-"""The threads among which the loops cut a batch.
+"""The threads among which the loops for the CPU cut a batch.
 
 Whoever knows how many there may be says so by `threads`; otherwise the calling thread does everything. The loops give
 up the GIL, so that threads of Python suffice. Results do not depend on their number.
