@@ -1,14 +1,15 @@
 """How the loops are compiled, and where what was compiled is kept: the only file that knows Numba's compiler.
 
-Compiling takes seconds, so the machine code is kept on disk: beside the source, or in the user's cache where that is
-not writable, or in ``NUMBA_CACHE_DIR``. Numba looks only at the file of a function for changes, but a loop contains what
-it calls from other files; so everything here counts as changed when any file does.
+Compiling takes seconds, so the machine code is kept on disk: in ``NUMBA_CACHE_DIR``, or beside the source, or in the
+user's cache where that cannot be written to. Numba looks only at the file of a function for changes, but a loop
+contains what it calls from other files; so all loops count as changed when any file here does.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -47,6 +48,7 @@ class _Cache(caching.FunctionCache):
             loaded = super().load_overload(sig, target_context)
         except Exception as error:
             logger.debug("compiled code could not be read: %r", error)
+            self._forget()
             return _missed()
         # Processes that compile at the same time may give two versions of a function one file.
         return loaded if loaded is not None and tuple(loaded.signature.args) == tuple(sig) else _missed()
@@ -56,6 +58,11 @@ class _Cache(caching.FunctionCache):
             super().save_overload(sig, data)
         except Exception as error:  # a full disk, for example
             logger.debug("compiled code could not be kept: %r", error)
+
+    def _forget(self) -> None:
+        """Empty the index, which would stay damaged otherwise."""
+        with suppress(Exception):
+            self.flush()
 
 
 @cache
@@ -89,8 +96,11 @@ class _OfUser(_Changes, caching.UserWideCacheLocator):
     pass
 
 
+FOLDERS = [_Given, _Beside, _OfUser]  # in which it is kept: the first that can be written to
+
+
 class _Files(caching.CompileResultCacheImpl):
-    _locator_classes = [_Given, _Beside, _OfUser]
+    _locator_classes = FOLDERS
 
 
 _Cache._impl_class = _Files

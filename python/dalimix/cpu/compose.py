@@ -19,8 +19,8 @@ from dalimix.cpu.parts.finished import finish
 from dalimix.cpu.parts.plan import Rows
 from dalimix.cpu.parts.tokens import cell, first_pixel
 from dalimix.cpu.planner import flips, ready, rows
-from dalimix.support.threads import share
 from dalimix.mix_plan import MixPlan
+from dalimix.support.threads import share
 
 Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
 
@@ -86,12 +86,13 @@ def _compose(
             if keep == 1:
                 for k in range(shown):
                     _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)
-                finish(receiver, None, keep, scale, bias, width, y, 0, width, target)
-                continue
-            _load(giver, other, flip_other, y, 0, width, 0, width)
-            finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
+                line, shown, segments[0, 0], segments[0, 1] = receiver, 1, 0, width  # all of it is ready
+            else:
+                _load(giver, other, flip_other, y, 0, width, 0, width)
+                finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
+                line = giver  # which is pasted over what was blended
             for k in range(shown):
-                finish(giver, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
+                finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
 
 
 @inlined

@@ -26,6 +26,10 @@ class Outputs:
         self.lock = Lock()
         self._references_if_free = self._references([np.empty(1, np.uint8)])[0]
 
+    def __len__(self) -> int:
+        """How many buffers are known."""
+        return len(self._buffers)
+
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         size = prod(shape) * np.dtype(dtype).itemsize
         if size < SMALL:

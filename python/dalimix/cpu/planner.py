@@ -36,14 +36,14 @@ def run_planner(
 def drawn(method: Method, draws: Draws) -> Drawn:
     """The random numbers as the loops take them."""
     lam = NOTHING if draws.lam is None else draws.lam
-    arrays = (ready(array) for array in (draws.partner, lam, draws.uniform))
-    return Drawn(*arrays, PAIRINGS.index(method.partners), PERS.index(method.per), float(method.prob))
+    permutation, lam, uniform = map(ready, (draws.partner, lam, draws.uniform))
+    return Drawn(permutation, lam, uniform, PAIRINGS.index(method.partners), PERS.index(method.per), float(method.prob))
 
 
 def rows(plan: MixPlan) -> Rows:
     """The arrays of a plan as the loops take them."""
     tokens = np.empty((*plan.partner.shape, 0, 0), np.uint8) if plan.tokens is None else plan.tokens
-    return Rows(*plan.arrays()[:5], tokens)
+    return Rows(plan.partner, plan.weight, plan.blend, plan.box, plan.shift, tokens)
 
 
 def flips(mirror: np.ndarray | None, size: int) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 from dalimix.cpu.compiled import compiled
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.planner import ready
-from dalimix.support.threads import share
 from dalimix.mix_plan import MixPlan
+from dalimix.support.threads import share
 
 
 def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: float) -> np.ndarray:

@@ -24,12 +24,13 @@ from dalimix.scene import Scene
 @planner
 def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan tokens of xⱼ on xᵢ, and their weights in the labels."""
-    size, grid = len(draws.partner), method.grid
-    heatmaps = np.empty((size, 0, 0), np.float32) if scene.heatmaps is None else scene.heatmaps
-    heatmaps = heatmaps if scene.heatmaps is None else resample_heatmaps(heatmaps, grid)
+    size, aspects = len(draws.partner), _aspects() if method.blocks else _aspects()[:0]
+    heatmaps = np.empty((size, 0, 0), np.float32)
+    if scene.heatmaps is not None:
+        heatmaps = resample_heatmaps(scene.heatmaps, method.grid)
+    arrays = map(ready, (draws.key, aspects, heatmaps, flips(scene.mirror, size)))  # type: ignore[arg-type]
     fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
-    own = (draws.key, _aspects() if method.blocks else _aspects()[:0], heatmaps, flips(scene.mirror, size))
-    own = (*map(ready, own), fixed, method.added_tokens, *scene.size, grid)
+    own = (*arrays, fixed, method.added_tokens, *scene.size, method.grid)
     return run_planner(_token_mix, method, draws, own, into)
 
 

@@ -37,23 +37,24 @@ def threads(count: int) -> Iterator[None]:
 
 
 def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> None:
-    """Call ``loop(first, last, *arguments, output)`` for all samples of `output`, in as many parts as are worthwhile."""
+    """Call ``loop(first, last, *arguments, output)`` for all samples of `output`, in as many parts as are worth it."""
     size = len(output)
     parts = max(1, min(_allowed.count, size, output.nbytes // WORTHWHILE))
-    bounds = [size * part // parts for part in range(parts + 1)]
-    waiting = [_begun(loop, *between, *arguments, output) for between in zip(bounds[:-2], bounds[1:-1], strict=True)]
-    loop(bounds[-2], size, *arguments, output)
-    for part in waiting:
-        if part is not None:
-            part.result()
+    bounds = [(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
+    begun = [_begun(loop, *between, *arguments, output) for between in bounds[:-1]]
+    loop(*bounds[-1], *arguments, output)
+    for part in begun:
+        part.result()
 
 
-def _begun(loop: Callable[..., None], *arguments: Any) -> Future[None] | None:
+def _begun(loop: Callable[..., None], *arguments: Any) -> Future[None]:
     try:
         return _pool().submit(loop, *arguments)
     except RuntimeError:  # the interpreter is ending, which is when Python starts no more threads
         loop(*arguments)
-        return None
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
 
 @cache

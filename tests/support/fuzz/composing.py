@@ -113,4 +113,4 @@ def _same_bits(got: np.ndarray, want: np.ndarray) -> bool:
 
 
 if __name__ == "__main__":
-    print("\n".join(differences(range(int(sys.argv[1])), sys.argv[2:] or PAIRS)))
+    sys.stdout.write("\n".join(differences(range(int(sys.argv[1])), sys.argv[2:] or PAIRS)))

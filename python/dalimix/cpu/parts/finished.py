@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from dalimix.cpu.compiled import compiled, inlined
+from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.dtype import from_float, to_float
 
 Optional = np.ndarray | None
@@ -122,6 +122,6 @@ def _finished(
     value = to_float(first[k])
     if second is not None:
         value = keep * value + (np.float32(1) - keep) * to_float(second[k])
-    if scale is not None:
+    if scale is not None and bias is not None:
         value = value * scale[c] + bias[c]
     return from_float(value, like)

@@ -1,0 +1,141 @@
+"""Batches that are cut among threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread, current_thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dalimix
+from dalimix import CutMix, MixPlan, RandomChoice
+from dalimix.support.threads import WORTHWHILE, share, threads
+from tests.support.data.at_random import random_images
+from tests.support.paths import ROOT
+
+OUTPUT = np.zeros((8, WORTHWHILE), np.uint8)
+
+
+def parts_of(count: int, output: np.ndarray = OUTPUT) -> list[tuple[int, int, str]]:
+    parts: list[tuple[int, int, str]] = []
+    with threads(count):
+        share(lambda first, last, *_: parts.append((first, last, current_thread().name)), output)
+    return sorted(parts)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 100])
+def test_the_parts_cover_the_batch(count: int) -> None:
+    parts = parts_of(count)
+    assert len(parts) == min(max(count, 1), 8)
+    assert [first for first, _, _ in parts] == [0, *[last for _, last, _ in parts[:-1]]]
+    assert parts[-1][1] == 8
+    assert any(name == current_thread().name for _, _, name in parts)
+
+
+def test_small_batches_stay_on_the_calling_thread() -> None:
+    assert len(parts_of(4, np.zeros((8, WORTHWHILE // 8), np.uint8))) == 1
+
+
+def test_other_threads_have_their_own_number() -> None:
+    found: list[int] = []
+    with threads(4):
+        thread = Thread(target=lambda: found.append(len(_parts_here())))
+        thread.start()
+        thread.join()
+    assert found == [1]
+
+
+def _parts_here() -> list[int]:
+    parts: list[int] = []
+    share(lambda first, *_: parts.append(first), OUTPUT)
+    return parts
+
+
+def test_an_error_in_any_part_is_raised() -> None:
+    def loop(first: int, *_: Any) -> None:
+        if first == 0:
+            raise ValueError("in another thread")
+
+    with pytest.raises(ValueError, match="in another thread"), threads(2):
+        share(loop, OUTPUT)
+
+
+def batch(seed: int) -> tuple[np.ndarray, MixPlan]:
+    method = RandomChoice()
+    return random_images(13, 129, 97, seed=seed), dalimix.plan(method, dalimix.draw(method, 13, seed), (129, 97))
+
+
+def mixed(seed: int) -> np.ndarray:
+    images, plan = batch(seed)
+    return dalimix.compose(images, plan, mean=120.0, std=60.0, output_layout="CHW")
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_the_number_of_threads_changes_nothing(count: int) -> None:
+    alone = mixed(0)
+    with threads(count):
+        np.testing.assert_array_equal(mixed(0), alone)
+
+
+def test_eight_threads_that_mix_at_once_beside_a_busy_gil() -> None:
+    alone, stop = [mixed(seed) for seed in range(8)], Event()
+    busy = Thread(target=lambda: all(not stop.is_set() for _ in iter(int, 1)), daemon=True)
+    busy.start()
+
+    def work(seed: int) -> bool:
+        with threads(2):
+            return all(np.array_equal(mixed(seed), alone[seed]) for _ in range(5))
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(work, range(8)))
+    finally:
+        stop.set()
+        busy.join()
+
+
+AT_EXIT = """
+import atexit
+import numpy as np
+from dalimix.support.threads import share, threads
+output = np.zeros((8, 1 << 19), np.uint8)
+def loop(first, last, output):
+    output[first:last] = 1
+def late():
+    with threads(4):
+        share(loop, output)
+    print(output.all())
+if IN_A_FORK:
+    import os
+    late()
+    if os.fork():
+        os.wait()
+    else:
+        late()
+else:
+    atexit.register(late)
+"""
+
+
+@pytest.mark.parametrize("fork", [False, True], ids=["at exit", "after a fork"])
+def test_where_threads_are_missing(fork: bool) -> None:
+    program = AT_EXIT.replace("IN_A_FORK", str(fork))
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["True"] * (2 if fork else 1)
+
+
+@pytest.mark.parametrize("layout", ["CHW", "HWC"])
+def test_the_mixers_of_torch_cut_batches_by_its_threads(layout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from dalimix.torch import BatchMixer
+
+    counts: list[int] = []
+    monkeypatch.setattr("dalimix.torch.batch_mixer.threads", lambda count: counts.append(count) or threads(count))
+    images = torch.zeros(4, 3, 8, 3, dtype=torch.uint8)
+    BatchMixer(CutMix(), 4, layout=layout)(images if layout == "CHW" else images.transpose(1, 3), torch.arange(4))
+    assert counts == [torch.get_num_threads()]
