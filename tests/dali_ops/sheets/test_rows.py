@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from dali_ops.sheets.rows import SheetRow, classes_on, label_in_words, rows_of_batch
+from dali_ops.sheets.rows import SheetRow, classes_on, rows_of_batch
 from tests.support.data.at_random import random_images
 from tests.support.sheets import CLASSES, SIZE, batch
 
@@ -30,13 +30,17 @@ def receivers(rows: list[SheetRow], images: np.ndarray) -> list[int]:
         ([0, 0, 0], "no class above 0.5 %"),
     ],
 )
-def test_label_in_words(target: list[float], words: str) -> None:
-    assert label_in_words(np.array(target, np.float32), ["dog", "cat", "coffee"]) == words
+def test_the_label_in_words(target: list[float], words: str) -> None:
+    values = batch(dalimix.CutMix())
+    values["targets"] = np.tile(np.array(target, np.float32), (len(values["images"]), 1))
+    (row,) = rows_of_batch("name", **{**values, "classes": ["dog", "cat", "coffee"]}, count=1)
+    assert " + ".join(row.label) == words
 
 
-def test_label_in_words_needs_a_name_for_every_class() -> None:
-    with pytest.raises(ValueError, match="target has 3 shares, but there are 2 class names"):
-        label_in_words(np.zeros(3, np.float32), ["dog", "cat"])
+def test_every_class_needs_a_name() -> None:
+    values = batch(dalimix.CutMix())
+    with pytest.raises(ValueError, match="targets have 6 shares, but there are 2 class names"):
+        rows_of_batch("name", **{**values, "classes": ["dog", "cat"]}, count=1)
 
 
 @pytest.mark.parametrize("method", [dalimix.CutMix(), dalimix.Mixup(), dalimix.RandomChoice()])
@@ -51,7 +55,7 @@ def test_rows_tell_of_two_classes(method: dalimix.Method) -> None:
         assert 0.15 <= min(row.shares) <= max(row.shares) <= 0.85
         np.testing.assert_array_equal(row.giver, values["images"][partner])
         np.testing.assert_array_equal(row.mixed, values["mixed"][i])
-        assert " + ".join(row.label) == label_in_words(values["targets"][i], CLASSES)
+        assert set(row.classes) == {CLASSES[c] for c in np.flatnonzero(values["targets"][i] >= 0.005)}
         assert row.method == "name"
 
 
