@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.cli.arguments import Several, add_skip_corrupt, batch_size, check_folder, pixels, place, positive, threads
+from dali_ops.cli import arguments
 from dali_ops.cli.output import console, tell
 from dali_ops.device import default_threads, usable_device
 from dalimix import METHODS
@@ -41,30 +41,24 @@ def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
         "take turns with it. Heatmaps are random ones of a store if there are no others: what they show costs nothing."
     )
     root = "folder with one sub-folder of images per class; default: photographs of ImageNet's usual size and weight"
-    bench.add_argument("root", type=place, nargs="?", metavar="ROOT", help=root)
-    several: dict[str, Any] = {"action": Several}
-    names = f"one or several of {', '.join(METHODS)}; default: all"
-    bench.add_argument("--method", **several, choices=METHODS, default=list(METHODS), metavar="METHOD", help=names)
+    bench.add_argument("root", type=arguments.place, nargs="?", metavar="ROOT", help=root)
+    arguments.add_methods(bench, list(METHODS), "all")
+    several: dict[str, Any] = {"action": arguments.Several, "metavar": "N"}
     sizes = "one or several; default: 32, on a GPU 256"
-    bench.add_argument("--batch-size", **several, type=batch_size, metavar="N", help=sizes)
+    bench.add_argument("--batch-size", **several, type=arguments.batch_size, help=sizes)
     decoding = "that decode, one number or several; default: as many as cores, 8 at most"
-    bench.add_argument("--threads", **several, type=threads, metavar="N", help=decoding)
-    bench.add_argument("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
-    bench.add_argument("--heatmaps", type=place, metavar="STORE", help="of ROOT's images, instead of random ones")
+    bench.add_argument("--threads", **several, type=arguments.threads, help=decoding)
+    arguments.add_option(bench, "--size", arguments.pixels, 224, "side of the images, pixels")
+    stored = "of ROOT's images, instead of random ones"
+    bench.add_argument("--heatmaps", type=arguments.place, metavar="STORE", help=stored)
     bench.add_argument("--teacher", action="store_true", help="measure with a model in the pipeline, too")
     bench.add_argument("--busy-gil", action="store_true", help="and while a Python thread keeps the GIL busy")
-    add_skip_corrupt(bench)
-    _add_timing(bench)
-    out = "folder for bench.json and bench.png (default: %(default)s)"
-    bench.add_argument("--out", type=place, default=Path("bench"), help=out)
-    bench.set_defaults(run=_bench)
-
-
-def _add_timing(bench: argparse.ArgumentParser) -> None:
-    rounds = "how often each method and no mixing take turns (default: %(default)s)"
-    bench.add_argument("--rounds", type=positive, default=5, metavar="N", help=rounds)
+    arguments.add_skip_corrupt(bench)
+    arguments.add_option(bench, "--rounds", arguments.positive, 5, "how often each method and no mixing take turns")
     batches = "how many are timed in a turn; default: 10, on a GPU 50"
-    bench.add_argument("--batches", type=positive, metavar="N", help=batches)
+    bench.add_argument("--batches", type=arguments.positive, metavar="N", help=batches)
+    arguments.add_option(bench, "--out", arguments.place, Path("bench"), "folder for bench.json and bench.png")
+    bench.set_defaults(run=_bench)
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -92,7 +86,7 @@ def _complete(options: argparse.Namespace) -> None:
     """Fill in the defaults that depend on the device."""
     from dali_ops.stores import check_outside
 
-    check_folder("--out", options.out)  # better now than after the measurement
+    arguments.check_folder("--out", options.out)  # better now than after the measurement
     if options.root:
         check_outside(options.out, options.root, "--out")
     if options.heatmaps and not options.root:

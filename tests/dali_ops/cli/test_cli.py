@@ -15,7 +15,7 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import demo
 from dali_ops.cli import main as cli
 from dali_ops.cli.arguments import Several
-from dali_ops.sheets import mixing_sheet
+from dali_ops.sheets import page
 from dali_ops.sheets import text as sheet_text
 from dali_ops.sheets.page import head
 from dali_ops.sources import ImageFolder
@@ -191,7 +191,7 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sheet_text, "_told", set())
     monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "犬" else sheet_text.USUAL)
     root, out, texts = tmp_path / "a b" / "é", tmp_path / "猫.png", []
-    monkeypatch.setattr(mixing_sheet, "head", lambda *said: (texts.append(said), head(*said))[1])
+    monkeypatch.setattr(page, "head", lambda *said: (texts.append(said), head(*said))[1])
     some_photos(photos, root, 2)
     (root / "astronaut").rename(root / "犬")
     assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
