@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -117,32 +115,15 @@ def _images(options: argparse.Namespace, store: HeatmapStore | None) -> ImageFol
 def _measured(options: argparse.Namespace, images: ImageFolder, store: HeatmapStore) -> list[Row]:
     from dali_ops.bench.compare import Timing, entries, measure
     from dali_ops.bench.throughput import Setting
+    from dali_ops.cli.progress import turns_progress
 
     methods = {name: METHODS[name]() for name in options.method}
     found = entries(methods, store, teacher=options.teacher, device=options.device)
     sizes = product(options.batch_size, options.threads)
     settings = [Setting(images, options.device, batch, threads, options.size) for batch, threads in sizes]
     timing = Timing(options.rounds, options.batches, options.busy_gil)
-    with _progress(timing.turns(len(settings) * len(found))) as advance:
+    with turns_progress(timing.turns(len(settings) * len(found)), console()) as advance:
         return list(measure(settings, found, replace(timing, advance=advance)))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that is drawn after every turn, and not by a thread of its own, which would want the GIL meanwhile."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    out = console()
-    bar = Progress(*columns, console=out, transient=True, auto_refresh=False, disable=not out.is_interactive)
-
-    def advance(name: str) -> None:
-        bar.update(task, advance=1, description=name, refresh=True)
-
-    with bar:
-        task = bar.add_task("building pipelines", total=total)
-        bar.refresh()
-        yield advance
 
 
 def _described(images: ImageFolder, root: Path | None) -> str:

@@ -133,10 +133,10 @@ def _show(options: argparse.Namespace) -> None:
 @contextmanager
 def _progress(total: int, out: Path) -> Iterator[Callable[[int], object]]:
     """A bar on the console; Ctrl-C is answered with how to go on."""
-    from dali_ops.cli.progress import HeatmapProgress
+    from dali_ops.cli.progress import heatmap_progress
 
     try:
-        with HeatmapProgress(total, console()) as advance:
+        with heatmap_progress(total, console()) as advance:
             yield advance
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on with what is in {out}.part") from interrupt

@@ -15,7 +15,7 @@ from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order, check_epoch
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.runtime import Runtime
-from dali_ops.loader.settings import LoaderSettings, check_kind
+from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.transforms import Eval, Train
 from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
@@ -137,7 +137,7 @@ class Loader:
         seed: int | None = -1,
     ) -> None:
         self.source, self.classes = source_of(source), source.classes
-        check_kind("runtime", runtime, Runtime, "dali_ops.Runtime(num_threads=4)")
+        checks.kind("runtime", runtime, Runtime, "dali_ops.Runtime(num_threads=4), or one like it")
         self.device, device_id = runtime.resolved()
         settings = LoaderSettings(
             method=method, transform=transform, targets=targets, heatmaps=heatmaps, heatmap_labels=heatmap_labels,

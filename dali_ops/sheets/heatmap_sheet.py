@@ -62,7 +62,8 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     """
     checks.counts(count=count)
     checks.numbers(seed=seed)
-    _check(store, folder)
+    checks.kind("store", store, HeatmapStore, "a HeatmapStore")
+    checks.kind("folder", folder, ImageFolder, "a dali_ops.sources.ImageFolder")
     out = page.as_path(out)
     all_of_them = len(folder)
     folder = with_maps(folder, store)
@@ -78,13 +79,6 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     key = class_key(chosen.classes, {name.partition("/")[0] for name in names})
     _draw(pairs, out, f"Heatmaps in {store.path}", [facts, store.model, spelled(key)])
     return key
-
-
-def _check(store: object, folder: object) -> None:
-    if not isinstance(store, HeatmapStore):
-        raise TypeError(f"store must be a HeatmapStore, got {type(store).__name__}")
-    if not isinstance(folder, ImageFolder):
-        raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
 
 
 def _readable(folder: ImageFolder) -> list[str]:

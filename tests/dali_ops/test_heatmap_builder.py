@@ -209,7 +209,7 @@ def test_a_provider_that_fails(root: Path, tmp_path: Path, wrong: str) -> None:
     from_here = rf"no heatmaps of the 4 images from {root / NAMES[4]} on: "
     reason = {
         "raises": from_here + "OverflowError: no such thing$",
-        "shape": from_here + r"ValueError: provider must return \[4, h, w\] for 4 images, got \[4, 4\]",
+        "shape": from_here + r"ValueError: provider must return a tensor \[4, h, w\], got \[4, 4\]",
         "nan": f"the heatmap of '{NAMES[5]}' has NaN",
     }[wrong]
     with pytest.raises(ValueError, match=reason):

@@ -32,10 +32,10 @@ class Broken(nn.Module):
 
 
 WRONG = [
-    (lambda images: images[1:, 0].float(), r"provider must return \[6, h, w\] for 6 images, got \[5, 32, 48\]"),
-    (lambda images: images.float(), r"provider must return \[6, h, w\] for 6 images, got \[6, 3, 32, 48\]"),
-    (lambda images: images[:, 0].float().numpy(), r"provider must return a tensor \[B, h, w\], got <class 'numpy.nd"),
-    (lambda images: torch.empty(6, 2, 2, device="meta"), "heatmaps on cpu, got them on meta"),
+    (lambda images: images[1:, 0].float(), r"provider must return a tensor \[6, h, w\], got \[5, 32, 48\]"),
+    (lambda images: images.float(), r"provider must return a tensor \[6, h, w\], got \[6, 3, 32, 48\]"),
+    (lambda images: images[:, 0].float().numpy(), r"provider must return a tensor \[6, h, w\], got <class 'numpy.nd"),
+    (lambda images: torch.empty(6, 2, 2, device="meta"), r"a tensor \[6, h, w\] on cpu, got it on meta"),
     (FeatureHeatmap(a_model().to("meta"), "3"), r"the model is on meta but the images are on cpu: move it with"),
     (FeatureHeatmap(Broken(), ""), "this model cannot count"),
     (lambda images: torch.full((6, 2, 2), torch.nan), r"heatmaps\[0\] has NaN in it"),

@@ -22,7 +22,7 @@ def store(tmp_path):
 
 
 BAD = [
-    ({"store": "a/path"}, TypeError, "store must be a HeatmapStore, as from HeatmapStore.open(path), got str"),
+    ({"store": "a/path"}, TypeError, "store must be a HeatmapStore, as from HeatmapStore.open(path), got 'a/path'"),
     ({"grid": 0}, ValueError, "grid must be a whole number from 1 to 64, got 0"),
     ({"grid": 65}, ValueError, "grid must be a whole number from 1 to 64, got 65"),
     ({"index": 3}, TypeError, "index must be a pipeline node, such as that of a reader or a decoder, got int"),

@@ -15,7 +15,7 @@ rich = pytest.importorskip("rich.console")
 pytest.importorskip("matplotlib")
 
 from dali_ops.cli import main as cli
-from dali_ops.cli.progress import HeatmapProgress
+from dali_ops.cli.progress import heatmap_progress
 from dali_ops.sheets import heatmap_sheet
 from dali_ops.sheets import text as sheet_text
 from dali_ops.sheets.overlays import heat_overlay
@@ -153,7 +153,7 @@ def test_a_key_of_classes_that_no_font_can_write(
 def watch(counts: list[int], **console: Any) -> str:
     """What a console shows of the making of 5000 maps."""
     report = io.StringIO()
-    with HeatmapProgress(5000, rich.Console(file=report, width=100, **console)) as advance:
+    with heatmap_progress(5000, rich.Console(file=report, width=100, **console)) as advance:
         for count in counts:
             advance(count)
     return report.getvalue()
