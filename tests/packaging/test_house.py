@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +111,30 @@ def private_names_stay_at_home(project: Project) -> list[str]:
     ]
 
 
+def rooms_name_what_others_use(project: Project) -> list[str]:
+    """A module within another room is offered there; and in every folder on the way to it."""
+    return [
+        f"{found}: {folder} does not name `{child}`"
+        for found in project.within(*PACKAGES)
+        if room(found.source) != room(found.target)
+        for folder, child in _steps_into(found.target)
+        if child not in _offered(project.trees[folder])
+    ]
+
+
+def _steps_into(module: str) -> Iterator[tuple[str, str]]:
+    """The folders that lead to a module from its room on, each with what is entered there."""
+    parts = module.split(".")
+    return ((".".join(parts[:depth]), parts[depth]) for depth in range(2, len(parts)))
+
+
+def _offered(folder: ast.Module) -> list[str]:
+    """What an ``__init__.py`` has in backticks in its docstring, and in ``__all__``."""
+    listed = [node.value for node in folder.body if isinstance(node, ast.Assign) and "__all__" in ast.dump(node)]
+    in_words: list[str] = re.findall(r"`(\w+)`", ast.get_docstring(folder) or "")
+    return in_words + [name for names in listed for name in ast.literal_eval(names)]
+
+
 def no_test_imports_a_test(project: Project) -> list[str]:
     def is_test(module: str) -> bool:
         return module.rpartition(".")[2].startswith(("test_", "conftest"))
@@ -173,6 +198,16 @@ BROKEN: dict[Rule, tuple[dict[str, str], str]] = {
         {"dali_ops/loader/a.py": "from dali_ops.device import _count", "dali_ops/device.py": "_count = 1"},
         "dali_ops.loader.a → dali_ops.device (_count)",
     ),
+    rooms_name_what_others_use: (
+        {
+            "dali_ops/sources/a.py": "",
+            "dali_ops/sources/parts/b.py": "",
+            "dali_ops/sources/parts/__init__.py": '"""Parts of `a`."""',
+            "dali_ops/sources/__init__.py": '"""Data: `a`, parts."""\n__all__ = ["parts"]',
+            "dali_ops/loader/c.py": "from dali_ops.sources.a import x\nfrom dali_ops.sources.parts import b",
+        },
+        "dali_ops.loader.c → dali_ops.sources.parts.b: dali_ops.sources.parts does not name `b`",
+    ),
     no_test_imports_a_test: (
         {"tests/test_a.py": "from tests.test_b import x", "tests/test_b.py": "x = 1"},
         "tests.test_a → tests.test_b (x)",
@@ -187,7 +222,8 @@ BROKEN: dict[Rule, tuple[dict[str, str], str]] = {
 # What breaks none.
 SOUND = {
     "dali_ops/__init__.py": '"""The upper floor."""',
-    "dali_ops/loader/__init__.py": '"""Loaders."""\n__all__ = ["x"]\nx = 1',
+    "dali_ops/__main__.py": "from dali_ops.loader import x\nfrom dali_ops.loader.b import y",
+    "dali_ops/loader/__init__.py": '"""Loaders; others use `b`."""\n__all__ = ["x"]\nx = 1',
     "dali_ops/loader/a.py": f"from dalimix import arrays\nfrom dali_ops.loader.b import _x\ndef mix({MANY}): pass",
     "dali_ops/loader/b.py": "_x = 1",
     "python/dalimix/__init__.py": '"""The lower floor."""',

@@ -16,7 +16,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.decorators import pipeline_of
 from dali_ops.loader.reading.decoding import whole_image
-from dali_ops.sources.source import Source
+from dali_ops.sources import Source
 
 OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
 # What a pipeline raises. DALI's text is decoded in the end, which fails if a name in it is not UTF-8.
