@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dali_ops.keywords import answering
 from dali_ops.loader.agreement import check_agreement
-from dali_ops.loader.arguments import answering, check_source, seed_of, source_of
+from dali_ops.loader.arguments import check_source, seed_of, source_of
 from dali_ops.loader.batches import Batches
 from dali_ops.loader.heatmap_sources import without_maps
 from dali_ops.loader.prefetcher import Prefetcher

@@ -31,7 +31,7 @@ dalimix.functional dalimix.heatmap_crop
 dalimix.heatmaps dalimix.stores
 dalimix
 dalimix.torch
-dali_ops.decorators dali_ops.imagenet dali_ops.error_chain dali_ops.lifetime
+dali_ops.decorators dali_ops.imagenet dali_ops.keywords dali_ops.error_chain dali_ops.lifetime
 dali_ops.device
 dali_ops.sources
 dali_ops.operators

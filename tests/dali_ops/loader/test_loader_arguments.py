@@ -14,7 +14,7 @@ from nvidia.dali import types
 from torch.utils.data import DataLoader
 
 import dali_ops.device
-from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Train
+from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
@@ -220,6 +220,24 @@ def test_keywords_of_other_loaders(root, name):
     given: dict[str, Any] = {name: 1}
     with pytest.raises(TypeError, match=f"a loader has no argument {name}: .*{KEYWORDS[name]}"):
         ImageFolderLoader(root, **given)
+
+
+OF_PARTS = {
+    (Train, "image_size"): "Train.size=",
+    (Eval, "image_size"): "Eval.size=",
+    (Eval, "augment"): "Train.augment=",
+    (Targets, "label_smoothing"): "Targets.smoothing=",
+    (Targets, "from"): "did you mean form=",
+    (Runtime, "workers"): "Runtime.num_threads=",
+    (Runtime, "batch_size"): "it has device, device_id",
+}
+
+
+@pytest.mark.parametrize(("part", "name"), OF_PARTS, ids=str)
+def test_keywords_of_the_parts_of_a_loader(part, name):
+    given: dict[str, Any] = {name: 1}
+    with pytest.raises(TypeError, match=f"{part.__name__} has no argument {name}: .*{OF_PARTS[part, name]}"):
+        part(**given)
 
 
 def test_an_editor_sees_the_arguments():
