@@ -22,7 +22,7 @@ import nvidia.dali.experimental.dynamic as ndd
 
 from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.lifetime import OneProcess
-from dali_ops.operators.bridge import Exported, from_dlpack
+from dali_ops.operators.bridge import Exported
 from dali_ops.operators.draws import draw_by
 from dali_ops.operators.mix import one_mirror
 from dali_ops.operators.mixer import Mixer
@@ -228,7 +228,7 @@ def _array(value: Any, name: str, target: ndd.Device) -> Array:
         value = _as_numpy(value, name)
     if not _is_on(target, value):
         value = ndd.as_tensor(value).to_device(target)
-    return value if isinstance(value, np.ndarray) else from_dlpack(target.device_type)(value)
+    return value if isinstance(value, np.ndarray) else _from_dlpack(value, target)
 
 
 def _as_numpy(value: Any, name: str) -> np.ndarray:
@@ -239,6 +239,14 @@ def _as_numpy(value: Any, name: str) -> np.ndarray:
     if array.dtype.hasobject:
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}")
     return array
+
+
+def _from_dlpack(value: Any, target: ndd.Device) -> Array:
+    if target.device_type == "cpu":
+        return np.from_dlpack(value)
+    import cupy
+
+    return cupy.from_dlpack(value)
 
 
 def _check_uniform(name: str, batch: ndd.Batch) -> None:

@@ -144,7 +144,7 @@ class _Operator:
         return outputs if self.layouts else [_as_laid_out(inputs[0], outputs[0]), *outputs[1:]]
 
     def _callback_by_sample(self) -> Callback:
-        into, back = from_dlpack(self.device, self.tensors), from_dlpack(self.device)
+        into, back = _from_dlpack(self.device, self.tensors), _from_dlpack(self.device)
 
         def callback(*batches: Sequence[Array]) -> Any:
             with _current_stream(self.device, self.tensors):
@@ -180,7 +180,7 @@ class Exported:
 
 
 def _cpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
-    read = from_dlpack("cpu", tensors)
+    read = _from_dlpack("cpu", tensors)
 
     def callback(*inputs: Any) -> tuple[Any, ...]:
         outputs = function(*(read(Exported(batch, None)) for batch in inputs))
@@ -190,7 +190,7 @@ def _cpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any,
 
 
 def _gpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
-    read = from_dlpack("gpu", tensors)
+    read = _from_dlpack("gpu", tensors)
 
     def callback(stream: int, *inputs: Any) -> tuple[Any, ...]:
         with _on_stream(stream, inputs[0].__dlpack_device__()[1], tensors):
@@ -200,7 +200,7 @@ def _gpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any,
     return callback
 
 
-def from_dlpack(device: str, tensors: bool = False) -> Callable[[Any], Any]:
+def _from_dlpack(device: str, tensors: bool = False) -> Callable[[Any], Any]:
     """Return the function that makes arrays of a device, or tensors, of what exports DLPack."""
     library = import_module("torch" if tensors else "cupy" if device == "gpu" else "numpy")
     reader: Callable[[Any], Any] = library.from_dlpack
