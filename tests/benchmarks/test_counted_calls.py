@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
-pytest.importorskip("nvidia.dali")
-
 import numpy as np
+import pytest
 
 from benchmarks.pipeline import bench_callback
 from benchmarks.pipeline.callback_cases import CASES

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("nvidia.dali")
+import torch
 
 import dalimix
 from benchmarks.harness import on_cpu

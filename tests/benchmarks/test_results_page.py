@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
 pytest.importorskip("matplotlib")
 
 from benchmarks.page import goals, make_results, plots

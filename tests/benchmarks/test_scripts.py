@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL")
+import torch
 
 from benchmarks import harness
 from benchmarks.kernels import jobs

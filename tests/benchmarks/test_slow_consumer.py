@@ -11,10 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-torch = pytest.importorskip("torch")
+import torch
 
 from benchmarks.harness import photographs
 from benchmarks.pipeline import slow_consumer

@@ -2,16 +2,11 @@
 
 import time
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-
-from dataclasses import dataclass
+import torch
 
 import dali_ops
 from dali_ops import lifetime

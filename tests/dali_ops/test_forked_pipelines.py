@@ -6,11 +6,6 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-
 import dali_ops
 from dalimix import CutMix
 from tests.support.loaders import grouped, sized

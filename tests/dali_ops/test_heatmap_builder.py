@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from dali_ops import stores as heatmap_builder
 from dali_ops.sources import ImageFolder
@@ -71,7 +69,7 @@ def test_the_whole_image_is_seen(tmp_path: Path, upright: bool) -> None:
     pixels = np.zeros((48, 288, 3), np.uint8)
     pixels[:, :48] = pixels[:, -48:] = 200
     (tmp_path / "images" / "only").mkdir(parents=True)
-    image.fromarray(pixels.swapaxes(0, 1) if upright else pixels).save(tmp_path / "images" / "only" / "0.png")
+    Image.fromarray(pixels.swapaxes(0, 1) if upright else pixels).save(tmp_path / "images" / "only" / "0.png")
     heatmap = build(tmp_path / "images", tmp_path / "store", lambda x: x[:, 0].float(), grid=6, size=24).maps[0]
     heatmap = heatmap.T if upright else heatmap
     assert heatmap[:, 0].min() > 240

@@ -9,10 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+from PIL import Image
 
 from dali_ops import stores as heatmap_builder
 from tests.support.data.noise_folder import NAMES, brightness, build, by_place, contents, image_folder
@@ -67,7 +64,7 @@ def test_threads_of_dali(
 def test_the_provider_gets_squares(tmp_path: Path, size: tuple[int, int]) -> None:
     """Whatever the shape of an image, and be it smaller or larger."""
     (tmp_path / "images" / "only").mkdir(parents=True)
-    image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "images" / "only" / "0.png")
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "images" / "only" / "0.png")
     shapes = []
     build(tmp_path / "images", tmp_path / "store", lambda x: (shapes.append(list(x.shape)), brightness(x))[1], size=32)
     assert shapes

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
@@ -80,7 +79,7 @@ def test_interrupted_and_gone_on_with(
 ) -> None:
     """The very same store: also the maps that tell where in its batch an image stood."""
     for k in mended:
-        image.fromarray(pictures()[k]).save(root / NAMES[k])
+        Image.fromarray(pictures()[k]).save(root / NAMES[k])
     monkeypatch.setattr("dali_ops.stores.SHARD", shard)
     whole = contents(build(root, tmp_path / "whole", by_place, skip_corrupt=True).path)
     with pytest.raises(KeyboardInterrupt):
@@ -196,7 +195,7 @@ OPTIONS: dict[str, Any] = {"size": SIDE, "device": "cpu", "num_threads": 1, "see
 def test_a_loader_leaves_out_what_the_store_has_left_out(root: Path, tmp_path: Path) -> None:
     """Also an image that was mended since: it has no heatmap."""
     store, folder = build(root, tmp_path / "store", skip_corrupt=True), ImageFolder.scan(root)
-    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
     said = (
         "has no heatmap of 'a b/3.png'; 6 of 11 files have none: it could not be decoded when the maps were made; skip_"
     )
@@ -221,7 +220,7 @@ def test_a_loader_that_comes_to_the_store_later(root: Path, tmp_path: Path) -> N
 def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
     """What has no map is used again, but what cannot be decoded."""
     store = build(root, tmp_path / "store", skip_corrupt=True)
-    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
     loader = Loader(
         ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS)
     )
@@ -235,7 +234,7 @@ def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
 def test_a_map_that_is_missing_for_no_reason_is_an_error_all_the_same(tmp_path: Path) -> None:
     root = image_folder(tmp_path / "images")
     store = build(root, tmp_path / "store")
-    image.new("RGB", (SIDE, SIDE)).save(root / "c" / "new.png")
+    Image.new("RGB", (SIDE, SIDE)).save(root / "c" / "new.png")
     with pytest.raises(ValueError, match=r"has no heatmap of 'c/new\.png'; 1 of 12 files have none$"):
         Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
 
@@ -272,7 +271,7 @@ def test_sheets_and_measurements_without_them(
 
 def test_measurements_with_the_store(here: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build(root, here / "store", skip_corrupt=True)
-    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
     words = ["bench", root, "--method", "token_mix", "--size", 16, "--batch-size", 2, "--batches", 1, "--rounds", 1]
     assert run(*words, "--heatmaps", "store") == 1
     assert capsys.readouterr().err.endswith("when the maps were made; --skip-corrupt leaves it out\n")

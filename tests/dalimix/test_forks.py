@@ -7,8 +7,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 import dalimix
 from dalimix.heatmaps import FeatureHeatmap

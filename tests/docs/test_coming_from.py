@@ -10,10 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-
+import torch
 from torch.nn.functional import one_hot
 from torch.utils import data
 

@@ -25,14 +25,11 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
-
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
+import torch
 from nvidia.dali import fn, pipeline_def
+from PIL import Image
 
 import dalimix
 from dali_ops import dynamic
@@ -101,7 +98,7 @@ def folder(tmp_path_factory):
         (root / name).mkdir()
         for number in range(4):
             colour = (60 * k, 255 - 60 * k, 40 * number)
-            image.new("RGB", (48, 40), colour).save(root / name / f"{number}.jpg")
+            Image.new("RGB", (48, 40), colour).save(root / name / f"{number}.jpg")
     return str(root)
 
 

@@ -3,10 +3,7 @@
 import pickle
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-
+import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 

@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-
 from dali_ops.cli.main import main
 from dali_ops.sources import ImageFolder
 from dali_ops.stores import build_store

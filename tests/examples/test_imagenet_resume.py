@@ -5,11 +5,9 @@ import os
 import sys
 
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
-pytest.importorskip("PIL.Image")
 
 from dali_ops import ImageFolderLoader
 from tests.support import imagenet_runs

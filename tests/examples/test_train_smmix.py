@@ -6,9 +6,7 @@ import re
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 
 from dali_ops import Runtime
 from dali_ops.assets.photos import make_photo_folder

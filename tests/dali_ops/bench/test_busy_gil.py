@@ -7,8 +7,6 @@ import time
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-
 from dali_ops.bench.busy_gil import BusyGil
 from tests.support.project.benchmarks import busy_threads
 

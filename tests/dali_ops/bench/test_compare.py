@@ -6,10 +6,6 @@ import weakref
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL")
-
 from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.bench import compare

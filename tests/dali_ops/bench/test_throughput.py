@@ -8,9 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
+from PIL import Image
 
 from dali_ops.bench import throughput
 from dali_ops.bench.random_heatmaps import random_store
@@ -143,7 +141,7 @@ def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided) -> None:
     rng = np.random.default_rng(0)
     for k in range(BATCH * 2):
         (tmp_path / str(k % 3)).mkdir(exist_ok=True)
-        image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(tmp_path / str(k % 3) / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(tmp_path / str(k % 3) / f"{k}.png")
     noise = ImageFolder.scan(tmp_path)
     setting = Setting(noise, "cpu", BATCH, 2, SIZE)
     method = TokenMix(prob=0.0)

@@ -4,9 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
@@ -36,7 +35,7 @@ def test_demo(tmp_path, monkeypatch):
     text = report.getvalue()
     assert "device: CPU" in text
     assert all(name in text for name in ("no mixing", *METHODS, "images/s", "sheet.png"))
-    with image.open(tmp_path / "sheet.png") as sheet:
+    with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 1000
 
 
@@ -57,7 +56,7 @@ def test_preview(photos, tmp_path, capsys):
     ]
     assert cli.main([*arguments, "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
-    with image.open(out) as sheet:
+    with Image.open(out) as sheet:
         assert sheet.size[0] > 500
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 pytest.importorskip("skimage")

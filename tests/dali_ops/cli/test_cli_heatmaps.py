@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 
 from nvidia.dali import fn
@@ -100,7 +99,7 @@ def test_killed_interrupted_and_gone_on_with(here: Path, capsys: pytest.CaptureF
     """Killed by SIGKILL, then stopped by Ctrl-C, then finished: the same bytes as in one go."""
     (here / "many" / "only").mkdir(parents=True)
     for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (MANY, 8, 8, 3), np.uint8)):
-        image.fromarray(pixels).save(here / "many" / "only" / f"{k:04}.png", compress_level=0)
+        Image.fromarray(pixels).save(here / "many" / "only" / f"{k:04}.png", compress_level=0)
     words, calls = build_slow(here / "many", here / "store"), here / "calls"
 
     killed = started(words, calls, last=7)  # the first call tries the model out

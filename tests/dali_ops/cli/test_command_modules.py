@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from dali_ops import device

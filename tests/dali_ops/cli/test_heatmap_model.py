@@ -9,9 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 
 from dali_ops.cli.model import HeatmapModel, provider_from
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap

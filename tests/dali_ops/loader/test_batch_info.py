@@ -4,10 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 import dalimix
 from dali_ops import BatchInfo
@@ -28,7 +26,7 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("filled")
     for k in range(COUNT):
         (folder / f"class{k}").mkdir()
-        image.new("RGB", (50, 40), (k * STEP,) * 3).save(folder / f"class{k}" / "image.png")
+        Image.new("RGB", (50, 40), (k * STEP,) * 3).save(folder / f"class{k}" / "image.png")
     return folder
 
 

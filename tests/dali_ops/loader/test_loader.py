@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
-
+import torch
 
 import dali_ops.device
 from dali_ops import ImageFolderLoader, Targets, Train

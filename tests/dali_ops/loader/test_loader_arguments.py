@@ -5,11 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
+import torch
 from nvidia.dali import types
 from torch.utils.data import DataLoader
 

@@ -6,10 +6,6 @@ from inspect import signature
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 import dali_ops.loader.loader
 from dali_ops import ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.loader.reading.order import Order

@@ -5,10 +5,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 from dali_ops import Loader
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.state import sealed

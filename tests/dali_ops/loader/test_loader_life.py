@@ -8,10 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dalimix import CutMix, RandomChoice
 from tests.support.backends import need_gpu

@@ -5,13 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 import nvidia.dali
+import pytest
+import torch
 from nvidia.dali import fn
 
 import dalimix

@@ -6,10 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dali_ops.loader.state import sealed
 from dalimix import CutMix, Mixup

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
 from nvidia.dali import fn
+from PIL import Image
 
 from dali_ops.loader.reading.decoding import centre_crop, random_crop, whole_image
 from dali_ops.loader.reading.feed import Feed
@@ -26,7 +24,7 @@ def folder(tmp_path):
     pixels = np.stack([2 * down, 2 * across, 0 * down], axis=2).astype(np.uint8)
     (tmp_path / "a").mkdir()
     for k in range(64):
-        image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
+        Image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
     return ImageFolder.scan(tmp_path)
 
 
@@ -82,7 +80,7 @@ def noise(folder, shapes):
     (folder / "a").mkdir()
     rng = np.random.default_rng(0)
     for k, (height, width) in enumerate(shapes):
-        image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / "a" / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / "a" / f"{k}.png")
     return ImageFolder.scan(folder)
 
 

@@ -5,8 +5,6 @@ import weakref
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline, StreamPolicy
 

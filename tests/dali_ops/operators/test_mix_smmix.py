@@ -5,9 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-
 import dali_ops
 import dalimix
 from dali_ops.operators import bridge

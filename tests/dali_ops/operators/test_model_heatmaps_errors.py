@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 from nvidia.dali import fn
 from torch import nn
 

@@ -4,10 +4,8 @@ from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali.experimental.dynamic")
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
 from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline
 

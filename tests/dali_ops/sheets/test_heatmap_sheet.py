@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("matplotlib")
 
@@ -40,7 +39,7 @@ def patchwork(k: int) -> np.ndarray:
 def root(tmp_path: Path) -> Path:
     for k, name in enumerate(NAMES):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        image.fromarray(patchwork(k)).save(tmp_path / "images" / name)
+        Image.fromarray(patchwork(k)).save(tmp_path / "images" / name)
     return tmp_path / "images"
 
 
@@ -99,7 +98,7 @@ def test_small_enough(tmp_path: Path) -> None:
     for k in range(12):
         pixels = np.random.default_rng(k).integers(0, 256, (224, 224, 3), np.uint8)
         (tmp_path / "noise" / "a").mkdir(parents=True, exist_ok=True)
-        image.fromarray(pixels).save(tmp_path / "noise" / "a" / f"{k:02}.png")
+        Image.fromarray(pixels).save(tmp_path / "noise" / "a" / f"{k:02}.png")
     folder = ImageFolder.scan(tmp_path / "noise")
     with HeatmapWriter(tmp_path / "of noise", folder.names, 5, model="") as writer:
         writer.append(np.random.default_rng(9).random((12, 5, 5)))

@@ -18,7 +18,8 @@ from tests.support.data.at_random import random_images
 from tests.support.sheets import batch, draw, of_the_giver, places_of
 
 pytest.importorskip("matplotlib")
-Image = pytest.importorskip("PIL.Image")
+from PIL import Image
+
 HEATMAP = np.random.default_rng(0).random((4, 7), np.float32)
 
 

@@ -11,10 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dali_ops.stores import build_store

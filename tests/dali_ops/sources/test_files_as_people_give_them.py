@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources import TFRecord, WebDataset
 from dali_ops.sources.archives.shard_files import find_shards
 from dalimix.stores import HeatmapStore, HeatmapWriter

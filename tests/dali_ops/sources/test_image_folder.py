@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loaders import grouped
-
-pytest.importorskip("nvidia.dali")
-
 from dali_ops import ImageFolderLoader
 from dali_ops.sources import ImageFolder
+from tests.support.loaders import grouped
 
 
 def touched(root: Path, *names: str) -> Path:

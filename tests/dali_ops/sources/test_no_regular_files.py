@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.loaders import grouped
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
+from tests.support.loaders import grouped
 
 OPTIONS: dict[str, Any] = {"size": 16, "device": "cpu", "num_threads": 1, "seed": 1}
 

@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources import FileList, ImageFolder, Source, TFRecord, WebDataset
 from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard

@@ -1,8 +1,7 @@
 """mean and std of other units than the images, at providers: refused where it can be told, and nothing else is."""
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap

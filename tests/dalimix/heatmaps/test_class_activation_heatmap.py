@@ -1,14 +1,12 @@
 """`ClassActivationHeatmap`: the formula by loops, labels of all kinds, and what is no map of the image."""
 
 import pytest
-
-from tests.support.backends import device_fixture, need_gpu
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
+from tests.support.backends import device_fixture, need_gpu
+from tests.support.data.at_random import random_images
 
 B, CHANNELS, CLASSES = 4, 6, 5
 

@@ -4,14 +4,12 @@ import copy
 from collections import OrderedDict
 
 import pytest
-
-from tests.support.backends import need_gpu
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap
+from tests.support.backends import need_gpu
+from tests.support.data.at_random import random_images
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 B, H, W = 3, 16, 24

@@ -3,10 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
 from tests.support.data.coloured import coloured_folder
 from tests.support.paths import ROOT
 

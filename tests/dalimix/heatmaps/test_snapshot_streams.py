@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalimix.heatmaps import frozen_copy

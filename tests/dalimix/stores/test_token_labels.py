@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from dalimix.stores import HeatmapStore, token_labels
 from dalimix.stores.token_labels import import_token_labels, token_label_maps

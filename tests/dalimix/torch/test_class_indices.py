@@ -3,8 +3,7 @@
 from threading import Thread
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from dalimix import MixPlan
 from dalimix.torch import SMMixBatch, SMMixLoss, class_indices

@@ -7,8 +7,7 @@ import warnings
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix import CutMix, SMMix

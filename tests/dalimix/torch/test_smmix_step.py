@@ -2,17 +2,15 @@
 
 import numpy as np
 import pytest
-
-import dalimix
-from tests.support.backends import device_fixture
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+import dalimix
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap
 from dalimix.torch import SMMixLoss, SMMixStep, TokenClassifier
+from tests.support.backends import device_fixture
 from tests.support.data.at_random import seeded
 from tests.support.formulas import smmix_by_torch
 from tests.support.models.vits import Small, Timm

@@ -3,8 +3,7 @@
 import math
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 import dalimix
 import dalimix.torch.class_indices as class_indices_module

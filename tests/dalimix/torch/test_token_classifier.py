@@ -5,8 +5,7 @@ import gc
 import weakref
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.torch import TokenClassifier

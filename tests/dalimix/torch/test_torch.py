@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import dalimix
-from tests.support.backends import device_fixture
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
 from dalimix.torch import BatchMixer
-from tests.support.data.at_random import seeded
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images, seeded
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 

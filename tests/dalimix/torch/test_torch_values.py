@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-
-import dalimix
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import Tensor, nn
 
+import dalimix
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
 from tests.support.backends import device_fixture

@@ -3,11 +3,7 @@
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dalimix import CutMix
 from tests.support.data.coloured import coloured_folder

@@ -3,10 +3,8 @@
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from dalimix import CutMix, Mixup
 from tests.support.loaders import load
@@ -22,7 +20,7 @@ def root(tmp_path_factory):
     for k in range(COUNT):
         place = folder / ("first" if k < 13 else "second")
         place.mkdir(exist_ok=True)
-        image.new("RGB", (20, 16), (k * STEP,) * 3).save(place / f"{k:02}.png")
+        Image.new("RGB", (20, 16), (k * STEP,) * 3).save(place / f"{k:02}.png")
     return folder
 
 

@@ -9,9 +9,6 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 import dali_ops.sources.archives.archive
 from dali_ops.sources.archives.mapped_file import map_shard
 from dali_ops.sources.archives.tfrecord import TFRecord

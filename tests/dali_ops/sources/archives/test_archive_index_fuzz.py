@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources.archives.listing import Listing
 from dali_ops.sources.archives.tfrecord import TFRecord
 from dali_ops.sources.archives.web_dataset import WebDataset

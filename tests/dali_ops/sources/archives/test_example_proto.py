@@ -5,9 +5,6 @@ import struct
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources.archives.example_proto import image_and_label
 from tests.support.data.archives import entry, example, feature, field, imagenet_example, varint
 

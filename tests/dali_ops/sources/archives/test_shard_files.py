@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources.archives.mapped_file import map_shard
 from dali_ops.sources.archives.shard_files import expand_braces, find_shards
 from dali_ops.sources.archives.tfrecord import TFRecord

@@ -7,10 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from nvidia.dali import fn, pipeline_def
 from nvidia.dali.tfrecord import FixedLenFeature, int64, string
 

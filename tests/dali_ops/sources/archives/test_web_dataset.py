@@ -5,10 +5,6 @@ import tarfile
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from nvidia.dali import fn, pipeline_def
 
 from dali_ops.sources.archives.mapped_file import map_shard

@@ -7,9 +7,6 @@ import tarfile
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources.archives.web_dataset import WebDataset
 from tests.support.data.archives import (
     BLOCK,

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources import FileList
 from tests.support.data.archives import encoded, sample, write_records, write_shard
 from tests.support.data.damaged_bytes import damaged

@@ -13,10 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
