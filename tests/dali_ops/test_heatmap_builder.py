@@ -54,9 +54,7 @@ def sums(pixels: np.ndarray, grid: int) -> np.ndarray:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
 @pytest.mark.parametrize(("grid", "dtype"), [(4, "uint8"), (4, "float16"), (2, "uint8")])
-def test_maps_are_those_of_the_decoded_images(
-    device: str, root: Path, tmp_path: Path, grid: int, dtype: str, batch_size: int
-) -> None:
+def test_maps_are_those_of_the_decoded_images(device, root, tmp_path, grid, dtype, batch_size):
     store = build(root, tmp_path / "store", grid=grid, dtype=dtype, batch_size=batch_size, device=device)
     assert store.maps.tolist() == [kept(sums(pixels, grid), dtype) for pixels in pictures()]
     assert (store.files, store.grid, store.dtype, store.model) == (NAMES, grid, dtype, "sums")

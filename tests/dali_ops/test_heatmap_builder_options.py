@@ -44,9 +44,7 @@ def test_batches_before_one_that_is_not_finite_are_kept(root: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("said", "cores", "used"), [(3, 64, 3), (12, 4, 12), (None, 64, 8), (None, 5, 5)])
-def test_threads_of_dali(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int | None, cores: int, used: int
-) -> None:
+def test_threads_of_dali(root, tmp_path, monkeypatch, said, cores, used):
     threads, make = [], heatmap_builder._pipeline
 
     def watched(*feed: Any, **options: Any) -> Any:

@@ -74,9 +74,7 @@ def test_they_are_left_out_and_all_others_are_there(root: Path, tmp_path: Path) 
 @pytest.mark.parametrize("mended", [[], [4, 5, 6, 7]], ids=["a batch of bad ones", "a good one first"])
 @pytest.mark.parametrize("shard", [1, 1024])
 @pytest.mark.parametrize("times", range(1, 5))
-def test_interrupted_and_gone_on_with(
-    root: Path, tmp_path: Path, times: int, shard: int, mended: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_and_gone_on_with(root, tmp_path, times, shard, mended, monkeypatch):
     """The very same store: also the maps that tell where in its batch an image stood."""
     for k in mended:
         Image.fromarray(pictures()[k]).save(root / NAMES[k])
@@ -90,9 +88,8 @@ def test_interrupted_and_gone_on_with(
 
 def test_first_an_error_and_then_without_them(root: Path, tmp_path: Path) -> None:
     """What was made before the error stays."""
-    with pytest.raises(
-        ValueError, match=r"a b/3\.png cannot be decoded .*: mend or remove it; skip_corrupt=True leaves"
-    ):
+    message = r"a b/3\.png cannot be decoded .*: mend or remove it; skip_corrupt=True leaves"
+    with pytest.raises(ValueError, match=message):
         build(root, tmp_path / "store", batch_size=1)
     told: list[int] = []
     store = build(root, tmp_path / "store", batch_size=1, skip_corrupt=True, advance=told.append)
@@ -148,9 +145,7 @@ def work(path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "replace", "ftruncate", "rename"])
 @pytest.mark.parametrize("moment", range(6))
-def test_whenever_it_stops_the_same_arguments_go_on(
-    tmp_path: Path, step: str, moment: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whenever_it_stops_the_same_arguments_go_on(tmp_path, step, moment, monkeypatch):
     calls, real = itertools.count(), getattr(os, step)
 
     def stopping(*args: Any) -> Any:
@@ -258,9 +253,7 @@ def test_the_command_names_the_remedy_and_takes_it(here: Path, root: Path, capsy
 
 
 @pytest.mark.parametrize("command", ["preview", "bench"])
-def test_sheets_and_measurements_without_them(
-    here: Path, root: Path, command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sheets_and_measurements_without_them(here, root, command, capsys):
     few = {"preview": ["--count", 2], "bench": ["--batch-size", 2, "--batches", 1, "--rounds", 1]}[command]
     words = [command, root, "--method", "cutmix", "--size", 16, *few]
     assert run(*words) == 1
@@ -278,9 +271,7 @@ def test_measurements_with_the_store(here: Path, root: Path, capsys: pytest.Capt
     assert run(*words, "--heatmaps", "store", "--skip-corrupt") == 0
 
 
-def test_a_folder_of_which_the_store_has_left_out_everything(
-    here: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_of_which_the_store_has_left_out_everything(here, root, capsys):
     build(root, here / "store", skip_corrupt=True)
     for name in KEPT:
         (root / name).unlink()
@@ -301,9 +292,7 @@ def test_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "none of 1 images can be decoded, such as" in capsys.readouterr().err
 
 
-def test_a_command_names_commands_where_a_store_is_missing(
-    here: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_names_commands_where_a_store_is_missing(here, root, capsys):
     for words in (["heatmaps", "show", "nowhere", root], ["bench", root, "--heatmaps", "nowhere"]):
         assert cli.main([*map(str, words)]) == 1
         said = "dalimix: nowhere is no folder, expected one made by dalimix heatmaps build\n"

@@ -218,9 +218,7 @@ def test_another_model_or_grid_is_refused(here: Path, root: Path, capsys: pytest
         (["--model", "no_such_timm"], "--model no_such_timm is looked for in timm, but:"),
     ],
 )
-def test_errors_are_one_line(
-    here: Path, root: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
+def test_errors_are_one_line(here, root, words, message, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert cli.main(command("build", root, *words, "--device", "cpu", "--out", "store")) == 1
     out, err = capsys.readouterr()

@@ -64,9 +64,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("words", "device"), [([], "found"), (["--device", "gpu"], "gpu"), (["--device", "cpu"], "cpu")]
 )
-def test_model_and_builder_are_on_the_same_device(
-    here: Path, root: Path, given: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, words: list[str], device: str
-) -> None:
+def test_model_and_builder_are_on_the_same_device(here, root, given, monkeypatch, words, device):
     monkeypatch.setattr(cli_heatmaps, "usable_device", lambda said: said or "found")
     assert cli.main(building(root, "store", *words)) == 0
     assert [options["device"] for options in given] == [device, device]
@@ -105,9 +103,7 @@ BLANK = {
 @pytest.mark.parametrize("chunk", [1, 2, COUNT, 1024])
 @pytest.mark.parametrize(("dtype", "size"), [("uint8", 44), ("float16", 88)])
 @pytest.mark.parametrize("dark", BLANK)
-def test_maps_nowhere_above_0_are_counted(
-    here: Path, root: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, dark: int, dtype: str, size: int, chunk: int
-) -> None:
+def test_maps_nowhere_above_0_are_counted(here, root, capsys, monkeypatch, dark, dtype, size, chunk):
     monkeypatch.setattr(cli_heatmaps, "MAPS_AT_ONCE", chunk)
     (here / "dark.py").write_text(DARK.format(dark=dark))
     assert cli.main(building(root, "store", "--dtype", dtype, "--device", "cpu")) == 0

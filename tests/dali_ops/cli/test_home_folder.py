@@ -110,9 +110,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("where", ["missing/folders", "~/missing", "."])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_out_makes_the_folders_above_it(
-    home: Path, command: str, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_out_makes_the_folders_above_it(home, command, where, monkeypatch, capsys):
     model = "def teacher():\n    return lambda images: images.float().mean(1)[:, ::2, ::2]"
     modules_here(Path.cwd(), monkeypatch, bright=model)
     monkeypatch.setattr(dali_ops.cli.demo, "_report_speed", lambda *_: None)

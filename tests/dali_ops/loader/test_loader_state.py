@@ -230,9 +230,8 @@ def test_a_state_of_another_version_is_refused(root, monkeypatch, module, reason
 
 @pytest.mark.parametrize("wrong", [None, {}, {"identity": {}}, {"epoch": 1}, b""], ids=str)
 def test_what_is_no_state(root, wrong):
-    with pytest.raises(
-        TypeError, match=r"state must be what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
-    ):
+    message = r"state must be what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
+    with pytest.raises(TypeError, match=message):
         load(root, None, **OPTIONS).load_state_dict(wrong)
 
 

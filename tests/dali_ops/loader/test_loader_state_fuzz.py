@@ -177,9 +177,8 @@ def test_every_field_is_checked_also_where_the_checksum_fits(subjects, name, wro
     except TypeError:
         state = {**state, name: wrong}
     before = subjects[0].loader.state_dict()
-    with pytest.raises(
-        ValueError, match=f"the state is damaged(: {name} is|, or .*: DALI cannot restore its pipeline)"
-    ):
+    message = f"the state is damaged(: {name} is|, or .*: DALI cannot restore its pipeline)"
+    with pytest.raises(ValueError, match=message):
         subjects[0].loader.load_state_dict(state)
     assert subjects[0].loader.state_dict() == before
 

@@ -110,10 +110,8 @@ def test_what_is_no_epoch(root, epoch):
 
 
 def test_what_is_no_source():
-    with pytest.raises(
-        TypeError,
-        match="source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'",
-    ):
+    message = "source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'"
+    with pytest.raises(TypeError, match=message):
         Loader("photos", CutMix(), 8)  # type: ignore[arg-type]
 
 

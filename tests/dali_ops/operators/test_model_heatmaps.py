@@ -218,10 +218,8 @@ def test_shortcut_and_missing_heatmaps():
         return body(heatmaps=dali_ops.model_heatmaps(images, a_provider()))
 
     assert run(build(with_maps))[0][1].sum(1).tolist() == pytest.approx([1] * BATCH)
-    with pytest.raises(
-        ValueError,
-        match=r"AttentiveCutMix needs heatmaps: such as heatmaps=dali_ops.model_heatmaps\(images, provider\)",
-    ):
+    message = r"AttentiveCutMix needs heatmaps: such as heatmaps=dali_ops.model_heatmaps\(images, provider\)"
+    with pytest.raises(ValueError, match=message):
         build(body)
 
 

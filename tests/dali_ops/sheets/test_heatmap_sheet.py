@@ -107,9 +107,7 @@ def test_small_enough(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").stat().st_size < 2_500_000
 
 
-def test_a_choice_for_every_seed(
-    root: Path, store: HeatmapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_choice_for_every_seed(root, store, tmp_path, monkeypatch):
     choices: list[list[str]] = []
     monkeypatch.setattr(heatmap_sheet, "_draw", lambda pairs, *_: choices.append([pair.name for pair in pairs]))
     for words in ((), ("--seed", "1"), ("--seed", "2"), ("--count", "5"), ("--count", "5", "--seed", "3")):
@@ -137,9 +135,7 @@ def test_what_cannot_be_shown(root: Path, store: HeatmapStore, tmp_path: Path, c
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_a_key_of_classes_that_no_font_can_write(
-    root: Path, store: HeatmapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_a_key_of_classes_that_no_font_can_write(root, store, tmp_path, monkeypatch, capsys):
     drawn: list[list[str]] = []
     monkeypatch.setattr(heatmap_sheet, "_draw", lambda pairs, out, title, subtitle: drawn.append(subtitle))
     monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "b" else sheet_text.USUAL)

@@ -52,9 +52,7 @@ def boxes(figure: Any, artists: str) -> list[Any]:
 
 @pytest.mark.parametrize("heatmap", [None, HEATMAP], ids=["plain", "with heatmaps"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_sheet_has_a_line_per_row_and_equal_margins(
-    count: int, heatmap: np.ndarray | None, row: SheetRow, tmp_path: Path
-) -> None:
+def test_sheet_has_a_line_per_row_and_equal_margins(count, heatmap, row, tmp_path):
     out = tmp_path / "new" / "sheet.png"
     pixels = draw([replace(row, heatmap=heatmap)] * count, out)
     assert out.read_bytes()[1:4] == b"PNG"

@@ -73,9 +73,8 @@ def test_urls_are_no_local_files(url: Any, tmp_path: Path) -> None:
         "path": lambda: HeatmapStore.open(url),
         " path": lambda: HeatmapWriter(url, ["a"], 2, model="x"),
     }.items():
-        with pytest.raises(
-            ValueError, match=rf"^{name.strip()} must be a path on this machine, got the URL .*: download it, or mount"
-        ):
+        message = rf"^{name.strip()} must be a path on this machine, got the URL .*: download it, or mount"
+        with pytest.raises(ValueError, match=message):
             call()
 
 

@@ -138,9 +138,8 @@ def test_the_order_and_the_classes_are_torchvisions(tmp_path: Path) -> None:
 )
 def test_parts_of_a_data_set_are_no_classes(tmp_path: Path, names: list[str]) -> None:
     root = touched(tmp_path, *names)
-    with pytest.raises(
-        ValueError, match=rf"{root} has the folders .*, which are parts of a data set, .*: give one of th"
-    ):
+    message = rf"{root} has the folders .*, which are parts of a data set, .*: give one of th"
+    with pytest.raises(ValueError, match=message):
         ImageFolderLoader(root, **grouped(device="cpu"))
 
 

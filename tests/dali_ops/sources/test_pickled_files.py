@@ -69,9 +69,7 @@ def test_copies(made: dict[str, Any], kind: str, way: str) -> None:
     assert other is not one
 
 
-def test_a_store_is_found_again_from_another_folder(
-    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_is_found_again_from_another_folder(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = pickle.dumps(HeatmapStore.open("store", gpu_limit=7))
     monkeypatch.chdir("/")
@@ -111,9 +109,8 @@ def test_a_shard_that_changed_meanwhile_is_refused(made: dict[str, Any], tmp_pat
 def test_a_writer_stays_where_it_is(tmp_path: Path) -> None:
     with HeatmapWriter(tmp_path / "store", NAMES, 2, model="x") as writer:
         for way in (pickle.dumps, copy.copy, copy.deepcopy):
-            with pytest.raises(
-                TypeError, match="a HeatmapWriter has a store for itself, and so can neither be pickled"
-            ):
+            message = "a HeatmapWriter has a store for itself, and so can neither be pickled"
+            with pytest.raises(TypeError, match=message):
                 way(writer)
         child = os.fork()
         if child == 0:

@@ -183,9 +183,8 @@ def test_a_record_that_is_cut(tmp_path):
     tfrecord(tmp_path, SAMPLES)
     cut(tmp_path / "1.tfrecord", (tmp_path / "1.tfrecord").stat().st_size - 30)
     source = TFRecord(f"{tmp_path}/*.tfrecord", first_label=1)
-    with pytest.raises(
-        ValueError, match=r"1\.tfrecord: record 9.*; if they are no part of the data, skip_corrupt=True leaves them out"
-    ):
+    message = r"1\.tfrecord: record 9.*; if they are no part of the data, skip_corrupt=True leaves them out"
+    with pytest.raises(ValueError, match=message):
         load(source)
     loader = load(source, skip_corrupt=True, training=False)
     assert sum(len(images) for images, _ in loader) == COUNT - 1
@@ -195,10 +194,8 @@ def test_a_record_that_is_cut(tmp_path):
 def test_several_lines_of_damage_are_counted_in_the_error(tmp_path):
     members = [(f"{name}.jpg", jpeg) for name, _, jpeg in SAMPLES] + [("x.jpg", SAMPLES[0][2]), ("x.cls", b"0")]
     write_tar(tmp_path / "a.tar", members)
-    with pytest.raises(
-        ValueError,
-        match=r"a\.tar/000: no label.*; and 19 more; if .* skip_corrupt=True leaves them out",
-    ):
+    message = r"a\.tar/000: no label.*; and 19 more; if .* skip_corrupt=True leaves them out"
+    with pytest.raises(ValueError, match=message):
         load(WebDataset(tmp_path / "a.tar"), drop_last=False)
 
 

@@ -38,9 +38,7 @@ def planned(method: Method, heatmaps: np.ndarray) -> MixPlan:
     ],
     ids=["infinity", "minus infinity", "NaN", "too large for float32"],
 )
-def test_heatmaps_that_are_not_finite_are_refused_by_name_of_the_sample(
-    method: Method, value: float, message: str
-) -> None:
+def test_heatmaps_that_are_not_finite_are_refused_by_name_of_the_sample(method, value, message):
     heatmaps = np.random.default_rng(0).random((5, 14, 14))
     planned(method, heatmaps)
     heatmaps[3, 13, 0] = value

@@ -191,10 +191,8 @@ def test_bad_models():
 def test_images_of_another_layout_or_unit():
     with pytest.raises(ValueError, match=r"images \[4, 16, 24, 3\] look like HWC, but layout is 'CHW'"):
         provider(cnn())(images().permute(0, 2, 3, 1))
-    with pytest.raises(
-        ValueError,
-        match=r"must be in the units of the images, uint8 0 … 255, .* std is \(0.2, 0.2, 0.2\): they contradict",
-    ):
+    message = r"must be in the units of the images, uint8 0 … 255, .* std is \(0.2, 0.2, 0.2\): they contradict"
+    with pytest.raises(ValueError, match=message):
         provider(cnn(), std=[0.2] * 3)(images())
     provider(cnn(), mean=0.5, std=0.2)(images() / 255)
 

@@ -97,13 +97,11 @@ def test_more_tokens_before_the_image_need_a_grid():
     assert given(tokens).shape == (B, 5, 5)
     assert torch.allclose(given(tokens, grid=4), tokens[:, 9:].mean(2).reshape(B, 4, 4))
     for count in (7, 12, 24, 90):  # 90 are 81 and 9
-        with pytest.raises(
-            ValueError, match=rf"module '0' has {count} tokens, which are no square: give the provider grid="
-        ):
+        message = rf"module '0' has {count} tokens, which are no square: give the provider grid="
+        with pytest.raises(ValueError, match=message):
             given(torch.randn(B, count, 7))
-    with pytest.raises(
-        ValueError, match=r"module '0' has 16 tokens for images of 16 × 24 pixels: give the provider grid="
-    ):
+    message = r"module '0' has 16 tokens for images of 16 × 24 pixels: give the provider grid="
+    with pytest.raises(ValueError, match=message):
         FeatureHeatmap(nn.Sequential(Gives(torch.randn(B, 16, 7))), "0")(images())
 
 

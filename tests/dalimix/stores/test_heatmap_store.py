@@ -121,9 +121,8 @@ def test_verify_sees_one_bit(tmp_path: Path, place: int) -> None:
     data[place] ^= 1
     file.write_bytes(data)
     store = HeatmapStore.open(tmp_path / "store")  # does not read them
-    with pytest.raises(
-        ValueError, match=r"heatmaps.npy has changed: its sha256 is [0-9a-f]{64}, expected [0-9a-f]{64}"
-    ):
+    message = r"heatmaps.npy has changed: its sha256 is [0-9a-f]{64}, expected [0-9a-f]{64}"
+    with pytest.raises(ValueError, match=message):
         store.verify()
 
 

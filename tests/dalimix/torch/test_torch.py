@@ -124,9 +124,8 @@ def test_bad_input():
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels)
     with pytest.raises(ValueError, match="CutMix reads no heatmaps, but heatmaps were given"):
         BatchMixer(dalimix.CutMix(), 6)(images, labels, torch.zeros(6, 7, 7))
-    with pytest.raises(
-        TypeError, match=r"heatmaps must be a tensor \[B, h, w\], such as provider\(images\), got function"
-    ):
+    message = r"heatmaps must be a tensor \[B, h, w\], such as provider\(images\), got function"
+    with pytest.raises(TypeError, match=message):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, seeded)
     with pytest.raises(ValueError, match="heatmaps has 5 entries but the batch has 6 images"):
         BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, torch.zeros(5, 7, 7))

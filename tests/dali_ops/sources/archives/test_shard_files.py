@@ -100,9 +100,8 @@ def test_files_that_are_missing_or_come_twice(folder):
         find_shards(f"{folder}/t-{{10..12}}.tar")
     with pytest.raises(ValueError, match=r"no file is, or fits, .*/x-\*; 1 of 3 shards"):
         find_shards(f"{folder}/{{t,x}}-*")  # not in silence without those of x
-    with pytest.raises(
-        ValueError, match=r"fits, .*/val, which is a folder: give its files, such as .*/val/\*\.tar; 1 of 1"
-    ):
+    message = r"fits, .*/val, which is a folder: give its files, such as .*/val/\*\.tar; 1 of 1"
+    with pytest.raises(ValueError, match=message):
         find_shards(folder / "val")
     with pytest.raises(ValueError, match="shards must be one path at least"):
         find_shards([])

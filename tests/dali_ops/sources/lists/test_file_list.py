@@ -72,9 +72,8 @@ def test_what_does_not_fit():
         FileList([], [])
     with pytest.raises(ValueError, match="b has label 2, but the 2 classes have the numbers from 0 on"):
         FileList(["a", "b"], [0, 2], ["one", "two"])
-    with pytest.raises(
-        ValueError, match="a has label -1, but labels begin with 0: first_label= says which is that of class 0"
-    ):
+    message = "a has label -1, but labels begin with 0: first_label= says which is that of class 0"
+    with pytest.raises(ValueError, match=message):
         FileList(["a", "b"], [-1, 2])
     with pytest.raises(ValueError, match="names has 1 entries but files has 2"):
         FileList(["a", "b"], [0, 1], names=["a"])

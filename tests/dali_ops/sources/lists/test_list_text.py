@@ -123,9 +123,8 @@ def test_files_that_are_no_list(tmp_path: Path) -> None:
         "npz.npz": "zip",
         **dict.fromkeys(("tfrecord", "npy.npy", "jpg", "late"), "binary"),
     }.items():
-        with pytest.raises(
-            ValueError, match=rf"/{name} is a {kind} file, expected a list, text with a line PATH LABEL"
-        ):
+        message = rf"/{name} is a {kind} file, expected a list, text with a line PATH LABEL"
+        with pytest.raises(ValueError, match=message):
             FileList.open(tmp_path / name)
     os.mkfifo(tmp_path / "pipe")
     for name, what in {"pipe": "no file", ".": "no file", "gone": "missing"}.items():

@@ -73,9 +73,8 @@ def test_a_missing_file_whose_name_is_not_utf_8_is_named(here: Path) -> None:
     (here / "ant" / name.decode("utf-8", "surrogateescape")).write_bytes(encoded(1))
     folder = ImageFolder.scan(here)
     (here / "ant" / name.decode("utf-8", "surrogateescape")).unlink()
-    with pytest.raises(
-        ValueError, match=r"\.jpg is missing: mend or remove it; skip_corrupt=True leaves it out"
-    ) as told:
+    message = r"\.jpg is missing: mend or remove it; skip_corrupt=True leaves it out"
+    with pytest.raises(ValueError, match=message) as told:
         list(Loader(folder, None, 3, **grouped(**OPTIONS)))
     assert not isinstance(told.value, UnicodeError)
     assert [len(images) for images, _ in Loader(folder, None, 3, **grouped(skip_corrupt=True, **OPTIONS))] == [2]
@@ -165,9 +164,8 @@ def test_a_wrong_root_is_told_with_the_first_path(here: Path) -> None:
     first = re.escape(f"{here}/elsewhere/ant/0.jpg; root='{here}/elsewhere' is likely wrong: root= is the folder where")
     with pytest.raises(ValueError, match=rf"list\.csv: none of the 100 files .* is there, the first being {first}"):
         opened(here, text, root=here / "elsewhere")
-    with pytest.raises(
-        ValueError, match="no/0.jpg; root= is the folder where relative paths start, by default that of"
-    ):
+    message = "no/0.jpg; root= is the folder where relative paths start, by default that of"
+    with pytest.raises(ValueError, match=message):
         opened(here, "no/0.jpg 0\n")
     assert len(opened(here, text, root=here)) == 1000  # one is there
     assert len(opened(here, "no.jpg 0\n" * 999 + "ant/0.jpg 0\n" * 99)) == 1098
