@@ -1,7 +1,5 @@
 """What the callback of `mix` costs the host does not depend on the batch size: counted, and timed."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

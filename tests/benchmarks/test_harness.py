@@ -1,7 +1,5 @@
 """The clocks of the benchmarks are fair."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace

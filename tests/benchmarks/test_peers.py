@@ -1,7 +1,5 @@
 """Peers of bench_peers.py do the same work as ours; and how fast ours is on the CPU."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """benchmarks/page: the page says what the files say, no more, and is that of the files here."""
 
-from __future__ import annotations
-
 import json
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every benchmark runs, with tiny settings on the CPU, and leaves the rows that it promises."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

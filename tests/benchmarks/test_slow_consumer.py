@@ -1,7 +1,5 @@
 """The slow consumer finds batches that are altered, and says so when it would find none."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """dali_ops.stores: what is in a store that was made from a folder, however it was stopped in between."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

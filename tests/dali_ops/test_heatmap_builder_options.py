@@ -1,7 +1,5 @@
 """dali_ops.stores: what reaches DALI and the provider, and what is refused so that nothing is lost."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

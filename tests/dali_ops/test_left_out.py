@@ -1,7 +1,5 @@
 """Images that cannot be decoded: a store of heatmaps leaves them out, says so, and is read with that in mind."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What to install where a module is missing."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pages under docs/: their code runs, page by page; their commands and links lead somewhere."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys

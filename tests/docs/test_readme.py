@@ -1,7 +1,5 @@
 """The front page: every block of it runs by itself, and its figures are those that were measured."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is said twice is said alike: the version, and the versions of the tools."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The rules of the house: who may import whom, and how much stands in one place. Each is tried on a small project."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A thread that keeps the GIL busy does so, and ends."""
 
-from __future__ import annotations
-
 import sys
 import time
 

@@ -1,7 +1,5 @@
 """Pipelines are compared with the one without mixing: which there are, who takes turns, and how rows come of it."""
 
-from __future__ import annotations
-
 import weakref
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is timed of one pipeline, and when the clock runs."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """``dalimix bench``, from the command to the table, the JSON and the plot."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Command lines that nobody means: each ends with 0, 1 or 2, and in one sentence."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 from random import Random

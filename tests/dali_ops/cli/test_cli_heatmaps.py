@@ -1,7 +1,5 @@
 """``dalimix heatmaps``: from the command to the store and the PNG, also when the process is killed meanwhile."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

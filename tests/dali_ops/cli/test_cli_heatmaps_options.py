@@ -1,7 +1,5 @@
 """``dalimix heatmaps``: what its words reach, what they are told to be, and what is said of the store that was made."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where the command line writes: never over or among the photographs, and a full disk is told with the file's name."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Wrong arguments of what stands behind the commands: each is named."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

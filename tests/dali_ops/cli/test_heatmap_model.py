@@ -1,7 +1,5 @@
 """dali_ops.cli.model: from the words of a command line to a provider of heatmaps."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

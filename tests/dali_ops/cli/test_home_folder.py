@@ -1,7 +1,5 @@
 """Every public path is expanded alike; and every ``--out`` of the command line makes the folders above it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

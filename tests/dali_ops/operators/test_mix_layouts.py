@@ -1,7 +1,5 @@
 """The layout of the images that come into an operator: the node's own, and the output's."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What dali_ops.model_heatmaps refuses: when the pipeline is made, or when it runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

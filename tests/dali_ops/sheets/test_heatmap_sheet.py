@@ -1,7 +1,5 @@
 """``dalimix heatmaps show``, and the bar that is seen while a store is made."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

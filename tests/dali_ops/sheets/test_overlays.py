@@ -1,7 +1,5 @@
 """Colour over photographs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The rows of a sheet of mixed images, and their labels in words."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

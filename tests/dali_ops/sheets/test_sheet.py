@@ -1,7 +1,5 @@
 """The sheet of mixed images, as a reader sees it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

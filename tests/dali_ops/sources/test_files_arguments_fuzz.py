@@ -1,7 +1,5 @@
 """Hostile values at every argument of the sources and of stores of heatmaps: each is taken, or refused by its name."""
 
-from __future__ import annotations
-
 import random
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Paths of shards, indices and stores as people write them, archives with other names in them, and full disks."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What of an image folder is training data, and what is told of the rest."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

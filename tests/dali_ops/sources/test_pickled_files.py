@@ -1,7 +1,5 @@
 """Sources and stores that are pickled, for workers of their own process, and copied."""
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Values that people give at the level of arrays: taken as they are meant, or refused with what to do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Every public function and class of floor 1 takes its arguments, or says by name which one is wrong."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

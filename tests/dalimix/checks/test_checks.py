@@ -1,7 +1,5 @@
 """What is handed in wrongly is refused, and the error names what came and what was expected."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from types import ModuleType

@@ -1,7 +1,5 @@
 """What only the CPU looks at: heatmaps, labels and pixels that would make NaN or nonsense in silence."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

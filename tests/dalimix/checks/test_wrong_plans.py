@@ -1,7 +1,5 @@
 """Plans and draws that are wrong: refused by name on the CPU, and cut off at the border on a GPU."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SnapshotHeatmap on a GPU: the streams that refresh and run its copies wait for each other."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 from typing import Any
 

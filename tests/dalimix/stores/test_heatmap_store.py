@@ -1,7 +1,5 @@
 """A store of heatmaps: what is kept and read, and that it can be stopped at any moment while it is made."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

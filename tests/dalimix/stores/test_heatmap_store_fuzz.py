@@ -1,7 +1,5 @@
 """Damaged stores of heatmaps: each is refused by name, or gives exactly the maps that it was made of."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

@@ -1,7 +1,5 @@
 """HeatmapStore.on: the maps are copied to each device once, and waited for. Stubs stand in for CuPy."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The label maps of TokenLabeling: what is read of one, and the store that is made of all."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import shutil

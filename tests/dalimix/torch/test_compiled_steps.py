@@ -1,7 +1,5 @@
 """torch.compile around a whole step: what mixes and what looks into a model stays outside of the graph."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from typing import Any

@@ -1,7 +1,5 @@
 """Damaged indices of archives: each is refused by name, or gives exactly the images that are there."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Lists of files as other programs write them: right, or one sentence that names the file and the line."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lists in other encodings, with other headings and numbers, or from elsewhere: right, or one sentence that helps."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings
