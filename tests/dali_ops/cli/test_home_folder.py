@@ -25,6 +25,7 @@ from dalimix.stores.token_labels import import_token_labels, token_label_maps
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.loaders import grouped
 from tests.support.models.modules import modules_here
+from tests.support.stores import store_of
 
 FILES = ["a/0.jpg", "b/1.jpg"]
 
@@ -41,9 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "list.txt").write_text("a/0.jpg 0\nb/1.jpg 1\n")
     write_shard(home / "a.tar", map(sample, range(3)))
     write_records(home / "a.tfrecord", [imagenet_example(k, encoded(k)) for k in range(3)])
-    with HeatmapWriter(home / "store", FILES, 2, model="x") as writer:
-        writer.append(np.ones((2, 2, 2)))
-        writer.finish()
+    store_of(home / "store", FILES, np.ones((2, 2, 2)))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("HOME", str(home))

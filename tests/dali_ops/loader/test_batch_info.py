@@ -11,11 +11,11 @@ import dalimix
 from dali_ops import BatchInfo
 from dalimix import AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
-from dalimix.stores import HeatmapWriter
 from tests.support.loaders import by_attention, load
 from tests.support.memory import used
 from tests.support.models.versions import Versions, a_snapshot
 from tests.support.models.vits import SIDE, vit
+from tests.support.stores import store_of
 
 COUNT, BATCH, STEP = 10, 4, 25  # the image of class k is filled with k · STEP
 EXACT = {"mean": 0, "std": 1, "dtype": "uint8", "size": SIDE}
@@ -33,9 +33,7 @@ def root(tmp_path_factory):
 @pytest.fixture
 def store(root, tmp_path):
     names = [f"class{k}/image.png" for k in range(COUNT)]
-    with HeatmapWriter(tmp_path / "store", names, 8, model="random numbers") as writer:
-        writer.append(np.random.default_rng(0).random((COUNT, 8, 8)))
-        return writer.finish()
+    return store_of(tmp_path / "store", names, np.random.default_rng(0).random((COUNT, 8, 8)))
 
 
 def filled(labels):

@@ -20,10 +20,10 @@ from dali_ops.loader.settings import in_words
 from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
-from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import brightness, by_attention, grouped, load, sized
 from tests.support.same import same
+from tests.support.stores import store_of
 
 COUNT, BATCH = 24, 5  # four batches, four images left over
 OPTIONS: dict[str, Any] = {"size": 24, "dtype": "uint8", "batch_size": BATCH}
@@ -37,9 +37,9 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def store(root):
     names = ImageFolder.scan(root).names
-    with HeatmapWriter(root.parent / "store", names, 8, model="random numbers") as writer:
-        writer.append(torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy())
-        return writer.finish()
+    return store_of(
+        root.parent / "store", names, torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy()
+    )
 
 
 def following(loader, count):

@@ -17,8 +17,9 @@ from dali_ops.sheets import heatmap_sheet
 from dali_ops.sheets import text as sheet_text
 from dali_ops.sheets.overlays import heat_overlay
 from dali_ops.sources import ImageFolder
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.sheets import pixels_of, places_of
+from tests.support.stores import store_of
 
 SIZES = ((224, 224), (224, 112), (56, 112), (112, 448))  # height and width; on the sheet 224 is the longer
 SHOWN = ((224, 224), (224, 112), (112, 224), (56, 224))
@@ -45,9 +46,7 @@ def root(tmp_path: Path) -> Path:
 def store(tmp_path: Path) -> HeatmapStore:
     """Its files are in another order than the folder's, and it has more."""
     files = ["c/more.png", *NAMES[::-1]]
-    with HeatmapWriter(tmp_path / "store", files, 5, model="a teacher") as writer:
-        writer.append(np.random.default_rng(9).random((len(files), 5, 5)))
-        return writer.finish()
+    return store_of(tmp_path / "store", files, np.random.default_rng(9).random((len(files), 5, 5)), "a teacher")
 
 
 def show(store: HeatmapStore, root: Path, out: Path, *words: object) -> np.ndarray:
@@ -98,9 +97,7 @@ def test_small_enough(tmp_path: Path) -> None:
         (tmp_path / "noise" / "a").mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "noise" / "a" / f"{k:02}.png")
     folder = ImageFolder.scan(tmp_path / "noise")
-    with HeatmapWriter(tmp_path / "of noise", folder.names, 5, model="") as writer:
-        writer.append(np.random.default_rng(9).random((12, 5, 5)))
-        noisy = writer.finish()
+    noisy = store_of(tmp_path / "of noise", folder.names, np.random.default_rng(9).random((12, 5, 5)))
     show(noisy, tmp_path / "noise", tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size < 2_500_000
 

@@ -18,6 +18,7 @@ from dalimix.stores.token_labels import import_token_labels, token_label_maps
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import rounds
+from tests.support.stores import store_of
 
 FILES = ["a/0.jpg", "a/1.jpg", "b/2.jpg"]
 
@@ -37,9 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "list.txt").write_text("".join(f"{name} {k % 2}\n" for k, name in enumerate(FILES)))
     write_shard(folder / "a.tar", map(sample, range(3)))
     write_records(folder / "a.tfrecord", [imagenet_example(k, encoded(k)) for k in range(3)])
-    with HeatmapWriter(folder / "store", FILES, 2, model="x") as writer:
-        writer.append(np.ones((3, 2, 2)))
-        writer.finish()
+    store_of(folder / "store", FILES, np.ones((3, 2, 2)))
     return folder
 
 

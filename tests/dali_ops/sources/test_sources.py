@@ -15,6 +15,7 @@ from dalimix import CutMix, RandomChoice, TokenMix
 from dalimix.stores import HeatmapWriter
 from tests.support.data.archives import cut, imagenet_example, sample, write_records, write_shard, write_tar
 from tests.support.loaders import grouped
+from tests.support.stores import store_of
 
 COUNT, BATCH = 20, 4
 SAMPLES = [sample(number) for number in range(COUNT)]  # of different sizes and colours, in three classes
@@ -120,9 +121,7 @@ def test_a_store_of_heatmaps_for_each_source(source, tmp_path):
 
 
 def part_of(store, tmp_path):
-    with HeatmapWriter(tmp_path / "part", store.files[1:], 4, model="numbers") as writer:
-        writer.append(np.ones((COUNT - 1, 4, 4)))
-        return writer.finish()
+    return store_of(tmp_path / "part", store.files[1:], np.ones((COUNT - 1, 4, 4)))
 
 
 def test_two_loaders_of_one_source(source):

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.backends import need_gpu
+from tests.support.stores import store_of
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[HeatmapStore]:
+def store(tmp_path: Path) -> HeatmapStore:
     maps = np.random.default_rng(0).random((5, 4, 4))
-    with HeatmapWriter(tmp_path / "store", [f"{k}.png" for k in range(5)], 4, model="noise") as writer:
-        writer.append(maps)
-        yield writer.finish()
+    return store_of(tmp_path / "store", [f"{k}.png" for k in range(5)], maps)
 
 
 def stub(log: list[str]) -> Any:

@@ -20,10 +20,11 @@ from dali_ops.operators.stored_heatmaps import CropOfBatch, CropOfStore, Gather
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.data.marked import GRID, marked_folder
 from tests.support.loaders import grouped
 from tests.support.pipelines import build, run, same
+from tests.support.stores import store_of
 
 COUNT, SIZE = 24, 64
 
@@ -204,9 +205,7 @@ def test_class_indices_belong_to_their_images(tmp_path):
         for k in range(4):
             Image.new("RGB", (20, 20), (value,) * 3).save(tmp_path / "images" / name / f"{k}.png")
     files = ImageFolder.scan(tmp_path / "images").names[::-1]
-    with HeatmapWriter(tmp_path / "store", files, 4, model="noise") as writer:
-        writer.append(np.random.default_rng(0).random((8, 4, 4)))
-        store = writer.finish()
+    store = store_of(tmp_path / "store", files, np.random.default_rng(0).random((8, 4, 4)))
     method = TokenMix(prob=0, grid=4)
     loader = ImageFolderLoader(
         tmp_path / "images", method, 4, **grouped(heatmaps=store, size=8, mean=0, std=255.0, device="cpu")
@@ -217,9 +216,7 @@ def test_class_indices_belong_to_their_images(tmp_path):
 
 def test_what_fits_not_is_refused(root, store, tmp_path):
     options: dict[str, Any] = {"size": SIZE, "device": "cpu"}
-    with HeatmapWriter(tmp_path / "other", store.files[:-2], 4, model="half") as writer:
-        writer.append(np.ones((COUNT - 2, 4, 4)))
-        part = writer.finish()
+    part = store_of(tmp_path / "other", store.files[:-2], np.ones((COUNT - 2, 4, 4)))
     with pytest.raises(ValueError, match=r"other has no heatmap of 'b/.*png'; 2 of 24 files have none"):
         ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=part, **options))
     with pytest.raises(ValueError, match="heatmap_labels are for a provider of heatmaps, but heatmaps is HeatmapStore"):
@@ -257,9 +254,7 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
     maps = np.zeros((6, 8, 8))
     maps[:, :2] = 1
     folder = ImageFolder.scan(tmp_path / "images")
-    with HeatmapWriter(tmp_path / "store", folder.names, 8, model="the upper quarter") as writer:
-        writer.append(maps)
-        store = writer.finish()
+    store = store_of(tmp_path / "store", folder.names, maps, "the upper quarter")
 
     def body():
         return StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
