@@ -14,7 +14,6 @@ from PIL import Image
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
-from dali_ops import Loader
 from dali_ops.cli import main as cli
 from dali_ops.sheets.preview import preview
 from dali_ops.sources import ImageFolder
@@ -32,8 +31,9 @@ from tests.support.data.noise_folder import (
     interrupting,
     pictures,
 )
-from tests.support.loaders import grouped
+from tests.support.loaders import load
 from tests.support.models.modules import modules_here
+from tests.support.same import same
 
 BAD = [3, 4, 5, 6, 7, 10]  # the end of a batch of four, all of the next one, and the last image
 LEFT_OUT, KEPT = ([name for k, name in enumerate(NAMES) if (k in BAD) == bad] for bad in (True, False))
@@ -182,7 +182,7 @@ def test_a_store_without_any_says_nothing_about_it(tmp_path: Path) -> None:
 
 # Who reads it.
 
-OPTIONS: dict[str, Any] = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 1, "drop_last": False}
+OPTIONS: dict[str, Any] = {"size": SIDE, "num_threads": 1, "drop_last": False}
 
 
 def test_a_loader_leaves_out_what_the_store_has_left_out(root: Path, tmp_path: Path) -> None:
@@ -193,19 +193,19 @@ def test_a_loader_leaves_out_what_the_store_has_left_out(root: Path, tmp_path: P
         "has no heatmap of 'a b/3.png'; 6 of 11 files have none: it could not be decoded when the maps were made; skip_"
     )
     with pytest.raises(ValueError, match=said):
-        Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, **OPTIONS))
-    loader = Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
+        load(folder, TokenMix(grid=4), heatmaps=store, **OPTIONS)
+    loader = load(folder, TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
     assert sum(len(images) for images, _ in loader) == len(KEPT)
     said = "has no heatmap: it could not be decoded for one"
     assert loader.skipped == [f"{root / name} {said}" for name in LEFT_OUT]
-    again = Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
+    again = load(folder, TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
     again.load_state_dict(loader.state_dict())
-    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(loader, again, strict=True))
+    assert same(list(loader), list(again))
 
 
 def test_a_loader_that_comes_to_the_store_later(root: Path, tmp_path: Path) -> None:
     store = build(root, tmp_path / "store", skip_corrupt=True)
-    loader = Loader(ImageFolder.scan(root), CutMix(), 4, **grouped(skip_corrupt=True, **OPTIONS))
+    loader = load(ImageFolder.scan(root), CutMix(), skip_corrupt=True, **OPTIONS)
     loader.switch(method=TokenMix(grid=4), heatmaps=store)
     assert sum(len(images) for images, _ in loader) == len(KEPT)
 
@@ -214,9 +214,7 @@ def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
     """What has no map is used again, but what cannot be decoded."""
     store = build(root, tmp_path / "store", skip_corrupt=True)
     Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
-    loader = Loader(
-        ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS)
-    )
+    loader = load(ImageFolder.scan(root), TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
     loader.switch(method=CutMix())
     mended = len(KEPT) + (NAMES[3] in LEFT_OUT)
     assert sum(len(images) for images, _ in loader) == mended
@@ -229,7 +227,7 @@ def test_a_map_that_is_missing_for_no_reason_is_an_error_all_the_same(tmp_path: 
     store = build(root, tmp_path / "store")
     Image.new("RGB", (SIDE, SIDE)).save(root / "c" / "new.png")
     with pytest.raises(ValueError, match=r"has no heatmap of 'c/new\.png'; 1 of 12 files have none$"):
-        Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
+        load(ImageFolder.scan(root), TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
 
 
 # The commands.

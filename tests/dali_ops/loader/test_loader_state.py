@@ -11,7 +11,6 @@ import torch
 from nvidia.dali import fn
 
 import dalimix
-from dali_ops import Loader
 from dali_ops.loader.prefetcher import seed_of
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
@@ -21,7 +20,7 @@ from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
 from tests.support.data.coloured import coloured_folder
-from tests.support.loaders import brightness, by_attention, grouped, load, sized
+from tests.support.loaders import brightness, by_attention, load, sized
 from tests.support.same import same
 from tests.support.stores import store_of
 
@@ -205,7 +204,7 @@ def test_a_state_of_another_process_is_refused(root):
 
 def test_a_state_of_another_data_set_is_refused(root):
     folder = ImageFolder.scan(root)
-    state = Loader(folder, None, 4, **grouped(device="cpu")).state_dict()
+    state = load(folder).state_dict()
     last = len(folder) - 1
     others = [
         folder.picked([1, 0, *range(2, len(folder))]),
@@ -216,8 +215,8 @@ def test_a_state_of_another_data_set_is_refused(root):
     ]
     for other in others:
         with pytest.raises(ValueError, match="of another data set"):
-            Loader(other, None, 4, **grouped(device="cpu")).load_state_dict(state)
-    Loader(folder.picked(range(len(folder))), None, 4, **grouped(device="cpu")).load_state_dict(state)
+            load(other).load_state_dict(state)
+    load(folder.picked(range(len(folder)))).load_state_dict(state)
 
 
 @pytest.mark.parametrize(("module", "reason"), [(dalimix, "dalimix"), (nvidia.dali, "DALI, whose checkpoints it")])

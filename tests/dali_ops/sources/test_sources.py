@@ -3,18 +3,17 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix import CutMix, RandomChoice, TokenMix
 from dalimix.stores import HeatmapWriter
 from tests.support.data.archives import cut, imagenet_example, sample, write_records, write_shard, write_tar
-from tests.support.loaders import grouped
+from tests.support.loaders import load
+from tests.support.same import same
 from tests.support.stores import store_of
 
 COUNT, BATCH = 20, 4
@@ -56,21 +55,6 @@ def source(request, tmp_path):
     return MAKE[request.param](tmp_path, SAMPLES)
 
 
-OPTIONS: dict[str, Any] = {
-    "size": 16,
-    "device": "cpu",
-    "dtype": "uint8",
-    "mean": 0,
-    "std": 1,
-    "num_threads": 2,
-    "seed": 1,
-}
-
-
-def load(source, method=None, **options):
-    return Loader(source, method, BATCH, **grouped(**OPTIONS | options))
-
-
 def seen(loader):
     """The class index and the pixels of every image of an epoch, sorted."""
     batches = [zip(labels.tolist(), images.numpy(), strict=True) for images, labels in loader]
@@ -91,7 +75,7 @@ def test_the_mixing_is_the_same(source):
     loader = load(source, CutMix(), keep_info=True)
     for images, targets in loader:
         info = loader.batch_info
-        assert images.shape == (BATCH, 3, 16, 16)
+        assert images.shape == (BATCH, 3, 32, 32)
         assert (targets[range(BATCH), info.labels] >= info.plan.weight[:, 0] - 1e-6).all()
     assert len(loader) == COUNT // BATCH
 
@@ -101,9 +85,7 @@ def test_resuming_from_each_source(source):
     running = iter(first)
     next(running)
     again.load_state_dict(first.state_dict())
-    for (images, targets), (images_too, targets_too) in zip([*running, *first], [*again, *again], strict=True):
-        assert torch.equal(images, images_too)
-        assert torch.equal(targets, targets_too)
+    assert same([*running, *first], [*again, *again])
 
 
 def test_a_store_of_heatmaps_for_each_source(source, tmp_path):

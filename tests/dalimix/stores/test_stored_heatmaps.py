@@ -10,7 +10,7 @@ from nvidia.dali import fn, types
 
 import dali_ops
 import dalimix
-from dali_ops import ImageFolderLoader, Targets, Train
+from dali_ops import Targets, Train
 from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
@@ -22,7 +22,7 @@ from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenM
 from dalimix.heatmap_crop import heatmap_crop
 from dalimix.stores import HeatmapStore
 from tests.support.data.marked import GRID, marked_folder
-from tests.support.loaders import grouped
+from tests.support.loaders import load
 from tests.support.pipelines import build, run, same
 from tests.support.stores import store_of
 
@@ -170,28 +170,17 @@ def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
 
 def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
     method = RandomChoice([SMMix(grid=4), AttentiveCutMix(3, grid=3)])
-    loader = ImageFolderLoader(
-        root, method, 4, **grouped(heatmaps=store, size=24, device="cpu", keep_info=True, seed=0)
-    )
+    loader = load(root, method, heatmaps=store, size=24, keep_info=True)
     for _ in loader:
         assert loader.batch_info.plan.tokens.shape == (4, 12, 12)
 
 
 def test_the_loader_reads_a_store(root, store):
-    options: dict[str, Any] = {
-        "size": SIZE,
-        "device": "cpu",
-        "seed": 1,
-        "num_threads": 2,
-        "mean": 0,
-        "std": 1,
-        "dtype": "uint8",
-    }
-    plain = ImageFolderLoader(root, TokenMix(prob=0, grid=8), 6, **grouped(heatmaps=store, **options))
+    plain = load(root, TokenMix(prob=0, grid=8), 6, heatmaps=store, dtype="uint8", size=SIZE)
     for _ in range(2):
         labels = torch.cat([targets for _, targets in plain])
         assert labels.sum(0).tolist() == [12, 12]
-    loader = ImageFolderLoader(root, TokenMix(grid=8), 6, **grouped(heatmaps=store, **options))
+    loader = load(root, TokenMix(grid=8), 6, heatmaps=store, dtype="uint8", size=SIZE)
     shares = torch.cat([targets.sum(1) for _, targets in loader])
     assert (shares - 1).abs().max() > 0.05  # by heatmaps, and not by areas
 
@@ -207,24 +196,21 @@ def test_class_indices_belong_to_their_images(tmp_path):
     files = ImageFolder.scan(tmp_path / "images").names[::-1]
     store = store_of(tmp_path / "store", files, np.random.default_rng(0).random((8, 4, 4)))
     method = TokenMix(prob=0, grid=4)
-    loader = ImageFolderLoader(
-        tmp_path / "images", method, 4, **grouped(heatmaps=store, size=8, mean=0, std=255.0, device="cpu")
-    )
+    loader = load(tmp_path / "images", method, heatmaps=store, size=8, std=255.0)
     for images, targets in loader:
         assert torch.equal(images.mean((1, 2, 3)).round(), targets[:, 1])
 
 
 def test_what_fits_not_is_refused(root, store, tmp_path):
-    options: dict[str, Any] = {"size": SIZE, "device": "cpu"}
     part = store_of(tmp_path / "other", store.files[:-2], np.ones((COUNT - 2, 4, 4)))
     with pytest.raises(ValueError, match=r"other has no heatmap of 'b/.*png'; 2 of 24 files have none"):
-        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=part, **options))
+        load(root, TokenMix(), heatmaps=part)
     with pytest.raises(ValueError, match="heatmap_labels are for a provider of heatmaps, but heatmaps is HeatmapStore"):
-        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=store, heatmap_labels=True, **options))
+        load(root, TokenMix(), heatmaps=store, heatmap_labels=True)
     with pytest.raises(ValueError, match="Mixup reads no heatmaps, but heatmaps were given"):
-        ImageFolderLoader(root, Mixup(), 4, **grouped(heatmaps=store, **options))
+        load(root, Mixup(), heatmaps=store)
     with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
-        ImageFolderLoader(root, None, 4, **grouped(heatmaps=store, **options))
+        load(root, None, heatmaps=store)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"], ids=["empty", "text", "cut off"])
@@ -232,9 +218,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path, content):
     path = marked_folder(tmp_path / "images", 8)
     bad = tmp_path / "images" / "b" / "03.png"
     bad.write_bytes(content)
-    loader = ImageFolderLoader(
-        tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=HeatmapStore.open(path), size=SIZE, device="cpu")
-    )
+    loader = load(tmp_path / "images", TokenMix(grid=8), heatmaps=HeatmapStore.open(path))
     with pytest.raises(ValueError, match=r"03\.png cannot be decoded as an image"):
         list(loader)
 

@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
-from tests.support.loaders import grouped
-
-OPTIONS: dict[str, Any] = {"training": False, "size": 8, "device": "cpu", "num_threads": 1}
+from tests.support.loaders import load
 
 
 @pytest.fixture
@@ -73,9 +70,9 @@ def test_a_missing_file_whose_name_is_not_utf_8_is_named(here: Path) -> None:
     (here / "ant" / name.decode("utf-8", "surrogateescape")).unlink()
     message = r"\.jpg is missing: mend or remove it; skip_corrupt=True leaves it out"
     with pytest.raises(ValueError, match=message) as told:
-        list(Loader(folder, None, 3, **grouped(**OPTIONS)))
+        list(load(folder, None, 3, training=False))
     assert not isinstance(told.value, UnicodeError)
-    assert [len(images) for images, _ in Loader(folder, None, 3, **grouped(skip_corrupt=True, **OPTIONS))] == [2]
+    assert [len(images) for images, _ in load(folder, None, 3, training=False, skip_corrupt=True)] == [2]
 
 
 # Headings.
