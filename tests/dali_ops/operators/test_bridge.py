@@ -12,13 +12,6 @@ from dali_ops.operators import bridge
 from tests.support.pipelines import BATCH, build, images_and_labels, run, same
 
 
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
-
-
 def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):
     layouts = layouts or [""] * num_outputs
     return lambda: tuple(bridge.whole_batch(function, list(inputs()), num_outputs, "cpu", layouts, name="Test"))

@@ -80,13 +80,6 @@ def test_errors_when_the_pipeline_runs(source, options, message):
         run(build(body))
 
 
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
-
-
 def ragged(make, **options):
     """A node of samples of which the fifth is another one."""
     return fn.external_source(lambda: [make(1 if k == 4 else 0) for k in range(BATCH)], batch=True, **options)

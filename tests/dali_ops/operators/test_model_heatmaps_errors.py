@@ -9,17 +9,9 @@ from nvidia.dali import fn
 from torch import nn
 
 import dali_ops
-from dali_ops.operators import bridge
 from dalimix.heatmaps import FeatureHeatmap
 from tests.support.models.guided import a_model, a_provider, guided
 from tests.support.pipelines import BATCH, build, images_and_labels, run
-
-
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
 
 
 class Broken(nn.Module):

@@ -23,7 +23,7 @@ from dalimix.heatmap_crop import heatmap_crop
 from dalimix.stores import HeatmapStore
 from tests.support.data.marked import GRID, marked_folder
 from tests.support.loaders import load
-from tests.support.pipelines import build, run, same
+from tests.support.pipelines import build, resumes, run, same
 from tests.support.stores import store_of
 
 COUNT, SIZE = 24, 64
@@ -254,13 +254,9 @@ def test_resuming_training_with_a_store(root, store):
         heatmap_source = StoreSource(store, method)
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
         arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
-        runtime = {"batch_size": 5, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
-        return training_pipeline(*arguments, **runtime, **options)
+        return training_pipeline(*arguments, batch_size=5, num_threads=2, device_id=None, seed=5, **options)
 
-    first = pipeline()
-    run(first, 6)
-    checkpoint = first.checkpoint()
-    assert same(run(first, 5), run(pipeline(checkpoint=checkpoint), 5))
+    assert resumes(pipeline, 6, 5)
 
 
 def test_maps_that_are_too_large_for_the_gpu_are_gathered_on_the_host(store):
