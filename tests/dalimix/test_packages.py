@@ -15,10 +15,7 @@ from tests.support.paths import ROOT
     [
         ("torch", "this needs PyTorch: pip install torch"),
         ("PIL", "this needs Pillow: pip install pillow"),
-        (
-            "nvidia.dali",
-            "this needs NVIDIA DALI: pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)",
-        ),
+        ("nvidia.dali", "this needs NVIDIA DALI: pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)"),
     ],
 )
 def test_missing(module: str, said: str) -> None:

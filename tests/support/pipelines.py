@@ -12,6 +12,7 @@ from nvidia.dali import fn, pipeline_def
 from dali_ops.operators import bridge
 from tests.support.backends import use_host_kernels
 from tests.support.data.at_random import random_images
+from tests.support.same import same
 
 BATCH, SIZE = 6, (32, 48)
 
@@ -62,9 +63,3 @@ def all_ways_agree(body: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> 
         by_sample = run(build(body), 3)
     use_host_kernels(monkeypatch)
     return same(whole, by_sample) and same(whole, run(build(body), 3))
-
-
-def same(first: list[list[np.ndarray]], second: list[list[np.ndarray]]) -> bool:
-    """Whether two runs gave the same outputs, bit for bit."""
-    pairs = [pair for one, two in zip(first, second, strict=True) for pair in zip(one, two, strict=True)]
-    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)

@@ -14,19 +14,7 @@ from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, CutMix, Mixup, TokenMix
 from tests.support.data.coloured import one_coloured_folder
-from tests.support.project.benchmarks import busy_threads
-
-BATCH, SIZE, IMAGES = 5, 28, 15
-
-
-@pytest.fixture
-def source(root):
-    return ImageFolder.scan(root)
-
-
-@pytest.fixture
-def setting(source):
-    return Setting(source, "cpu", BATCH, 2, SIZE)
+from tests.support.project.benchmarks import BATCH, IMAGES, SIZE, busy_threads
 
 
 @pytest.fixture(scope="module")

@@ -16,19 +16,9 @@ from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
 from tests.support.data.coloured import one_coloured_folder
+from tests.support.project.benchmarks import BATCH, IMAGES, SIZE
 
-BATCH, SIZE, IMAGES = 5, 28, 15
 DEPTH = 2  # batches that DALI prefetches
-
-
-@pytest.fixture
-def source(root):
-    return ImageFolder.scan(root)
-
-
-@pytest.fixture
-def setting(source):
-    return Setting(source, "cpu", BATCH, 2, SIZE)
 
 
 class FakeTime:

@@ -41,20 +41,8 @@ def test_demo(tmp_path, monkeypatch):
 
 def test_preview(photos, tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    arguments = [
-        "preview",
-        str(photos),
-        "--method",
-        "cutmix",
-        "attentive_cutmix",
-        "--count",
-        "1",
-        "--size",
-        "64",
-        "--device",
-        "cpu",
-    ]
-    assert cli.main([*arguments, "--out", str(out)]) == 0
+    words = "--method cutmix attentive_cutmix --count 1 --size 64 --device cpu --out"
+    assert cli.main(["preview", str(photos), *words.split(), str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     with Image.open(out) as sheet:
         assert sheet.size[0] > 500
@@ -216,14 +204,8 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     ids=str,
 )
 def test_preview_names_a_wrong_argument(photos, change, name):
-    good = {
-        "folder": ImageFolder.scan(photos),
-        "methods": [CutMix()],
-        "device": "cpu",
-        "count": 1,
-        "size": 8,
-        "seed": 0,
-    }
+    folder = ImageFolder.scan(photos)
+    good = {"folder": folder, "methods": [CutMix()], "device": "cpu", "count": 1, "size": 8, "seed": 0}
     with pytest.raises((ValueError, TypeError), match=name):
         dali_ops.sheets.preview.preview(**good | change)
 

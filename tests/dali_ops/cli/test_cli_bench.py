@@ -113,9 +113,7 @@ def test_the_given_store_is_the_one_that_is_measured(root, tmp_path, monkeypatch
     random_store(tmp_path / "store", ImageFolder.scan(root))
     stores, usual = [], compare.entries
     monkeypatch.setattr(
-        compare,
-        "entries",
-        lambda methods, store, **rest: stores.append(store) or usual(methods, store, **rest),
+        compare, "entries", lambda methods, store, **rest: stores.append(store) or usual(methods, store, **rest)
     )
     here = [root, "--method", "smmix", "--batch-size", 3, *TINY, "--out", tmp_path]
     assert bench(*here, "--heatmaps", tmp_path / "store") == 0

@@ -219,10 +219,7 @@ def test_a_function_that_returns_something_else() -> None:
             {"kind": "feature", "layer": "1", "labelled": True},
             "--labels is for heatmaps of a class, but FeatureHeatmap",
         ),
-        (
-            {"kind": "feature", "layer": "1", "std": [0.5]},
-            "no heatmap of an image: ValueError: .* both by 255",
-        ),
+        ({"kind": "feature", "layer": "1", "std": [0.5]}, "no heatmap of an image: ValueError: .* both by 255"),
         ({"kind": "feature", "layer": "1", "std": [1.0, 2.0]}, "no heatmap of an image: ValueError: std"),
         ({"kind": "feature", "layer": "4"}, "--model my_models:cnn: no heatmap of an image: ValueError: module '4'"),
         ({"kind": "attention", "layer": "1"}, "no heatmap of an image: ValueError: module '1' computed no attention"),

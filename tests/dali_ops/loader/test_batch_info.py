@@ -15,6 +15,7 @@ from tests.support.loaders import by_attention, load
 from tests.support.memory import used
 from tests.support.models.versions import Versions, a_snapshot
 from tests.support.models.vits import SIDE, vit
+from tests.support.same import same
 from tests.support.stores import store_of
 
 COUNT, BATCH, STEP = 10, 4, 25  # the image of class k is filled with k · STEP
@@ -135,9 +136,7 @@ def test_batches_are_the_same_with_and_without_info(root):
     def batches(**options):
         return list(load(root, SMMix(grid=4), BATCH, heatmaps=by_attention(), **options, **EXACT))
 
-    for (images, targets), (images_too, targets_too) in zip(batches(), batches(keep_info=True), strict=True):
-        assert torch.equal(images, images_too)
-        assert torch.equal(targets, targets_too)
+    assert same(batches(), batches(keep_info=True))
 
 
 def test_predictions_follow_the_training(root):

@@ -139,10 +139,10 @@ def test_devices_and_their_numbers(monkeypatch):
     monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: name)
     given = [
         ("cuda:1", None),
-        (torch.device("cuda:1"), None),
+        (torch.device("cuda", 1), None),
         ("cuda", 1),
         (None, 1),
-        ("gpu", np.int64(1)),
+        ("gpu", np.int8(1)),
         ("cuda:1", 1),
     ]
     assert [Runtime(*both).resolved() for both in given] == [("gpu", 1)] * len(given)

@@ -15,6 +15,7 @@ from tests.support.backends import need_gpu
 from tests.support.loaders import load
 from tests.support.memory import used
 from tests.support.paths import ROOT
+from tests.support.scripts import script
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -111,7 +112,7 @@ print("left")
 
 
 def test_loops_that_are_left_do_not_hang_the_interpreter(root):
-    done = subprocess.run([sys.executable, "-c", LEFT, root], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = script("-c", LEFT, root)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")
 
 

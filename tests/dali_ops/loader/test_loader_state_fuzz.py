@@ -17,13 +17,8 @@ from tests.support.fuzz.rounds import rounds
 from tests.support.loaders import load
 from tests.support.same import same
 
-OPTIONS: dict[str, Any] = {
-    "size": 8,
-    "dtype": "uint8",
-    "batch_size": 5,
-    "drop_last": False,
-    "num_threads": 1,
-}  # five batches
+# Five batches.
+OPTIONS: dict[str, Any] = {"size": 8, "dtype": "uint8", "batch_size": 5, "drop_last": False, "num_threads": 1}
 FIELDS = ["identity", "seed", "epoch", "step", "start", "skipped", "pipeline", "checksum"]
 
 
@@ -214,16 +209,8 @@ def test_a_state_of_numbers_from_elsewhere(subjects):
 def test_states_of_all_processes(root):
     loader, plain = load(root, CutMix(), **OPTIONS).as_dataset(gather=True), load(root, CutMix(), **OPTIONS)
     state = loader.state_dict()
-    wrong = [
-        None,
-        {},
-        plain.state_dict(),
-        {"ranks": 1},
-        {"ranks": []},
-        {"ranks": [None]},
-        {"ranks": state["ranks"] * 2},
-    ]
-    for given in wrong:
+    wrong = [{"ranks": ranks} for ranks in (1, [], [None], state["ranks"] * 2)]
+    for given in (None, {}, plain.state_dict(), *wrong):
         with pytest.raises((ValueError, TypeError), match="state"):
             loader.load_state_dict(given)
     with pytest.raises(TypeError, match=r"got that of all processes, which as_dataset\(gather=True\) takes"):

@@ -2,8 +2,6 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,6 +13,8 @@ from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
 from tests.support.backends import need_gpu
 from tests.support.loaders import grouped, load
+from tests.support.same import same
+from tests.support.scripts import script
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)
@@ -157,9 +157,7 @@ def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):
     loader, plain = (load(root, CutMix()) for _ in range(2))
     for epoch in range(3):
         loader.set_epoch(epoch)
-        for (images, targets), (images_too, targets_too) in zip(loader, plain, strict=True):
-            assert torch.equal(images, images_too)
-            assert torch.equal(targets, targets_too)
+        assert same(list(loader), list(plain))
 
 
 def test_prefetch(root):
@@ -196,6 +194,6 @@ for function in (sums, torch.compile(sums, backend="eager")):
 
 def test_a_loop_that_is_compiled_leaves_the_loader_outside(root):
     """In a process of its own: what the compiler keeps would count as memory of the tests after this one."""
-    ran = subprocess.run([sys.executable, "-c", COMPILED, root], capture_output=True, text=True, check=False)
+    ran = script("-c", COMPILED, root)
     plain, compiled = ran.stdout.splitlines() or pytest.fail(ran.stderr)
     assert plain == compiled

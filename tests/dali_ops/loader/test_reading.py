@@ -1,7 +1,5 @@
 """From files to images: random crops draw as DALI's own, and what is no image is an error and no crash."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,8 @@ from dali_ops.loader.reading.decoding import centre_crop, random_crop, whole_ima
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
-from tests.support.paths import ROOT
 from tests.support.pipelines import build, run
+from tests.support.scripts import script
 
 
 @pytest.fixture
@@ -115,13 +113,11 @@ print(used[1] - used[0])
 def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, transform):
     """A line of 16,000 pixels, resized as a whole, would take 3 GB."""
     folders = [tmp_path / "square", tmp_path / "banners"]
-    for folder, shapes in zip(
-        folders, ([(300, 300)] * 4, [(1, 16000), (16000, 1), (2, 16000), (16000, 3)]), strict=True
-    ):
+    banners = [(1, 16000), (16000, 1), (2, 16000), (16000, 3)]
+    for folder, shapes in zip(folders, ([(300, 300)] * 4, banners), strict=True):
         folder.mkdir()
         noise(folder, shapes)
-    command = [sys.executable, "-c", MEMORY, *folders, transform]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = script("-c", MEMORY, *folders, transform)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 100  # MB
 
@@ -148,7 +144,5 @@ except RuntimeError as error:
 def test_a_file_that_is_no_image_does_not_crash_the_process(folder, way):
     """In a large batch, where DALI's decoders alone crash more often than not."""
     Path(folder.files[3]).write_text("some text, no image at all")
-    done = subprocess.run(
-        [sys.executable, "-c", CRASH, folder.root, way], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    done = script("-c", CRASH, folder.root, way)
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, "said")

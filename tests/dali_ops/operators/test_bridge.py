@@ -9,7 +9,8 @@ from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline, StreamPolicy
 
 from dali_ops.operators import bridge
-from tests.support.pipelines import BATCH, build, images_and_labels, run, same
+from tests.support.pipelines import BATCH, build, images_and_labels, run
+from tests.support.same import same
 
 
 def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):

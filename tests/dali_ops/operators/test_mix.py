@@ -17,7 +17,8 @@ from dali_ops.operators.shortcuts import OF_METHODS, Options
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
 from tests.support.backends import device_fixture, need_gpu
 from tests.support.data.at_random import random_images
-from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run, same
+from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run
+from tests.support.same import same
 
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
 NORMALISE = {"mean": MEAN, "std": STD, "dtype": types.FLOAT16, "output_layout": "CHW"}

@@ -17,7 +17,8 @@ from tests.support.backends import device_fixture
 from tests.support.data.at_random import random_images
 from tests.support.memory import used_with_torch
 from tests.support.models.guided import a_model, a_provider, guided
-from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, resumes, run, same
+from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, resumes, run
+from tests.support.same import same
 
 AHEAD = 4  # batches that DALI makes ready at most
 

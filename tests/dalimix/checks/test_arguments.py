@@ -194,10 +194,7 @@ def test_methods_take_numbers_of_numpy_and_keep_those_of_python(given: Callable[
         (lambda: Mixup(alpha=1e308), "Mixup: alpha must be from 1e-30 to 1e+30, got 1e+308"),
         (lambda: Mixup(alpha=10**400), "Mixup: alpha must be from 1e-30 to 1e+30, got 1000"),
         (lambda: CutMix(per=np.array(["pair"])), "CutMix: per must be one of"),
-        (
-            lambda: TokenMix(grid=1 << 80),
-            "TokenMix: grid must be a whole number from 2 to 32, got 12089258",
-        ),
+        (lambda: TokenMix(grid=1 << 80), "TokenMix: grid must be a whole number from 2 to 32, got 12089258"),
         (lambda: RandomChoice(p="ab"), "RandomChoice: p must be a list of chances, one per method, got 'ab'"),
         (lambda: RandomChoice(p=5), "RandomChoice: p must be a list of chances, one per method, got 5"),
         (lambda: RandomChoice(p=[10**400, 0]), "RandomChoice: p must be chances that add up to 1"),

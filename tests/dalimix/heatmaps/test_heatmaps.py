@@ -228,8 +228,7 @@ def test_a_model_with_a_train_method_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"),
-    [("lasd", "last"), ("atc2", "act2"), ("q", "stem, bn, act, last, pool, flat, fc")],
+    ("name", "near"), [("lasd", "last"), ("atc2", "act2"), ("q", "stem, bn, act, last, pool, flat, fc")]
 )
 def test_wrong_name(name, near):
     with pytest.raises(ValueError, match=f"there is no module '{name}' in Sequential; nearest: {near}$"):

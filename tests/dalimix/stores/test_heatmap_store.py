@@ -4,7 +4,6 @@ import fcntl
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore, HeatmapWriter
-from tests.support.paths import ROOT
+from tests.support.scripts import script
 from tests.support.stores import DTYPES, FILES, build, contents, create, some_maps
 
 
@@ -60,11 +59,8 @@ def test_what_lies_in_the_folder(tmp_path: Path, dtype: str) -> None:
     build(tmp_path / "store", dtype)
     assert sorted(contents(tmp_path)) == ["store", "store/heatmaps.npy", "store/store.json"]
     maps = np.load(tmp_path / "store" / "heatmaps.npy", allow_pickle=False)
-    assert (maps.shape, maps.dtype.str, maps.flags.c_contiguous) == (
-        (11, 3, 3),
-        {"uint8": "|u1"}.get(dtype, "<f2"),
-        True,
-    )
+    kind = {"uint8": "|u1", "float16": "<f2"}[dtype]
+    assert (maps.shape, maps.dtype.str, maps.flags.c_contiguous) == ((11, 3, 3), kind, True)
     np.save(tmp_path / "again.npy", maps)
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "store" / "heatmaps.npy").read_bytes()
     facts = {
@@ -235,8 +231,7 @@ assert store.read([2]).max() == 1
 
 
 def test_numpy_is_enough(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "store")]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=300)
+    done = script("-c", WITHOUT_TORCH, tmp_path / "store")
     assert done.returncode == 0, done.stderr
 
 

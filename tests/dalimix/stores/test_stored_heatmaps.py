@@ -23,7 +23,8 @@ from dalimix.heatmap_crop import heatmap_crop
 from dalimix.stores import HeatmapStore
 from tests.support.data.marked import GRID, marked_folder
 from tests.support.loaders import load
-from tests.support.pipelines import build, resumes, run, same
+from tests.support.pipelines import build, resumes, run
+from tests.support.same import same
 from tests.support.stores import store_of
 
 COUNT, SIZE = 24, 64

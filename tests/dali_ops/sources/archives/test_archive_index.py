@@ -159,11 +159,7 @@ def test_the_kept_arrays_fit_together(root):
 
 
 OTHER_FILE = r"index='.*' is something else than the index of an archive, and is not overwritten: give another path$"
-OTHER = {
-    "an empty file": b"",
-    "text": b"no index",
-    "an array": b"\x93NUMPY",
-}
+OTHER = {"an empty file": b"", "text": b"no index", "an array": b"\x93NUMPY"}
 
 
 @pytest.mark.parametrize("content", OTHER)

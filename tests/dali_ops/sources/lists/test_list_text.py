@@ -116,11 +116,8 @@ def test_files_that_are_no_list(tmp_path: Path) -> None:
     np.save(tmp_path / "npy.npy", np.zeros(3))
     (tmp_path / "jpg").write_bytes(encoded(1))
     (tmp_path / "late").write_bytes(b"a.jpg 0\n" * 500 + b"\0")
-    for name, kind in {
-        "tar": "tar",
-        "npz.npz": "zip",
-        **dict.fromkeys(("tfrecord", "npy.npy", "jpg", "late"), "binary"),
-    }.items():
+    binary = dict.fromkeys(("tfrecord", "npy.npy", "jpg", "late"), "binary")
+    for name, kind in {"tar": "tar", "npz.npz": "zip", **binary}.items():
         message = rf"/{name} is a {kind} file, expected a list, text with a line PATH LABEL"
         with pytest.raises(ValueError, match=message):
             FileList.open(tmp_path / name)
@@ -202,12 +199,6 @@ def test_files_that_are_none() -> None:
     for one in ("", "a\0b", "\ud800", 5, None):
         with pytest.raises((TypeError, ValueError), match=r"files\[1\] must be a path, got "):
             file_list(["a", one], [0, 0])
-    for url in (
-        "s3://bucket/a.jpg",
-        "https://x.org/a.jpg",
-        "gs://b/a.jpg",
-        Path("hf://datasets/a.jpg"),
-        "pipe:cat a.jpg",
-    ):
+    for url in ("s3://bucket/a.jpg", "https://x.org/a.jpg", "gs://b/a", Path("hf://data/a.jpg"), "pipe:cat a.jpg"):
         with pytest.raises(ValueError, match=r"files\[0\] must be a path on this machine, got the URL"):
             file_list([url], [0])
