@@ -82,6 +82,12 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> None:
+    """Skips a test visibly where there is none."""
+    need_gpu(request)
+
+
+@pytest.fixture
 def unseen_heatmaps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at the heatmaps, as on a GPU: the loops for the CPU and the kernels agree on
     those that are not finite, too."""

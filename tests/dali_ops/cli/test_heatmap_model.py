@@ -11,7 +11,6 @@ import torch
 
 from dali_ops.cli.model import HeatmapModel, provider_from
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap
-from tests.support.backends import need_gpu
 from tests.support.models.modules import modules_here
 from tests.support.models.small import cnn, transformer
 
@@ -247,8 +246,7 @@ def test_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.cuda
-def test_the_model_moves_to_the_gpu(request: pytest.FixtureRequest) -> None:
-    need_gpu(request)
+def test_the_model_moves_to_the_gpu(gpu) -> None:
     for spec, *said in ("my_models:cnn", "feature", "1"), ("my_models:teacher",):
         got = provider_from(spec, *said, device="gpu")
         assert got.provider(images().cuda()).device.type == "cuda"

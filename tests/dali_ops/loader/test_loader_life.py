@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from dalimix import CutMix, RandomChoice
-from tests.support.backends import need_gpu
 from tests.support.loaders import load
 from tests.support.memory import used
 from tests.support.paths import ROOT
@@ -84,8 +83,7 @@ def test_a_thousand_batches_take_no_memory(root):
 
 
 @pytest.mark.cuda
-def test_a_thousand_batches_take_no_memory_of_the_gpu(root, request):
-    need_gpu(request)
+def test_a_thousand_batches_take_no_memory_of_the_gpu(root, gpu):
     loader = load(root, RandomChoice(), size=64, keep_info=True, device="gpu")
     for epochs in (60, 340):
         torch.cuda.synchronize()

@@ -11,7 +11,6 @@ from PIL import Image
 
 from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
-from tests.support.backends import need_gpu
 from tests.support.loaders import grouped, load
 from tests.support.same import same
 from tests.support.scripts import script
@@ -36,8 +35,7 @@ def test_channels_last_in_validation(root):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("form", ["dense", "pair"])
-def test_pinned(root, request, form):
-    need_gpu(request)
+def test_pinned(root, gpu, form):
     images, targets = next(iter(load(root, CutMix(), pin_memory=True, form=form)))
     assert images.is_pinned()
     assert all(tensor.is_pinned() for tensor in (targets if form == "pair" else [targets]))

@@ -15,7 +15,7 @@ from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.shortcuts import OF_METHODS, Options
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
-from tests.support.backends import device_fixture, need_gpu
+from tests.support.backends import device_fixture
 from tests.support.data.at_random import random_images
 from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run
 from tests.support.same import same
@@ -278,9 +278,8 @@ def test_values_as_people_give_them():
 
 
 @pytest.mark.cuda
-def test_slow_consumer_never_sees_a_batch_change(request):
+def test_slow_consumer_never_sees_a_batch_change(gpu):
     """The consumer's stream lags while the pipeline runs ahead and reuses memory."""
-    need_gpu(request)
     torch = pytest.importorskip("torch")
     batch, value = 64, iter(range(10**6))
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
-from tests.support.backends import device_fixture, need_gpu
+from tests.support.backends import device_fixture
 from tests.support.data.at_random import random_images
 
 B, CHANNELS, CLASSES = 4, 6, 5
@@ -143,8 +143,7 @@ def test_label_outside_of_the_classes(device, wrong):
 
 
 @pytest.mark.cuda
-def test_the_host_never_waits_for_the_gpu(request):
-    need_gpu(request)
+def test_the_host_never_waits_for_the_gpu(gpu):
     made, batch, labels = provider(cnn("cuda"), size=32), images("cuda"), torch.zeros(B, 1, device="cuda").long()
     made(batch, labels)  # the first call loads what it needs
     torch.cuda.set_sync_debug_mode("error")

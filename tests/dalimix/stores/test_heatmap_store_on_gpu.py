@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore
-from tests.support.backends import need_gpu
 from tests.support.stores import store_of
 
 
@@ -63,8 +62,7 @@ def test_threads_share_a_copy(store: HeatmapStore) -> None:
 
 
 @pytest.mark.cuda
-def test_on_a_gpu(store: HeatmapStore, request: pytest.FixtureRequest) -> None:
-    need_gpu(request)
+def test_on_a_gpu(store: HeatmapStore, gpu: None) -> None:
     import cupy
 
     assert np.array_equal(store.on(cupy).get(), store.maps)
@@ -73,8 +71,7 @@ def test_on_a_gpu(store: HeatmapStore, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("gpu_limit", [0, 1 << 30], ids=["gathered", "resident"])
-def test_in_a_pipeline_on_a_gpu(store: HeatmapStore, gpu_limit: int, request: pytest.FixtureRequest) -> None:
-    need_gpu(request)
+def test_in_a_pipeline_on_a_gpu(store: HeatmapStore, gpu_limit: int, gpu: None) -> None:
     pytest.importorskip("nvidia.dali")
     from nvidia.dali import fn
 
