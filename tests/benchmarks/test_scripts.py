@@ -12,7 +12,7 @@ from benchmarks.kernels import jobs
 from dali_ops.assets import teacher
 from dalimix import METHODS
 from dalimix.cuda.loader import kernel_folder
-from tests.support.data.coloured import coloured_folder
+from tests.support.data import coloured
 from tests.support.paths import BENCHMARKS
 from tests.support.project.benchmarks import run, start
 
@@ -94,10 +94,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert torch.get_num_threads() == threads
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy images: no two have the same pixels."""
-    return coloured_folder(tmp_path_factory.mktemp("images"))
+root = coloured.noisy_root  # no two images have the same pixels
 
 
 @pytest.mark.parametrize("module", TINY)

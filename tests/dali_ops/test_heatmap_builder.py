@@ -13,6 +13,7 @@ from dali_ops.sources import ImageFolder
 from dali_ops.stores import build_store
 from dalimix.stores import HeatmapWriter
 from tests.support.backends import device_fixture
+from tests.support.data import noise_folder
 from tests.support.data.noise_folder import (
     COUNT,
     LABELS,
@@ -22,7 +23,6 @@ from tests.support.data.noise_folder import (
     build,
     by_place,
     contents,
-    image_folder,
     interrupting,
     pictures,
 )
@@ -30,9 +30,7 @@ from tests.support.data.noise_folder import (
 device = device_fixture("gpu")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 def kept(heatmap: np.ndarray, dtype: str) -> list[list[float]]:

@@ -10,12 +10,10 @@ import pytest
 from PIL import Image
 
 from dali_ops import stores as heatmap_builder
-from tests.support.data.noise_folder import NAMES, brightness, build, by_place, contents, image_folder
+from tests.support.data import noise_folder
+from tests.support.data.noise_folder import NAMES, brightness, build, by_place, contents
 
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 @pytest.mark.parametrize("grid", [2, 4])

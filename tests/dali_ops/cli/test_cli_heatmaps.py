@@ -23,8 +23,9 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import main as cli
 from dalimix.heatmaps import ClassActivationHeatmap
 from dalimix.stores import HeatmapStore
+from tests.support.data import noise_folder
 from tests.support.data.label_maps import save_label_maps
-from tests.support.data.noise_folder import COUNT, LABELS, NAMES, contents, image_folder, pictures
+from tests.support.data.noise_folder import COUNT, LABELS, NAMES, contents, pictures
 from tests.support.models.modules import modules_here
 from tests.support.models.small import cnn
 from tests.support.paths import ROOT
@@ -52,9 +53,7 @@ def provider(images):
 """
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 @pytest.fixture

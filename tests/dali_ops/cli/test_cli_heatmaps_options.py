@@ -13,8 +13,9 @@ from dali_ops.cli import heatmaps as cli_heatmaps
 from dali_ops.cli import main as cli
 from dali_ops.cli import model as heatmap_model
 from dalimix.stores import HeatmapStore
+from tests.support.data import noise_folder
 from tests.support.data.label_maps import save_label_maps
-from tests.support.data.noise_folder import COUNT, NAMES, image_folder
+from tests.support.data.noise_folder import COUNT, NAMES
 from tests.support.models.modules import modules_here
 from tests.support.scripts import command
 
@@ -28,9 +29,7 @@ def provider(images):
 """
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 @pytest.fixture

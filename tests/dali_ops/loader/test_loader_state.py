@@ -19,7 +19,7 @@ from dali_ops.loader.settings import in_words
 from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
-from tests.support.data.coloured import coloured_folder
+from tests.support.data import coloured
 from tests.support.loaders import brightness, by_attention, load, sized
 from tests.support.same import same
 from tests.support.stores import store_of
@@ -28,9 +28,7 @@ COUNT, BATCH = 24, 5  # four batches, four images left over
 OPTIONS: dict[str, Any] = {"size": 24, "dtype": "uint8", "batch_size": BATCH}
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return coloured_folder(tmp_path_factory.mktemp("state") / "images")
+root = coloured.noisy_root
 
 
 @pytest.fixture(scope="module")

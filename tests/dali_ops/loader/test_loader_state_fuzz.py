@@ -10,7 +10,7 @@ import torch
 
 from dali_ops.loader.state import sealed
 from dalimix import CutMix, Mixup
-from tests.support.data.coloured import coloured_folder
+from tests.support.data import coloured
 from tests.support.data.damaged_bytes import damaged
 from tests.support.fuzz.hostile import values
 from tests.support.fuzz.rounds import rounds
@@ -22,9 +22,7 @@ OPTIONS: dict[str, Any] = {"size": 8, "dtype": "uint8", "batch_size": 5, "drop_l
 FIELDS = ["identity", "seed", "epoch", "step", "start", "skipped", "pipeline", "checksum"]
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return coloured_folder(tmp_path_factory.mktemp("fuzz") / "images")
+root = coloured.noisy_root
 
 
 class Subject:
