@@ -141,14 +141,11 @@ def test_a_list_of_methods_leaves_the_path(words):
     [
         (["bench", "--batch-size", "4", "8", "7x"], "batch_size", [4, 8]),
         (["bench", "--threads", "1", "2", "ROOT"], "threads", [1, 2]),
-        (
-            ["heatmaps", "build", "--model", "m", "--out", "s", "--mean", "-1", "2.5", "1e2", "ROOT"],
-            "mean",
-            [-1, 2.5, 100],
-        ),
+        (["heatmaps", "build", "--model", "m", "--out", "s", "--mean", "-1", "2.5", "1e2", "ROOT"], "mean",
+         [-1, 2.5, 100]),
     ],
     ids=["batch sizes", "threads", "means"],
-)
+)  # fmt: skip
 def test_lists_of_numbers_leave_the_path(words, name, values):
     options = cli._parser().parse_args(words)
     assert str(options.root) == words[-1]

@@ -199,31 +199,23 @@ def test_a_function_that_returns_something_else() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (
-            {"layer": "1"},
-            "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$",
-        ),
-        (
-            {"kind": "saliency", "layer": "1"},
-            "^--kind must be one of feature, attention, class-activation, got saliency$",
-        ),
+        ({"layer": "1"},
+         "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$"),
+        ({"kind": "saliency", "layer": "1"},
+         "^--kind must be one of feature, attention, class-activation, got saliency$"),
         ({"kind": "feature"}, "--layer is missing: the name of a module of Sequential, which has 0, 1, 2, 3, 4"),
         ({"kind": "feature", "layer": "11"}, "no module '11' in Sequential; nearest: 1"),
-        (
-            {"kind": "class-activation", "layer": "1"},
-            "--classifier and --kind class-activation go together, got None and",
-        ),
+        ({"kind": "class-activation", "layer": "1"},
+         "--classifier and --kind class-activation go together, got None and"),
         ({"kind": "feature", "layer": "1", "classifier": "4"}, "go together, got 4 and feature"),
-        (
-            {"kind": "feature", "layer": "1", "labelled": True},
-            "--labels is for heatmaps of a class, but FeatureHeatmap",
-        ),
+        ({"kind": "feature", "layer": "1", "labelled": True},
+         "--labels is for heatmaps of a class, but FeatureHeatmap"),
         ({"kind": "feature", "layer": "1", "std": [0.5]}, "no heatmap of an image: ValueError: .* both by 255"),
         ({"kind": "feature", "layer": "1", "std": [1.0, 2.0]}, "no heatmap of an image: ValueError: std"),
         ({"kind": "feature", "layer": "4"}, "--model my_models:cnn: no heatmap of an image: ValueError: module '4'"),
         ({"kind": "attention", "layer": "1"}, "no heatmap of an image: ValueError: module '1' computed no attention"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_a_module(said: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         provider_from("my_models:cnn", **said)

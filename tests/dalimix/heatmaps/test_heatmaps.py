@@ -246,14 +246,11 @@ def test_wrong_name(name, near):
         ({"autocast": torch.float32}, ValueError, "autocast must be torch.float16, .*, got torch.float32"),
         ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0,\)"),
         ({"std": [1, 1, -1.0]}, ValueError, "std must be finite and above 0"),
-        (
-            {"mean": [1.0, 2.0], "std": [1.0, 2.0, 3.0]},
-            ValueError,
-            "mean and std must be for as many channels, got 2 and 3",
-        ),
+        ({"mean": [1.0, 2.0], "std": [1.0, 2.0, 3.0]}, ValueError,
+         "mean and std must be for as many channels, got 2 and 3"),
         ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
     ],
-)
+)  # fmt: skip
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):
         FeatureHeatmap(**{"model": cnn(), "layer": "last", **options})

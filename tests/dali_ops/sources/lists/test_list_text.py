@@ -68,12 +68,8 @@ WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "half-a-number-in-a-table": ("path,label\na.jpg,0\nb.jpg,0.5\n", (), 3, "must be a class index, got '0.5'"),
     "nan-in-a-table": ("path,label\na.jpg,1.0\nb.jpg,nan\n", (), 3, "must be a class index, got 'nan'"),
     "nan": ("a.jpg 1.0\nb.jpg nan\n", (), 2, "expected PATH LABEL, got 'b.jpg nan'"),
-    "a-name-of-two": (
-        "a.jpg cat\nb.jpg dog\n",
-        ("cat", "dog", "dog"),
-        2,
-        "classes has 'dog' more than once, so that this label may be any of 1, 2: give the number",
-    ),
+    "a-name-of-two": ("a.jpg cat\nb.jpg dog\n", ("cat", "dog", "dog"), 2,
+                      "classes has 'dog' more than once, so that this label may be any of 1, 2: give the number"),
     "boxes": ("a.jpg,0.5,0.25,1,1,0\n", (), 1, "which has several numbers"),
     "number-first": ("0 a.jpg\n", (), 1, "the number comes last"),
     "a-name-but-no-classes": ("a.jpg 0\nb.jpg cat\n", (), 2, r"for names, give classes=\[…\], all in the order"),
@@ -85,7 +81,7 @@ WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "an-empty-cell": ("path,label\na.jpg,\n", (), 2, "expected 2 columns"),
     "a-name-in-a-table": ("path,label\na.jpg,cat\n", (), 2, "must be a class index, got 'cat'; for names, give clas"),
     "a-URL": ("a.jpg 0\ns3://b/c.jpg 1\n", (), 2, r"must be a path on this machine, got the URL 's3://b/c\.jpg'"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", WRONG)

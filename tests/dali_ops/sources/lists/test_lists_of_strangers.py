@@ -93,23 +93,17 @@ def test_of_several_columns_that_which_holds_such_things(here: Path, kind: str) 
 
 
 UNKNOWN = {
-    "neither": (
-        "photo,kind\nant/0.jpg,0\n",
-        "photo, kind, then none of them is for the paths: path, .*; none .* labels",
-    ),
-    "no-paths": (
-        "image_id;label\nant/0.jpg;0\n",
-        "image_id, label, then none of them is for the paths: path, filepath",
-    ),
+    "neither": ("photo,kind\nant/0.jpg,0\n",
+                "photo, kind, then none of them is for the paths: path, .*; none .* labels"),
+    "no-paths": ("image_id;label\nant/0.jpg;0\n",
+                 "image_id, label, then none of them is for the paths: path, filepath"),
     "no-labels": ("Image\tId\nant/0.jpg\tw_1\n", "image, id, then none of them is for the labels: label, label_id"),
     "blanks": ("photo kind\nant/0.jpg 0\n", r"photo, kind, then none .*; for names, give classes="),
     "Chinese": ("图片,标签\nant/0.jpg,0\n", "图片, 标签, then none of them is for the paths"),
     "coordinates": ("path,x,y,kind\nant/0.jpg,4,5,1\n", "path, x, y, kind, then none of them is for the labels"),
-    "wrong-paths": (
-        "photo,name,label\nant/0.jpg,Ant,0\n",
-        "column 'name' has no path of a file, but 'photo' has: call",
-    ),
-}
+    "wrong-paths": ("photo,name,label\nant/0.jpg,Ant,0\n",
+                    "column 'name' has no path of a file, but 'photo' has: call"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
