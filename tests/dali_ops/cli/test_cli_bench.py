@@ -181,14 +181,8 @@ def test_no_gpu_is_an_error(root, tmp_path, capsys, monkeypatch):
 
 
 def row(what, gil="idle", **numbers):
-    numbers = {
-        "images/s": 120.0,
-        "baseline images/s": 160.0,
-        SPEEDUP: 0.7512,
-        "lowest": 0.6,
-        "highest": 0.87,
-        **numbers,
-    }
+    numbers = {"images/s": 120.0, "baseline images/s": 160.0, SPEEDUP: 0.7512, "lowest": 0.6, "highest": 0.87,
+               **numbers}  # fmt: skip
     return {"what": what, "batch": 64, "threads": 1, "GIL": gil, "baseline": "no mixing", **numbers}
 
 

@@ -203,18 +203,15 @@ def test_another_model_or_grid_is_refused(here: Path, root: Path, capsys: pytest
     assert capsys.readouterr().err == "dalimix: store exists already; nothing was overwritten\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--model", "nowhere:f"], "--model nowhere:f: ModuleNotFoundError: No module named 'nowhere'"),
-        (["--model", "slow:f"], "--model slow:f: AttributeError: module 'slow' has no attribute 'f'"),
-        (["--model", "slow:provider"], "--model slow:provider: TypeError: provider() missing 1 required"),
-        (["--model", "builtins:exit"], "--model builtins:exit: SystemExit"),
-        (["--model", "my_cnn:cnn", "--kind", "feature"], "--layer is missing"),
-        (["--model", "slow:teacher", "--layer", "1"], "--model slow:teacher made a provider"),
-        (["--model", "no_such_timm"], "--model no_such_timm is looked for in timm, but:"),
-    ],
-)
+@pytest.mark.parametrize(("words", "message"), [
+    (["--model", "nowhere:f"], "--model nowhere:f: ModuleNotFoundError: No module named 'nowhere'"),
+    (["--model", "slow:f"], "--model slow:f: AttributeError: module 'slow' has no attribute 'f'"),
+    (["--model", "slow:provider"], "--model slow:provider: TypeError: provider() missing 1 required"),
+    (["--model", "builtins:exit"], "--model builtins:exit: SystemExit"),
+    (["--model", "my_cnn:cnn", "--kind", "feature"], "--layer is missing"),
+    (["--model", "slow:teacher", "--layer", "1"], "--model slow:teacher made a provider"),
+    (["--model", "no_such_timm"], "--model no_such_timm is looked for in timm, but:"),
+])  # fmt: skip
 def test_errors_are_one_line(here, root, words, message, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert cli.main(command("build", root, *words, "--device", "cpu", "--out", "store")) == 1

@@ -158,31 +158,28 @@ def test_without_timm() -> None:
         provider_from("resnet1", "feature", "1")
 
 
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("broken:f", "ModuleNotFoundError: No module named 'no_such_package'"),
-        ("misspelt:f", "SyntaxError: .*misspelt.py, line 1"),
-        ("my_models.py:teacher", "ModuleNotFoundError: No module named 'my_models.py'"),
-        ("my_models:no_such_function", "AttributeError: module 'my_models' has no attribute 'no_such_function'"),
-        ("my_models:", "AttributeError: module 'my_models' has no attribute ''"),
-        (":teacher", "ValueError: Empty module name"),
-        ("my_models:number", "TypeError: 'int' object is not callable; number is called without arguments, and"),
-        ("my_models:fails", "RuntimeError: no weights$"),
-        (
-            "my_models:wants",
-            r"TypeError: wants\(\) missing 1 required positional argument: 'images'; wants is called without "
-            "arguments, and must return an nn.Module or a provider$",
-        ),
-        (
-            "my_models:inner",
-            r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return",
-        ),
-        ("my_models:flat", r"a heatmap of one image must be a tensor \[1, h, w\], got \[1, 224\]"),
-        ("my_models:listing", r"a heatmap of one image must be a tensor \[1, h, w\], got list"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "message"), [
+    ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
+    ("broken:f", "ModuleNotFoundError: No module named 'no_such_package'"),
+    ("misspelt:f", "SyntaxError: .*misspelt.py, line 1"),
+    ("my_models.py:teacher", "ModuleNotFoundError: No module named 'my_models.py'"),
+    ("my_models:no_such_function", "AttributeError: module 'my_models' has no attribute 'no_such_function'"),
+    ("my_models:", "AttributeError: module 'my_models' has no attribute ''"),
+    (":teacher", "ValueError: Empty module name"),
+    ("my_models:number", "TypeError: 'int' object is not callable; number is called without arguments, and"),
+    ("my_models:fails", "RuntimeError: no weights$"),
+    (
+        "my_models:wants",
+        r"TypeError: wants\(\) missing 1 required positional argument: 'images'; wants is called without "
+        "arguments, and must return an nn.Module or a provider$",
+    ),
+    (
+        "my_models:inner",
+        r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return",
+    ),
+    ("my_models:flat", r"a heatmap of one image must be a tensor \[1, h, w\], got \[1, 224\]"),
+    ("my_models:listing", r"a heatmap of one image must be a tensor \[1, h, w\], got list"),
+])  # fmt: skip
 def test_a_wrong_spec(spec: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"--model {spec}: ") + message):
         provider_from(spec)
@@ -196,26 +193,23 @@ def test_a_function_that_returns_something_else() -> None:
         provider_from("my_models:nothing")
 
 
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ({"layer": "1"},
-         "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$"),
-        ({"kind": "saliency", "layer": "1"},
-         "^--kind must be one of feature, attention, class-activation, got saliency$"),
-        ({"kind": "feature"}, "--layer is missing: the name of a module of Sequential, which has 0, 1, 2, 3, 4"),
-        ({"kind": "feature", "layer": "11"}, "no module '11' in Sequential; nearest: 1"),
-        ({"kind": "class-activation", "layer": "1"},
-         "--classifier and --kind class-activation go together, got None and"),
-        ({"kind": "feature", "layer": "1", "classifier": "4"}, "go together, got 4 and feature"),
-        ({"kind": "feature", "layer": "1", "labelled": True},
-         "--labels is for heatmaps of a class, but FeatureHeatmap"),
-        ({"kind": "feature", "layer": "1", "std": [0.5]}, "no heatmap of an image: ValueError: .* both by 255"),
-        ({"kind": "feature", "layer": "1", "std": [1.0, 2.0]}, "no heatmap of an image: ValueError: std"),
-        ({"kind": "feature", "layer": "4"}, "--model my_models:cnn: no heatmap of an image: ValueError: module '4'"),
-        ({"kind": "attention", "layer": "1"}, "no heatmap of an image: ValueError: module '1' computed no attention"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("said", "message"), [
+    ({"layer": "1"},
+     "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$"),
+    ({"kind": "saliency", "layer": "1"},
+     "^--kind must be one of feature, attention, class-activation, got saliency$"),
+    ({"kind": "feature"}, "--layer is missing: the name of a module of Sequential, which has 0, 1, 2, 3, 4"),
+    ({"kind": "feature", "layer": "11"}, "no module '11' in Sequential; nearest: 1"),
+    ({"kind": "class-activation", "layer": "1"},
+     "--classifier and --kind class-activation go together, got None and"),
+    ({"kind": "feature", "layer": "1", "classifier": "4"}, "go together, got 4 and feature"),
+    ({"kind": "feature", "layer": "1", "labelled": True},
+     "--labels is for heatmaps of a class, but FeatureHeatmap"),
+    ({"kind": "feature", "layer": "1", "std": [0.5]}, "no heatmap of an image: ValueError: .* both by 255"),
+    ({"kind": "feature", "layer": "1", "std": [1.0, 2.0]}, "no heatmap of an image: ValueError: std"),
+    ({"kind": "feature", "layer": "4"}, "--model my_models:cnn: no heatmap of an image: ValueError: module '4'"),
+    ({"kind": "attention", "layer": "1"}, "no heatmap of an image: ValueError: module '1' computed no attention"),
+])  # fmt: skip
 def test_what_does_not_fit_a_module(said: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         provider_from("my_models:cnn", **said)

@@ -62,13 +62,8 @@ def test_arrays_that_mean_nothing_special(root):
         load(root, mean=np.array(IMAGENET_MEAN), std=np.array(IMAGENET_STD), dtype="uint8")
 
 
-NAMES = {
-    "fp16": "fp16",
-    "torch": torch.float16,
-    "numpy": np.float16,
-    "dtype": np.dtype("float16"),
-    "dali": types.FLOAT16,
-}
+NAMES = {"fp16": "fp16", "torch": torch.float16, "numpy": np.float16, "dtype": np.dtype("float16"),
+         "dali": types.FLOAT16}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)

@@ -61,14 +61,8 @@ def calls(data: Path) -> dict[str, Call]:
     folder = ImageFolder.scan(data / "images")
     store, tar = HeatmapStore.open(data / "store"), WebDataset(data / "a.tar")
     made = {"path": "made", "grid": 2, "model": "x", "dtype": "uint8"}
-    run = {
-        "labelled": False,
-        "size": 16,
-        "batch_size": 4,
-        "num_threads": 1,
-        "skip_corrupt": False,
-        "advance": lambda count: None,
-    }
+    run = {"labelled": False, "size": 16, "batch_size": 4, "num_threads": 1, "skip_corrupt": False,
+           "advance": lambda count: None}  # fmt: skip
     return {
         "ImageFolder": (ImageFolder, {name: getattr(folder, name) for name in ("files", "labels", "classes", "root")}),
         "ImageFolder.scan": (ImageFolder.scan, {"root": data / "images"}),

@@ -26,16 +26,12 @@ def planned(method: Method, heatmaps: np.ndarray) -> MixPlan:
 
 
 @pytest.mark.parametrize("method", READERS, ids=lambda method: f"{method.name} {method.prob}")
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (np.inf, "infinite values, in float32,"),
-        (-np.inf, "infinite values, in float32,"),
-        (np.nan, "NaN"),
-        (1e300, "infinite values, in float32,"),
-    ],
-    ids=["infinity", "minus infinity", "NaN", "too large for float32"],
-)
+@pytest.mark.parametrize(("value", "message"), [
+    (np.inf, "infinite values, in float32,"),
+    (-np.inf, "infinite values, in float32,"),
+    (np.nan, "NaN"),
+    (1e300, "infinite values, in float32,"),
+], ids=["infinity", "minus infinity", "NaN", "too large for float32"])  # fmt: skip
 def test_heatmaps_that_are_not_finite_are_refused_by_name_of_the_sample(method, value, message):
     heatmaps = np.random.default_rng(0).random((5, 14, 14))
     planned(method, heatmaps)

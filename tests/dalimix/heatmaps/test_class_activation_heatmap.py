@@ -154,17 +154,14 @@ def test_the_host_never_waits_for_the_gpu(gpu):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize(
-    ("labels", "error", "message"),
-    [
-        ([0, 1, 2, 3], TypeError, "labels must be an integer tensor .4., got list"),
-        (torch.zeros(B, CLASSES), TypeError, "labels must be an integer tensor .4., got torch.float32"),
-        (torch.zeros(B, dtype=torch.bool), TypeError, "got torch.bool"),
-        (torch.zeros(B - 1, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[3\]"),
-        (torch.zeros(B, 2, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[4, 2\]"),
-        (torch.zeros(B, dtype=torch.int64, device="meta"), ValueError, "labels must be on cpu as images are, got meta"),
-    ],
-)
+@pytest.mark.parametrize(("labels", "error", "message"), [
+    ([0, 1, 2, 3], TypeError, "labels must be an integer tensor .4., got list"),
+    (torch.zeros(B, CLASSES), TypeError, "labels must be an integer tensor .4., got torch.float32"),
+    (torch.zeros(B, dtype=torch.bool), TypeError, "got torch.bool"),
+    (torch.zeros(B - 1, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[3\]"),
+    (torch.zeros(B, 2, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[4, 2\]"),
+    (torch.zeros(B, dtype=torch.int64, device="meta"), ValueError, "labels must be on cpu as images are, got meta"),
+])  # fmt: skip
 def test_bad_labels(labels, error, message):
     with pytest.raises(error, match=message):
         provider(cnn())(images(), labels)

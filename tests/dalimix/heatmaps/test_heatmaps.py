@@ -235,22 +235,19 @@ def test_wrong_name(name, near):
         FeatureHeatmap(cnn(), name)
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"layer": 3}, TypeError, "layer must be a name as in model.named_modules.*got 3"),
-        ({"model": "resnet"}, TypeError, "model must be a torch.nn.Module, got str"),
-        ({"size": 0}, ValueError, r"size must be one whole number from 1, or two .*, got 0"),
-        ({"size": (8, 8, 8)}, ValueError, r"size must be .* got \(8, 8, 8\)"),
-        ({"grid": 7.5}, ValueError, r"grid must be .* got 7.5"),
-        ({"autocast": torch.float32}, ValueError, "autocast must be torch.float16, .*, got torch.float32"),
-        ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0,\)"),
-        ({"std": [1, 1, -1.0]}, ValueError, "std must be finite and above 0"),
-        ({"mean": [1.0, 2.0], "std": [1.0, 2.0, 3.0]}, ValueError,
-         "mean and std must be for as many channels, got 2 and 3"),
-        ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"layer": 3}, TypeError, "layer must be a name as in model.named_modules.*got 3"),
+    ({"model": "resnet"}, TypeError, "model must be a torch.nn.Module, got str"),
+    ({"size": 0}, ValueError, r"size must be one whole number from 1, or two .*, got 0"),
+    ({"size": (8, 8, 8)}, ValueError, r"size must be .* got \(8, 8, 8\)"),
+    ({"grid": 7.5}, ValueError, r"grid must be .* got 7.5"),
+    ({"autocast": torch.float32}, ValueError, "autocast must be torch.float16, .*, got torch.float32"),
+    ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0,\)"),
+    ({"std": [1, 1, -1.0]}, ValueError, "std must be finite and above 0"),
+    ({"mean": [1.0, 2.0], "std": [1.0, 2.0, 3.0]}, ValueError,
+     "mean and std must be for as many channels, got 2 and 3"),
+    ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
+])  # fmt: skip
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):
         FeatureHeatmap(**{"model": cnn(), "layer": "last", **options})
@@ -273,17 +270,14 @@ def test_bad_images():
         provider(images().to("meta"))
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (torch.zeros(B, 5), r"module '0' must give \[B, C, h, w\] or tokens \[B, N, C\], got \[3, 5\]"),
-        (torch.zeros(B, 0, 5), r"must give .* got \[3, 0, 5\]"),
-        ("text", "must give .* got str"),
-        ((None,), "must give .* got tuple"),
-        (torch.zeros(B + 1, 5, 2, 2), r"module '0' gave \[4, 5, 2, 2\], but images has batch size 3"),
-        (torch.zeros(16, B, 5), "but images has batch size 3"),
-    ],
-)
+@pytest.mark.parametrize(("value", "message"), [
+    (torch.zeros(B, 5), r"module '0' must give \[B, C, h, w\] or tokens \[B, N, C\], got \[3, 5\]"),
+    (torch.zeros(B, 0, 5), r"must give .* got \[3, 0, 5\]"),
+    ("text", "must give .* got str"),
+    ((None,), "must give .* got tuple"),
+    (torch.zeros(B + 1, 5, 2, 2), r"module '0' gave \[4, 5, 2, 2\], but images has batch size 3"),
+    (torch.zeros(16, B, 5), "but images has batch size 3"),
+])  # fmt: skip
 def test_bad_layer(value, message):
     with pytest.raises(ValueError, match=message):
         given(value)

@@ -146,20 +146,16 @@ def test_seeds_checkpoints_and_the_fallback(root, store, monkeypatch):
     assert same(shared, run(samples(root, store, method), 2))
 
 
-@pytest.mark.parametrize(
-    ("method", "grid"),
-    [
-        (TokenMix(), 14),
-        (AttentiveCutMix(), 7),
-        (RandomChoice([Mixup(), TokenMix(grid=8), AttentiveCutMix(grid=4)]), 8),
-        (RandomChoice([TokenMix(grid=32), AttentiveCutMix(grid=64)]), 64),
-        (RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)]), GRID),  # 93 would be their common grid
-        (SMMix(grid=9), 9),
-        (SMMix(grid=(9, 12)), GRID),
-        (RandomChoice([TokenMix(grid=7), SMMix(grid=14), AttentiveCutMix(grid=3)]), 14),  # SMMix takes no other
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize(("method", "grid"), [
+    (TokenMix(), 14),
+    (AttentiveCutMix(), 7),
+    (RandomChoice([Mixup(), TokenMix(grid=8), AttentiveCutMix(grid=4)]), 8),
+    (RandomChoice([TokenMix(grid=32), AttentiveCutMix(grid=64)]), 64),
+    (RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)]), GRID),  # 93 would be their common grid
+    (SMMix(grid=9), 9),
+    (SMMix(grid=(9, 12)), GRID),
+    (RandomChoice([TokenMix(grid=7), SMMix(grid=14), AttentiveCutMix(grid=3)]), 14),  # SMMix takes no other
+], ids=repr)  # fmt: skip
 def test_heatmaps_have_the_methods_grid(store, method, grid):
     assert StoreSource(store, method).grid == grid
 

@@ -193,18 +193,15 @@ def test_damaged_data_are_not_noticed(file):
     assert source.read(2).tobytes() == b"????" + encoded(2)[4:]
 
 
-@pytest.mark.parametrize(
-    ("damaged", "told"),
-    [
-        (example({"image/class/label": [1]}), "image/encoded has 0 values of bytes, expected 1"),
-        (example({"image/encoded": [encoded(1)]}), "image/class/label has 0 values of int64, expected 1"),
-        (imagenet_example(1, b""), "image/encoded has 0 bytes"),
-        (imagenet_example(1 << 20, encoded(1)), "label 1048576, but the 1048576 classes have the numbers from 0 on"),
-        (b"no protobuf at all", "no tf.train.Example"),
-        (message(1)[:-5], "no tf.train.Example"),
-        (b"", "image/encoded has 0 values"),
-    ],
-)
+@pytest.mark.parametrize(("damaged", "told"), [
+    (example({"image/class/label": [1]}), "image/encoded has 0 values of bytes, expected 1"),
+    (example({"image/encoded": [encoded(1)]}), "image/class/label has 0 values of int64, expected 1"),
+    (imagenet_example(1, b""), "image/encoded has 0 bytes"),
+    (imagenet_example(1 << 20, encoded(1)), "label 1048576, but the 1048576 classes have the numbers from 0 on"),
+    (b"no protobuf at all", "no tf.train.Example"),
+    (message(1)[:-5], "no tf.train.Example"),
+    (b"", "image/encoded has 0 values"),
+])  # fmt: skip
 def test_a_record_that_cannot_be_used(tmp_path, damaged, told):
     path = write_records(tmp_path / "a.tfrecord", [message(0), damaged, message(2)])
     source = TFRecord(path)

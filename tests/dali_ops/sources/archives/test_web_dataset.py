@@ -75,25 +75,22 @@ def test_a_sample_does_not_go_on_in_the_next_shard(tmp_path):
     check(source, [0, 2], "a.tar/001: no label (cls), only jpg", "b.tar/001: no image")
 
 
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        (["k.jpg", "k.cls"], ["k.jpg"]),
-        (["k.cls", "k.jpg"], ["k.jpg"]),
-        (["k.json", "k.jpg", "k.txt", "k.cls"], ["k.jpg"]),
-        (["K.JPEG", "K.CLS"], ["K.JPEG"]),
-        (["./d.1/k.jpg", "./d.1/k.cls"], ["./d.1/k.jpg"]),
-        (["d/k.png", "d/k.cls", "e/k.png", "e/k.cls"], ["d/k.png", "e/k.png"]),
-        (["k.seg.png", "k.cls", "k.png"], ["k.png"]),
-        (["k.png", "k.cls", "k.jpg"], ["k.jpg"]),
-        (["k.jpg", ".hidden.cls", "d/._k.jpg", "k.cls"], ["k.jpg"]),
-        (["__x__/k.jpg", "k.jpg", "README", "__x__", "k.cls", "__x__/k.cls"], ["k.jpg"]),
-        (["__k__.jpg", "__k__.cls", "__k/k.jpg", "__k/k.cls"], ["__k__.jpg", "__k/k.jpg"]),
-        (["a\nb/c\nd.jpg", "a\nb/c\nd.cls"], ["a\nb/c\nd.jpg"]),
-        (["ü.jpg", "ü.cls"], ["ü.jpg"]),
-        (["k" * 150 + ".jpg", "k" * 150 + ".cls"], ["k" * 150 + ".jpg"]),
-    ],
-)
+@pytest.mark.parametrize(("members", "expected"), [
+    (["k.jpg", "k.cls"], ["k.jpg"]),
+    (["k.cls", "k.jpg"], ["k.jpg"]),
+    (["k.json", "k.jpg", "k.txt", "k.cls"], ["k.jpg"]),
+    (["K.JPEG", "K.CLS"], ["K.JPEG"]),
+    (["./d.1/k.jpg", "./d.1/k.cls"], ["./d.1/k.jpg"]),
+    (["d/k.png", "d/k.cls", "e/k.png", "e/k.cls"], ["d/k.png", "e/k.png"]),
+    (["k.seg.png", "k.cls", "k.png"], ["k.png"]),
+    (["k.png", "k.cls", "k.jpg"], ["k.jpg"]),
+    (["k.jpg", ".hidden.cls", "d/._k.jpg", "k.cls"], ["k.jpg"]),
+    (["__x__/k.jpg", "k.jpg", "README", "__x__", "k.cls", "__x__/k.cls"], ["k.jpg"]),
+    (["__k__.jpg", "__k__.cls", "__k/k.jpg", "__k/k.cls"], ["__k__.jpg", "__k/k.jpg"]),
+    (["a\nb/c\nd.jpg", "a\nb/c\nd.cls"], ["a\nb/c\nd.jpg"]),
+    (["ü.jpg", "ü.cls"], ["ü.jpg"]),
+    (["k" * 150 + ".jpg", "k" * 150 + ".cls"], ["k" * 150 + ".jpg"]),
+])  # fmt: skip
 def test_members_are_grouped_as_webdataset_does(tmp_path, members, expected):
     content = [(name, b"1" if name.lower().endswith("cls") else encoded(1)) for name in members]
     source = WebDataset(write_tar(tmp_path / "a.tar", content))

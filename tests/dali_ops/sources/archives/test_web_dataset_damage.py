@@ -92,14 +92,11 @@ def test_a_damaged_header_of_an_image(tmp_path, layout):
     )
 
 
-@pytest.mark.parametrize(
-    ("member", "after", "others"),
-    [
-        ("000.jpg", "its beginning", [1, 2, 3, 4]),
-        ("004.cls", "004.jpg", [0, 1, 2, 3]),
-        ("002.cls", "002.jpg", [0, 1, 3, 4]),
-    ],
-)
+@pytest.mark.parametrize(("member", "after", "others"), [
+    ("000.jpg", "its beginning", [1, 2, 3, 4]),
+    ("004.cls", "004.jpg", [0, 1, 2, 3]),
+    ("002.cls", "002.jpg", [0, 1, 3, 4]),
+])  # fmt: skip
 def test_a_damaged_header_elsewhere(shard, member, after, others):
     change(shard, header_of(shard, member)[0], b"?")
     check(WebDataset(shard), others, f"after {after}, belong to no member", f"a.tar/{member[:3]}: no ")
@@ -151,20 +148,17 @@ def test_something_behind_the_end(shard):
     check(WebDataset(shard), range(COUNT), f"to {size + 4}, after 004.cls, belong to no member")
 
 
-@pytest.mark.parametrize(
-    ("label", "told"),
-    [
-        (b"cat", "b'cat'"),
-        (b"1.0", "b'1.0'"),
-        (b"1_0", "b'1_0'"),
-        (b"1 2", "b'1 2'"),
-        ("٣".encode(), r"b'\xd9\xa3'"),
-        (b"9" * 19, "b'9999999999999999999'"),
-        (b" " * 70 + b"1", "b'                    '"),
-        (b" " * 60 + b"123456", "b'                    '"),
-        (b"\n", r"b'\n'"),
-    ],
-)
+@pytest.mark.parametrize(("label", "told"), [
+    (b"cat", "b'cat'"),
+    (b"1.0", "b'1.0'"),
+    (b"1_0", "b'1_0'"),
+    (b"1 2", "b'1 2'"),
+    ("٣".encode(), r"b'\xd9\xa3'"),
+    (b"9" * 19, "b'9999999999999999999'"),
+    (b" " * 70 + b"1", "b'                    '"),
+    (b" " * 60 + b"123456", "b'                    '"),
+    (b"\n", r"b'\n'"),
+])  # fmt: skip
 def test_a_label_that_is_no_class_index(tmp_path, label, told):
     members = [("0.jpg", encoded(0)), ("0.cls", label), ("1.jpg", encoded(1)), ("1.cls", b" 1\n")]
     check(
@@ -189,23 +183,20 @@ def link(name, kind):
     return member
 
 
-@pytest.mark.parametrize(
-    ("members", "told"),
-    [
-        ([("k.jpg", b""), ("k.cls", b"1")], "a.tar/k.jpg: has 0 bytes"),
-        ([("k.jpg", encoded(1)), ("k.cls", b"")], "a.tar/k.cls: has 0 bytes"),
-        ([("k.txt", b"a"), ("k.cls", b"1")], "a.tar/k: no image"),
-        ([("k.jpg", encoded(1)), ("k.json", b"{}")], "a.tar/k: no label (cls), only jpg, json"),
-        (
-            [("d/k.jpg", encoded(1)), ("d/k.JPG", encoded(1)), ("d/k.cls", b"1")],
-            "a.tar/d/k.JPG: the sample has a member of that",
-        ),
-        ([link("k.jpg", tarfile.SYMTYPE), ("k.cls", b"1")], "a.tar/k.jpg: is a link"),
-        ([link("k.jpg", tarfile.LNKTYPE), ("k.cls", b"1")], "a.tar/k.jpg: is a link"),
-        ([link("k.jpg", tarfile.GNUTYPE_SPARSE), ("k.cls", b"1")], "a.tar/k.jpg: is a link, sparse"),
-        ([("000.jpg", encoded(1)), ("000.cls", b"1")], "a.tar/000.jpg: a member of that name came before"),
-    ],
-)
+@pytest.mark.parametrize(("members", "told"), [
+    ([("k.jpg", b""), ("k.cls", b"1")], "a.tar/k.jpg: has 0 bytes"),
+    ([("k.jpg", encoded(1)), ("k.cls", b"")], "a.tar/k.cls: has 0 bytes"),
+    ([("k.txt", b"a"), ("k.cls", b"1")], "a.tar/k: no image"),
+    ([("k.jpg", encoded(1)), ("k.json", b"{}")], "a.tar/k: no label (cls), only jpg, json"),
+    (
+        [("d/k.jpg", encoded(1)), ("d/k.JPG", encoded(1)), ("d/k.cls", b"1")],
+        "a.tar/d/k.JPG: the sample has a member of that",
+    ),
+    ([link("k.jpg", tarfile.SYMTYPE), ("k.cls", b"1")], "a.tar/k.jpg: is a link"),
+    ([link("k.jpg", tarfile.LNKTYPE), ("k.cls", b"1")], "a.tar/k.jpg: is a link"),
+    ([link("k.jpg", tarfile.GNUTYPE_SPARSE), ("k.cls", b"1")], "a.tar/k.jpg: is a link, sparse"),
+    ([("000.jpg", encoded(1)), ("000.cls", b"1")], "a.tar/000.jpg: a member of that name came before"),
+])  # fmt: skip
 def test_a_sample_that_cannot_be_used(tmp_path, members, told):
     around = list(members_of([sample(0), sample(1)]))
     check(WebDataset(write_tar(tmp_path / "a.tar", [*around, *members, *members_of([sample(2)])])), range(3), told)
