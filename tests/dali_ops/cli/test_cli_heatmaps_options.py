@@ -124,10 +124,7 @@ def test_class_indices_that_do_not_fit_the_folder_are_seen(here: Path, root: Pat
 
 @pytest.mark.parametrize(("word", "said"), [
     ("build", "default: timm's, else the pixels 0 … 255 are not normalised"),
-    (
-        "import-token-labels",
-        "numbered in their sorted order, which must be that of the class indices in the .pt files",
-    ),
+    ("import-token-labels", "numbered in their sorted order, which must be that of the class indices in the .pt files"),
 ])  # fmt: skip
 def test_help(word: str, said: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")

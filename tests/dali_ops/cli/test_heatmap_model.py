@@ -173,10 +173,7 @@ def test_without_timm() -> None:
         r"TypeError: wants\(\) missing 1 required positional argument: 'images'; wants is called without "
         "arguments, and must return an nn.Module or a provider$",
     ),
-    (
-        "my_models:inner",
-        r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return",
-    ),
+    ("my_models:inner", r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return"),
     ("my_models:flat", r"a heatmap of one image must be a tensor \[1, h, w\], got \[1, 224\]"),
     ("my_models:listing", r"a heatmap of one image must be a tensor \[1, h, w\], got list"),
 ])  # fmt: skip

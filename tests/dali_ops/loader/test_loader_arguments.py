@@ -108,10 +108,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": CutMix}, "method must be an instance of a mixing method, such as dalimix.CutMix"),
     ({"method": "cutmix"}, "method must be an instance of a mixing method, .* got 'cutmix'"),
     ({"method": AttentiveCutMix(), "heatmaps": a_model()}, "heatmaps is a model, Sequential.*FeatureHeatmap"),
-    (
-        {"method": AttentiveCutMix(), "heatmaps": FeatureHeatmap},
-        "heatmaps must be a provider.*the class FeatureHeatmap",
-    ),
+    ({"method": AttentiveCutMix(), "heatmaps": FeatureHeatmap},
+     "heatmaps must be a provider.*the class FeatureHeatmap"),
     ({"augment": torch.nn.Identity}, "augment must be a function from images to images"),
     ({"mean": None}, "mean must be .*, got None: leave it out for that of ImageNet, or give mean=0 and std=1"),
     ({"std": None}, "std must be .*, got None: leave it out for that of ImageNet, or give mean=0 and std=1"),
@@ -120,7 +118,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"device_id": 0}, "device_id is for a GPU, got 0, but device is 'cpu'"),
     ({"batch_size": 1 << 40}, "batch_size must be at most 2147483647"),
     ({"num_threads": 1 << 20}, "num_threads must be at most 1024"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG, ids=[f"{k} {next(iter(o))}" for k, (o, _) in enumerate(WRONG)])

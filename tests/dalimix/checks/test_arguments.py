@@ -156,10 +156,8 @@ SMALL = np.int8(14)  # whose square is none
     (lambda: SMMix(np.float16(0.25), np.float16(0.75), SMALL), SMMix()),
     (lambda: SMMix(grid=[SMALL, SMALL]), SMMix(grid=(14, 14))),
     (lambda: AttentiveCutMix(top=[SMALL, SMALL], grid=SMALL), AttentiveCutMix((14, 14), 14)),
-    (
-        lambda: CutMix(alpha=np.float64(1), ratio_minmax=np.array([0.25, 0.5], np.float64).tolist()),
-        CutMix(1, (0.25, 0.5)),
-    ),
+    (lambda: CutMix(alpha=np.float64(1), ratio_minmax=np.array([0.25, 0.5], np.float64).tolist()),
+     CutMix(1, (0.25, 0.5))),
     (lambda: CutMix(correct_lam=np.False_, prob=np.float32(0.5)), CutMix(correct_lam=False, prob=0.5)),
     (lambda: RandomChoice(p=np.array([0.25, 0.75], np.float32)), RandomChoice(p=[0.25, 0.75])),
 ], ids=["token_mix", "smmix", "smmix of two", "attentive_cutmix", "cutmix", "truth", "random_choice"])  # fmt: skip
@@ -184,10 +182,7 @@ def test_methods_take_numbers_of_numpy_and_keep_those_of_python(given: Callable[
     (lambda: MixPlan(None, *[LABELS] * 4), "plan.partner must be an array, got None"),
     (lambda: MixPlan(*[LABELS] * 5, size="ab"), "plan.size must be (H, W) in pixels"),
     (lambda: Draws(LABELS, 0.5, LABELS), "draws.lam must be an array, got 0.5"),
-    (
-        lambda: Draws(LABELS, LABELS, LABELS, [1]),
-        "draws.members must be dalimix.Draws, one for each method, got [1]",
-    ),
+    (lambda: Draws(LABELS, LABELS, LABELS, [1]), "draws.members must be dalimix.Draws, one for each method, got [1]"),
     (lambda: Draws(LABELS, LABELS, LABELS).mapped(3), "function must be one that takes an array, got 3"),
     (lambda: dalimix.plan(CutMix(), 0, 8), "draws must be a dalimix.Draws, such as that of dalimix.draw, got 0"),
     (lambda: dalimix.compose(IMAGES, 0), "plan must be a dalimix.MixPlan, such as that of dalimix.plan, got 0"),

@@ -188,10 +188,8 @@ def link(name, kind):
     ([("k.jpg", encoded(1)), ("k.cls", b"")], "a.tar/k.cls: has 0 bytes"),
     ([("k.txt", b"a"), ("k.cls", b"1")], "a.tar/k: no image"),
     ([("k.jpg", encoded(1)), ("k.json", b"{}")], "a.tar/k: no label (cls), only jpg, json"),
-    (
-        [("d/k.jpg", encoded(1)), ("d/k.JPG", encoded(1)), ("d/k.cls", b"1")],
-        "a.tar/d/k.JPG: the sample has a member of that",
-    ),
+    ([("d/k.jpg", encoded(1)), ("d/k.JPG", encoded(1)), ("d/k.cls", b"1")],
+     "a.tar/d/k.JPG: the sample has a member of that"),
     ([link("k.jpg", tarfile.SYMTYPE), ("k.cls", b"1")], "a.tar/k.jpg: is a link"),
     ([link("k.jpg", tarfile.LNKTYPE), ("k.cls", b"1")], "a.tar/k.jpg: is a link"),
     ([link("k.jpg", tarfile.GNUTYPE_SPARSE), ("k.cls", b"1")], "a.tar/k.jpg: is a link, sparse"),
