@@ -1,7 +1,5 @@
 """The rules of the house: who may import whom, and how much stands in one place. Each is tried on a small project."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Callable, Iterator
@@ -189,10 +187,8 @@ BROKEN: dict[Rule, tuple[dict[str, str], str]] = {
         {"python/dalimix/arrays.py": "from dalimix.mix_plan import b", "python/dalimix/mix_plan.py": "b = 1"},
         "dalimix.arrays → dalimix.mix_plan (b): dalimix.mix_plan does not stand below dalimix.arrays",
     ),
-    dalimix_knows_no_dali: (
-        {"python/dalimix/a.py": "def late():\n    import nvidia.dali"},
-        "dalimix.a imports nvidia.dali",
-    ),
+    dalimix_knows_no_dali: ({"python/dalimix/a.py": "def late():\n    import nvidia.dali"},
+                            "dalimix.a imports nvidia.dali"),
     no_crowd: ({f"examples/part/{k}.py": "" for k in range(MOST_FILES + 1)}, f"part: {MOST_FILES + 1} files"),
     private_names_stay_at_home: (
         {"dali_ops/loader/a.py": "from dali_ops.device import _count", "dali_ops/device.py": "_count = 1"},
@@ -208,17 +204,13 @@ BROKEN: dict[Rule, tuple[dict[str, str], str]] = {
         },
         "dali_ops.loader.c → dali_ops.sources.parts.b: dali_ops.sources.parts does not name `b`",
     ),
-    no_test_imports_a_test: (
-        {"tests/test_a.py": "from tests.test_b import x", "tests/test_b.py": "x = 1"},
-        "tests.test_a → tests.test_b (x)",
-    ),
-    no_script_imports_a_script: (
-        {"examples/a.py": f"import b\n{MAIN}", "examples/b.py": MAIN},
-        "examples.a → examples.b",
-    ),
+    no_test_imports_a_test: ({"tests/test_a.py": "from tests.test_b import x", "tests/test_b.py": "x = 1"},
+                             "tests.test_a → tests.test_b (x)"),
+    no_script_imports_a_script: ({"examples/a.py": f"import b\n{MAIN}", "examples/b.py": MAIN},
+                                 "examples.a → examples.b"),
     few_parameters: ({"dali_ops/a.py": f"def f({MANY}): pass"}, f"dali_ops.a.f: {MOST_PARAMETERS + 1} parameters"),
     rooms_say_what_they_are: ({"dali_ops/a/__init__.py": '"""A."""\nfrom x import y'}, "dali_ops.a: no __all__"),
-}
+}  # fmt: skip
 # What breaks none.
 SOUND = {
     "dali_ops/__init__.py": '"""The upper floor."""',

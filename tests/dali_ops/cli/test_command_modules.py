@@ -1,16 +1,13 @@
 """Wrong arguments of what stands behind the commands: each is named."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from dali_ops import device

@@ -1,10 +1,8 @@
 """The random numbers of dali_ops.dynamic: DALI's generators govern them."""
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali.experimental.dynamic")
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
 
 from dali_ops import dynamic
 from dali_ops.operators.draws import flatten, unflatten

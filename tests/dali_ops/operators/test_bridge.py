@@ -5,20 +5,12 @@ import weakref
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline, StreamPolicy
 
 from dali_ops.operators import bridge
-from tests.support.pipelines import BATCH, build, images_and_labels, run, same
-
-
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
+from tests.support.pipelines import BATCH, build, images_and_labels, run
+from tests.support.same import same
 
 
 def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):

@@ -1,7 +1,5 @@
 """The rows of a sheet of mixed images, and their labels in words."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -17,19 +15,16 @@ def receivers(rows: list[SheetRow], images: np.ndarray) -> list[int]:
     return [int(np.flatnonzero((images == row.receiver).all(axis=(1, 2, 3)))[0]) for row in rows]
 
 
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ([0, 0.63, 0.37], "63 % cat + 37 % coffee"),
-        ([0, 0.37, 0.63], "63 % coffee + 37 % cat"),
-        ([0, 1, 0], "100 % cat"),
-        ([0.004, 0.996, 0], "100 % cat"),
-        ([0, 0.625, 0.375], "62 % cat + 38 % coffee"),
-        ([0.012, 0.0051, 0.9829], "98 % coffee + 1 % dog + 1 % cat"),
-        ([0, 0.5, 0.5], "50 % cat + 50 % coffee"),
-        ([0, 0, 0], "no class above 0.5 %"),
-    ],
-)
+@pytest.mark.parametrize(("target", "words"), [
+    ([0, 0.63, 0.37], "63 % cat + 37 % coffee"),
+    ([0, 0.37, 0.63], "63 % coffee + 37 % cat"),
+    ([0, 1, 0], "100 % cat"),
+    ([0.004, 0.996, 0], "100 % cat"),
+    ([0, 0.625, 0.375], "62 % cat + 38 % coffee"),
+    ([0.012, 0.0051, 0.9829], "98 % coffee + 1 % dog + 1 % cat"),
+    ([0, 0.5, 0.5], "50 % cat + 50 % coffee"),
+    ([0, 0, 0], "no class above 0.5 %"),
+])  # fmt: skip
 def test_the_label_in_words(target: list[float], words: str) -> None:
     values = batch(dalimix.CutMix())
     values["targets"] = np.tile(np.array(target, np.float32), (len(values["images"]), 1))
