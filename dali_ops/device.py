@@ -106,8 +106,7 @@ def local_id(device_id: int | None) -> int:
     if rank is None or rank < 0:
         import torch
 
-        current: int = torch.cuda.current_device()
-        return current
+        return int(torch.cuda.current_device())
     if rank >= count > 1:
         raise ValueError(f"LOCAL_RANK is {rank}, but there are {count} GPUs here: start one process for each")
     return min(rank, count - 1)  # some launchers let each see only its own
@@ -134,8 +133,7 @@ def device_name(device: str) -> str:
     import cupy
 
     name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"]
-    text: str = name.decode()
-    return text
+    return str(name, "utf-8")
 
 
 def _device_count() -> int:

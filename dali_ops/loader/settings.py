@@ -38,8 +38,8 @@ class LoaderSettings:
     def __post_init__(self) -> None:
         for name in ("heatmap_labels", "keep_info"):
             object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
-        check_kind("transform", self.transform, (Train, Eval), "dali_ops.Train() or dali_ops.Eval()")
-        check_kind("targets", self.targets, Targets, "dali_ops.Targets(smoothing=0.1)")
+        checks.kind("transform", self.transform, (Train, Eval), "dali_ops.Train() or dali_ops.Eval(), or one like it")
+        checks.kind("targets", self.targets, Targets, "dali_ops.Targets(smoothing=0.1), or one like it")
         if self.method is not None:
             checks.method(self.method)
         if self.method is not None and not self.training:
@@ -114,11 +114,6 @@ class LoaderSettings:
         """What a state must agree with, in words: a checkpoint of another graph cannot be resumed."""
         own = {**vars(self), **vars(self.transform), **vars(self.targets), "transform": type(self.transform).__name__}
         return {name: in_words(value) for name, value in own.items() if name != "targets"}
-
-
-def check_kind(name: str, value: object, kinds: type | tuple[type, ...], example: str) -> None:
-    if not isinstance(value, kinds):
-        raise TypeError(f"{name} must be {example}, or one like it, got {value!r:.100}")
 
 
 def _check_provider(heatmaps: Any) -> None:

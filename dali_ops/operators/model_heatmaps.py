@@ -149,30 +149,24 @@ def _class_indices(labels: Tensor, images: Tensor) -> Tensor:
 
 def _heatmaps(returned: Any, images: Tensor) -> Tensor:
     """Check what a provider returned, and return it as float32 [B, h, w]."""
-    import torch
-
-    if not isinstance(returned, torch.Tensor):
-        raise TypeError(f"provider must return a tensor [B, h, w], got {type(returned)}")
-    if returned.ndim != 3 or len(returned) != len(images) or 0 in returned.shape:
-        got = list(returned.shape)
-        raise ValueError(f"provider must return [{len(images)}, h, w] for {len(images)} images, got {got}")
-    if returned.device != images.device:
-        raise ValueError(f"provider must return its heatmaps on {images.device}, got them on {returned.device}")
-    return returned.detach().float().contiguous()
+    return _checked(returned, images, f"provider must return a tensor [{len(images)}, h, w]", ndim=3)
 
 
 def _predictions(output: Any, images: Tensor) -> Tensor:
     """Check what a model returned, and return it as float32 [B, C]."""
-    import torch
-
     from dalimix.heatmaps.hooks import first_tensor
 
-    scores = first_tensor(output)
     expected = f"for predictions the model must return a tensor [{len(images)}, classes]"
-    if not isinstance(scores, torch.Tensor):
-        raise TypeError(f"{expected}, got {type(scores)}")
-    if scores.ndim != 2 or len(scores) != len(images) or 0 in scores.shape:
-        raise ValueError(f"{expected}, got {list(scores.shape)}")
-    if scores.device != images.device:
-        raise ValueError(f"{expected} on {images.device}, got it on {scores.device}")
-    return scores.detach().float().contiguous()
+    return _checked(first_tensor(output), images, expected, ndim=2)
+
+
+def _checked(returned: Any, images: Tensor, expected: str, ndim: int) -> Tensor:
+    import torch
+
+    if not isinstance(returned, torch.Tensor):
+        raise TypeError(f"{expected}, got {type(returned)}")
+    if returned.ndim != ndim or len(returned) != len(images) or 0 in returned.shape:
+        raise ValueError(f"{expected}, got {list(returned.shape)}")
+    if returned.device != images.device:
+        raise ValueError(f"{expected} on {images.device}, got it on {returned.device}")
+    return returned.detach().float().contiguous()

@@ -6,8 +6,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-
 import dali_ops.device
 from dali_ops.device import check_device, default_threads, device_number, local_id, number_in_environment, usable_device
 from dalimix import CutMix

@@ -1,7 +1,5 @@
 """CONTRIBUTING's recipe for a new method, followed to the letter in a copy of the project."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

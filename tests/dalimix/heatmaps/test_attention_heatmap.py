@@ -4,16 +4,14 @@ import contextlib
 import threading
 
 import pytest
-
-from tests.support.backends import device_fixture
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap, recorder
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 from tests.support.models.vits import DIM, HEADS, KINDS, PATCH, SIDE, Block, Qkv, Small, Vit, sharp, vit
 
 B, GRID = 3, SIDE // PATCH

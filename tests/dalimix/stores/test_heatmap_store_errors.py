@@ -1,7 +1,5 @@
 """What a store of heatmaps refuses, with the reason, and that nothing on the disk has changed then."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
