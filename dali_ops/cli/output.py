@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ def carried_out(work: Callable[[], object]) -> int:
     Nobody may read to the end, as in ``dalimix … | head``: that ends the work, with 1 and without a word.
     """
     _take_any_letter()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _noted():
         warnings.showwarning = _warn
         try:
             try:
@@ -43,6 +45,25 @@ def carried_out(work: Callable[[], object]) -> int:
             _complain(sentence(error))
             return 1
     return 0
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Tell on stderr what the library notes, such as that it compiles for some seconds."""
+    logger, handler = logging.getLogger("dalimix"), _Notes()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _complain(record.getMessage())
 
 
 def say(text: str) -> None:

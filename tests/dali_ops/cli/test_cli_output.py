@@ -1,6 +1,7 @@
 """What the command line says, and with what status it ends."""
 
 import io
+import logging
 import os
 import re
 import subprocess
@@ -37,6 +38,13 @@ def test_errors_become_sentences(error, said, capsys):
 def test_warnings_are_one_line(capsys):
     assert cli_output.carried_out(lambda: warnings.warn("beware", stacklevel=1)) == 0
     assert capsys.readouterr().err == "dalimix: warning: beware\n"
+
+
+def test_the_library_s_notes_are_told(capsys):
+    logger = logging.getLogger("dalimix.cpu.compiled")
+    assert cli_output.carried_out(lambda: logger.info("compiling")) == 0
+    logger.info("nobody waits for this")
+    assert capsys.readouterr().err == "dalimix: compiling\n"
 
 
 def test_letters_that_the_terminal_has_not(monkeypatch):
