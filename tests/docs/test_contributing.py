@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def change(folder: Path, diff: str) -> None:
     for old, new in map(sides, hunks):
         place = re.compile("(.*?)".join(map(re.escape, old)), re.DOTALL)
         assert len(place.findall(text)) == 1, f"{path.name} has not once: {'…'.join(old)}"
-        text = place.sub(lambda found, new=new: "".join(chain(*zip_longest(new, found.groups(), fillvalue=""))), text)
+        text = place.sub(partial(filled, new), text)
     path.write_text(text, encoding="utf-8")
 
 
@@ -73,6 +74,11 @@ def sides(hunk: str) -> Iterator[list[str]]:
     for marks in (" -", " +"):
         side = "".join(line[1:] for line in hunk.splitlines(keepends=True) if line[0] in marks)
         yield side.removesuffix(" …\n").split("…")
+
+
+def filled(parts: list[str], found: re.Match[str]) -> str:
+    """The parts, and between them what the … stand for."""
+    return "".join(chain(*zip_longest(parts, found.groups(), fillvalue="")))
 
 
 def in_project(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
