@@ -36,7 +36,8 @@ def usable_device(device: Any = None) -> str:
         return "gpu" if _device_count() else "cpu"
     kind, number = check_device(device), device_number(device)
     if kind == "gpu" and not _device_count():
-        raise ValueError(f"device={str(device)!r}, but there is no CUDA device that CuPy can use")
+        raise ValueError(f"device={str(device)!r}, but there is no CUDA device that CuPy can use: "
+                         "give device='cpu', or leave it out")  # fmt: skip
     if number is not None and number >= (count := _device_count()):
         raise ValueError(f"device={str(device)!r}, but the last of the {count} GPUs here is 'cuda:{count - 1}'")
     return kind

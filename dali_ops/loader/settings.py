@@ -13,7 +13,7 @@ from dali_ops.loader.pipelines import training_pipeline, validation_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.transforms import Eval, Train, is_function
 from dali_ops.operators.augment import as_raised
-from dali_ops.operators.model_heatmaps import refuse_model
+from dali_ops.operators.model_heatmaps import check_takes_labels, refuse_model
 from dali_ops.operators.targets import Targets
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, SnapshotHeatmap
@@ -64,6 +64,8 @@ class LoaderSettings:
         if self.heatmap_labels and (heatmaps is None or stored):
             kind = type(heatmaps).__name__
             raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {kind}")
+        if self.heatmap_labels:
+            check_takes_labels("heatmap_labels", heatmaps)
 
     def _check_mixed_only(self) -> None:
         if self.method is None and self.targets != Targets():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from nvidia.dali.data_node import DataNode
@@ -75,6 +76,7 @@ def model_heatmaps(
     check_node("images", images)
     if labels is not None:
         check_node("labels", labels)
+        check_takes_labels("labels", provider)
     bridge.current_pipeline("model_heatmaps", "; elsewhere call the provider itself, with tensors")
     device = device_of(device, images)
     nodes = [images, labels, facts(layout, images, labels=labels)]
@@ -130,6 +132,26 @@ def refuse_model(name: str, given: Any, remedy: str = "give a provider of dalimi
         kinds = "FeatureHeatmap(model, layer), AttentionHeatmap(model, layer) or ClassActivationHeatmap(model, layer)"
         raise TypeError(f"{name} is a model, {type(given).__name__}, of which nobody knows where its heatmaps are: "
                         f"{remedy}, such as {kinds}")  # fmt: skip
+
+
+def check_takes_labels(name: str, provider: Any) -> None:
+    """Refuse labels for a provider that can only be called as ``provider(images)``.
+
+    Args:
+        name: the argument that hands it labels.
+        provider: the provider.
+
+    Raises:
+        TypeError: it cannot be called with labels.
+    """
+    try:
+        signature(provider).bind("images", "labels")
+    except ValueError:  # what is written in C may not tell
+        return
+    except TypeError:
+        called = getattr(provider, "__qualname__", type(provider).__name__)
+        raise TypeError(f"{name}: the provider {called} takes no labels; "
+                        "give one that is called as provider(images, labels)") from None  # fmt: skip
 
 
 def _check_provider(provider: Any, predictions: bool) -> None:

@@ -176,7 +176,8 @@ def test_no_gpu_is_an_error(root, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(device, "_device_count", lambda: 0)
     assert bench(root, "--device", "gpu", "--out", tmp_path / "out") == 1
-    assert capsys.readouterr().err.startswith("dalimix: device='gpu'")
+    no_gpu = "device='gpu', but there is no CUDA device that CuPy can use"
+    assert capsys.readouterr().err == f"dalimix: {no_gpu}: give --device cpu, or leave it out\n"
     assert not (tmp_path / "out").exists()
 
 

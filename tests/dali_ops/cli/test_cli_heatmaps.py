@@ -190,17 +190,19 @@ def test_another_model_or_grid_is_refused(here: Path, root: Path, capsys: pytest
     assert cli.main([*words, "--dtype", "float16"]) == 1
     assert cli.main([*words, "--input-size", "32"]) == 1
     assert cli.main([*words, "--model", "my_cnn:cnn", "--kind", "feature", "--layer", "1"]) == 1
-    grid, dtype, size, model = capsys.readouterr().err.splitlines()
+    grid, dtype, size, scale, model = capsys.readouterr().err.splitlines()
     assert grid.startswith("dalimix: store.part is a store of grid 14, got 7")
     assert dtype.startswith("dalimix: store.part is a store of dtype 'uint8', got 'float16'")
     has = "dalimix: store.part is a store of model 'slow:teacher, images 224 × 224', got"
+    assert scale.startswith("dalimix: warning: images are uint8 0 … 255, but the provider has no mean and std")
     assert size.startswith(f"{has} 'slow:teacher, images 32 × 32'")
     assert model.startswith(f"{has} \"my_cnn:cnn, FeatureHeatmap(layer='1'), images 224 × 224\"")
     assert contents(here / "store.part") == before
     assert cli.main(words) == 0
     assert capsys.readouterr().out.startswith(f"continuing at 4 of {COUNT}\nstore: 11 heatmaps")
     assert cli.main(words) == 1
-    assert capsys.readouterr().err == "dalimix: store exists already; nothing was overwritten\n"
+    remedy = "delete it, or give another --out"
+    assert capsys.readouterr().err == f"dalimix: store exists already; nothing was overwritten: {remedy}\n"
 
 
 @pytest.mark.parametrize(("words", "message"), [

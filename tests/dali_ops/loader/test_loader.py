@@ -110,6 +110,8 @@ def test_a_method_that_reads_heatmaps_needs_a_provider(root):
         load(root, CutMix(), heatmaps=redness)
     with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
         load(root, None, heatmaps=redness)
+    with pytest.raises(TypeError, match=r"heatmap_labels: the provider .*<lambda> takes no labels; give one that is"):
+        load(root, AttentiveCutMix(), heatmaps=lambda images: images[:, 0].float(), heatmap_labels=True)
 
 
 def test_one_class_only(root):

@@ -93,6 +93,15 @@ def test_errors_when_the_pipeline_is_made(options, error, message):
         build(body)
 
 
+def test_a_provider_that_takes_no_labels():
+    def body():
+        images, labels = images_and_labels()
+        return dali_ops.model_heatmaps(images, lambda images: images[:, 0], labels)
+
+    with pytest.raises(TypeError, match=r"labels: the provider .*<lambda> takes no labels; give one that is called as"):
+        build(body)
+
+
 def test_a_provider_in_the_place_of_its_heatmaps():
     def body():
         return dali_ops.attentive_cutmix(*images_and_labels(), heatmaps=a_provider(), num_classes=BATCH)

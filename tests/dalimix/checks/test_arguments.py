@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix, cpu
 from tests.support.cases import assert_same_images, assert_same_plan
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
@@ -42,6 +42,14 @@ def read_only(array: np.ndarray) -> np.ndarray:
 def test_images_that_are_refused(images: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         compose(images)
+
+
+@pytest.mark.parametrize("method", [CutMix(), RandomChoice([Mixup(), CutMix()])], ids=lambda method: method.name)
+def test_a_method_whose_planner_is_not_imported(monkeypatch: pytest.MonkeyPatch, method: Method) -> None:
+    monkeypatch.delitem(cpu.PLANNERS, "cutmix")
+    said = "method CutMix has no planner 'cutmix' in dalimix.cpu: import the planner's module in its __init__.py"
+    with pytest.raises(ValueError, match=said):
+        dalimix.plan(method, dalimix.draw(method, 4, 0), 8)
 
 
 @pytest.mark.parametrize("kind", ["float16", "fp16", np.float16, np.dtype(">f2"), "half"], ids=str)

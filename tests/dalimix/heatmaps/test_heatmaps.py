@@ -1,6 +1,7 @@
 """What all providers share, and `FeatureHeatmap`: one watched layer, and a model that stays as it was."""
 
 import copy
+import warnings
 from collections import OrderedDict
 
 import pytest
@@ -233,6 +234,17 @@ def test_a_model_with_a_train_method_of_its_own():
 def test_wrong_name(name, near):
     with pytest.raises(ValueError, match=f"there is no module '{name}' in Sequential; nearest: {near}$"):
         FeatureHeatmap(cnn(), name)
+
+
+def test_bytes_without_mean_and_std_are_a_warning_once():
+    plain, said = FeatureHeatmap(cnn(), "last"), "images are uint8 0 … 255, but the provider has no mean and std"
+    with pytest.warns(UserWarning, match=said):
+        plain(images())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain(images())
+        FeatureHeatmap(cnn(), "last")(images().float())
+        FeatureHeatmap(cnn(), "last", mean=0, std=1)(images())
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
