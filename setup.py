@@ -50,7 +50,7 @@ setup(
     package_dir={"": "python", "dali_ops": "dali_ops", "dalimix.kernels": "kernels"},
     packages=[*find_packages("python"), "dalimix.kernels", *find_packages(include=["dali_ops", "dali_ops.*"])],
     package_data={"dalimix": ["py.typed"], "dalimix.kernels": ["*.cu", "include/*.cuh"], "dali_ops": ["py.typed"]},
-    install_requires=["numba>=0.61", "numpy>=1.26"],
+    install_requires=["numba>=0.62", "numpy>=1.26"],
     extras_require={
         **CUDA,
         "torch": ["torch>=2.4"],
