@@ -60,5 +60,6 @@ def _write_tokens(chosen: np.ndarray, height: int, width: int, tokens: np.ndarra
         for x in range(grid):
             shown = chosen[y, x]
             pasted += pixels_of(y, height, grid) * pixels_of(x, width, grid) if shown else 0
-            tokens[y * finer : (y + 1) * finer, x * finer : (x + 1) * finer] = shown
+            for k in range(finer * finer):
+                tokens[y * finer + k // finer, x * finer + k % finer] = shown
     return pasted

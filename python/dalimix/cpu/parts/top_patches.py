@@ -26,25 +26,31 @@ def choose_highest(keys: np.ndarray, count: int, chosen: np.ndarray) -> None:
         count: up to n.
         chosen: uint8 [n].
     """
-    lowest = _lowest_of_highest(keys, count)
-    ties_left = count
+    lowest, reach = _lowest_of_highest(keys, count)
     for k in range(len(keys)):
-        ties_left -= keys[k] > lowest
-    for k in range(len(keys)):
-        tied = keys[k] == lowest and ties_left > 0
-        ties_left -= tied
-        chosen[k] = keys[k] > lowest or tied
+        chosen[k] = keys[k] >= lowest
+    k = len(keys)
+    while reach > count:  # the last of the ties are too many
+        k -= 1
+        if keys[k] == lowest:
+            chosen[k] = 0
+            reach -= 1
 
 
 @compiled
-def _lowest_of_highest(keys: np.ndarray, count: int) -> int:
-    """Return the greatest number that `count` of the keys reach, found bit by bit from the highest."""
-    lowest = np.uint32(0)
+def _lowest_of_highest(keys: np.ndarray, count: int) -> tuple[int, int]:
+    """Return a number that `count` keys reach, or more if some are equal, and how many that are.
+
+    It is found bit by bit, from the highest.
+    """
+    lowest, reached = np.uint32(0), len(keys)
     for bit in range(31, -1, -1):
         tried = np.uint32(lowest | (np.uint32(1) << np.uint32(bit)))
         reach = np.uint32(0)
         for k in range(len(keys)):
             reach += np.uint32(keys[k] >= tried)
         if reach >= count:
-            lowest = tried
-    return lowest
+            lowest, reached = tried, reach
+        if reach == count:
+            break
+    return lowest, reached
