@@ -14,16 +14,16 @@ from numba.extending import overload
 from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.dtype import from_float, to_float
 
-Optional = np.ndarray | None
+Line = np.ndarray | None
 
 
 @inlined
 def finish(
     first: np.ndarray,  # [planes, W * items]
-    second: Optional,  # likewise; None: `first` alone
+    second: Line,  # likewise; None: `first` alone
     keep: float,
-    scale: Optional,  # float32 [planes, W * items]; None: not normalised, as adding a bias of 0 would turn −0 into 0
-    bias: Optional,
+    scale: Line,  # float32 [planes, W * items]; None: not normalised, as adding a bias of 0 would turn −0 into 0
+    bias: Line,
     width: int,
     y: int,
     start: int,
@@ -35,16 +35,12 @@ def finish(
     low, high = start * items, stop * items
     if planes == len(output):
         for p in range(planes):
-            of_second, of_scale, of_bias = (
-                _part(second, p, low, high),
-                _part(scale, p, low, high),
-                _part(bias, p, low, high),
-            )
-            _finish_run(first[p, low:high], of_second, keep, of_scale, of_bias, output[p, y, low:high])
+            of_second, s, t = _part(second, p, low, high), _part(scale, p, low, high), _part(bias, p, low, high)
+            _finish_run(first[p, low:high], of_second, keep, s, t, output[p, y, low:high])
     elif items == 3:
-        of_second, of_scale, of_bias = _part(second, 0, low, high), _part(scale, 0, 0, 3), _part(bias, 0, 0, 3)
+        of_second, s, t = _part(second, 0, low, high), _part(scale, 0, 0, 3), _part(bias, 0, 0, 3)
         red, green, blue = output[0, y, start:stop], output[1, y, start:stop], output[2, y, start:stop]
-        _finish_three_planes(first[0, low:high], of_second, keep, of_scale, of_bias, red, green, blue)
+        _finish_three_planes(first[0, low:high], of_second, keep, s, t, red, green, blue)
     else:
         _finish_by_channels(first, second, keep, scale, bias, width, y, start, stop, output)
 
@@ -52,10 +48,10 @@ def finish(
 @inlined
 def _finish_by_channels(
     first: np.ndarray,
-    second: Optional,
+    second: Line,
     keep: float,
-    scale: Optional,
-    bias: Optional,
+    scale: Line,
+    bias: Line,
     width: int,
     y: int,
     start: int,
@@ -76,7 +72,7 @@ def _finish_by_channels(
             target[to] = _finished(line, of_second, keep, of_scale, of_bias, k, k, target[to])
 
 
-def _part(values: Optional, p: int, start: int, stop: int) -> Optional:
+def _part(values: Line, p: int, start: int, stop: int) -> Line:
     """Elements start … stop − 1 of row p; None of None, for compiled loops only."""
     raise NotImplementedError
 
@@ -89,9 +85,7 @@ def _part_of(values, p, start, stop):  # type: ignore[no-untyped-def]  # Numba t
 
 
 @inlined
-def _finish_run(
-    first: np.ndarray, second: Optional, keep: float, scale: Optional, bias: Optional, target: np.ndarray
-) -> None:
+def _finish_run(first: np.ndarray, second: Line, keep: float, scale: Line, bias: Line, target: np.ndarray) -> None:
     for k in range(len(target)):
         target[k] = _finished(first, second, keep, scale, bias, k, k, target[k])
 
@@ -99,10 +93,10 @@ def _finish_run(
 @inlined
 def _finish_three_planes(
     first: np.ndarray,
-    second: Optional,
+    second: Line,
     keep: float,
-    scale: Optional,
-    bias: Optional,
+    scale: Line,
+    bias: Line,
     red: np.ndarray,
     green: np.ndarray,
     blue: np.ndarray,
@@ -115,9 +109,7 @@ def _finish_three_planes(
 
 
 @inlined
-def _finished(
-    first: np.ndarray, second: Optional, keep: float, scale: Optional, bias: Optional, k: int, c: int, like: Any
-) -> Any:
+def _finished(first: np.ndarray, second: Line, keep: float, scale: Line, bias: Line, k: int, c: int, like: Any) -> Any:
     """Return element k, of the type of `like`, by entry c of scale and bias."""
     value = to_float(first[k])
     if second is not None:
