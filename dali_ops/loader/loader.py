@@ -12,7 +12,7 @@ from dali_ops.loader.heatmap_sources import without_maps
 from dali_ops.loader.outputs import BatchInfo
 from dali_ops.loader.prefetcher import Prefetcher
 from dali_ops.loader.reading.feed import Feed
-from dali_ops.loader.reading.order import Order, check_epoch
+from dali_ops.loader.reading.order import Order, checked_epoch
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.runtime import Runtime
 from dali_ops.loader.settings import LoaderSettings, check_kind
@@ -153,34 +153,26 @@ class Loader:
         running = runtime.of_pipeline(min(batch_size, len(source)), device_id)
         self._prefetcher = Prefetcher(feed, settings, running, skip_corrupt)
         self._info: BatchInfo | None = None
-        self._loop: object = None
 
     def __len__(self) -> int:
         """Batches per epoch, the same for all processes."""
         return self._prefetcher.feed.order.steps
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        self._loop = loop = object()
-        for _ in range(self._begin(), len(self)):
+        loop = object()
+        for _ in range(self._enter(loop), len(self)):
             yield self._next(loop)
 
     @uncompiled  # what a generator calls is compiled with the loop around it
-    def _begin(self) -> int:
-        """The step at which a loop begins: in this epoch or, if that has begun, in the next one."""
-        prefetcher = self._prefetcher
-        if prefetcher.step and not prefetcher.resumed:
-            prefetcher.begin(prefetcher.epoch + 1)
-        return prefetcher.step
+    def _enter(self, loop: object) -> int:
+        return self._prefetcher.enter(loop)
 
     @uncompiled
     def _next(self, loop: object) -> tuple[Any, Any]:
-        prefetcher = self._prefetcher
-        prefetcher.check_open()
-        if self._loop is not loop:
-            raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
-        outputs = prefetcher.next()
-        self._info = prefetcher.settings.outputs.batch_info(outputs)
-        return prefetcher.settings.outputs.batch(outputs, self._pin_memory)
+        form = self._prefetcher.settings.outputs  # before, as another thread may switch after it
+        outputs = self._prefetcher.next(loop)
+        self._info = form.batch_info(outputs)
+        return form.batch(outputs, self._pin_memory)
 
     @property
     def transform(self) -> Train | Eval:
@@ -229,10 +221,7 @@ class Loader:
             (3, 7)
             >>> loader.close()
         """
-        check_epoch(epoch)
-        prefetcher, self._loop = self._prefetcher, None
-        if epoch != prefetcher.epoch or (prefetcher.step and not prefetcher.resumed):
-            prefetcher.begin(epoch)
+        self._prefetcher.go_to(checked_epoch(epoch))
 
     @answering
     def switch(
@@ -270,9 +259,8 @@ class Loader:
         given: dict[str, Any] = {"method": method, "transform": transform, "targets": targets, "heatmaps": heatmaps}
         given["heatmap_labels"] = heatmap_labels
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
-        prefetcher = self._prefetcher
-        prefetcher.begin(prefetcher.epoch + (prefetcher.step > 0), settings=prefetcher.settings.switched(**changes))
-        self._loop = self._info = None
+        self._prefetcher.switch(**changes)
+        self._info = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of the loader, for `load_state_dict`: numbers, strings and bytes, a few kilobytes.
@@ -310,7 +298,7 @@ class Loader:
             >>> loader.close()
         """
         self._prefetcher.restore(state)
-        self._loop = self._info = None
+        self._info = None
 
     def as_dataset(self, gather: bool = False) -> LoaderDataset:
         """Return an IterableDataset of the batches, for frameworks that want a DataLoader.
@@ -335,7 +323,7 @@ class Loader:
     def close(self) -> None:
         """Shut down the pipeline and its threads. The source stays open: another loader may be reading it."""
         self._prefetcher.close()
-        self._loop = self._info = None
+        self._info = None
 
     def __repr__(self) -> str:
         order = self._prefetcher.feed.order
