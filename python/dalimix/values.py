@@ -112,7 +112,7 @@ def check_shares(plan: MixPlan) -> None:
 
 
 def check_labels(labels: np.ndarray, classes: int | None) -> None:
-    """Refuse class indices out of their range, and soft labels that are not shares, such as logits."""
+    """Refuse class indices out of their range, and soft labels that are not finite."""
     if labels.ndim == 1 and classes is not None:
         bad = np.flatnonzero((labels < 0) | (labels >= classes))
         if len(bad):
@@ -120,7 +120,7 @@ def check_labels(labels: np.ndarray, classes: int | None) -> None:
     if labels.ndim == 2:
         with np.errstate(over="ignore"):  # too large for float32 is infinity
             finite = np.isfinite(labels.astype(np.float32, copy=False))
-        _check("labels", labels, finite & (labels >= 0), "finite shares from 0, in float32, as softmax makes of logits")
+        _check("labels", labels, finite, "finite numbers, in float32")
 
 
 def label_outside(label: int, sample: int, classes: int, batch: str = "") -> ValueError:

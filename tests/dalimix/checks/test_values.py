@@ -59,12 +59,12 @@ def test_heatmaps_of_extreme_numbers_make_shares() -> None:
             assert ((weight >= 0) & (weight <= 1)).all()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, -0.25], ids=str)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300], ids=str)
 @pytest.mark.parametrize("form", ["dense", "pair"])
-def test_soft_labels_that_are_no_shares_are_refused(value: float, form: Any) -> None:
+def test_soft_labels_that_are_not_finite_are_refused(value: float, form: Any) -> None:
     labels, plan = np.full((4, 3), 0.25), dalimix.plan(CutMix(), dalimix.draw(CutMix(), 4, 0), 8)
     labels[2, 1] = value
-    with pytest.raises(ValueError, match=r"labels\[2\] is \[.*\]: expected finite shares from 0, in float32"):
+    with pytest.raises(ValueError, match=r"labels\[2\] is \[.*\]: expected finite numbers, in float32"):
         dalimix.soft_labels(labels, plan, form=form)
 
 
