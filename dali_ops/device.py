@@ -36,7 +36,8 @@ def usable_device(device: Any = None) -> str:
         return "gpu" if _device_count() else "cpu"
     kind, number = check_device(device), device_number(device)
     if kind == "gpu" and not _device_count():
-        raise ValueError(f"device={str(device)!r}, but there is no CUDA device that CuPy can use")
+        raise ValueError(f"device={str(device)!r}, but there is no CUDA device that CuPy can use: "
+                         "give device='cpu', or leave it out")  # fmt: skip
     if number is not None and number >= (count := _device_count()):
         raise ValueError(f"device={str(device)!r}, but the last of the {count} GPUs here is 'cuda:{count - 1}'")
     return kind
@@ -106,8 +107,7 @@ def local_id(device_id: int | None) -> int:
     if rank is None or rank < 0:
         import torch
 
-        current: int = torch.cuda.current_device()
-        return current
+        return int(torch.cuda.current_device())
     if rank >= count > 1:
         raise ValueError(f"LOCAL_RANK is {rank}, but there are {count} GPUs here: start one process for each")
     return min(rank, count - 1)  # some launchers let each see only its own
@@ -134,8 +134,7 @@ def device_name(device: str) -> str:
     import cupy
 
     name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())["name"]
-    text: str = name.decode()
-    return text
+    return str(name, "utf-8")
 
 
 def _device_count() -> int:

@@ -23,7 +23,7 @@ import nvidia.dali.experimental.dynamic as ndd
 from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.lifetime import OneProcess
 from dali_ops.operators.bridge import Exported
-from dali_ops.operators.draws import Operators, draw_by
+from dali_ops.operators.draws import draw_by
 from dali_ops.operators.mix import one_mirror
 from dali_ops.operators.mixer import Mixer
 from dali_ops.operators.model_heatmaps import refuse_model
@@ -37,9 +37,6 @@ from dalimix.cuda.stream import borrowed_stream
 HOST = (1, 3)  # DLPack's numbers of memory of the CPU, pageable and pinned
 MAX_BATCH = 2**31 - 1  # DALI counts samples in int32
 SAME_STREAM = -1  # DLPack's number for a stream that need not wait
-OPERATORS = Operators(
-    ndd.batch_permutation, ndd.random.beta, ndd.random.uniform, ndd.math.floor, ndd.cast, ndd.reinterpret
-)
 
 _PROCESS = OneProcess("dynamic mode", "use it in one process, or start the other one by spawn")
 
@@ -68,13 +65,12 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
     _PROCESS.check()
     checks.method(method)
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
-    if rng is not None and not isinstance(rng, ndd.random.RNG):
-        raise TypeError(f"rng must be an ndd.random.RNG, got {type(rng).__name__}")
+    checks.kind("rng", rng, (ndd.random.RNG, type(None)), "an ndd.random.RNG")
 
     def random(operator: Callable[..., Any], **arguments: Any) -> Any:
         return operator(batch_size=batch_size, rng=rng, **arguments)
 
-    return draw_by(OPERATORS, method, random)
+    return draw_by(ndd, ndd.math.floor, method, random)
 
 
 def mix(
@@ -163,10 +159,8 @@ def mix(
 
 def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> None:
     if not isinstance(batch, ndd.Batch):
-        kind = type(batch).__name__
-        raise TypeError(
-            f'batch must be a Batch of dynamic mode, such as ndd.as_batch(images, layout="HWC"), got {kind}'
-        )
+        expected = 'a Batch of dynamic mode, such as ndd.as_batch(images, layout="HWC")'
+        raise TypeError(f"batch must be {expected}, got {type(batch).__name__}")
     checks.method(method)
     checks.heatmaps_wanted(method, heatmaps is not None, f"heatmaps=[{batch.batch_size}, h, w], one map for each image")
     _check_heatmaps(heatmaps)
@@ -191,22 +185,12 @@ def _mirrors(mirror: Any, count: int) -> Any:
     return np.full(count, one_mirror(mirror), np.int32) if one_for_all else mirror
 
 
-def _replayed(draws: Any, rng: Any) -> Draws:
-    _check_draws(draws)
-    if rng is not None:
-        raise ValueError("rng is for new random numbers, but draws are given")
-    replayed: Draws = draws
-    return replayed
-
-
-def _check_draws(draws: Any) -> None:
-    """Refuse what does not even have the parts of draws."""
+def _replayed(draws: Draws, rng: Any) -> Draws:
     if not isinstance(draws, Draws):
         raise TypeError(f"draws must be a dalimix.Draws, as dali_ops.dynamic.draw makes it, got {type(draws).__name__}")
-    if draws.partner is None or draws.uniform is None or not isinstance(draws.members, tuple):
-        raise TypeError("draws must have arrays of partner and uniform, and a tuple of members")
-    for member in draws.members:
-        _check_draws(member)
+    if rng is not None:
+        raise ValueError("rng is for new random numbers, but draws are given")
+    return draws
 
 
 def _target(batch: ndd.Batch, device: Any) -> ndd.Device:

@@ -86,7 +86,9 @@ def build_store(
     given = {"size": size, "batch_size": batch_size, "num_threads": threads}
     size, batch_size, threads = (checks.count(name, value, MOST[name]) for name, value in given.items())
     labelled, skip_corrupt = checks.flag("labelled", labelled), checks.flag("skip_corrupt", skip_corrupt)
-    _check_kinds(folder, provider, advance)
+    checks.kind("folder", folder, ImageFolder, "an ImageFolder, as ImageFolder.scan makes it")
+    checks.kind("provider", provider, Callable, "callable, as those of dalimix.heatmaps")
+    checks.kind("advance", advance, Callable, "callable")
     check_outside(path, folder.root)
     device = usable_device(device)
     runtime = {"batch_size": batch_size, "num_threads": threads, "device_id": default_id(device)}
@@ -108,15 +110,6 @@ def _start(writer: HeatmapWriter, names: Sequence[str], batch_size: int) -> int:
     after = names.index(writer.files[writer.done - 1]) + 1 if writer.done else 0
     aligned = -(-after // batch_size) * batch_size
     return aligned if aligned <= names.index(writer.files[writer.done]) else after
-
-
-def _check_kinds(folder: object, provider: object, advance: object) -> None:
-    if not isinstance(folder, ImageFolder):
-        raise TypeError(f"folder must be an ImageFolder, as ImageFolder.scan makes it, got {folder!r:.100}")
-    if not callable(provider):
-        raise TypeError(f"provider must be callable, as those of dalimix.heatmaps, got {provider!r:.100}")
-    if not callable(advance):
-        raise TypeError(f"advance must be callable, got {advance!r:.100}")
 
 
 def check_outside(path: str | PathLike[str], root: Path, what: str = "the store") -> None:

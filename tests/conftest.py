@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 # One thread for each library in each process, before any of them is imported: two workers on two cores, and the
@@ -20,27 +20,14 @@ import pytest
 
 import dalimix.values
 from dalimix.cuda.soft_labels import bad_label
+from dalimix.support.packages import PACKAGES
 from tests.support.backends import Backend, need_gpu, use_host_kernels
-from tests.support.data.coloured import one_coloured_folder
 
 # Files that take the longest, the longest first: begun last, one of them would run alone at the end.
-LONG = [
-    "test_imagenet.py",
-    "test_imagenet_resume.py",
-    "test_host.py",
-    "test_train_smmix.py",
-    "test_scripts.py",
-    "test_proxy.py",
-    "test_kernels_compile.py",
-    "test_token_mix.py",
-    "test_examples.py",
-    "test_compose.py",
-    "test_cli.py",
-    "test_kernel_table.py",
-    "test_loader_life.py",
-    "test_lifetime.py",
-    "test_token_mask.py",
-]
+LONG = ["test_imagenet.py", "test_imagenet_resume.py", "test_host.py", "test_train_smmix.py", "test_scripts.py",
+        "test_proxy.py", "test_kernels_compile.py", "test_token_mix.py", "test_examples.py", "test_compose.py",
+        "test_cli.py", "test_kernel_table.py", "test_loader_life.py", "test_lifetime.py",
+        "test_token_mask.py"]  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,9 +39,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn.get(item.path.name, len(LONG)))
 
 
-@pytest.fixture(
-    params=["cpu", "host", pytest.param("cuda", marks=pytest.mark.cuda)],
-)
+OPTIONAL = {module.partition(".")[0] for module in PACKAGES}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file that imports a package which is not there is skipped, and says so."""
+    report = yield
+    error = report.call.excinfo and report.call.excinfo.value.__cause__
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] in OPTIONAL:
+        report.outcome, report.longrepr = "skipped", (str(collector.path), 0, f"Skipped: {error}")
+    return report
+
+
+@pytest.fixture(params=["cpu", "host", pytest.param("cuda", marks=pytest.mark.cuda)])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     """Runs a test on the loops of the CPU, on the kernels executed on the CPU, and on a GPU."""
     if request.param == "cuda":
@@ -69,6 +69,12 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> None:
+    """Skips a test visibly where there is none."""
+    need_gpu(request)
+
+
+@pytest.fixture
 def unseen_heatmaps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks at the heatmaps, as on a GPU: the loops for the CPU and the kernels agree on
     those that are not finite, too."""
@@ -78,6 +84,8 @@ def unseen_heatmaps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the tests of the loader, unless they have one of their own."""
+    from tests.support.data.coloured import one_coloured_folder
+
     return one_coloured_folder(tmp_path_factory.mktemp("images"))
 
 

@@ -1,1 +1,4 @@
-"""The photographs and the teacher of the demo."""
+"""The photographs and the teacher of the demo.
+
+Other rooms use `photos` and `teacher`.
+"""

@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dalimix.support.packages import missing
+from dalimix.support.packages import need
 from dalimix.support.paths import errors_name, local_path
 
 if TYPE_CHECKING:
@@ -122,13 +122,10 @@ def _write_all(root: Path, files: list[list[str]], encode: Encode) -> None:
 
 def _photo(package: str, place: str) -> Image.Image:
     """The photograph at `place` inside an installed package, as RGB."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing("making the photographs", "PIL") from error
-    spec = find_spec(package)  # finds the folder without importing the package
-    if spec is None or not spec.submodule_search_locations:
-        raise missing("making the photographs", package)
+    need("making the photographs", "PIL", package)
+    from PIL import Image
+
+    spec: Any = find_spec(package)  # finds the folder without importing the package
     with Image.open(Path(spec.submodule_search_locations[0]) / place) as photo:
         return photo.convert("RGB")
 

@@ -1,1 +1,4 @@
-"""What ``dalimix bench`` times."""
+"""What ``dalimix bench`` times.
+
+Other rooms use `compare`, `environment`, `plot`, `random_heatmaps` and `throughput`.
+"""

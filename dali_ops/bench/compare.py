@@ -58,8 +58,7 @@ class Timing:
     def __post_init__(self) -> None:
         checks.counts(rounds=self.rounds, batches=self.batches)
         checks.flag("busy_gil", self.busy_gil)
-        if not callable(self.advance):
-            raise TypeError(f"advance must be a function of a name, got {type(self.advance).__name__}")
+        checks.kind("advance", self.advance, Callable, "a function of a name")
 
     def turns(self, comparisons: int) -> int:
         """How often `advance` is called."""

@@ -42,8 +42,7 @@ class Setting:
     size: int = 224
 
     def __post_init__(self) -> None:
-        if not isinstance(self.source, Source):
-            raise TypeError(f"source must be one of dali_ops.sources, got {type(self.source).__name__}")
+        checks.kind("source", self.source, Source, "one of dali_ops.sources")
         object.__setattr__(self, "device", check_device(self.device))  # "cuda" is "gpu", too
         checks.counts(batch_size=self.batch_size, num_threads=self.num_threads, size=self.size)
         if len(self.source) < self.batch_size:
@@ -86,7 +85,10 @@ class TimedPipeline:
     """
 
     def __init__(self, setting: Setting, method: Method | None, heatmap_source: HeatmapSource = NO_HEATMAPS) -> None:
-        _check_arguments(setting, method, heatmap_source)
+        checks.kind("setting", setting, Setting, "a Setting")
+        checks.kind("heatmap_source", heatmap_source, (ModelSource, StoreSource), "a ModelSource or a StoreSource")
+        if method is not None:
+            checks.method(method)
         source, device = setting.source, setting.device
         runtime = {"num_threads": setting.num_threads, "device_id": default_id(device), "seed": 0}
         self.device, self._done = device, 0
@@ -159,12 +161,3 @@ class TimedPipeline:
 
             cupy.cuda.Device().synchronize()
         return time.perf_counter(), time.process_time() - (busy.cpu_seconds() if busy else 0.0)
-
-
-def _check_arguments(setting: object, method: object, heatmap_source: object) -> None:
-    if not isinstance(setting, Setting):
-        raise TypeError(f"setting must be a Setting, got {type(setting).__name__}")
-    if method is not None:
-        checks.method(method)
-    if not isinstance(heatmap_source, (ModelSource, StoreSource)):
-        raise TypeError(f"heatmap_source must be a ModelSource or a StoreSource, got {type(heatmap_source).__name__}")

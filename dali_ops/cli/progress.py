@@ -1,43 +1,50 @@
-"""The progress of making a store of heatmaps, on the console."""
+"""Bars on the console for what takes minutes; where nobody watches, in a file or a pipe, there are none."""
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 
-class HeatmapProgress:
-    """``with HeatmapProgress(total, console) as advance``: a bar, how many images are done, how fast, and time left.
+@contextmanager
+def heatmap_progress(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """A bar for the making of a store of heatmaps: how many images are done, how fast, and time left.
 
     ``advance(count)`` is called first with what earlier runs have done, which is told, and not counted as speed; then
-    with what is done more. Where nobody watches, in a file or a pipe, there is no bar.
+    with what is done more.
     """
+    columns = BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"), _Speed(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_interactive)
 
-    def __init__(self, total: int, console: Console) -> None:
-        columns = BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"), _Speed()
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        self._total = total
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> HeatmapProgress:
-        if self._bar.console.is_interactive:
-            self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self._bar.console.is_interactive:  # else it would write an empty line
-            self._bar.stop()
-
-    def __call__(self, count: int) -> None:
-        if self._task is not None:
-            self._bar.advance(self._task, count)
+    def advance(count: int) -> None:
+        if bar.task_ids:
+            bar.advance(bar.task_ids[0], count)
             return
         if count:
-            self._bar.console.print(f"continuing at {count} of {self._total}", highlight=False)
-        self._task = self._bar.add_task("", total=self._total, completed=count)
+            console.print(f"continuing at {count} of {total}", highlight=False)
+        bar.add_task("", total=total, completed=count)
+
+    with bar:
+        yield advance
+
+
+@contextmanager
+def turns_progress(total: int, console: Console) -> Iterator[Callable[[str], None]]:
+    """A bar for measurements: it is drawn after every turn, and not by a thread, which would want the GIL meanwhile."""
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_interactive)
+
+    def advance(name: str) -> None:
+        bar.update(task, advance=1, description=name, refresh=True)
+
+    with bar:
+        task = bar.add_task("building pipelines", total=total)
+        bar.refresh()
+        yield advance
 
 
 class _Speed(ProgressColumn):

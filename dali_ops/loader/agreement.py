@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from dali_ops.loader.reading.feed import Feed
-from dali_ops.loader.reading.shard import Shard
+from dali_ops.loader.reading.shard import Shard, shard_of_torch
 from dali_ops.loader.settings import LoaderSettings
 
 MUST_AGREE = {  # by argument: what to do where processes differ
@@ -69,12 +69,9 @@ def _compare(store: Any, name: str, key: str, own: list[Any]) -> None:
 
 def _store_of(shard: Shard) -> Any:
     """The store of the process group of torch.distributed, if that group makes the shares."""
-    distributed = getattr(sys.modules.get("torch"), "distributed", None)
-    if shard.world_size == 1 or distributed is None or not distributed.is_available():
-        return None
-    if not distributed.is_initialized() or Shard.of(None, None) != shard:
+    if shard.world_size == 1 or shard_of_torch() != shard:
         return None
     try:
-        return distributed.distributed_c10d._get_default_store()
+        return sys.modules["torch"].distributed.distributed_c10d._get_default_store()
     except (AttributeError, ValueError, RuntimeError):  # its name is not public, and may change
         return None

@@ -4,72 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import fields
-from difflib import get_close_matches
-from functools import wraps
-from inspect import signature
-from typing import Any, ParamSpec
+from typing import Any
 
 from dali_ops.loader.reading.order import SEEDS, Order
 from dali_ops.loader.reading.shard import Shard
-from dali_ops.loader.runtime import Runtime
-from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
 from dali_ops.sources.callers import warn_caller
 from dalimix.support.numbers import is_whole
 
-Parameters = ParamSpec("Parameters")
 MANY = 0.05  # share of all images; so many are hardly damaged by chance
-
-ITSELF = "a loader makes whole batches itself, in threads of its own"
-AUGMENT = "transform=Train(augment=…) takes a function of DALI's nodes, beside crop and flip"
-METHODS = "it is the method's, such as RandomChoice([Mixup(alpha=0.8), CutMix(prob=0.5)])"
-EVERY = "transform=Train() shuffles and crops at random, transform=Eval() does not"
-SIZE = "transform=Train(size=…) or Eval(size=…) says the side of the images"
-LAYOUT = "transform=Train(layout=…) or Eval(layout=…) takes 'CHW', 'HWC' or 'channels_last'"
-ADVICE = {  # the keywords of other loaders, and what to write here
-    **dict.fromkeys(("num_workers", "workers", "num_proc"), f"{ITSELF}: runtime=Runtime(num_threads=…) says how many"),
-    **dict.fromkeys(("persistent_workers", "worker_init_fn", "multiprocessing_context", "timeout"), ITSELF),
-    **dict.fromkeys(("collate_fn", "sampler", "batch_sampler"), ITSELF),
-    **dict.fromkeys(("shuffle", "train", "training", "is_training"), EVERY),
-    **dict.fromkeys(("transforms", "augment"), AUGMENT),
-    "prefetch_factor": "runtime=Runtime(prefetch=…) says how many batches are worked ahead",
-    "generator": "seed= decides what is random",
-    **dict.fromkeys(("label_smoothing", "smooth"), "targets=Targets(smoothing=…) is that"),
-    **dict.fromkeys(("size", "image_size", "img_size", "input_size", "crop"), SIZE),
-    **dict.fromkeys(("num_shards", "num_replicas"), "world_size= is that"),
-    **dict.fromkeys(("num_classes", "classes"), "the source knows how many classes there are"),
-    **dict.fromkeys(("normalize", "normalise"), "transform=Train(mean=…, std=…) is that, in the units of bytes"),
-    **dict.fromkeys(("prob", "alpha", "mixup_alpha", "cutmix_alpha", "mode", "switch_prob"), METHODS),
-    **dict.fromkeys(("color_jitter", "auto_augment", "re_prob", "hflip"), AUGMENT),
-    "shard_id": "rank= is that",
-    **dict.fromkeys(("layout", "output_layout", "channels_last", "memory_format"), LAYOUT),
-    **{name: f"transform=Train({name}=…) or Eval({name}=…) takes it" for name in ("mean", "std", "dtype")},
-    **{field.name: f"targets=Targets({field.name}=…) takes it" for field in fields(Targets)},
-    **{field.name: f"runtime=Runtime({field.name}=…) takes it" for field in fields(Runtime)},
-}
-
-
-def answering(init: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Let a constructor, or `switch`, answer an unknown keyword with the one that is meant."""
-    names = [name for name in signature(init).parameters if name != "self"]
-
-    @wraps(init)
-    def answered(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        for name in kwargs:
-            if name not in names:
-                raise TypeError(f"a loader has no argument {name}: {_meant(name, names)}")
-        init(*args, **kwargs)
-
-    return answered
-
-
-def _meant(name: str, names: list[str]) -> str:
-    if name in ADVICE:
-        return ADVICE[name]
-    near = get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}=?" if near else f"it has {', '.join(names)}"
 
 
 def source_of(value: Any) -> Source:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from torch import distributed
 from torch.utils.data import ChainDataset, IterableDataset, get_worker_info
 
+from dali_ops.loader.reading.shard import ALONE, Shard, shard_of_torch
+
 if TYPE_CHECKING:
     from dali_ops.loader.loader import Loader
 
@@ -32,7 +34,7 @@ class LoaderDataset(IterableDataset):
     def __init__(self, loader: Loader, gather: bool = False) -> None:
         super().__init__()
         processes = loader.shard.world_size
-        if gather and processes > 1 and _group()[1] == 1:
+        if gather and processes > 1 and _group().world_size == 1:
             raise ValueError(f"gather=True needs torch.distributed, which does not run, but there are "
                              f"{processes} processes: call init_process_group first")  # fmt: skip
         self.loader, self.gather = loader, gather
@@ -61,8 +63,8 @@ class LoaderDataset(IterableDataset):
         own = self.loader.state_dict()
         if not self.gather:
             return own
-        states: list[Any] = [own] * _group()[1]
-        if _is_running():
+        states: list[Any] = [own] * _group().world_size
+        if shard_of_torch() is not None:
             distributed.all_gather_object(states, own)
         return {"ranks": states}
 
@@ -70,21 +72,17 @@ class LoaderDataset(IterableDataset):
         self.loader.load_state_dict(_own_part(state) if self.gather else state)
 
 
-def _is_running() -> bool:
-    return bool(distributed.is_available() and distributed.is_initialized())
-
-
-def _group() -> tuple[int, int]:
-    """This process and how many there are, as torch.distributed counts them."""
-    return (distributed.get_rank(), distributed.get_world_size()) if _is_running() else (0, 1)
+def _group() -> Shard:
+    """This process as torch.distributed counts it, or as the only one."""
+    return shard_of_torch() or ALONE
 
 
 def _own_part(state: Any) -> Any:
     """This process's part of a state of all processes."""
-    states, (rank, count) = state.get("ranks") if isinstance(state, dict) else None, _group()
+    states, group = state.get("ranks") if isinstance(state, dict) else None, _group()
     if not isinstance(states, list):
         raise TypeError("state must be that of all processes, as state_dict() of as_dataset(gather=True) returned it, "
                         f"got {type(state).__name__} without a list of ranks")  # fmt: skip
-    if len(states) != count:
-        raise ValueError(f"the state is of {len(states)} processes, here there are {count}")
-    return states[rank]
+    if len(states) != group.world_size:
+        raise ValueError(f"the state is of {len(states)} processes, here there are {group.world_size}")
+    return states[group.rank]

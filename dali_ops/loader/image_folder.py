@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dali_ops.loader.arguments import answering
+from dali_ops.keywords import answering
 from dali_ops.loader.loader import Loader
 from dali_ops.loader.runtime import Runtime
 from dali_ops.loader.transforms import Eval, Train

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dali_ops.keywords import answering
 from dali_ops.loader.agreement import check_agreement
-from dali_ops.loader.arguments import answering, check_source, seed_of, source_of
+from dali_ops.loader.arguments import check_source, seed_of, source_of
+from dali_ops.loader.batches import Batches
 from dali_ops.loader.heatmap_sources import without_maps
-from dali_ops.loader.outputs import BatchInfo
 from dali_ops.loader.prefetcher import Prefetcher
 from dali_ops.loader.reading.feed import Feed
-from dali_ops.loader.reading.order import Order, checked_epoch
+from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.loader.runtime import Runtime
-from dali_ops.loader.settings import LoaderSettings, check_kind
+from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.transforms import Eval, Train
 from dali_ops.operators.targets import Targets
 from dali_ops.sources import Source
 from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider
 from dalimix.stores import HeatmapStore
-from dalimix.support.uncompiled import uncompiled
 
 if TYPE_CHECKING:
     from dali_ops.loader.dataset import LoaderDataset
@@ -39,7 +38,7 @@ class Unchanged(Enum):
 UNCHANGED = Unchanged.UNCHANGED
 
 
-class Loader:
+class Loader(Batches):
     """Batches of a data set as torch tensors, mixed inside the DALI pipeline.
 
     ``for images, targets in loader`` goes through one epoch. If a loop ends early, the rest of the epoch is left out,
@@ -137,7 +136,7 @@ class Loader:
         seed: int | None = -1,
     ) -> None:
         self.source, self.classes = source_of(source), source.classes
-        check_kind("runtime", runtime, Runtime, "dali_ops.Runtime(num_threads=4)")
+        checks.kind("runtime", runtime, Runtime, "dali_ops.Runtime(num_threads=4), or one like it")
         self.device, device_id = runtime.resolved()
         settings = LoaderSettings(
             method=method, transform=transform, targets=targets, heatmaps=heatmaps, heatmap_labels=heatmap_labels,
@@ -148,31 +147,10 @@ class Loader:
         batch_size, shard = checks.count("batch_size", batch_size, MOST_IMAGES), Shard.of(rank, world_size)
         feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed_of(seed, shard, training), shard))
         check_source(source, feed.order, skip_corrupt)
-        self._pin_memory = runtime.pins(self.device)
+        pin_memory = runtime.pins(self.device)
         check_agreement(feed, settings)
         running = runtime.of_pipeline(min(batch_size, len(source)), device_id)
-        self._prefetcher = Prefetcher(feed, settings, running, skip_corrupt)
-        self._info: BatchInfo | None = None
-
-    def __len__(self) -> int:
-        """Batches per epoch, the same for all processes."""
-        return self._prefetcher.feed.order.steps
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        loop = object()
-        for _ in range(self._enter(loop), len(self)):
-            yield self._next(loop)
-
-    @uncompiled  # what a generator calls is compiled with the loop around it
-    def _enter(self, loop: object) -> int:
-        return self._prefetcher.enter(loop)
-
-    @uncompiled
-    def _next(self, loop: object) -> tuple[Any, Any]:
-        form = self._prefetcher.settings.outputs  # before, as another thread may switch after it
-        outputs = self._prefetcher.next(loop)
-        self._info = form.batch_info(outputs)
-        return form.batch(outputs, self._pin_memory)
+        super().__init__(Prefetcher(feed, settings, running, skip_corrupt), pin_memory)
 
     @property
     def transform(self) -> Train | Eval:
@@ -181,10 +159,6 @@ class Loader:
     @property
     def targets(self) -> Targets:
         return self._prefetcher.settings.targets
-
-    @property
-    def epoch(self) -> int:
-        return self._prefetcher.epoch
 
     @property
     def shard(self) -> Shard:
@@ -196,32 +170,6 @@ class Loader:
         of_store = without_maps(self.source, self._prefetcher.settings.heatmaps)
         reasons |= dict.fromkeys(reasons.keys() & of_store, "has no heatmap: it could not be decoded for one")
         return [*self.source.corrupt, *(f"{self.source.location(k)} {reason}" for k, reason in reasons.items())]
-
-    @property
-    def batch_info(self) -> BatchInfo:
-        if self._info is None:
-            raise RuntimeError("batch_info is there from the first batch on, in a loader with keep_info=True")
-        return self._info
-
-    def set_epoch(self, epoch: int) -> None:
-        """Let the next loop go through this epoch from its start; after `load_state_dict` of it, from where it was.
-
-        A state that was saved after the last batch of an epoch belongs to the next one: resume with the loader's
-        `epoch`.
-
-        Raises:
-            ValueError: `epoch` is not a whole number from 0.
-
-        Examples:
-            >>> loader = ImageFolderLoader(folder, batch_size=4, transform=Train(32), seed=0)
-            >>> for epoch in range(5, 7):  # a training that continues at its sixth epoch
-            ...     loader.set_epoch(epoch)
-            ...     steps = sum(1 for images, labels in loader)
-            >>> steps, loader.epoch
-            (3, 7)
-            >>> loader.close()
-        """
-        self._prefetcher.go_to(checked_epoch(epoch))
 
     @answering
     def switch(
@@ -262,44 +210,6 @@ class Loader:
         self._prefetcher.switch(**changes)
         self._info = None
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position of the loader, for `load_state_dict`: numbers, strings and bytes, a few kilobytes.
-
-        It belongs to this process, and refers to the batch after the last one that was yielded. The model of a provider
-        of heatmaps is not part of it.
-
-        Examples:
-            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), seed=0)
-            >>> batches = iter(loader)
-            >>> _ = next(batches)
-            >>> state = loader.state_dict()  # save it with the model, as by torch.save
-            >>> state["epoch"], state["step"]
-            (0, 1)
-            >>> loader.close()
-        """
-        return self._prefetcher.state()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume where the state was saved: the next loop begins with exactly the batch that came next there.
-
-        Raises:
-            ValueError: the state is of another data set, number of processes, process, version or other settings; or
-                it is damaged. The loader continues as if nothing had been loaded.
-            TypeError: it is not from `state_dict`.
-
-        Examples:
-            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), seed=0)
-            >>> state, batches = loader.state_dict(), iter(loader)
-            >>> first, _ = next(batches)
-            >>> loader.load_state_dict(state)
-            >>> again, _ = next(iter(loader))
-            >>> torch.equal(first, again)
-            True
-            >>> loader.close()
-        """
-        self._prefetcher.restore(state)
-        self._info = None
-
     def as_dataset(self, gather: bool = False) -> LoaderDataset:
         """Return an IterableDataset of the batches, for frameworks that want a DataLoader.
 
@@ -319,11 +229,6 @@ class Loader:
         from dali_ops.loader.dataset import LoaderDataset
 
         return LoaderDataset(self, checks.flag("gather", gather))
-
-    def close(self) -> None:
-        """Shut down the pipeline and its threads. The source stays open: another loader may be reading it."""
-        self._prefetcher.close()
-        self._info = None
 
     def __repr__(self) -> str:
         order = self._prefetcher.feed.order

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dali_ops.device import check_device, default_threads, device_number, local_id, usable_device
+from dali_ops.keywords import part_of_loader
 from dalimix import checks
 
 PINNED = "pin_memory is for device='cpu' on a machine with a GPU, to which the batches then go"
 MOST_THREADS, MOST_BATCHES = 1024, 1024  # DALI's threads; batches worked ahead
 
 
+@part_of_loader("runtime")
 @dataclass(frozen=True)
 class Runtime:
     """Where and how a loader runs. It changes only the speed and the device of the batches, not their contents.

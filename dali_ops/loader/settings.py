@@ -13,7 +13,7 @@ from dali_ops.loader.pipelines import training_pipeline, validation_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.transforms import Eval, Train, is_function
 from dali_ops.operators.augment import as_raised
-from dali_ops.operators.model_heatmaps import refuse_model
+from dali_ops.operators.model_heatmaps import check_takes_labels, refuse_model
 from dali_ops.operators.targets import Targets
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, SnapshotHeatmap
@@ -38,8 +38,8 @@ class LoaderSettings:
     def __post_init__(self) -> None:
         for name in ("heatmap_labels", "keep_info"):
             object.__setattr__(self, name, checks.flag(name, getattr(self, name)))
-        check_kind("transform", self.transform, (Train, Eval), "dali_ops.Train() or dali_ops.Eval()")
-        check_kind("targets", self.targets, Targets, "dali_ops.Targets(smoothing=0.1)")
+        checks.kind("transform", self.transform, (Train, Eval), "dali_ops.Train() or dali_ops.Eval(), or one like it")
+        checks.kind("targets", self.targets, Targets, "dali_ops.Targets(smoothing=0.1), or one like it")
         if self.method is not None:
             checks.method(self.method)
         if self.method is not None and not self.training:
@@ -64,6 +64,8 @@ class LoaderSettings:
         if self.heatmap_labels and (heatmaps is None or stored):
             kind = type(heatmaps).__name__
             raise ValueError(f"heatmap_labels are for a provider of heatmaps, but heatmaps is {kind}")
+        if self.heatmap_labels:
+            check_takes_labels("heatmap_labels", heatmaps)
 
     def _check_mixed_only(self) -> None:
         if self.method is None and self.targets != Targets():
@@ -114,11 +116,6 @@ class LoaderSettings:
         """What a state must agree with, in words: a checkpoint of another graph cannot be resumed."""
         own = {**vars(self), **vars(self.transform), **vars(self.targets), "transform": type(self.transform).__name__}
         return {name: in_words(value) for name, value in own.items() if name != "targets"}
-
-
-def check_kind(name: str, value: object, kinds: type | tuple[type, ...], example: str) -> None:
-    if not isinstance(value, kinds):
-        raise TypeError(f"{name} must be {example}, or one like it, got {value!r:.100}")
 
 
 def _check_provider(heatmaps: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from dali_ops.keywords import part_of_loader
 from dali_ops.operators.augment import Augment
 from dali_ops.operators.pixels import PerChannel
 from dalimix import checks
@@ -52,6 +53,7 @@ class Transform:
         return {"mean": self.mean, "std": self.std, "dtype": dali_type(self.dtype), "output_layout": layout}
 
 
+@part_of_loader("transform")
 @dataclass(frozen=True)
 class Train(Transform):
     """For training: a random crop of 8 to 100 percent of the area, resized; a random flip; shuffled in every epoch.
@@ -94,6 +96,7 @@ class Train(Transform):
         return checks.UINT8 if self.augment is None else None
 
 
+@part_of_loader("transform")
 @dataclass(frozen=True)
 class Eval(Transform):
     """For evaluation: the centre of each image, in order, without mixing.

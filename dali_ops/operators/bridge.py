@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -66,10 +67,8 @@ def whole_batch(
     current = current_pipeline(name)
     if device == "gpu" and current.stream_policy is StreamPolicy.PER_OPERATOR:
         raise ValueError("mixing on the GPU needs one stream for all GPU operators, not StreamPolicy.PER_OPERATOR")
-    if whole_batches_are_shared():
-        outputs = _share(function, inputs, num_outputs, device, output_layouts, name, tensors)
-    else:
-        outputs = _by_sample(function, inputs, num_outputs, device, output_layouts, tensors)
+    operator = _Operator(function, num_outputs, device, output_layouts, name, tensors)
+    outputs = operator.by_sample(inputs) if _WholeBatch is None else operator.shared(inputs)
     return [fn.copy(output) for output in outputs] if device == "gpu" else outputs
 
 
@@ -97,11 +96,6 @@ def moved(node: DataNode, device: str) -> DataNode:
     return node.gpu() if device == "gpu" else node.cpu()
 
 
-def whole_batches_are_shared() -> bool:
-    """Whether this DALI has the operator that shares whole batches."""
-    return _WholeBatch is not None
-
-
 def _define_operator() -> Any:
     try:
         base = ops.python_op_factory(OPERATOR, OPERATOR, OPERATOR, generated=False)
@@ -119,20 +113,51 @@ def _define_operator() -> Any:
 _WholeBatch = _define_operator()
 
 
-def _share(
-    function: Callback,
-    inputs: Sequence[DataNode],
-    num_outputs: int,
-    device: str,
-    layouts: Sequence[str] | None,
-    name: str,
-    tensors: bool,
-) -> list[DataNode]:
-    callback = _noted({"cpu": _cpu_callback, "gpu": _gpu_callback}[device](function, tensors))
-    operator = type(name, (_WholeBatch,), {})  # DALI calls it in its messages as its class is called
-    said = {} if layouts is None else {"output_layouts": list(layouts)}  # else DALI passes on those of the inputs
-    outputs = operator(callback, device=device, num_outputs=num_outputs, **said)(*inputs)
-    return [outputs] if num_outputs == 1 else list(outputs)
+@dataclass(frozen=True)
+class _Operator:
+    """A node to make, in one of two ways; see `whole_batch`."""
+
+    function: Callback
+    num_outputs: int
+    device: str
+    layouts: Sequence[str] | None
+    name: str
+    tensors: bool
+
+    def shared(self, inputs: Sequence[DataNode]) -> list[DataNode]:
+        callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[self.device](self.function, self.tensors)
+        operator = type(self.name, (_WholeBatch,), {})  # DALI calls it in its messages as its class is called
+        said = {} if self.layouts is None else {"output_layouts": list(self.layouts)}  # else those of the inputs
+        made = operator(_noted(callback), device=self.device, num_outputs=self.num_outputs, **said)
+        return self._listed(made(*inputs))
+
+    def by_sample(self, inputs: Sequence[DataNode]) -> list[DataNode]:
+        made = fn.python_function(
+            *inputs,
+            function=_noted(self._callback_by_sample()),
+            num_outputs=self.num_outputs,
+            batch_processing=True,
+            device=self.device,
+            output_layouts=list(self.layouts or [""]),
+        )
+        outputs = self._listed(made)
+        return outputs if self.layouts else [_as_laid_out(inputs[0], outputs[0]), *outputs[1:]]
+
+    def _callback_by_sample(self) -> Callback:
+        into, back = _from_dlpack(self.device, self.tensors), _from_dlpack(self.device)
+
+        def callback(*batches: Sequence[Array]) -> Any:
+            with _current_stream(self.device, self.tensors):
+                outputs = self.function(*(into(array_module(batch[0]).stack(batch)) for batch in batches))
+                outputs = [back(output) for output in outputs]
+                outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
+            return outputs[0] if self.num_outputs == 1 else outputs
+
+        return callback
+
+    def _listed(self, outputs: Any) -> list[DataNode]:
+        """What DALI returns, which is no list where it is one node."""
+        return [outputs] if self.num_outputs == 1 else list(outputs)
 
 
 def _noted(callback: Callback) -> Callback:
@@ -155,27 +180,28 @@ class Exported:
 
 
 def _cpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
-    from_dlpack = _from_dlpack("cpu", tensors)
+    read = _from_dlpack("cpu", tensors)
 
     def callback(*inputs: Any) -> tuple[Any, ...]:
-        outputs = function(*(from_dlpack(Exported(batch, None)) for batch in inputs))
+        outputs = function(*(read(Exported(batch, None)) for batch in inputs))
         return tuple(output.__dlpack__() for output in outputs)
 
     return callback
 
 
 def _gpu_callback(function: Callback, tensors: bool) -> Callable[..., tuple[Any, ...]]:
-    from_dlpack = _from_dlpack("gpu", tensors)
+    read = _from_dlpack("gpu", tensors)
 
     def callback(stream: int, *inputs: Any) -> tuple[Any, ...]:
         with _on_stream(stream, inputs[0].__dlpack_device__()[1], tensors):
-            outputs = function(*(from_dlpack(Exported(batch, stream)) for batch in inputs))
+            outputs = function(*(read(Exported(batch, stream)) for batch in inputs))
             return tuple(output.__dlpack__(stream=stream) for output in outputs)
 
     return callback
 
 
-def _from_dlpack(device: str, tensors: bool) -> Callable[[Any], Any]:
+def _from_dlpack(device: str, tensors: bool = False) -> Callable[[Any], Any]:
+    """Return the function that makes arrays of a device, or tensors, of what exports DLPack."""
     library = import_module("torch" if tensors else "cupy" if device == "gpu" else "numpy")
     reader: Callable[[Any], Any] = library.from_dlpack
     return reader
@@ -201,35 +227,6 @@ def _current_stream(device: str, tensors: bool) -> AbstractContextManager[None]:
     import cupy
 
     return _on_stream(cupy.cuda.get_current_stream().ptr, cupy.cuda.runtime.getDevice(), tensors)
-
-
-def _by_sample(
-    function: Callback,
-    inputs: Sequence[DataNode],
-    num_outputs: int,
-    device: str,
-    layouts: Sequence[str] | None,
-    tensors: bool,
-) -> list[DataNode]:
-    into, back = _from_dlpack(device, tensors), _from_dlpack(device, tensors=False)
-
-    def callback(*batches: Sequence[Array]) -> Any:
-        with _current_stream(device, tensors):
-            outputs = function(*(into(array_module(batch[0]).stack(batch)) for batch in batches))
-            outputs = [back(output) for output in outputs]
-            outputs = tuple([output[k, ...] for k in range(len(output))] for output in outputs)
-        return outputs[0] if num_outputs == 1 else outputs
-
-    outputs = fn.python_function(
-        *inputs,
-        function=_noted(callback),
-        num_outputs=num_outputs,
-        batch_processing=True,
-        device=device,
-        output_layouts=list(layouts or [""]),
-    )
-    outputs = [outputs] if num_outputs == 1 else list(outputs)
-    return outputs if layouts else [_as_laid_out(inputs[0], outputs[0]), *outputs[1:]]
 
 
 def _as_laid_out(like: DataNode, node: DataNode) -> DataNode:

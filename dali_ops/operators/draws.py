@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
@@ -13,20 +13,6 @@ from dalimix.support.numbers import is_whole
 
 MAX_SEED = 2**62  # DALI's seeds have 64 bits, and further operators count up from this one
 Operator = Callable[..., Any]
-
-
-class Operators(NamedTuple):
-    """The operators that draw, in one of DALI's modes."""
-
-    permutation: Operator
-    beta: Operator
-    uniform: Operator
-    floor: Operator
-    cast: Operator
-    reinterpret: Operator
-
-
-IN_PIPELINES = Operators(fn.batch_permutation, fn.random.beta, fn.random.uniform, math.floor, fn.cast, fn.reinterpret)
 
 
 def draw(method: Method, seed: int | None = -1) -> Draws:
@@ -47,28 +33,31 @@ def draw(method: Method, seed: int | None = -1) -> Draws:
     def seeded(operator: Operator, **arguments: Any) -> DataNode:
         return operator(seed=None if first < 0 else int(first) + next(count), **arguments)
 
-    return draw_by(IN_PIPELINES, method, seeded)
+    return draw_by(fn, math.floor, method, seeded)
 
 
-def draw_by(operators: Operators, method: Method, random: Operator) -> Draws:
-    """Return draws made by `operators`; ``random(operator, **arguments)`` calls those that are random."""
-    return _draw(operators, method, random(operators.permutation), random)
+def draw_by(dali: Any, floor: Operator, method: Method, random: Operator) -> Draws:
+    """Return draws made by the operators of `dali`, which is ``fn`` or that of dynamic mode.
+
+    ``random(operator, **arguments)`` calls those that are random.
+    """
+    permutation = random(dali.batch_permutation)
+
+    def of(member: Method) -> Draws:
+        lam = None
+        if member.beta is not None:
+            lam = random(dali.random.beta, alpha=member.beta, beta=member.beta)
+        uniform = random(dali.random.uniform, range=[0.0, 1.0], shape=[member.uniforms + 1])
+        key = _key(dali, floor, random) if member.keyed else None
+        return Draws(permutation, lam, uniform, tuple(map(of, member.members)), key)
+
+    return of(method)
 
 
-def _draw(operators: Operators, method: Method, permutation: Any, random: Operator) -> Draws:
-    lam = None
-    if method.beta is not None:
-        lam = random(operators.beta, alpha=method.beta, beta=method.beta)
-    uniform = random(operators.uniform, range=[0.0, 1.0], shape=[method.uniforms + 1])
-    key = _key(operators, random) if method.keyed else None
-    members = tuple(_draw(operators, member, permutation, random) for member in method.members)
-    return Draws(permutation, lam, uniform, members, key)
-
-
-def _key(operators: Operators, random: Operator) -> Any:
+def _key(dali: Any, floor: Operator, random: Operator) -> Any:
     """uint32 [2], from four numbers of 16 bits: DALI draws float32, which have only 24."""
-    halves = operators.floor(random(operators.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
-    return operators.reinterpret(operators.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
+    halves = floor(random(dali.random.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
+    return dali.reinterpret(dali.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
 
 
 def flatten(draws: Draws) -> list[Any]:
@@ -83,12 +72,12 @@ def _numbers(draws: Draws) -> list[Any]:
 
 def unflatten(method: Method, values: Iterator[Any]) -> Draws:
     """Return the draws that `flatten` made into a list."""
-    return _unflatten(method, next(values), values)
+    permutation = next(values)
 
+    def of(member: Method) -> Draws:
+        lam = None if member.beta is None else next(values)
+        uniform = next(values)
+        key = next(values) if member.keyed else None
+        return Draws(permutation, lam, uniform, tuple(map(of, member.members)), key)
 
-def _unflatten(method: Method, permutation: Any, values: Iterator[Any]) -> Draws:
-    lam = None if method.beta is None else next(values)
-    uniform = next(values)
-    key = next(values) if method.keyed else None
-    members = tuple(_unflatten(member, permutation, values) for member in method.members)
-    return Draws(permutation, lam, uniform, members, key)
+    return of(method)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from nvidia.dali.data_node import DataNode
@@ -75,6 +76,7 @@ def model_heatmaps(
     check_node("images", images)
     if labels is not None:
         check_node("labels", labels)
+        check_takes_labels("labels", provider)
     bridge.current_pipeline("model_heatmaps", "; elsewhere call the provider itself, with tensors")
     device = device_of(device, images)
     nodes = [images, labels, facts(layout, images, labels=labels)]
@@ -132,6 +134,26 @@ def refuse_model(name: str, given: Any, remedy: str = "give a provider of dalimi
                         f"{remedy}, such as {kinds}")  # fmt: skip
 
 
+def check_takes_labels(name: str, provider: Any) -> None:
+    """Refuse labels for a provider that can only be called as ``provider(images)``.
+
+    Args:
+        name: the argument that hands it labels.
+        provider: the provider.
+
+    Raises:
+        TypeError: it cannot be called with labels.
+    """
+    try:
+        signature(provider).bind("images", "labels")
+    except ValueError:  # what is written in C may not tell
+        return
+    except TypeError:
+        called = getattr(provider, "__qualname__", type(provider).__name__)
+        raise TypeError(f"{name}: the provider {called} takes no labels; "
+                        "give one that is called as provider(images, labels)") from None  # fmt: skip
+
+
 def _check_provider(provider: Any, predictions: bool) -> None:
     refuse_model("provider", provider)
     kind = type(provider).__name__
@@ -149,30 +171,24 @@ def _class_indices(labels: Tensor, images: Tensor) -> Tensor:
 
 def _heatmaps(returned: Any, images: Tensor) -> Tensor:
     """Check what a provider returned, and return it as float32 [B, h, w]."""
-    import torch
-
-    if not isinstance(returned, torch.Tensor):
-        raise TypeError(f"provider must return a tensor [B, h, w], got {type(returned)}")
-    if returned.ndim != 3 or len(returned) != len(images) or 0 in returned.shape:
-        got = list(returned.shape)
-        raise ValueError(f"provider must return [{len(images)}, h, w] for {len(images)} images, got {got}")
-    if returned.device != images.device:
-        raise ValueError(f"provider must return its heatmaps on {images.device}, got them on {returned.device}")
-    return returned.detach().float().contiguous()
+    return _checked(returned, images, f"provider must return a tensor [{len(images)}, h, w]", ndim=3)
 
 
 def _predictions(output: Any, images: Tensor) -> Tensor:
     """Check what a model returned, and return it as float32 [B, C]."""
-    import torch
-
     from dalimix.heatmaps.hooks import first_tensor
 
-    scores = first_tensor(output)
     expected = f"for predictions the model must return a tensor [{len(images)}, classes]"
-    if not isinstance(scores, torch.Tensor):
-        raise TypeError(f"{expected}, got {type(scores)}")
-    if scores.ndim != 2 or len(scores) != len(images) or 0 in scores.shape:
-        raise ValueError(f"{expected}, got {list(scores.shape)}")
-    if scores.device != images.device:
-        raise ValueError(f"{expected} on {images.device}, got it on {scores.device}")
-    return scores.detach().float().contiguous()
+    return _checked(first_tensor(output), images, expected, ndim=2)
+
+
+def _checked(returned: Any, images: Tensor, expected: str, ndim: int) -> Tensor:
+    import torch
+
+    if not isinstance(returned, torch.Tensor):
+        raise TypeError(f"{expected}, got {type(returned)}")
+    if returned.ndim != ndim or len(returned) != len(images) or 0 in returned.shape:
+        raise ValueError(f"{expected}, got {list(returned.shape)}")
+    if returned.device != images.device:
+        raise ValueError(f"{expected} on {images.device}, got it on {returned.device}")
+    return returned.detach().float().contiguous()

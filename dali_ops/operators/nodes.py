@@ -13,6 +13,7 @@ same position. So the images are the first input and the first output.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from nvidia.dali import fn, types
@@ -111,11 +112,11 @@ def _alike(rows: DataNode, names: tuple[str, ...]) -> DataNode:
     return fn._conditional.merge(wrong, right, predicate=differs)
 
 
+@dataclass(frozen=True)
 class _Refuse:
     """The callback for rows that differ from the first one of their batch."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
+    names: tuple[str, ...]
 
     def __call__(self, rows: Any, expected: Any) -> NoReturn:
         _, *got = _parts(rows[0].tolist())

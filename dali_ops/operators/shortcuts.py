@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from nvidia.dali.data_node import DataNode
@@ -48,6 +49,7 @@ def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
     def decorate(operator: Operator) -> Operator:
         signature = _signature(method)
 
+        @wraps(operator)
         def checked(images: DataNode, labels: DataNode, **options: Any) -> Any:
             unknown = options.keys() - signature.parameters.keys()
             if unknown:
@@ -55,13 +57,9 @@ def _shortcut(method: type[Method]) -> Callable[[Operator], Operator]:
                 raise TypeError(f"{method.name} got unknown keywords {sorted(unknown)}; it takes {known}")
             return operator(images, labels, **options)
 
-        checked.__name__ = checked.__qualname__ = operator.__name__
-        checked.__doc__ = _docstring(operator, method)
-        checked.__module__ = operator.__module__
-        checked.__signature__ = signature  # type: ignore[attr-defined]
-        checked.__wrapped__ = operator  # type: ignore[attr-defined]
-        shown: Any = plain_python(checked)
-        return shown  # type: ignore[no-any-return]
+        shown: Any = checked
+        shown.__doc__, shown.__signature__ = _docstring(operator, method), signature
+        return plain_python(shown)  # type: ignore[no-any-return]
 
     return decorate
 

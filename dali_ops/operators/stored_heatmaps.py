@@ -12,6 +12,7 @@ from nvidia.dali.data_node import DataNode
 from dali_ops.decorators import plain_python
 from dali_ops.operators import bridge
 from dali_ops.operators.nodes import check_cpu_node, device_of
+from dalimix import checks
 from dalimix.arrays import Array, array_module
 from dalimix.heatmap_crop import check_grid, heatmap_crop
 from dalimix.stores import HeatmapStore
@@ -74,8 +75,7 @@ def stored_heatmaps(
         >>> training().run()[0].shape()[0]
         (7, 7)
     """
-    if not isinstance(store, HeatmapStore):
-        raise TypeError(f"store must be a HeatmapStore, as from HeatmapStore.open(path), got {type(store).__name__}")
+    checks.kind("store", store, HeatmapStore, "a HeatmapStore, as from HeatmapStore.open(path)")
     crop = {"anchor": anchor, "shape": shape, "image_shape": image_shape}
     for name, node in {"index": index, **{name: node for name, node in crop.items() if node is not None}}.items():
         check_cpu_node(name, node)

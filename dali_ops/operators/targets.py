@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dali_ops.keywords import part_of_loader
 from dalimix import checks
 
 
+@part_of_loader("targets")
 @dataclass(frozen=True)
 class Targets:
     """The form of the targets of mixed batches.

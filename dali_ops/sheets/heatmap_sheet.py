@@ -18,20 +18,8 @@ from dali_ops.loader.reading.decoding import whole_image
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.unreadable import FAILURES, refuse_unreadable
+from dali_ops.sheets import page
 from dali_ops.sheets.overlays import heat_key, heat_overlay
-from dali_ops.sheets.page import (
-    HEADING,
-    PICTURE,
-    RULE,
-    Strip,
-    as_path,
-    draw_page,
-    head,
-    heading,
-    picture,
-    rule,
-    text,
-)
 from dali_ops.sheets.text import class_key, ending, readable_classes, spelled
 from dali_ops.sources import ImageFolder
 from dalimix import checks
@@ -42,7 +30,7 @@ if TYPE_CHECKING:
 
 ACROSS = 3  # pairs of photograph and overlay
 SEAM, BETWEEN = 4, 24  # pixels between the two, and between pairs
-PAIR = 2 * PICTURE + SEAM
+PAIR = 2 * page.PICTURE + SEAM
 NAME, NAME_WIDTH = 21, 54  # height in pixels of a name below a pair, and how many letters fit
 
 
@@ -74,8 +62,9 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     """
     checks.counts(count=count)
     checks.numbers(seed=seed)
-    _check(store, folder)
-    out = as_path(out)
+    checks.kind("store", store, HeatmapStore, "a HeatmapStore")
+    checks.kind("folder", folder, ImageFolder, "a dali_ops.sources.ImageFolder")
+    out = page.as_path(out)
     all_of_them = len(folder)
     folder = with_maps(folder, store)
     at = places(folder, store)
@@ -90,13 +79,6 @@ def draw_heatmaps(store: HeatmapStore, folder: ImageFolder, out: Path, *, count:
     key = class_key(chosen.classes, {name.partition("/")[0] for name in names})
     _draw(pairs, out, f"Heatmaps in {store.path}", [facts, store.model, spelled(key)])
     return key
-
-
-def _check(store: object, folder: object) -> None:
-    if not isinstance(store, HeatmapStore):
-        raise TypeError(f"store must be a HeatmapStore, got {type(store).__name__}")
-    if not isinstance(folder, ImageFolder):
-        raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
 
 
 def _readable(folder: ImageFolder) -> list[str]:
@@ -122,21 +104,21 @@ def _photographs(folder: ImageFolder) -> list[np.ndarray]:
 @pipeline_of
 def _whole(feed: Feed) -> Any:
     (encoded,) = feed.read()
-    return fn.resize(whole_image(encoded, "cpu"), size=[PICTURE, PICTURE], mode="not_larger")
+    return fn.resize(whole_image(encoded, "cpu"), size=[page.PICTURE, page.PICTURE], mode="not_larger")
 
 
 def _draw(pairs: Sequence[_Pair], out: Path, title: str, subtitle: Sequence[str]) -> None:
     told = "cold to hot, every map on a scale of its own"
-    strips: list[Strip] = [head(title, subtitle), (HEADING, lambda strip: heading(strip, 0, told, heat_key()))]
-    strips.append((RULE, rule))
+    strips: list[page.Strip] = [page.head(title, subtitle)]
+    strips += [(page.HEADING, lambda strip: page.heading(strip, 0, told, heat_key())), (page.RULE, page.rule)]
     for row in (pairs[k : k + ACROSS] for k in range(0, len(pairs), ACROSS)):
         strips.append((max(len(pair.photograph) for pair in row) + NAME, partial(_draw_pairs, row)))
-    draw_page(ACROSS * (PAIR + BETWEEN) - BETWEEN, strips, out)
+    page.draw_page(ACROSS * (PAIR + BETWEEN) - BETWEEN, strips, out)
 
 
 def _draw_pairs(pairs: Sequence[_Pair], strip: Axes) -> None:
     for x, pair in zip(range(0, ACROSS * (PAIR + BETWEEN), PAIR + BETWEEN), pairs, strict=False):
         height, width = pair.photograph.shape[:2]
-        picture(strip, x, pair.photograph, width)
-        picture(strip, x + width + SEAM, heat_overlay(pair.photograph, pair.heatmap), width)
-        text(strip, x, height + 17, [ending(pair.name, NAME_WIDTH)], 13)
+        page.picture(strip, x, pair.photograph, width)
+        page.picture(strip, x + width + SEAM, heat_overlay(pair.photograph, pair.heatmap), width)
+        page.text(strip, x, height + 17, [ending(pair.name, NAME_WIDTH)], 13)

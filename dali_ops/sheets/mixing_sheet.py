@@ -11,28 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dali_ops.sheets import page
 from dali_ops.sheets.overlays import framed, heat_key, heat_overlay, mix_overlay
-from dali_ops.sheets.page import (
-    GAP,
-    GIVER,
-    HEADING,
-    PICTURE,
-    QUIET,
-    RECEIVER,
-    RULE,
-    TRACK,
-    Strip,
-    as_path,
-    box,
-    draw_page,
-    head,
-    heading,
-    picture,
-    picture_height,
-    rule,
-    swatch,
-    text,
-)
 from dali_ops.sheets.rows import SheetRow
 from dali_ops.sheets.text import wrapped
 
@@ -59,17 +39,17 @@ def draw_sheet(rows: Sequence[SheetRow], out: Path, title: str, subtitle: str = 
     """
     if isinstance(rows, str) or not isinstance(rows, Sequence) or not all(isinstance(row, SheetRow) for row in rows):
         raise TypeError(f"rows must be a list of SheetRow, got {type(rows).__name__}")
-    out = as_path(out)
+    out = page.as_path(out)
     if not isinstance(title, str) or not isinstance(subtitle, str):
         raise TypeError(f"title and subtitle must be strings, got {title!r} and {subtitle!r}")
     if not rows:
         raise ValueError("nothing to draw: no rows were given")
     columns = _columns(rows)
-    strips: list[Strip] = [head(title, subtitle), (HEADING, partial(_draw_headings, columns))]
+    strips: list[page.Strip] = [page.head(title, subtitle), (page.HEADING, partial(_draw_headings, columns))]
     for method, group in groupby(rows, key=lambda row: row.method):
-        strips.append((RULE, partial(_begin_group, method)))
-        strips += [(picture_height(row.mixed), partial(_draw_row, columns, row)) for row in group]
-    draw_page(_label_x(columns) + LABEL, strips, out)
+        strips.append((page.RULE, partial(_begin_group, method)))
+        strips += [(page.picture_height(row.mixed), partial(_draw_row, columns, row)) for row in group]
+    page.draw_page(_label_x(columns) + LABEL, strips, out)
 
 
 @dataclass(frozen=True)
@@ -90,8 +70,8 @@ class _Column:
 def _columns(rows: Sequence[SheetRow]) -> list[_Column]:
     """The columns from left to right; that of the heatmaps only if there are any."""
     columns = [
-        _Column("receives", lambda row: row.receiver, swatch(RECEIVER)),
-        _Column("gives", _giver, swatch(GIVER)),
+        _Column("receives", lambda row: row.receiver, page.swatch(page.RECEIVER)),
+        _Column("gives", _giver, page.swatch(page.GIVER)),
         _Column("what the teacher sees", _heat, heat_key()),
         _Column("where they mix", lambda row: mix_overlay(row.receiver, row.where)),
         _Column("result", lambda row: row.mixed),
@@ -109,33 +89,34 @@ def _heat(row: SheetRow) -> np.ndarray | None:
 
 def _at(columns: Sequence[_Column]) -> list[tuple[int, _Column]]:
     """The columns, each with its place from the left."""
-    return [(NAMES + n * (PICTURE + GAP), column) for n, column in enumerate(columns)]
+    return [(NAMES + n * (page.PICTURE + page.GAP), column) for n, column in enumerate(columns)]
 
 
 def _label_x(columns: Sequence[_Column]) -> int:
-    return NAMES + len(columns) * (PICTURE + GAP) + GAP
+    return NAMES + len(columns) * (page.PICTURE + page.GAP) + page.GAP
 
 
 def _draw_headings(columns: Sequence[_Column], strip: Axes) -> None:
     for x, column in _at(columns):
-        heading(strip, x, column.name, column.key)
-    heading(strip, _label_x(columns), "soft label")
+        page.heading(strip, x, column.name, column.key)
+    page.heading(strip, _label_x(columns), "soft label")
 
 
 def _begin_group(method: str, strip: Axes) -> None:
     """A rule, and the method's name at the left of the pictures that follow."""
-    rule(strip)
-    text(strip, 0, RULE + GAP + 14, wrapped(method, 15), 15, 20, weight="bold")
+    page.rule(strip)
+    page.text(strip, 0, page.RULE + page.GAP + 14, wrapped(method, 15), 15, 20, weight="bold")
 
 
 def _draw_row(columns: Sequence[_Column], row: SheetRow, strip: Axes) -> None:
-    middle = picture_height(row.mixed) / 2
+    middle = page.picture_height(row.mixed) / 2
     for x, column in _at(columns):
         image = column.show(row)
-        if image is not None:
-            picture(strip, x, image)
+        if image is None:
+            centre = x + page.PICTURE / 2
+            page.text(strip, centre, middle, ["needs none"], 13, color=page.QUIET, ha="center", va="center")
         else:
-            text(strip, x + PICTURE / 2, middle, ["needs none"], 13, color=QUIET, ha="center", va="center")
+            page.picture(strip, x, image)
     _draw_label(strip, _label_x(columns), middle, row)
 
 
@@ -147,10 +128,10 @@ def _draw_label(strip: Axes, x: float, middle: float, row: SheetRow) -> None:
     if len(lines) > room:
         lines = [*lines[: room - 1], "…"]
     top = middle - (len(lines) * LINE + 18) / 2
-    text(strip, x, top + 15, lines, 15.5, LINE)
+    page.text(strip, x, top + 15, lines, 15.5, LINE)
     y = top + len(lines) * LINE + 8
-    box(strip, x, y, LABEL, 10, TRACK)
-    for share, color in sorted(zip(row.shares, (RECEIVER, GIVER), strict=True), key=lambda item: -item[0]):
+    page.box(strip, x, y, LABEL, 10, page.TRACK)
+    for share, color in sorted(zip(row.shares, (page.RECEIVER, page.GIVER), strict=True), key=lambda item: -item[0]):
         width = LABEL * share / max(1.0, sum(row.shares))
-        box(strip, x, y, width, 10, color)
+        page.box(strip, x, y, width, 10, color)
         x += width

@@ -44,7 +44,8 @@ def heat_overlay(giver: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     shown = _smooth(finite, giver.shape[:2])
     # Cells without a value take no part in the mean of their neighbours.
     heat = _smooth(np.where(finite, _normalised(heatmap), 0), giver.shape[:2]) / np.maximum(shown, 1e-6)
-    alpha = (shown * _opacity(heat))[..., None]
+    opacity = FAINTEST + (STRONGEST - FAINTEST) * heat
+    alpha = (shown * opacity)[..., None]
     return _rounded((60 + 0.72 * _grey(giver)) * (1 - alpha) + _colors(heat) * alpha)
 
 
@@ -59,8 +60,7 @@ def _normalised(heatmap: np.ndarray) -> np.ndarray:
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() == finite.max():
         return np.zeros(heatmap.shape)
-    shares: np.ndarray = (values - finite.min()) / (finite.max() - finite.min())
-    return shares
+    return np.asarray((values - finite.min()) / (finite.max() - finite.min()))
 
 
 def _smooth(grid: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -74,19 +74,12 @@ def _colors(heat: np.ndarray) -> np.ndarray:
     """[H, W, 3] from 0 to 255. Inferno, as equal steps of heat look equal in it and its hot end is not the giver's."""
     from matplotlib import colormaps
 
-    colors: np.ndarray = 255 * colormaps["inferno"](DARKEST + (BRIGHTEST - DARKEST) * heat)[..., :3]
-    return colors
-
-
-def _opacity(heat: np.ndarray) -> np.ndarray:
-    return FAINTEST + (STRONGEST - FAINTEST) * heat
+    return 255 * np.asarray(colormaps["inferno"](DARKEST + (BRIGHTEST - DARKEST) * heat))[..., :3]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    grey: np.ndarray = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
-    return grey
+    return np.asarray(image @ [0.299, 0.587, 0.114])[..., None]
 
 
 def _rounded(image: np.ndarray) -> np.ndarray:
-    rounded: np.ndarray = image.round().astype(np.uint8)
-    return rounded
+    return np.asarray(image.round(), np.uint8)

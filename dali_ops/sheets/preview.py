@@ -59,8 +59,7 @@ def preview(
 
 
 def _checked(folder: object, methods: Iterable[Method]) -> list[Method]:
-    if not isinstance(folder, ImageFolder):
-        raise TypeError(f"folder must be a dali_ops.sources.ImageFolder, got {type(folder).__name__}")
+    checks.kind("folder", folder, ImageFolder, "a dali_ops.sources.ImageFolder")
     if not isinstance(methods, Iterable) or isinstance(methods, np.ndarray):
         raise TypeError(f"methods must be mixing methods, such as [dalimix.CutMix()], got {methods!r}")
     given = list(methods)

@@ -72,6 +72,8 @@ def rows_of_batch(
         ValueError: the arrays are not of one batch, or `classes` are not C.
     """
     _check_one_batch(images, mixed, plan, targets, heatmaps)
+    if len(classes) != targets.shape[1]:
+        raise ValueError(f"targets have {targets.shape[1]} shares, but there are {len(classes)} class names")
     rows = []
     for i in _telling(plan, targets, count):
         partner, where = plan.partner[i], _where(plan, i, images.shape[1:3])
@@ -82,25 +84,6 @@ def rows_of_batch(
         pictures = images[i], images[partner], mixed[i], where
         rows.append(SheetRow(method, *pictures, words, shares, heatmap, source, names))
     return rows
-
-
-def label_in_words(target: np.ndarray, classes: Sequence[str]) -> str:
-    """A soft label such as "63 % cat + 37 % coffee", the largest share first.
-
-    Args:
-        target: float32 [C], shares of the classes; below half a percent they are left out.
-        classes: C names.
-
-    Raises:
-        ValueError: another number of names than of shares.
-    """
-    if not isinstance(target, np.ndarray) or target.ndim != 1 or target.dtype.kind != "f":
-        raise TypeError(f"target must be a floating array [C], one share per class, got {_kind(target)}")
-    if isinstance(classes, str) or not isinstance(classes, Sequence):
-        raise TypeError(f"classes must be a list of names, got {classes!r}")
-    if len(classes) != len(target):
-        raise ValueError(f"target has {len(target)} shares, but there are {len(classes)} class names")
-    return " + ".join(_words(target, _mentioned(target), classes))
 
 
 def _mentioned(target: np.ndarray) -> list[int]:
@@ -119,11 +102,6 @@ def _words(target: np.ndarray, mentioned: Sequence[int], classes: Sequence[str])
 def classes_on(rows: Sequence[SheetRow]) -> set[str]:
     """The names of classes in the labels of some rows."""
     return {name for row in rows for name in row.classes}
-
-
-def _kind(value: object) -> str:
-    """What came instead of an array of the right kind."""
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _check_one_batch(

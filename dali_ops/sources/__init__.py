@@ -1,4 +1,7 @@
-"""Data sets that a loader reads: image folders, lists of files, tar shards of WebDataset, TFRecord files."""
+"""Data sets that a loader reads: image folders, lists of files, tar shards of WebDataset, TFRecord files.
+
+Other rooms also use `callers`.
+"""
 
 from dali_ops.sources.archives.tfrecord import TFRecord
 from dali_ops.sources.archives.web_dataset import WebDataset

@@ -10,16 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dali_ops.sources import folder_scan
 from dali_ops.sources.callers import warn_caller
 from dali_ops.sources.files import Files
-from dali_ops.sources.folder_scan import (
-    EXTENSIONS,
-    LeftOut,
-    class_folders,
-    holds_folders_only,
-    identities_above,
-    images_below,
-)
 from dalimix.support.paths import local_path
 
 
@@ -73,9 +66,9 @@ class ImageFolder(Files):
         root = local_path(root, "root")
         if not root.is_dir():
             raise ValueError(f"{root} is not a folder")
-        left = LeftOut(root)
-        classes, above = class_folders(root, left), identities_above(root)
-        images = [images_below(root / name, above, left) for name in classes]
+        left = folder_scan.LeftOut(root)
+        classes, above = folder_scan.class_folders(root, left), folder_scan.identities_above(root)
+        images = [folder_scan.images_below(root / name, above, left) for name in classes]
         _refuse_empty(root, classes, images, left)
         _tell(root, classes, left)
         labels = [label for label, found in enumerate(images) for _ in found]
@@ -98,20 +91,20 @@ class ImageFolder(Files):
         return replace(self, files=[self.files[k] for k in asked], labels=[self.labels[k] for k in asked])
 
 
-def _refuse_empty(root: Path, classes: list[str], images: list[list[str]], left: LeftOut) -> None:
+def _refuse_empty(root: Path, classes: list[str], images: list[list[str]], left: folder_scan.LeftOut) -> None:
     empty = [name for name, found in zip(classes, images, strict=True) if not found]
     if classes and not empty:
         return
     where = f"no image in {root / empty[0]}" if empty else f"no class folders in {root}"
-    told = left.told()
-    raise ValueError(f"{where}: expected {root}/CLASS/IMAGE with {', '.join(EXTENSIONS)}{f'; {told}' if told else ''}")
+    told = f"; {left.told()}" if left.told() else ""
+    raise ValueError(f"{where}: expected {root}/CLASS/IMAGE with {', '.join(folder_scan.EXTENSIONS)}{told}")
 
 
-def _tell(root: Path, classes: list[str], left: LeftOut) -> None:
+def _tell(root: Path, classes: list[str], left: folder_scan.LeftOut) -> None:
     """What may be a mistake; once."""
     told = left.told()
     if told:
         warn_caller(told)
-    if len(classes) == 1 and holds_folders_only(root / classes[0]):
+    if len(classes) == 1 and folder_scan.holds_folders_only(root / classes[0]):
         name = classes[0]
         warn_caller(f"{root} has one class, {name!r}: if it has the class folders, give {root / name}")

@@ -50,6 +50,11 @@ def batch(name: str, array: Array, size: int) -> None:
         raise ValueError(f"{name} has {len(array)} entries but the batch has {size} images")
 
 
+def kind(name: str, value: object, kinds: Any, expected: str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} must be {expected}, got {value!r:.100}")
+
+
 def instance(name: str, value: object, wanted: type, example: str) -> None:
     if not isinstance(value, wanted):
         raise TypeError(f"{name} must be a dalimix.{wanted.__name__}, such as {example}, got {value!r}")

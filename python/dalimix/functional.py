@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -88,6 +89,7 @@ def plan(
     if backend.READS_VALUES:
         values.check_draws(draws)
         values.check_heatmaps(scene.heatmaps)
+    _check_planners(backend, method)
     return MixPlan(*backend.PLANNERS[method.name](method, draws, scene).arrays(), size=scene.size)
 
 
@@ -193,6 +195,13 @@ def soft_labels(
     if form == "pair":
         return backend.pair_labels(labels, plan)
     return backend.soft_labels(labels, plan, classes, smoothing)
+
+
+def _check_planners(backend: ModuleType, method: Method) -> None:
+    for planned in (method, *method.members):
+        if planned.name not in backend.PLANNERS:
+            missing = f"method {type(planned).__name__} has no planner {planned.name!r} in {backend.__name__}"
+            raise ValueError(f"{missing}: import the planner's module in its __init__.py")
 
 
 def _draw(method: Method, permutation: Array, generator: np.random.Generator) -> Draws:

@@ -1,14 +1,9 @@
 """What the callback of `mix` costs the host does not depend on the batch size: counted, and timed."""
 
-from __future__ import annotations
-
 import time
 
-import pytest
-
-pytest.importorskip("nvidia.dali")
-
 import numpy as np
+import pytest
 
 from benchmarks.pipeline import bench_callback
 from benchmarks.pipeline.callback_cases import CASES

@@ -1,7 +1,5 @@
 """benchmarks/gpu_check.sh: without a GPU it says so; what fails does not stop it, and is not forgotten."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The clocks of the benchmarks are fair."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -9,9 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("nvidia.dali")
 
 from benchmarks import harness
 

@@ -1,7 +1,5 @@
 """What the compiler makes of the kernels stays as good as it is; the table of it is right."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Peers of bench_peers.py do the same work as ours; and how fast ours is on the CPU."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import Counter
@@ -12,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("nvidia.dali")
+import torch
 
 import dalimix
 from benchmarks.harness import on_cpu

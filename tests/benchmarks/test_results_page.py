@@ -1,7 +1,5 @@
 """benchmarks/page: the page says what the files say, no more, and is that of the files here."""
 
-from __future__ import annotations
-
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
 pytest.importorskip("matplotlib")
 
 from benchmarks.page import goals, make_results, plots
@@ -98,15 +95,11 @@ def test_goals_that_nothing_was_measured_for() -> None:
     assert command("peers-gpu") == asked
 
 
-@pytest.mark.parametrize(
-    ("shares", "measured", "told"),
-    [
-        ([0.91, 0.95], "0.910 … 0.950", "stretch"),
-        ([0.95, 0.86], "0.860 … 0.950", "reached"),
-        ([0.95, 0.849], "0.849 … 0.950", "**missed**"),
-    ],
-    ids=["stretch", "reached", "missed"],
-)
+@pytest.mark.parametrize(("shares", "measured", "told"), [
+    ([0.91, 0.95], "0.910 … 0.950", "stretch"),
+    ([0.95, 0.86], "0.860 … 0.950", "reached"),
+    ([0.95, 0.849], "0.849 … 0.950", "**missed**"),
+], ids=["stretch", "reached", "missed"])  # fmt: skip
 def test_the_worst_row_counts(shares: list[float], measured: str, told: str) -> None:
     names = "CutMix, uint8 to CHW", "TokenMix, uint8 to HWC"
     rows = [kernel(name, 256, share) for name, share in zip(names, shares, strict=True)]

@@ -1,23 +1,18 @@
 """Every benchmark runs, with tiny settings on the CPU, and leaves the rows that it promises."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL")
+import torch
 
 from benchmarks import harness
 from benchmarks.kernels import jobs
 from dali_ops.assets import teacher
 from dalimix import METHODS
 from dalimix.cuda.loader import kernel_folder
-from tests.support.data.coloured import coloured_folder
+from tests.support.data import coloured
 from tests.support.paths import BENCHMARKS
 from tests.support.project.benchmarks import run, start
 
@@ -99,10 +94,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert torch.get_num_threads() == threads
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy images: no two have the same pixels."""
-    return coloured_folder(tmp_path_factory.mktemp("images"))
+root = coloured.noisy_root  # no two images have the same pixels
 
 
 @pytest.mark.parametrize("module", TINY)

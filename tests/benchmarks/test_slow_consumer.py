@@ -1,7 +1,5 @@
 """The slow consumer finds batches that are altered, and says so when it would find none."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -11,10 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-torch = pytest.importorskip("torch")
+import torch
 
 from benchmarks.harness import photographs
 from benchmarks.pipeline import slow_consumer

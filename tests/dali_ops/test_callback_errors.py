@@ -2,21 +2,15 @@
 
 import time
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-
-from dataclasses import dataclass
-
-import dali_ops
 from dali_ops import lifetime
 from dalimix import AttentiveCutMix
-from tests.support.loaders import grouped
+from tests.support.loaders import load
 from tests.support.programs.pipeline_ends import a_pipeline
 
 
@@ -31,8 +25,7 @@ def provider(images):
 
 @pytest.fixture
 def failing(root):
-    options: dict[str, Any] = {"batch_size": 4, "size": 32, "seed": 1, "device": "cpu", "heatmaps": provider}
-    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options)) as made:
+    with load(root, AttentiveCutMix(), heatmaps=provider) as made:
         yield made
 
 
@@ -64,7 +57,7 @@ def test_errors_that_are_no_exceptions_come_out_as_they_are(root, error):
     def stopping(images):
         raise error
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=stopping))
+    loader = load(root, AttentiveCutMix(), heatmaps=stopping)
     with loader, pytest.raises(type(error)):
         next(iter(loader))
 
@@ -78,8 +71,7 @@ def test_an_error_of_a_batch_that_nobody_asked_for_goes_with_the_loader(root):
             raise MyError("not today")
         return torch.zeros(len(images), 7, 7)
 
-    options: dict[str, Any] = {"batch_size": 4, "size": 32, "device": "cpu", "heatmaps": second_time, "prefetch": 3}
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(**options))
+    loader = load(root, AttentiveCutMix(), heatmaps=second_time, prefetch=3)
     next(iter(loader))
     callbacks = lifetime.guard(loader._prefetcher._pipeline)
     while callbacks._last is None:  # the batch that the pipeline works ahead
@@ -97,7 +89,7 @@ def test_an_error_that_cannot_be_changed_comes_out(root):
     def fails(images):
         raise FrozenError(7)
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=fails))
+    loader = load(root, AttentiveCutMix(), heatmaps=fails)
     with pytest.raises(FrozenError) as caught:
         next(iter(loader))
     assert "ModelHeatmaps" in str(caught.value.__cause__)
@@ -119,7 +111,7 @@ def test_a_generator_goes_on_after_an_error_that_went_through_it(root):
     def fails(images):
         raise MyError("not today") from next(source)
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=fails))
+    loader = load(root, AttentiveCutMix(), heatmaps=fails)
     for _ in range(3):
         with pytest.raises(MyError):
             next(iter(loader))
@@ -131,7 +123,7 @@ def test_one_error_again_and_again_is_told_once(root):
     def fails(images):
         raise error
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=fails))
+    loader = load(root, AttentiveCutMix(), heatmaps=fails)
     for _ in range(3):
         with pytest.raises(MyError) as caught:
             next(iter(loader))
@@ -143,7 +135,7 @@ def test_a_provider_that_runs_out_does_not_end_the_epoch(root):
     def empty(images):
         return next(iter(()))
 
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=empty))
+    loader = load(root, AttentiveCutMix(), heatmaps=empty)
     with loader, pytest.raises(RuntimeError, match="a function that the pipeline calls raised StopIteration"):
         list(loader)
 
@@ -171,7 +163,7 @@ def from_none(images):
 
 @pytest.mark.parametrize("function", [chained, in_passing, from_none], ids=lambda way: way.__name__)
 def test_what_an_error_was_raised_from_is_told_too(root, function):
-    loader = dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=function))
+    loader = load(root, AttentiveCutMix(), heatmaps=function)
     with loader, pytest.raises(MyError, match="cannot read maps") as caught:
         next(iter(loader))
     told = "".join(traceback.format_exception(caught.value))

@@ -5,19 +5,13 @@ import threading
 import time
 from collections import deque
 from itertools import chain, repeat
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-
-import dali_ops
 from dalimix import AttentiveCutMix, CutMix
-from tests.support.loaders import grouped
+from tests.support.loaders import load
 from tests.support.scripts import script
 
 OWN = {  # what a provider may do with its own loader, and what comes of it
@@ -37,22 +31,18 @@ def test_a_provider_that_uses_its_own_loader(root, name):
         use(loaders[0])
         return torch.zeros(len(images), 7, 7)
 
-    loaders.append(
-        dali_ops.ImageFolderLoader(root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=using))
-    )
+    loaders.append(load(root, AttentiveCutMix(), heatmaps=using))
     with loaders[0], pytest.raises(RuntimeError, match=message):
         next(iter(loaders[0]))
 
 
 def test_a_provider_may_use_another_loader(root):
-    options: dict[str, Any] = {"batch_size": 4, "size": 32, "device": "cpu"}
-
     def using(images):
-        with dali_ops.ImageFolderLoader(root, CutMix(), **grouped(**options)) as other:
+        with load(root, CutMix()) as other:
             next(iter(other))
         return torch.zeros(len(images), 7, 7)
 
-    with dali_ops.ImageFolderLoader(root, AttentiveCutMix(), **grouped(heatmaps=using, **options)) as loader:
+    with load(root, AttentiveCutMix(), heatmaps=using) as loader:
         assert len(list(loader)) == len(loader)
 
 
@@ -100,9 +90,7 @@ def slowly(images):
 @pytest.mark.parametrize("how", ["another thread", "a signal"])
 def test_a_loader_that_is_closed_in_the_midst_of_an_epoch_says_so(root, how):
     for wait in np.linspace(0.01, 0.05, 5):
-        loader = dali_ops.ImageFolderLoader(
-            root, AttentiveCutMix(), 4, **grouped(size=32, device="cpu", heatmaps=slowly)
-        )
+        loader = load(root, AttentiveCutMix(), heatmaps=slowly)
         if how == "a signal":
             before = signal.signal(signal.SIGALRM, lambda *_, closed=loader: closed.close())
             signal.setitimer(signal.ITIMER_REAL, wait)
@@ -117,7 +105,7 @@ def test_a_loader_that_is_closed_in_the_midst_of_an_epoch_says_so(root, how):
 
 
 def test_a_loader_that_is_closed_while_its_checkpoint_is_asked_for_says_so(root, monkeypatch):
-    with dali_ops.ImageFolderLoader(root, CutMix(), 4, **grouped(size=32, device="cpu")) as loader:
+    with load(root, CutMix()) as loader:
         running = iter(loader)
         next(running)
         batches = loader._prefetcher._batches

@@ -6,14 +6,8 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-
-import dali_ops
 from dalimix import CutMix
-from tests.support.loaders import grouped, sized
+from tests.support.loaders import load, sized
 from tests.support.programs.pipeline_ends import a_pipeline
 from tests.support.scripts import LIMIT, script
 
@@ -43,7 +37,7 @@ def in_child(call):
 
 @pytest.fixture
 def loader(root):
-    with dali_ops.ImageFolderLoader(root, CutMix(), **grouped(batch_size=4, size=32, seed=1, device="cpu")) as made:
+    with load(root, CutMix()) as made:
         next(iter(made))
         yield made
 

@@ -1,22 +1,19 @@
 """dali_ops.stores: what is in a store that was made from a folder, however it was stopped in between."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from dali_ops import stores as heatmap_builder
 from dali_ops.sources import ImageFolder
 from dali_ops.stores import build_store
 from dalimix.stores import HeatmapWriter
 from tests.support.backends import device_fixture
+from tests.support.data import noise_folder
 from tests.support.data.noise_folder import (
     COUNT,
     LABELS,
@@ -26,7 +23,6 @@ from tests.support.data.noise_folder import (
     build,
     by_place,
     contents,
-    image_folder,
     interrupting,
     pictures,
 )
@@ -34,9 +30,7 @@ from tests.support.data.noise_folder import (
 device = device_fixture("gpu")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 def kept(heatmap: np.ndarray, dtype: str) -> list[list[float]]:
@@ -56,9 +50,7 @@ def sums(pixels: np.ndarray, grid: int) -> np.ndarray:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
 @pytest.mark.parametrize(("grid", "dtype"), [(4, "uint8"), (4, "float16"), (2, "uint8")])
-def test_maps_are_those_of_the_decoded_images(
-    device: str, root: Path, tmp_path: Path, grid: int, dtype: str, batch_size: int
-) -> None:
+def test_maps_are_those_of_the_decoded_images(device, root, tmp_path, grid, dtype, batch_size):
     store = build(root, tmp_path / "store", grid=grid, dtype=dtype, batch_size=batch_size, device=device)
     assert store.maps.tolist() == [kept(sums(pixels, grid), dtype) for pixels in pictures()]
     assert (store.files, store.grid, store.dtype, store.model) == (NAMES, grid, dtype, "sums")
@@ -71,7 +63,7 @@ def test_the_whole_image_is_seen(tmp_path: Path, upright: bool) -> None:
     pixels = np.zeros((48, 288, 3), np.uint8)
     pixels[:, :48] = pixels[:, -48:] = 200
     (tmp_path / "images" / "only").mkdir(parents=True)
-    image.fromarray(pixels.swapaxes(0, 1) if upright else pixels).save(tmp_path / "images" / "only" / "0.png")
+    Image.fromarray(pixels.swapaxes(0, 1) if upright else pixels).save(tmp_path / "images" / "only" / "0.png")
     heatmap = build(tmp_path / "images", tmp_path / "store", lambda x: x[:, 0].float(), grid=6, size=24).maps[0]
     heatmap = heatmap.T if upright else heatmap
     assert heatmap[:, 0].min() > 240
@@ -209,7 +201,7 @@ def test_a_provider_that_fails(root: Path, tmp_path: Path, wrong: str) -> None:
     from_here = rf"no heatmaps of the 4 images from {root / NAMES[4]} on: "
     reason = {
         "raises": from_here + "OverflowError: no such thing$",
-        "shape": from_here + r"ValueError: provider must return \[4, h, w\] for 4 images, got \[4, 4\]",
+        "shape": from_here + r"ValueError: provider must return a tensor \[4, h, w\], got \[4, 4\]",
         "nan": f"the heatmap of '{NAMES[5]}' has NaN",
     }[wrong]
     with pytest.raises(ValueError, match=reason):

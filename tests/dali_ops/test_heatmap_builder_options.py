@@ -1,7 +1,5 @@
 """dali_ops.stores: what reaches DALI and the provider, and what is refused so that nothing is lost."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path
@@ -9,18 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+from PIL import Image
 
 from dali_ops import stores as heatmap_builder
-from tests.support.data.noise_folder import NAMES, brightness, build, by_place, contents, image_folder
+from tests.support.data import noise_folder
+from tests.support.data.noise_folder import NAMES, brightness, build, by_place, contents
 
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 @pytest.mark.parametrize("grid", [2, 4])
@@ -47,9 +40,7 @@ def test_batches_before_one_that_is_not_finite_are_kept(root: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("said", "cores", "used"), [(3, 64, 3), (12, 4, 12), (None, 64, 8), (None, 5, 5)])
-def test_threads_of_dali(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int | None, cores: int, used: int
-) -> None:
+def test_threads_of_dali(root, tmp_path, monkeypatch, said, cores, used):
     threads, make = [], heatmap_builder._pipeline
 
     def watched(*feed: Any, **options: Any) -> Any:
@@ -67,7 +58,7 @@ def test_threads_of_dali(
 def test_the_provider_gets_squares(tmp_path: Path, size: tuple[int, int]) -> None:
     """Whatever the shape of an image, and be it smaller or larger."""
     (tmp_path / "images" / "only").mkdir(parents=True)
-    image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "images" / "only" / "0.png")
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "images" / "only" / "0.png")
     shapes = []
     build(tmp_path / "images", tmp_path / "store", lambda x: (shapes.append(list(x.shape)), brightness(x))[1], size=32)
     assert shapes

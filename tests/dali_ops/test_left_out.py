@@ -1,7 +1,5 @@
 """Images that cannot be decoded: a store of heatmaps leaves them out, says so, and is read with that in mind."""
 
-from __future__ import annotations
-
 import itertools
 import os
 from contextlib import suppress
@@ -10,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 
-from dali_ops import Loader
 from dali_ops.cli import main as cli
 from dali_ops.sheets.preview import preview
 from dali_ops.sources import ImageFolder
@@ -35,8 +31,9 @@ from tests.support.data.noise_folder import (
     interrupting,
     pictures,
 )
-from tests.support.loaders import grouped
+from tests.support.loaders import load
 from tests.support.models.modules import modules_here
+from tests.support.same import same
 
 BAD = [3, 4, 5, 6, 7, 10]  # the end of a batch of four, all of the next one, and the last image
 LEFT_OUT, KEPT = ([name for k, name in enumerate(NAMES) if (k in BAD) == bad] for bad in (True, False))
@@ -75,12 +72,10 @@ def test_they_are_left_out_and_all_others_are_there(root: Path, tmp_path: Path) 
 @pytest.mark.parametrize("mended", [[], [4, 5, 6, 7]], ids=["a batch of bad ones", "a good one first"])
 @pytest.mark.parametrize("shard", [1, 1024])
 @pytest.mark.parametrize("times", range(1, 5))
-def test_interrupted_and_gone_on_with(
-    root: Path, tmp_path: Path, times: int, shard: int, mended: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_and_gone_on_with(root, tmp_path, times, shard, mended, monkeypatch):
     """The very same store: also the maps that tell where in its batch an image stood."""
     for k in mended:
-        image.fromarray(pictures()[k]).save(root / NAMES[k])
+        Image.fromarray(pictures()[k]).save(root / NAMES[k])
     monkeypatch.setattr("dali_ops.stores.SHARD", shard)
     whole = contents(build(root, tmp_path / "whole", by_place, skip_corrupt=True).path)
     with pytest.raises(KeyboardInterrupt):
@@ -91,9 +86,8 @@ def test_interrupted_and_gone_on_with(
 
 def test_first_an_error_and_then_without_them(root: Path, tmp_path: Path) -> None:
     """What was made before the error stays."""
-    with pytest.raises(
-        ValueError, match=r"a b/3\.png cannot be decoded .*: mend or remove it; skip_corrupt=True leaves"
-    ):
+    message = r"a b/3\.png cannot be decoded .*: mend or remove it; skip_corrupt=True leaves"
+    with pytest.raises(ValueError, match=message):
         build(root, tmp_path / "store", batch_size=1)
     told: list[int] = []
     store = build(root, tmp_path / "store", batch_size=1, skip_corrupt=True, advance=told.append)
@@ -149,9 +143,7 @@ def work(path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "replace", "ftruncate", "rename"])
 @pytest.mark.parametrize("moment", range(6))
-def test_whenever_it_stops_the_same_arguments_go_on(
-    tmp_path: Path, step: str, moment: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whenever_it_stops_the_same_arguments_go_on(tmp_path, step, moment, monkeypatch):
     calls, real = itertools.count(), getattr(os, step)
 
     def stopping(*args: Any) -> Any:
@@ -190,30 +182,30 @@ def test_a_store_without_any_says_nothing_about_it(tmp_path: Path) -> None:
 
 # Who reads it.
 
-OPTIONS: dict[str, Any] = {"size": SIDE, "device": "cpu", "num_threads": 1, "seed": 1, "drop_last": False}
+OPTIONS: dict[str, Any] = {"size": SIDE, "num_threads": 1, "drop_last": False}
 
 
 def test_a_loader_leaves_out_what_the_store_has_left_out(root: Path, tmp_path: Path) -> None:
     """Also an image that was mended since: it has no heatmap."""
     store, folder = build(root, tmp_path / "store", skip_corrupt=True), ImageFolder.scan(root)
-    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
     said = (
         "has no heatmap of 'a b/3.png'; 6 of 11 files have none: it could not be decoded when the maps were made; skip_"
     )
     with pytest.raises(ValueError, match=said):
-        Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, **OPTIONS))
-    loader = Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
+        load(folder, TokenMix(grid=4), heatmaps=store, **OPTIONS)
+    loader = load(folder, TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
     assert sum(len(images) for images, _ in loader) == len(KEPT)
     said = "has no heatmap: it could not be decoded for one"
     assert loader.skipped == [f"{root / name} {said}" for name in LEFT_OUT]
-    again = Loader(folder, TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
+    again = load(folder, TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
     again.load_state_dict(loader.state_dict())
-    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(loader, again, strict=True))
+    assert same(list(loader), list(again))
 
 
 def test_a_loader_that_comes_to_the_store_later(root: Path, tmp_path: Path) -> None:
     store = build(root, tmp_path / "store", skip_corrupt=True)
-    loader = Loader(ImageFolder.scan(root), CutMix(), 4, **grouped(skip_corrupt=True, **OPTIONS))
+    loader = load(ImageFolder.scan(root), CutMix(), skip_corrupt=True, **OPTIONS)
     loader.switch(method=TokenMix(grid=4), heatmaps=store)
     assert sum(len(images) for images, _ in loader) == len(KEPT)
 
@@ -221,10 +213,8 @@ def test_a_loader_that_comes_to_the_store_later(root: Path, tmp_path: Path) -> N
 def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
     """What has no map is used again, but what cannot be decoded."""
     store = build(root, tmp_path / "store", skip_corrupt=True)
-    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
-    loader = Loader(
-        ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS)
-    )
+    Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    loader = load(ImageFolder.scan(root), TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
     loader.switch(method=CutMix())
     mended = len(KEPT) + (NAMES[3] in LEFT_OUT)
     assert sum(len(images) for images, _ in loader) == mended
@@ -235,9 +225,9 @@ def test_a_loader_that_leaves_the_store(root: Path, tmp_path: Path) -> None:
 def test_a_map_that_is_missing_for_no_reason_is_an_error_all_the_same(tmp_path: Path) -> None:
     root = image_folder(tmp_path / "images")
     store = build(root, tmp_path / "store")
-    image.new("RGB", (SIDE, SIDE)).save(root / "c" / "new.png")
+    Image.new("RGB", (SIDE, SIDE)).save(root / "c" / "new.png")
     with pytest.raises(ValueError, match=r"has no heatmap of 'c/new\.png'; 1 of 12 files have none$"):
-        Loader(ImageFolder.scan(root), TokenMix(grid=4), 4, **grouped(heatmaps=store, skip_corrupt=True, **OPTIONS))
+        load(ImageFolder.scan(root), TokenMix(grid=4), heatmaps=store, skip_corrupt=True, **OPTIONS)
 
 
 # The commands.
@@ -259,9 +249,7 @@ def test_the_command_names_the_remedy_and_takes_it(here: Path, root: Path, capsy
 
 
 @pytest.mark.parametrize("command", ["preview", "bench"])
-def test_sheets_and_measurements_without_them(
-    here: Path, root: Path, command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sheets_and_measurements_without_them(here, root, command, capsys):
     few = {"preview": ["--count", 2], "bench": ["--batch-size", 2, "--batches", 1, "--rounds", 1]}[command]
     words = [command, root, "--method", "cutmix", "--size", 16, *few]
     assert run(*words) == 1
@@ -272,16 +260,14 @@ def test_sheets_and_measurements_without_them(
 
 def test_measurements_with_the_store(here: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build(root, here / "store", skip_corrupt=True)
-    image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
+    Image.new("RGB", (SIDE, SIDE)).save(root / NAMES[3])
     words = ["bench", root, "--method", "token_mix", "--size", 16, "--batch-size", 2, "--batches", 1, "--rounds", 1]
     assert run(*words, "--heatmaps", "store") == 1
     assert capsys.readouterr().err.endswith("when the maps were made; --skip-corrupt leaves it out\n")
     assert run(*words, "--heatmaps", "store", "--skip-corrupt") == 0
 
 
-def test_a_folder_of_which_the_store_has_left_out_everything(
-    here: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_of_which_the_store_has_left_out_everything(here, root, capsys):
     build(root, here / "store", skip_corrupt=True)
     for name in KEPT:
         (root / name).unlink()
@@ -302,9 +288,7 @@ def test_nothing_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "none of 1 images can be decoded, such as" in capsys.readouterr().err
 
 
-def test_a_command_names_commands_where_a_store_is_missing(
-    here: Path, root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_names_commands_where_a_store_is_missing(here, root, capsys):
     for words in (["heatmaps", "show", "nowhere", root], ["bench", root, "--heatmaps", "nowhere"]):
         assert cli.main([*map(str, words)]) == 1
         said = "dalimix: nowhere is no folder, expected one made by dalimix heatmaps build\n"

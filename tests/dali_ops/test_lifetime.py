@@ -7,11 +7,6 @@ import time
 import weakref
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 from nvidia.dali.pipeline import Pipeline
 
 from dali_ops import lifetime

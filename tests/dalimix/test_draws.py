@@ -1,7 +1,5 @@
 """draw: everything random about a batch, and how it is distributed. All seeds are fixed, so nothing here is flaky."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

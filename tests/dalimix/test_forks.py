@@ -1,18 +1,16 @@
 """In a forked process, where torch's threads are lost: what casts by torch goes on, and gives the same."""
 
 import multiprocessing
-import subprocess
-import sys
 from zlib import crc32
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 import dalimix
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
+from tests.support.scripts import script
 
 SHAPE = (4, 3, 128, 128)  # large enough that torch shares it among threads
 METHOD = dalimix.CutMix()
@@ -78,8 +76,8 @@ def test_what_is_computed_by_torch_does_not_wait_for_lost_threads(several_thread
 
 def test_also_where_the_child_is_the_first_to_import(tmp_path):
     """Torch has its threads before the fork; dalimix is imported only after it."""
-    script = tmp_path / "first.py"
-    script.write_text(
+    first = tmp_path / "first.py"
+    first.write_text(
         "import multiprocessing, numpy, torch\n"
         "torch.set_num_threads(2)\n"
         "images = numpy.ones((4, 128, 128, 3), numpy.float32)\n"
@@ -92,5 +90,5 @@ def test_also_where_the_child_is_the_first_to_import(tmp_path):
         "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
         "    print(*pool.map_async(work, [0]).get(60))\n"
     )
-    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=180, check=False)
+    ran = script(first)
     assert ran.stdout == f"{float(np.prod((4, 128, 128, 3)))}\n", ran.stderr

@@ -1,7 +1,5 @@
 """What to install where a module is missing."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -12,34 +10,25 @@ from dalimix.support.packages import PACKAGES, is_there, missing, need, with_rem
 from tests.support.paths import ROOT
 
 
-@pytest.mark.parametrize(
-    ("module", "said"),
-    [
-        ("torch", "this needs PyTorch: pip install torch"),
-        ("PIL", "this needs Pillow: pip install pillow"),
-        (
-            "nvidia.dali",
-            "this needs NVIDIA DALI: pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("module", "said"), [
+    ("torch", "this needs PyTorch: pip install torch"),
+    ("PIL", "this needs Pillow: pip install pillow"),
+    ("nvidia.dali", "this needs NVIDIA DALI: pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)"),
+])  # fmt: skip
 def test_missing(module: str, said: str) -> None:
     error = missing("this", module)
     assert (str(error), error.name) == (said, module)
 
 
-@pytest.mark.parametrize(
-    ("name", "remedy"),
-    [
-        ("matplotlib.font_manager", ": pip install matplotlib"),
-        ("nvidia", ": pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)"),
-        ("nvidia.dali.fn", ": pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)"),
-        ("nvidia.other", ""),
-        ("torchdata", ""),
-        ("my_models", ""),
-        (None, ""),
-    ],
-)
+@pytest.mark.parametrize(("name", "remedy"), [
+    ("matplotlib.font_manager", ": pip install matplotlib"),
+    ("nvidia", ": pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)"),
+    ("nvidia.dali.fn", ": pip install nvidia-dali-cuda130 (with CUDA 12: nvidia-dali-cuda120)"),
+    ("nvidia.other", ""),
+    ("torchdata", ""),
+    ("my_models", ""),
+    (None, ""),
+])  # fmt: skip
 def test_remedy(name: str | None, remedy: str) -> None:
     assert with_remedy(ModuleNotFoundError("it is not here", name=name)) == f"it is not here{remedy}"
 

@@ -10,10 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-
+import torch
 from torch.nn.functional import one_hot
 from torch.utils import data
 
@@ -21,7 +18,8 @@ from dali_ops import ImageFolderLoader
 from dali_ops.device import usable_device
 from dalimix import CutMix, Mixup
 from dalimix.torch import BatchMixer
-from tests.support.data.coloured import COLOURS, coloured_folder
+from tests.support.data import coloured
+from tests.support.data.coloured import COLOURS
 from tests.support.loaders import grouped
 from tests.support.models.frameworks import a_module, a_trainer, forget_accelerate
 from tests.support.paths import ROOT
@@ -58,9 +56,7 @@ class Dataset(data.Dataset):
         return torch.full((3, 224, 224), float(number)), number % CLASSES
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
+root = coloured.noisy_root
 
 
 @pytest.fixture

@@ -25,22 +25,20 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
-
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
+import torch
 from nvidia.dali import fn, pipeline_def
+from PIL import Image
 
 import dalimix
 from dali_ops import dynamic
 from dali_ops.sources import ImageFolder
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.models.vits import Small, Timm
 from tests.support.paths import ROOT
+from tests.support.stores import store_of
 
 PACKAGES = ["dalimix", "dalimix.torch", "dalimix.heatmaps", "dalimix.stores", "dali_ops", "dali_ops.sources"]
 OTHERS = ["dalimix.heatmap_crop.heatmap_crop", "dali_ops.dynamic.draw", "dali_ops.dynamic.mix"]
@@ -101,16 +99,14 @@ def folder(tmp_path_factory):
         (root / name).mkdir()
         for number in range(4):
             colour = (60 * k, 255 - 60 * k, 40 * number)
-            image.new("RGB", (48, 40), colour).save(root / name / f"{number}.jpg")
+            Image.new("RGB", (48, 40), colour).save(root / name / f"{number}.jpg")
     return str(root)
 
 
 @pytest.fixture(scope="module")
 def store(folder, tmp_path_factory):
     path, names = tmp_path_factory.mktemp("stores") / "store", ImageFolder.scan(folder).names
-    with HeatmapWriter(path, names, 4, model="noise") as writer:
-        writer.append(np.random.default_rng(0).random((len(names), 4, 4), np.float32))
-        writer.finish()
+    store_of(path, names, np.random.default_rng(0).random((len(names), 4, 4), np.float32))
     return HeatmapStore.open(path)
 
 

@@ -3,16 +3,13 @@
 import pickle
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-
+import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from dali_ops import ImageFolderLoader
 from dalimix import CutMix, Mixup
-from tests.support.data.coloured import coloured_folder
+from tests.support.data import coloured
 from tests.support.loaders import grouped
 from tests.support.models.frameworks import a_model, a_module, a_trainer, forget_accelerate
 from tests.support.same import same
@@ -24,9 +21,7 @@ VIEWS = [lambda loader: loader, lambda loader: DataLoader(loader.as_dataset(), b
 views = pytest.mark.parametrize("view", VIEWS, ids=["loader", "DataLoader"])
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
+root = coloured.noisy_root
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The pages under docs/: their code runs, page by page; their commands and links lead somewhere."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys
@@ -10,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
 
 from dali_ops.cli.main import main
 from dali_ops.sources import ImageFolder

@@ -1,17 +1,14 @@
 """The front page: every block of it runs by itself, and its figures are those that were measured."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-
 from tests.support.paths import BENCHMARKS
 from tests.support.project.documents import as_here, python_blocks, run, text_of
+
+pytest.importorskip("nvidia.dali")
 
 PAGE = text_of("README.md")
 PYTHON = python_blocks("README.md")

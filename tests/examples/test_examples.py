@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
 pytest.importorskip("skimage")
 
 from dali_ops.assets.photos import make_photo_folder

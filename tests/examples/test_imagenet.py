@@ -9,10 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
-image = pytest.importorskip("PIL.Image")
+from PIL import Image
 
 from dalimix import METHODS
 from tests.support import imagenet_runs
@@ -71,7 +69,7 @@ def test_what_is_written(example, monkeypatch, root, tmp_path):
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert all(float(row["images_per_second"]) * float(row["seconds"]) == pytest.approx(24) for row in rows)
     assert [float(row["lr"]) for row in rows][:2] == pytest.approx([0.001, 0.002])  # it rises for two epochs
-    with image.open(tmp_path / "curve.png") as curve:
+    with Image.open(tmp_path / "curve.png") as curve:
         pixels = np.asarray(curve.convert("RGB"))
     assert (pixels == (31, 119, 180)).all(2).sum() > 100  # Matplotlib's first colour
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "curve.png", "log.csv"]

@@ -7,11 +7,9 @@ import sys
 import pytest
 import rich.console
 import rich.progress
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
-pytest.importorskip("PIL.Image")
 
 from dalimix import SMMix
 from dalimix.stores import HeatmapStore

@@ -5,11 +5,9 @@ import math
 import sys
 
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
-pytest.importorskip("PIL.Image")
 
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, SMMix, TokenMix
 from tests.support import imagenet_runs

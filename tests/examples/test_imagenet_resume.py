@@ -5,18 +5,16 @@ import os
 import sys
 
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("skimage")
-pytest.importorskip("PIL.Image")
 
 from dali_ops import ImageFolderLoader
 from tests.support import imagenet_runs
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.imagenet_runs import PHASES, SHARED, STEPS, checkpoint, command, interrupted, same_run
 from tests.support.loaders import grouped
-from tests.support.scripts import script
+from tests.support.scripts import in_two_processes
 
 example, root = imagenet_runs.example, imagenet_runs.root
 
@@ -69,12 +67,8 @@ def split(tmp_path_factory):
 def two_processes(split, tmp_path_factory):
     """A run as it is, and one of which both processes are killed in epoch 1, then resumed; what the launches said."""
     here = tmp_path_factory.mktemp("torchrun")
-    launch, program = (
-        "-m torch.distributed.run --standalone --nproc-per-node 2",
-        "tests.support.programs.imagenet_ranks",
-    )
-    call = *launch.split(), "-m", program, here, split, *SHARED, *OF_TWO
-    first, second = script(*call), script(*call)
+    call = "tests.support.programs.imagenet_ranks", here, split, *SHARED, *OF_TWO
+    first, second = in_two_processes(*call), in_two_processes(*call)
     assert "SIGKILL" in first.stderr, first.stderr
     assert second.returncode == 0, second.stderr
     return here, first.stdout, second.stdout

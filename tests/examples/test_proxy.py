@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from tests.support.data.coloured import coloured_folder
 from tests.support.paths import EXAMPLES, ROOT
@@ -42,7 +40,7 @@ def root(tmp_path_factory):
     for k, colour in enumerate(COLOURS):
         (folder / f"{k:02}").mkdir()
         pixels = np.tile(colour + np.linspace(-15, 15, 60 + k)[:, None], (50 + 2 * k, 1, 1)).astype(np.uint8)
-        image.fromarray(pixels).save(folder / f"{k:02}" / "0.jpg", quality=95)
+        Image.fromarray(pixels).save(folder / f"{k:02}" / "0.jpg", quality=95)
     return folder
 
 

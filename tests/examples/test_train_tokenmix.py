@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 
 from dali_ops import ImageFolderLoader
 from dali_ops.assets.photos import make_photo_folder
 from dalimix import TokenMix
 from dalimix.stores import HeatmapStore
+from tests.support import loaders
 from tests.support.data.coloured import COLOURS, coloured_folder
 from tests.support.data.marked import marked_folder
-from tests.support.loaders import grouped
 from tests.support.project.examples import load, memory, run
 
 
@@ -54,7 +52,7 @@ def test_loss_falls(example, teacher, root, monkeypatch):
     torch.manual_seed(0)
     store = example.heatmaps_of(root, "cpu", 8)
     options: dict[str, Any] = {"size": example.SIZE, "device": "cpu", "seed": 0, "smoothing": 0.1}
-    loader = ImageFolderLoader(root, example.RECIPE, 8, **grouped(heatmaps=store, **options))
+    loader = ImageFolderLoader(root, example.RECIPE, 8, **loaders.grouped(heatmaps=store, **options))
     model = example.SmallViT(len(COLOURS), example.SIZE, width=32, depth=1)
     losses = list(example.train(model, loader, 10, lr=0.001))
     assert np.mean(losses[-4:]) < losses[0] - 0.3, losses
@@ -76,8 +74,7 @@ def test_heatmaps_are_made_once(example, teacher, root):
 def test_memory_does_not_grow(tmp_path):
     """Over 200 batches, after some to warm up. Keeping their images would cost 200 × 48 KiB, over 9 MiB."""
     store = HeatmapStore.open(marked_folder(tmp_path / "images"))
-    options: dict[str, Any] = {"size": 32, "device": "cpu", "num_threads": 2, "seed": 0}
-    loader = ImageFolderLoader(tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=store, **options))
+    loader = loaders.load(tmp_path / "images", TokenMix(grid=8), heatmaps=store)
     for batches in (60, 200):
         before = memory()
         for _ in range(0, batches, len(loader)):

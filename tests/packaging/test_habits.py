@@ -1,22 +1,18 @@
 """What is said twice is said alike: the version, and the versions of the tools."""
 
-from __future__ import annotations
-
 import re
-import subprocess
-import sys
 
 import pytest
 
 import dalimix
 from tests.support.paths import ROOT
+from tests.support.scripts import script
 
 HOOKS = {"ruff-pre-commit": "ruff", "mirrors-clang-format": "clang-format", "codespell": "codespell"}
 
 
 def test_the_version_stands_once() -> None:
-    command = [sys.executable, "setup.py", "--version"]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
+    done = script("setup.py", "--version")
     assert done.stdout.splitlines()[-1] == dalimix.__version__
     modules = [path for folder in ("python", "dali_ops") for path in (ROOT / folder).rglob("*.py")]
     sources = [ROOT / "setup.py", ROOT / "pyproject.toml", *modules]

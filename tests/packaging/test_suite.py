@@ -1,7 +1,5 @@
 """The suite itself: tests may run in any process, and several processes may run them at once."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

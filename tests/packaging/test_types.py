@@ -1,7 +1,5 @@
 """mypy finds misspelt keywords and choices of the public functions, as an editor does."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

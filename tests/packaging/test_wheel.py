@@ -1,7 +1,5 @@
 """What is shipped: a wheel with every kernel in it, of which the array level needs NumPy alone."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from dali_ops.sources import ImageFolder
-from dalimix.stores import HeatmapWriter
 from tests.support.data.coloured import coloured_folder
 from tests.support.project.examples import load
 from tests.support.same import same
+from tests.support.stores import store_of
 
 STEPS = 3  # of an epoch
 SHARED = ("--recipe", "small", "--device", "cpu", "--epochs", "3", "--checkpoint-steps", "2")
@@ -29,9 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of three colours, and a store beside them."""
     folder = coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
     names, rng = ImageFolder.scan(folder).names, np.random.default_rng(0)
-    with HeatmapWriter(folder.parent / "store", names, 7, model="chance") as writer:
-        writer.append(rng.random((len(names), 7, 7), np.float32))
-        writer.finish()
+    store_of(folder.parent / "store", names, rng.random((len(names), 7, 7), np.float32))
     return folder
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Targets, Train
+from dali_ops.sources import Source
 from dalimix import Method
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
 from tests.support.data.coloured import CLASSES
@@ -32,9 +33,11 @@ def sized(loader: Loader, size: Any) -> Train | Eval:
     return replace(loader.transform, size=size)
 
 
-def load(root: Path, method: Method | None = None, batch_size: int = 4, **options: Any) -> ImageFolderLoader:
+def load(source: Path | Source, method: Method | None = None, batch_size: int = 4, **options: Any) -> Loader:
+    """Of a source, or of an image folder by its path."""
+    kind: Any = Loader if isinstance(source, Source) else ImageFolderLoader
     options = {"size": 32, "num_threads": 2, "device": "cpu", "seed": 1, "mean": 0, "std": 1, **options}
-    return ImageFolderLoader(root, method, batch_size, **grouped(**options))
+    return kind(source, method, batch_size, **grouped(**options))
 
 
 def class_of(images: Tensor) -> Tensor:

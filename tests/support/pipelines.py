@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from nvidia.dali import fn, pipeline_def
 
+from dali_ops.operators import bridge
+from tests.support.backends import use_host_kernels
 from tests.support.data.at_random import random_images
+from tests.support.same import same
 
 BATCH, SIZE = 6, (32, 48)
 
@@ -43,7 +47,19 @@ def array(output: Any) -> np.ndarray:
     return np.array((output.as_cpu() if hasattr(output, "as_cpu") else output).as_array())
 
 
-def same(first: list[list[np.ndarray]], second: list[list[np.ndarray]]) -> bool:
-    """Whether two runs gave the same outputs, bit for bit."""
-    pairs = [pair for one, two in zip(first, second, strict=True) for pair in zip(one, two, strict=True)]
-    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
+def resumes(make: Callable[..., Any], before: int = 3, after: int = 3) -> bool:
+    """Whether a pipeline that goes on from a checkpoint gives what would have come next; `make` takes options of it."""
+    pipeline = make(enable_checkpointing=True)
+    run(pipeline, before)
+    checkpoint = pipeline.checkpoint()
+    return same(run(pipeline, after), run(make(enable_checkpointing=True, checkpoint=checkpoint), after))
+
+
+def all_ways_agree(body: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether whole batches, samples one by one, and the kernels give the same."""
+    whole = run(build(body), 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(bridge, "_WholeBatch", None)
+        by_sample = run(build(body), 3)
+    use_host_kernels(monkeypatch)
+    return same(whole, by_sample) and same(whole, run(build(body), 3))

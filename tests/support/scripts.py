@@ -17,5 +17,11 @@ def script(*arguments: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
+def in_two_processes(module: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """As torchrun starts them."""
+    launcher = "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"
+    return script(*launcher, "-m", module, *arguments)
+
+
 def command(*words: object) -> list[str]:
     return ["heatmaps", *map(str, words)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dalimix.stores import HeatmapWriter
+from dalimix.stores import HeatmapStore, HeatmapWriter
 
 ARRAY, FACTS, PROGRESS = "heatmaps.npy", "store.json", "progress.json"
 FILES = [f"class {k % 3}/Bäume_{k}.jpg" for k in range(11)]
@@ -44,6 +44,13 @@ def build(
             writer.append(some_maps()[writer.done : writer.done + shard])
             told(writer.done)
         writer.finish()
+
+
+def store_of(path: Path, files: list[str], maps: Any, model: str = "noise") -> HeatmapStore:
+    """The store of such maps [N, g, g], each of a file."""
+    with HeatmapWriter(path, files, maps.shape[1], model=model) as writer:
+        writer.append(maps)
+        return writer.finish()
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

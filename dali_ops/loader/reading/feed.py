@@ -13,7 +13,7 @@ from nvidia.dali.data_node import DataNode
 
 from dali_ops.decorators import plain_python
 from dali_ops.loader.reading.order import Order
-from dali_ops.loader.reading.unreadable import Failure, find_unreadable, refuse_unreadable
+from dali_ops.loader.reading.unreadable import Failure, blamed, refuse_unreadable
 from dali_ops.sources import Source
 
 
@@ -63,10 +63,10 @@ class Feed:
         if not skip_corrupt:
             refuse_unreadable(error, *tried)
             raise error
-        corrupt = find_unreadable(error, *tried)
+        corrupt = [int(number) for number, _ in blamed(error, *tried)]
         if not corrupt:
             raise error
-        return replace(self, skipped=self.skipped.union(map(int, corrupt)))
+        return replace(self, skipped=self.skipped.union(corrupt))
 
     @cached_property
     def _usable(self) -> np.ndarray:

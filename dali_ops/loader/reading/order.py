@@ -50,8 +50,7 @@ class Order:
         checks.counts(count=self.count, batch_size=self.batch_size)
         if not is_whole(self.seed) or not 0 <= self.seed < SEEDS:
             raise ValueError(f"seed must be a whole number from 0, below 2**64, got {self.seed!r}")
-        if not isinstance(self.shard, Shard):
-            raise TypeError(f"shard must be a Shard, got {self.shard!r}")
+        checks.kind("shard", self.shard, Shard, "a Shard")
         for name in ("count", "batch_size", "seed"):
             object.__setattr__(self, name, int(getattr(self, name)))  # NumPy's would not fit into a state
         for name in ("training", "drop_last"):

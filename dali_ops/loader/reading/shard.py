@@ -35,13 +35,14 @@ class Shard:
             raise ValueError(f"rank and world_size go together, got {rank!r} and {world_size!r}")
         if rank is not None and world_size is not None:
             return cls(rank, world_size)
-        return _of_torch() or _only_one()
+        return shard_of_torch() or _only_one()
 
 
 ALONE = Shard()
 
 
-def _of_torch() -> Shard | None:
+def shard_of_torch() -> Shard | None:
+    """Return this process as torch.distributed counts it; None if that does not run."""
     torch = sys.modules.get("torch")  # whoever has a process group has imported torch
     if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return None

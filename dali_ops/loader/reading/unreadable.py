@@ -16,7 +16,7 @@ from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.decorators import pipeline_of
 from dali_ops.loader.reading.decoding import whole_image
-from dali_ops.sources.source import Source
+from dali_ops.sources import Source
 
 OPERATORS = ("decoders", "peek_image_shape", "io.file.read")  # as DALI's errors name them
 # What a pipeline raises. DALI's text is decoded in the end, which fails if a name in it is not UTF-8.
@@ -41,28 +41,22 @@ STDERR = 2
 _ONE_AT_A_TIME = Lock()  # the process has one stderr: two threads that exchange it at once could lose it
 
 
-def find_unreadable(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> list[int]:
-    """Return those images that cannot be read or decoded, if a pipeline's `error` comes from that.
+def refuse_unreadable(
+    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None, remedy: str = REMEDY
+) -> None:
+    """Raise a ValueError that names the first image that cannot be read or decoded, if the `error` comes from one."""
+    for number, reason in blamed(error, source, numbers, device_id):
+        raise ValueError(f"{source.location(number)} {reason}: {remedy}") from error
+
+
+def blamed(error: Failure, source: Source, numbers: Iterable[int], device_id: int | None) -> Iterator[tuple[int, str]]:
+    """Yield those images that cannot be read or decoded, and why, if a pipeline's `error` comes from that.
 
     Each is read and decoded separately, as the pipeline does it, on the same device; so `numbers` should be few.
 
     Raises:
         OSError: one cannot be read for a reason that may pass, such as a failing disk or network.
     """
-    return [number for number, _ in _unreadable(error, source, numbers, device_id)]
-
-
-def refuse_unreadable(
-    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None, remedy: str = REMEDY
-) -> None:
-    """Raise a ValueError that names the first image that cannot be read or decoded, if the `error` comes from one."""
-    for number, reason in _unreadable(error, source, numbers, device_id):
-        raise ValueError(f"{source.location(number)} {reason}: {remedy}") from error
-
-
-def _unreadable(
-    error: Failure, source: Source, numbers: Iterable[int], device_id: int | None
-) -> Iterator[tuple[int, str]]:
     said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
     if any(operator in said for operator in OPERATORS):
         yield from unreadable(source, numbers, device_id)
@@ -72,7 +66,7 @@ def unreadable(source: Source, numbers: Iterable[int], device_id: int | None) ->
     """Yield those images that cannot be read or decoded, and why: each is tried separately.
 
     Raises:
-        OSError: as in `find_unreadable`.
+        OSError: as in `blamed`.
     """
     decoder = None
     for number in numbers:

@@ -52,16 +52,12 @@ def kept_listing(
         path = Path(os.path.realpath(path))  # which is then replaced, and not the link
     if not path.parent.is_dir():
         raise ValueError(f"the index cannot be {path}, because {path.parent} is not a folder")
-    facts = {"version": VERSION, **options, "shards": [_identity(shard) for shard in shards]}
+    facts = {"version": VERSION, **options, "shards": [[shard.name, shard.size, shard.modified] for shard in shards]}
     listing = _read(path, facts, [shard.size for shard in shards]) if path.exists() else None
     if listing is None:
         listing = make()
         _write(path, facts, listing)
     return listing
-
-
-def _identity(shard: ShardFile) -> list[Any]:
-    return [shard.name, shard.size, shard.modified]
 
 
 def _read(path: Path, facts: dict[str, Any], sizes: Sequence[int]) -> Listing | None:

@@ -60,18 +60,14 @@ def _headers(file: IO[bytes], size: int) -> Iterator[tuple[tarfile.TarInfo, int]
             tar = tarfile.TarFile(fileobj=file, ignore_zeros=True, encoding="utf-8", errors="surrogateescape")
             for header in iter(tar.next, None):
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
-                _check_size(header)
+                if header.size < 0:
+                    raise ValueError("tarfile would go backwards")
                 yield header, tar.offset
                 if tar.offset > size:  # tarfile would seek there
                     return
             return
         except NO_HEADER:
             start = file.tell()  # behind what it has read, so always further
-
-
-def _check_size(header: tarfile.TarInfo) -> None:
-    if header.size < 0:
-        raise ValueError("tarfile would go backwards")
 
 
 def _problem(header: tarfile.TarInfo, size: int) -> str:

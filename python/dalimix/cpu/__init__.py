@@ -2,6 +2,8 @@
 
 There are two exceptions, which images never show: CuPy has GPUs flush float32 subnormals to zero, and one NaN may be
 another NaN.
+
+Other rooms use the functions below and `random_choice`.
 """
 
 from dalimix.cpu import attentive_cutmix, cutmix, mixup, random_choice, smmix, token_mix  # noqa: F401  # they enter themselves

@@ -1,4 +1,7 @@
-"""Launchers of the CUDA kernels, under the kernels' names. All work is queued on CuPy's current stream."""
+"""Launchers of the CUDA kernels, under the kernels' names. All work is queued on CuPy's current stream.
+
+Other rooms use the functions below, `stream` and `constants`.
+"""
 
 from dalimix.cuda import attentive_cutmix, cutmix, mixup, random_choice, smmix, token_mix  # noqa: F401  # they enter themselves
 from dalimix.cuda.compose import compose

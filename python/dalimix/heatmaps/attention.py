@@ -37,6 +37,10 @@ class AttentionHeatmap(ModelHeatmap):
         (torch.Size([4, 8, 8]), torch.float32)
     """
 
+    @staticmethod
+    def _suits(module: nn.Module) -> bool:
+        return bool(_numbers_of_heads(module))
+
     def _watch(self, batch_size: int) -> AbstractContextManager[AttentionRecorder]:
         from dalimix.heatmaps.hooks import attention_of
 
@@ -52,16 +56,26 @@ class AttentionHeatmap(ModelHeatmap):
         if not seen.ran:
             raise never_ran(self.layer)
         if seen.shape is None:
-            raise ValueError(f"module {self.layer!r} computed no attention: PyTorch ran no softmax over N × N tokens")
+            none = f"module {self.layer!r} computed no attention: PyTorch ran no softmax over N × N tokens"
+            raise ValueError(f"{none}{self._remedy()}")
         rows = seen.batch_size * (_heads(self._module) or 0)
         if seen.mean is None or (len(seen.shape) == 3 and rows not in (0, seen.shape[0])):
             expected = f"[B, heads, N, N] or [B·heads, N, N] of batch size {seen.batch_size}"
             raise ValueError(f"module {self.layer!r} has attention {seen.shape}, expected {expected} (no windows)")
         return seen.mean
 
+    def _remedy(self) -> str:
+        """What to name in place of a module in which there is no attention, such as a linear layer."""
+        last = [name for name, module in self.model.named_modules() if name and self._suits(module)][-1:]
+        inside = any(map(self._suits, self._module.modules()))
+        return f"; name an attention module, such as {last[0]!r}" if last and not inside else ""
+
 
 def _heads(module: nn.Module) -> int | None:
     """The number of heads by the attributes of `module` and its parts; None if these do not agree on one number."""
-    said = {getattr(inner, name, None) for inner in module.modules() for name in HEADS}
-    numbers = {number for number in said if type(number) is int}
+    numbers = set().union(*map(_numbers_of_heads, module.modules()))
     return numbers.pop() if len(numbers) == 1 else None
+
+
+def _numbers_of_heads(module: nn.Module) -> set[int]:
+    return {number for name in HEADS if type(number := getattr(module, name, None)) is int}

@@ -43,7 +43,8 @@ class ModelHeatmap(ABC):
             token, registers) are left out. Feature maps need no grid.
         mean, std: what the model was trained with, per channel or one number, in the units of the images handed in, as
             in DALI's ``crop_mirror_normalize``: for pixels 0 … 255, 255 times the usual values for 0 … 1. None: the
-            images are not normalised, because they already are, or the model does it. Numbers, arrays or tensors.
+            images are not normalised, because they already are, or the model does it; bytes are a warning then, unless
+            mean=0 and std=1 say so. Numbers, arrays or tensors.
         size: the model's input size in pixels, side or (H, W); the images are resized to it (bilinear, antialiased).
             None: the images keep their size.
         autocast: ``torch.float16`` or ``torch.bfloat16``, to run the model in, or the name of one; None: as it is
@@ -75,7 +76,7 @@ class ModelHeatmap(ABC):
     ) -> None:
         from dalimix.heatmaps.hooks import find_module
 
-        find_module(model, layer)
+        find_module(model, layer, suits=self._suits)
         self.model, self.layer = model, layer
         self.autocast = autocast_dtype(autocast)
         self.mean, self.std = normalisation(mean, std)
@@ -134,6 +135,11 @@ class ModelHeatmap(ABC):
                 output = self.model(pixels)
             heatmaps = self._heatmaps(seen, output, labels, pixels)
         return heatmaps.detach().float().contiguous(), output
+
+    @staticmethod
+    def _suits(module: nn.Module) -> bool:
+        """Whether to recommend the module where another name was given; if none is, the names alone decide."""
+        return False
 
     @abstractmethod
     def _watch(self, batch_size: int) -> AbstractContextManager[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import RLock, get_ident
 from typing import Any
@@ -18,8 +18,12 @@ from dalimix.heatmaps.arguments import described
 from dalimix.heatmaps.recorder import AttentionRecorder, Unfused
 
 
-def find_module(model: nn.Module, name: str, argument: str = "layer") -> nn.Module:
+def find_module(
+    model: nn.Module, name: str, argument: str = "layer", suits: Callable[[nn.Module], bool] = lambda module: False
+) -> nn.Module:
     """Return the module of `model` that is called `name` in ``model.named_modules()``.
+
+    If it has modules that `suits` picks, an error lists of these alone the nearest names, or else the last ones.
 
     Raises:
         TypeError: `model` is not a model, it or its module is scripted, or `name` is not a name.
@@ -35,8 +39,9 @@ def find_module(model: nn.Module, name: str, argument: str = "layer") -> nn.Modu
     if name in modules:
         _refuse_scripted(f"module {name!r}", modules[name])
         return modules[name]
-    near = difflib.get_close_matches(name, filter(None, modules))
-    near = near or [child for child, _ in model.named_children()]
+    fitting = [child for child, module in modules.items() if child and suits(module)]
+    near = difflib.get_close_matches(name, fitting or filter(None, modules))
+    near = near or fitting[-3:] or [child for child, _ in model.named_children()]
     wrapped = "; it wraps the model: hand in the one inside" if is_wrapper(model) else ""
     missing = f"{argument} must name a module, but there is no module {name!r} in {type(model).__name__}"
     raise ValueError(f"{missing}; nearest: {', '.join(near) or 'none'}{wrapped}")

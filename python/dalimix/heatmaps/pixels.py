@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import chain
 
 import torch
@@ -12,6 +13,11 @@ from dalimix.heatmaps.arguments import Numbers, described
 from dalimix.heatmaps.graphs import refuse_graph
 from dalimix.heatmaps.tensors import FLOATING, UNNEST, is_integer, same_device
 from dalimix.pixels import check_units, check_values
+
+NO_SCALE = (
+    "images are uint8 0 … 255, but the provider has no mean and std: give those that the model was trained with, in "
+    "these units, or mean=0 and std=1 if it normalises bytes itself"
+)
 
 
 def check_images(images: object, model: nn.Module) -> None:
@@ -60,12 +66,15 @@ def check_labels(labels: object, images: Tensor) -> Tensor | None:
 def units_fit(images: Tensor, mean: Numbers, std: Numbers) -> bool:
     """Whether the values of these floating images show that mean and std are in their units; uint8 is always checked.
 
-    Values are read on the CPU only, since the host would have to wait for a GPU.
+    Values are read on the CPU only, since the host would have to wait for a GPU. Bytes without mean and std may be what
+    the model takes, so they are a warning.
 
     Raises:
         ValueError: mean and std are in other units than the images.
     """
     if mean is None and std is None:
+        if images.dtype == torch.uint8:
+            warnings.warn(NO_SCALE, stacklevel=2)
         return True
     if images.dtype == torch.uint8:
         check_units(images.dtype, mean, std)

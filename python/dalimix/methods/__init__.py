@@ -1,4 +1,7 @@
-"""The mixing methods. The command line and the demo find a new one in `METHODS`."""
+"""The mixing methods. The command line and the demo find a new one in `METHODS`.
+
+Other rooms also use `base` and `token_mix`.
+"""
 
 from dalimix.methods.attentive_cutmix import AttentiveCutMix
 from dalimix.methods.base import Method

@@ -200,7 +200,7 @@ def _array(index: np.ndarray) -> np.ndarray:
 
 def _check_there(path: Path) -> None:
     if not path.is_dir():
-        raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by HeatmapWriter")
+        raise ValueError(_unfinished(path) or f"{path} is no folder, expected one made by dalimix heatmaps build")
     missing = next((name for name in (FACTS, ARRAY) if not (path / name).is_file()), None)
     if missing is not None:
         raise ValueError(f"{path} has no {missing}")

@@ -1,1 +1,4 @@
-"""Helpers for every part: numbers, lists, paths, packages, forks and torch's compiler."""
+"""Helpers for every part: numbers, lists, paths, packages, forks and torch's compiler.
+
+Other rooms use all of it: `forks`, `lists`, `numbers`, `packages`, `paths` and `uncompiled`.
+"""

@@ -88,8 +88,7 @@ class SMMixLoss(nn.Module):
     * classification: cross-entropy of the logits with the mixed targets;
     * tokens: ½ · (cross-entropy of the tokens of image i with label i + that of the tokens of j with label j);
     * consistency: Kullback-Leibler divergence of the softmax of the logits from that of weight₀·pᵢ + weight₁·pⱼ, where
-    p
-      are the logits of the unmixed images. No gradient flows into these.
+      p are the logits of the unmixed images. No gradient flows into these.
 
     Each is a mean over the batch. What the paper leaves open: an image that shows no token of its partner, because it
     is not mixed or, within a RandomChoice, mixed by Mixup or CutMix, counts 0 in tokens and consistency; where no token

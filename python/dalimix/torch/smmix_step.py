@@ -8,8 +8,8 @@ from torch import Tensor
 from dalimix import checks
 from dalimix.cpu.random_choice import chosen_members
 from dalimix.draws import Draws
+from dalimix.heatmaps import ModelHeatmap
 from dalimix.heatmaps.arguments import described
-from dalimix.heatmaps.base import ModelHeatmap
 from dalimix.heatmaps.hooks import first_tensor
 from dalimix.methods import Method, RandomChoice, SMMix
 from dalimix.support.uncompiled import uncompiled

@@ -101,9 +101,8 @@ class TokenClassifier(nn.Module):
 
         Returns:
             ``(logits, target_logits, source_logits)``, [B, classes] each: what the model returns, and what its head
-                returns
-            for the mean of the tokens outside and inside of the mask. The mean of no tokens is 0. Without a mask, the
-            logits alone.
+            returns for the mean of the tokens outside and inside of the mask. The mean of no tokens is 0. Without a
+            mask, the logits alone.
 
         Raises:
             TypeError: the images are not a tensor, or the mask is not uint8 or bool.

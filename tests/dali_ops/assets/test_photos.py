@@ -1,16 +1,14 @@
 """The folders of photographs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dali_ops.assets import photos
 from dali_ops.assets.photos import make_imagenet_like_folder, make_photo_folder
 
-Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("skimage")
 pytest.importorskip("sklearn")
 CLASSES = ["astronaut", "cat", "coffee", "flower", "rocket", "temple"]

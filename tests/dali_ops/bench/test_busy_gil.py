@@ -1,13 +1,9 @@
 """A thread that keeps the GIL busy does so, and ends."""
 
-from __future__ import annotations
-
 import sys
 import time
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
 
 from dali_ops.bench.busy_gil import BusyGil
 from tests.support.project.benchmarks import busy_threads

@@ -1,15 +1,9 @@
 """Pipelines are compared with the one without mixing: which there are, who takes turns, and how rows come of it."""
 
-from __future__ import annotations
-
 import weakref
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL")
-
 from nvidia.dali.pipeline import Pipeline
 
 from dali_ops.bench import compare
@@ -20,19 +14,7 @@ from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.sources import ImageFolder
 from dalimix import METHODS, CutMix, Mixup, TokenMix
 from tests.support.data.coloured import one_coloured_folder
-from tests.support.project.benchmarks import busy_threads
-
-BATCH, SIZE, IMAGES = 5, 28, 15
-
-
-@pytest.fixture
-def source(root):
-    return ImageFolder.scan(root)
-
-
-@pytest.fixture
-def setting(source):
-    return Setting(source, "cpu", BATCH, 2, SIZE)
+from tests.support.project.benchmarks import BATCH, IMAGES, SIZE, busy_threads
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,12 @@
 """What is timed of one pipeline, and when the clock runs."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
+from PIL import Image
 
 from dali_ops.bench import throughput
 from dali_ops.bench.random_heatmaps import random_store
@@ -20,19 +16,9 @@ from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, TokenMix
 from tests.support.data.coloured import one_coloured_folder
+from tests.support.project.benchmarks import BATCH, IMAGES, SIZE
 
-BATCH, SIZE, IMAGES = 5, 28, 15
 DEPTH = 2  # batches that DALI prefetches
-
-
-@pytest.fixture
-def source(root):
-    return ImageFolder.scan(root)
-
-
-@pytest.fixture
-def setting(source):
-    return Setting(source, "cpu", BATCH, 2, SIZE)
 
 
 class FakeTime:
@@ -143,7 +129,7 @@ def test_all_see_the_same_crops_of_the_same_images(tmp_path, guided) -> None:
     rng = np.random.default_rng(0)
     for k in range(BATCH * 2):
         (tmp_path / str(k % 3)).mkdir(exist_ok=True)
-        image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(tmp_path / str(k % 3) / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(tmp_path / str(k % 3) / f"{k}.png")
     noise = ImageFolder.scan(tmp_path)
     setting = Setting(noise, "cpu", BATCH, 2, SIZE)
     method = TokenMix(prob=0.0)

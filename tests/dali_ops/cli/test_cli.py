@@ -4,9 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("skimage")
 
@@ -15,7 +14,7 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import demo
 from dali_ops.cli import main as cli
 from dali_ops.cli.arguments import Several
-from dali_ops.sheets import mixing_sheet
+from dali_ops.sheets import page
 from dali_ops.sheets import text as sheet_text
 from dali_ops.sheets.page import head
 from dali_ops.sources import ImageFolder
@@ -36,28 +35,16 @@ def test_demo(tmp_path, monkeypatch):
     text = report.getvalue()
     assert "device: CPU" in text
     assert all(name in text for name in ("no mixing", *METHODS, "images/s", "sheet.png"))
-    with image.open(tmp_path / "sheet.png") as sheet:
+    with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 1000
 
 
 def test_preview(photos, tmp_path, capsys):
     out = tmp_path / "sheet.png"
-    arguments = [
-        "preview",
-        str(photos),
-        "--method",
-        "cutmix",
-        "attentive_cutmix",
-        "--count",
-        "1",
-        "--size",
-        "64",
-        "--device",
-        "cpu",
-    ]
-    assert cli.main([*arguments, "--out", str(out)]) == 0
+    words = "--method cutmix attentive_cutmix --count 1 --size 64 --device cpu --out"
+    assert cli.main(["preview", str(photos), *words.split(), str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
-    with image.open(out) as sheet:
+    with Image.open(out) as sheet:
         assert sheet.size[0] > 500
 
 
@@ -130,38 +117,27 @@ def test_preview_of_one_and_of_two_images_for_any_seed(photos, tmp_path, count):
         assert [len(row.label) for row in rows] == [count] * 3
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--method", "cutmix", "ROOT"],
-        ["--method", "cutmix", "mixup", "ROOT", "--seed", "0"],
-        ["--seed", "0", "--method", "mixup", "--", "ROOT"],
-        ["ROOT", "--method", "mixup", "--method", "cutmix"],
-        ["--method=mixup", "ROOT"],
-        ["--method=cutmix", "mixup", "ROOT"],
-        ["--method=cutmix", "mixup", "--method=smmix", "token_mix", "ROOT", "--seed=0"],
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("words", [
+    ["--method", "cutmix", "ROOT"],
+    ["--method", "cutmix", "mixup", "ROOT", "--seed", "0"],
+    ["--seed", "0", "--method", "mixup", "--", "ROOT"],
+    ["ROOT", "--method", "mixup", "--method", "cutmix"],
+    ["--method=mixup", "ROOT"],
+    ["--method=cutmix", "mixup", "ROOT"],
+    ["--method=cutmix", "mixup", "--method=smmix", "token_mix", "ROOT", "--seed=0"],
+], ids=" ".join)  # fmt: skip
 def test_a_list_of_methods_leaves_the_path(words):
     options = cli._parser().parse_args(["preview", *words])
     assert str(options.root) == "ROOT"
     assert options.method == [word.rpartition("=")[2] for word in words if word.rpartition("=")[2] in METHODS]
 
 
-@pytest.mark.parametrize(
-    ("words", "name", "values"),
-    [
-        (["bench", "--batch-size", "4", "8", "7x"], "batch_size", [4, 8]),
-        (["bench", "--threads", "1", "2", "ROOT"], "threads", [1, 2]),
-        (
-            ["heatmaps", "build", "--model", "m", "--out", "s", "--mean", "-1", "2.5", "1e2", "ROOT"],
-            "mean",
-            [-1, 2.5, 100],
-        ),
-    ],
-    ids=["batch sizes", "threads", "means"],
-)
+@pytest.mark.parametrize(("words", "name", "values"), [
+    (["bench", "--batch-size", "4", "8", "7x"], "batch_size", [4, 8]),
+    (["bench", "--threads", "1", "2", "ROOT"], "threads", [1, 2]),
+    (["heatmaps", "build", "--model", "m", "--out", "s", "--mean", "-1", "2.5", "1e2", "ROOT"], "mean",
+     [-1, 2.5, 100]),
+], ids=["batch sizes", "threads", "means"])  # fmt: skip
 def test_lists_of_numbers_leave_the_path(words, name, values):
     options = cli._parser().parse_args(words)
     assert str(options.root) == words[-1]
@@ -191,7 +167,7 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sheet_text, "_told", set())
     monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "犬" else sheet_text.USUAL)
     root, out, texts = tmp_path / "a b" / "é", tmp_path / "猫.png", []
-    monkeypatch.setattr(mixing_sheet, "head", lambda *said: (texts.append(said), head(*said))[1])
+    monkeypatch.setattr(page, "head", lambda *said: (texts.append(said), head(*said))[1])
     some_photos(photos, root, 2)
     (root / "astronaut").rename(root / "犬")
     assert cli.main(["preview", str(root), "--out", str(out), "--size", "16", "--device", "cpu"]) == 0
@@ -203,45 +179,31 @@ def test_class_names_of_any_script(photos, tmp_path, capsys, monkeypatch):
     assert texts == [("dalimix preview", f"{root}, on CPU (no GPU used); class 1 is U+72AC")]
 
 
-@pytest.mark.parametrize(
-    ("change", "name"),
-    [
-        ({"folder": "photos"}, "folder"),
-        ({"methods": CutMix}, "method"),
-        ({"methods": 5}, "methods"),
-        ({"device": "tpu"}, "device"),
-        ({"count": 0}, "count"),
-        ({"size": 1.5}, "size"),
-        ({"seed": -1}, "seed"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("change", "name"), [
+    ({"folder": "photos"}, "folder"),
+    ({"methods": CutMix}, "method"),
+    ({"methods": 5}, "methods"),
+    ({"device": "tpu"}, "device"),
+    ({"count": 0}, "count"),
+    ({"size": 1.5}, "size"),
+    ({"seed": -1}, "seed"),
+], ids=str)  # fmt: skip
 def test_preview_names_a_wrong_argument(photos, change, name):
-    good = {
-        "folder": ImageFolder.scan(photos),
-        "methods": [CutMix()],
-        "device": "cpu",
-        "count": 1,
-        "size": 8,
-        "seed": 0,
-    }
+    folder = ImageFolder.scan(photos)
+    good = {"folder": folder, "methods": [CutMix()], "device": "cpu", "count": 1, "size": 8, "seed": 0}
     with pytest.raises((ValueError, TypeError), match=name):
         dali_ops.sheets.preview.preview(**good | change)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--seed", "-1"], "--seed: must be a whole number from 0, got -1"),
-        (["--count", "9" * 5000], f"--count: must be at most 1000000, got {'9' * 40}..."),
-        (["--size", "4097"], "--size: must be at most 4096, got 4097"),
-        (["--size", ""], "--size: must be a whole number from 1, got ''"),
-        (["--out", ""], "--out: must be a path, got ''"),
-        (["--out", "file:///x.png"], "--out: must be on this machine, not a URL, got file:///x.png"),
-        (["--out", "a\0URL"], r"--out: must be a path, got 'a\x00URL'"),
-    ],
-    ids=["negative", "endless", "huge", "empty", "no path", "a URL", "no URL"],
-)
+@pytest.mark.parametrize(("words", "said"), [
+    (["--seed", "-1"], "--seed: must be a whole number from 0, got -1"),
+    (["--count", "9" * 5000], f"--count: must be at most 1000000, got {'9' * 40}..."),
+    (["--size", "4097"], "--size: must be at most 4096, got 4097"),
+    (["--size", ""], "--size: must be a whole number from 1, got ''"),
+    (["--out", ""], "--out: must be a path, got ''"),
+    (["--out", "file:///x.png"], "--out: must be on this machine, not a URL, got file:///x.png"),
+    (["--out", "a\0URL"], r"--out: must be a path, got 'a\x00URL'"),
+], ids=["negative", "endless", "huge", "empty", "no path", "a URL", "no URL"])  # fmt: skip
 def test_wrong_values_are_named(words, said, capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["preview", "x", *words])

@@ -1,7 +1,5 @@
 """Command lines that nobody means: each ends with 0, 1 or 2, and in one sentence."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 from random import Random
@@ -9,8 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 pytest.importorskip("skimage")
@@ -31,41 +27,27 @@ PATHS = ["images", "new/sheet.png", "empty", "corrupt", "file", "images/a", "fil
 WORDS = ["cutmix", "mixup", "smmix", "random_choice", "CutMix", "nonsense", "", "--", "-x", "--nonsense", "--help"]
 SPECS = ["os:getcwd", "builtins:object", "nowhere:f", ":", "os:nothing", "", ".:x", "a.b:c", "\0:x", "resnet",
          "os:abort:x", "builtins:exit"]  # fmt: skip
-COMMANDS: dict[str, tuple[int, dict[str, list[str]]]] = {  # how many paths, and the options
-    "demo": (0, {"--out": PATHS}),
-    "preview": (
-        1,
-        {"--method": WORDS, "--out": PATHS, "--count": NUMBERS, "--size": NUMBERS, "--seed": NUMBERS}
-        | {"--skip-corrupt": []},
-    ),
-    "bench": (
-        1,
-        {"--method": WORDS, "--batch-size": NUMBERS, "--threads": NUMBERS, "--size": NUMBERS, "--heatmaps": PATHS}
-        | {
-            "--rounds": NUMBERS,
-            "--batches": NUMBERS,
-            "--out": PATHS,
-            "--teacher": [],
-            "--busy-gil": [],
-            "--skip-corrupt": [],
-        },
-    ),
-    "heatmaps build": (
-        1,
-        {"--model": SPECS, "--kind": WORDS, "--layer": WORDS, "--classifier": WORDS, "--mean": NUMBERS}
-        | {
-            "--std": NUMBERS,
-            "--input-size": NUMBERS,
-            "--grid": NUMBERS,
-            "--dtype": WORDS,
-            "--out": PATHS,
-            "--skip-corrupt": [],
-        },
-    ),
-    "heatmaps show": (2, {"--out": PATHS, "--count": NUMBERS, "--seed": NUMBERS}),
-    "heatmaps import-token-labels": (2, {"--out": PATHS}),
-    "": (1, {"--version": [], "--device": WORDS}),
+KINDS = {  # an option of none of them has no value
+    option: kind
+    for options, kind in {
+        "--out --heatmaps": PATHS,
+        "--count --size --seed --batch-size --threads --rounds --batches --mean --std --input-size --grid": NUMBERS,
+        "--method --kind --layer --classifier --dtype --device": WORDS,
+        "--model": SPECS,
+    }.items()
+    for option in options.split()
 }
+COMMANDS = {  # how many paths, and the options
+    "demo": (0, "--out"),
+    "preview": (1, "--method --out --count --size --seed --skip-corrupt"),
+    "bench": (1, "--method --batch-size --threads --size --heatmaps --rounds --batches --out --teacher --busy-gil "
+                 "--skip-corrupt"),
+    "heatmaps build": (1, "--model --kind --layer --classifier --mean --std --input-size --grid --dtype --out "
+                          "--skip-corrupt"),
+    "heatmaps show": (2, "--out --count --seed"),
+    "heatmaps import-token-labels": (2, "--out"),
+    "": (1, "--version --device"),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -92,11 +74,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(chance: Random) -> list[str]:
-    name, (paths, options) = chance.choice(list(COMMANDS.items()))
+    name, (paths, words) = chance.choice(list(COMMANDS.items()))
+    options = words.split()
     places = [values(chance, PATHS, 1) for _ in range(chance.choice([paths] * 9 + [3]))]
     needed = [option for option in ("--model", "--out") if option in options and name.startswith("heatmaps")]
-    chosen = dict.fromkeys([*needed, *chance.sample(list(options), chance.randrange(min(len(options), 4) + 1))])
-    given = [[option, *values(chance, options[option], chance.choice([1] * 9 + [0, 2]))] for option in chosen]
+    chosen = dict.fromkeys([*needed, *chance.sample(options, chance.randrange(min(len(options), 4) + 1))])
+    given = [[option, *values(chance, KINDS.get(option, []), chance.choice([1] * 9 + [0, 2]))] for option in chosen]
     parts = [*places, *given]
     chance.shuffle(parts)
     return [*name.split(), *itertools.chain(*parts)]

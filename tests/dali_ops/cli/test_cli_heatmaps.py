@@ -1,7 +1,5 @@
 """``dalimix heatmaps``: from the command to the store and the PNG, also when the process is killed meanwhile."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -14,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 
 from nvidia.dali import fn
@@ -26,8 +23,9 @@ from dali_ops.assets.photos import make_photo_folder
 from dali_ops.cli import main as cli
 from dalimix.heatmaps import ClassActivationHeatmap
 from dalimix.stores import HeatmapStore
+from tests.support.data import noise_folder
 from tests.support.data.label_maps import save_label_maps
-from tests.support.data.noise_folder import COUNT, LABELS, NAMES, contents, image_folder, pictures
+from tests.support.data.noise_folder import COUNT, LABELS, NAMES, contents, pictures
 from tests.support.models.modules import modules_here
 from tests.support.models.small import cnn
 from tests.support.paths import ROOT
@@ -55,9 +53,7 @@ def provider(images):
 """
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 @pytest.fixture
@@ -100,7 +96,7 @@ def test_killed_interrupted_and_gone_on_with(here: Path, capsys: pytest.CaptureF
     """Killed by SIGKILL, then stopped by Ctrl-C, then finished: the same bytes as in one go."""
     (here / "many" / "only").mkdir(parents=True)
     for k, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (MANY, 8, 8, 3), np.uint8)):
-        image.fromarray(pixels).save(here / "many" / "only" / f"{k:04}.png", compress_level=0)
+        Image.fromarray(pixels).save(here / "many" / "only" / f"{k:04}.png", compress_level=0)
     words, calls = build_slow(here / "many", here / "store"), here / "calls"
 
     killed = started(words, calls, last=7)  # the first call tries the model out
@@ -194,34 +190,31 @@ def test_another_model_or_grid_is_refused(here: Path, root: Path, capsys: pytest
     assert cli.main([*words, "--dtype", "float16"]) == 1
     assert cli.main([*words, "--input-size", "32"]) == 1
     assert cli.main([*words, "--model", "my_cnn:cnn", "--kind", "feature", "--layer", "1"]) == 1
-    grid, dtype, size, model = capsys.readouterr().err.splitlines()
+    grid, dtype, size, scale, model = capsys.readouterr().err.splitlines()
     assert grid.startswith("dalimix: store.part is a store of grid 14, got 7")
     assert dtype.startswith("dalimix: store.part is a store of dtype 'uint8', got 'float16'")
     has = "dalimix: store.part is a store of model 'slow:teacher, images 224 × 224', got"
+    assert scale.startswith("dalimix: warning: images are uint8 0 … 255, but the provider has no mean and std")
     assert size.startswith(f"{has} 'slow:teacher, images 32 × 32'")
     assert model.startswith(f"{has} \"my_cnn:cnn, FeatureHeatmap(layer='1'), images 224 × 224\"")
     assert contents(here / "store.part") == before
     assert cli.main(words) == 0
     assert capsys.readouterr().out.startswith(f"continuing at 4 of {COUNT}\nstore: 11 heatmaps")
     assert cli.main(words) == 1
-    assert capsys.readouterr().err == "dalimix: store exists already; nothing was overwritten\n"
+    remedy = "delete it, or give another --out"
+    assert capsys.readouterr().err == f"dalimix: store exists already; nothing was overwritten: {remedy}\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--model", "nowhere:f"], "--model nowhere:f: ModuleNotFoundError: No module named 'nowhere'"),
-        (["--model", "slow:f"], "--model slow:f: AttributeError: module 'slow' has no attribute 'f'"),
-        (["--model", "slow:provider"], "--model slow:provider: TypeError: provider() missing 1 required"),
-        (["--model", "builtins:exit"], "--model builtins:exit: SystemExit"),
-        (["--model", "my_cnn:cnn", "--kind", "feature"], "--layer is missing"),
-        (["--model", "slow:teacher", "--layer", "1"], "--model slow:teacher made a provider"),
-        (["--model", "no_such_timm"], "--model no_such_timm is looked for in timm, but:"),
-    ],
-)
-def test_errors_are_one_line(
-    here: Path, root: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
+@pytest.mark.parametrize(("words", "message"), [
+    (["--model", "nowhere:f"], "--model nowhere:f: ModuleNotFoundError: No module named 'nowhere'"),
+    (["--model", "slow:f"], "--model slow:f: AttributeError: module 'slow' has no attribute 'f'"),
+    (["--model", "slow:provider"], "--model slow:provider: TypeError: provider() missing 1 required"),
+    (["--model", "builtins:exit"], "--model builtins:exit: SystemExit"),
+    (["--model", "my_cnn:cnn", "--kind", "feature"], "--layer is missing"),
+    (["--model", "slow:teacher", "--layer", "1"], "--model slow:teacher made a provider"),
+    (["--model", "no_such_timm"], "--model no_such_timm is looked for in timm, but:"),
+])  # fmt: skip
+def test_errors_are_one_line(here, root, words, message, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert cli.main(command("build", root, *words, "--device", "cpu", "--out", "store")) == 1
     out, err = capsys.readouterr()

@@ -1,16 +1,11 @@
 """``dalimix heatmaps``: what its words reach, what they are told to be, and what is said of the store that was made."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 
 from dali_ops import stores as heatmap_builder
@@ -18,8 +13,9 @@ from dali_ops.cli import heatmaps as cli_heatmaps
 from dali_ops.cli import main as cli
 from dali_ops.cli import model as heatmap_model
 from dalimix.stores import HeatmapStore
+from tests.support.data import noise_folder
 from tests.support.data.label_maps import save_label_maps
-from tests.support.data.noise_folder import COUNT, NAMES, image_folder
+from tests.support.data.noise_folder import COUNT, NAMES
 from tests.support.models.modules import modules_here
 from tests.support.scripts import command
 
@@ -33,9 +29,7 @@ def provider(images):
 """
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return image_folder(tmp_path / "images")
+root = noise_folder.root
 
 
 @pytest.fixture
@@ -67,9 +61,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("words", "device"), [([], "found"), (["--device", "gpu"], "gpu"), (["--device", "cpu"], "cpu")]
 )
-def test_model_and_builder_are_on_the_same_device(
-    here: Path, root: Path, given: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, words: list[str], device: str
-) -> None:
+def test_model_and_builder_are_on_the_same_device(here, root, given, monkeypatch, words, device):
     monkeypatch.setattr(cli_heatmaps, "usable_device", lambda said: said or "found")
     assert cli.main(building(root, "store", *words)) == 0
     assert [options["device"] for options in given] == [device, device]
@@ -108,9 +100,7 @@ BLANK = {
 @pytest.mark.parametrize("chunk", [1, 2, COUNT, 1024])
 @pytest.mark.parametrize(("dtype", "size"), [("uint8", 44), ("float16", 88)])
 @pytest.mark.parametrize("dark", BLANK)
-def test_maps_nowhere_above_0_are_counted(
-    here: Path, root: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, dark: int, dtype: str, size: int, chunk: int
-) -> None:
+def test_maps_nowhere_above_0_are_counted(here, root, capsys, monkeypatch, dark, dtype, size, chunk):
     monkeypatch.setattr(cli_heatmaps, "MAPS_AT_ONCE", chunk)
     (here / "dark.py").write_text(DARK.format(dark=dark))
     assert cli.main(building(root, "store", "--dtype", dtype, "--device", "cpu")) == 0
@@ -132,16 +122,10 @@ def test_class_indices_that_do_not_fit_the_folder_are_seen(here: Path, root: Pat
     assert np.flatnonzero(HeatmapStore.open("store").maps.any((1, 2))).tolist() == [0]
 
 
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [
-        ("build", "default: timm's, else the pixels 0 … 255 are not normalised"),
-        (
-            "import-token-labels",
-            "numbered in their sorted order, which must be that of the class indices in the .pt files",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("word", "said"), [
+    ("build", "default: timm's, else the pixels 0 … 255 are not normalised"),
+    ("import-token-labels", "numbered in their sorted order, which must be that of the class indices in the .pt files"),
+])  # fmt: skip
 def test_help(word: str, said: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     with pytest.raises(SystemExit):

@@ -1,14 +1,10 @@
 """Where the command line writes: never over or among the photographs, and a full disk is told with the file's name."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 

@@ -16,20 +16,16 @@ from dali_ops.cli import output as cli_output
 from tests.support.paths import ROOT
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (ValueError("a\nb"), "a b"),
-        (OSError(28, "No space left", "x.png"), "No space left: 'x.png'"),
-        (RuntimeError("Critical error in pipeline:\nencountered:\n\nno\nimage\n\nC++ context: …"), "no image"),
-        (MemoryError(), "there is not enough memory"),
-        (KeyError("x"), "KeyError: 'x'"),
-        (AssertionError(), "AssertionError: "),
-        (ModuleNotFoundError("No module named 'PIL'", name="PIL"), "No module named 'PIL': pip install pillow"),
-        (KeyboardInterrupt(), "stopped"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
-)
+@pytest.mark.parametrize(("error", "said"), [
+    (ValueError("a\nb"), "a b"),
+    (OSError(28, "No space left", "x.png"), "No space left: 'x.png'"),
+    (RuntimeError("Critical error in pipeline:\nencountered:\n\nno\nimage\n\nC++ context: …"), "no image"),
+    (MemoryError(), "there is not enough memory"),
+    (KeyError("x"), "KeyError: 'x'"),
+    (AssertionError(), "AssertionError: "),
+    (ModuleNotFoundError("No module named 'PIL'", name="PIL"), "No module named 'PIL': pip install pillow"),
+    (KeyboardInterrupt(), "stopped"),
+], ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "")  # fmt: skip
 def test_errors_become_sentences(error, said, capsys):
     def work():
         raise error

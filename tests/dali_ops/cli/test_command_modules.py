@@ -1,17 +1,13 @@
 """Wrong arguments of what stands behind the commands: each is named."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
 from dali_ops import device
@@ -25,7 +21,6 @@ from dali_ops.sheets import heatmap_sheet
 from dali_ops.sheets.heatmap_sheet import draw_heatmaps
 from dali_ops.sheets.mixing_sheet import draw_sheet
 from dali_ops.sheets.preview import preview
-from dali_ops.sheets.rows import label_in_words
 from dali_ops.sources import ImageFolder
 from tests.support.fuzz import hostile
 
@@ -41,7 +36,6 @@ def calls(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
         "preview": (preview, {"folder": folder, "methods": [], "device": "cpu", "count": 1, "size": 8, "seed": 0}),
         "draw_heatmaps": (draw_heatmaps, {"store": store, "folder": folder, **sheet}),
         "draw_sheet": (draw_sheet, {"rows": [], "out": place, "title": "x", "subtitle": ""}),
-        "label_in_words": (label_in_words, {"target": np.ones(3), "classes": ["a"]}),
         "Setting": (Setting, {"source": folder, "device": "cpu", "batch_size": 1, "num_threads": 1, "size": 8}),
         "Timing": (Timing, {"rounds": 1, "batches": 1, "busy_gil": False, "advance": len}),
         "TimedPipeline": (TimedPipeline, {"setting": setting, "method": None, "heatmap_source": 0}),
@@ -51,9 +45,9 @@ def calls(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tup
 
 
 # What else may be said: of the arguments that are wrong already, of the model that there is not, of too few images.
-ALSO = {"draw_sheet": ["nothing"], "label_in_words": ["names"], "provider_from": ["model"], "Setting": ["images"]}
+ALSO = {"draw_sheet": ["nothing"], "provider_from": ["model"], "Setting": ["images"]}
 ALSO |= {"preview": ["method"], "TimedPipeline": ["heatmap_source"]}
-FUNCTIONS = ("preview", "draw_heatmaps", "draw_sheet", "label_in_words", "Setting", "Timing", "TimedPipeline",
+FUNCTIONS = ("preview", "draw_heatmaps", "draw_sheet", "Setting", "Timing", "TimedPipeline",
              "provider_from", "teacher")  # fmt: skip
 
 

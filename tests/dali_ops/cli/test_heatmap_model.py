@@ -1,7 +1,5 @@
 """dali_ops.cli.model: from the words of a command line to a provider of heatmaps."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path
@@ -9,13 +7,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 
 from dali_ops.cli.model import HeatmapModel, provider_from
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap
-from tests.support.backends import need_gpu
 from tests.support.models.modules import modules_here
 from tests.support.models.small import cnn, transformer
 
@@ -163,31 +158,25 @@ def test_without_timm() -> None:
         provider_from("resnet1", "feature", "1")
 
 
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("broken:f", "ModuleNotFoundError: No module named 'no_such_package'"),
-        ("misspelt:f", "SyntaxError: .*misspelt.py, line 1"),
-        ("my_models.py:teacher", "ModuleNotFoundError: No module named 'my_models.py'"),
-        ("my_models:no_such_function", "AttributeError: module 'my_models' has no attribute 'no_such_function'"),
-        ("my_models:", "AttributeError: module 'my_models' has no attribute ''"),
-        (":teacher", "ValueError: Empty module name"),
-        ("my_models:number", "TypeError: 'int' object is not callable; number is called without arguments, and"),
-        ("my_models:fails", "RuntimeError: no weights$"),
-        (
-            "my_models:wants",
-            r"TypeError: wants\(\) missing 1 required positional argument: 'images'; wants is called without "
-            "arguments, and must return an nn.Module or a provider$",
-        ),
-        (
-            "my_models:inner",
-            r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return",
-        ),
-        ("my_models:flat", r"a heatmap of one image must be a tensor \[1, h, w\], got \[1, 224\]"),
-        ("my_models:listing", r"a heatmap of one image must be a tensor \[1, h, w\], got list"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "message"), [
+    ("no_such_module:f", "ModuleNotFoundError: No module named 'no_such_module'"),
+    ("broken:f", "ModuleNotFoundError: No module named 'no_such_package'"),
+    ("misspelt:f", "SyntaxError: .*misspelt.py, line 1"),
+    ("my_models.py:teacher", "ModuleNotFoundError: No module named 'my_models.py'"),
+    ("my_models:no_such_function", "AttributeError: module 'my_models' has no attribute 'no_such_function'"),
+    ("my_models:", "AttributeError: module 'my_models' has no attribute ''"),
+    (":teacher", "ValueError: Empty module name"),
+    ("my_models:number", "TypeError: 'int' object is not callable; number is called without arguments, and"),
+    ("my_models:fails", "RuntimeError: no weights$"),
+    (
+        "my_models:wants",
+        r"TypeError: wants\(\) missing 1 required positional argument: 'images'; wants is called without "
+        "arguments, and must return an nn.Module or a provider$",
+    ),
+    ("my_models:inner", r"TypeError: brightness\(\) missing .*; inner is called without arguments, and must return"),
+    ("my_models:flat", r"a heatmap of one image must be a tensor \[1, h, w\], got \[1, 224\]"),
+    ("my_models:listing", r"a heatmap of one image must be a tensor \[1, h, w\], got list"),
+])  # fmt: skip
 def test_a_wrong_spec(spec: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"--model {spec}: ") + message):
         provider_from(spec)
@@ -201,37 +190,23 @@ def test_a_function_that_returns_something_else() -> None:
         provider_from("my_models:nothing")
 
 
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        (
-            {"layer": "1"},
-            "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$",
-        ),
-        (
-            {"kind": "saliency", "layer": "1"},
-            "^--kind must be one of feature, attention, class-activation, got saliency$",
-        ),
-        ({"kind": "feature"}, "--layer is missing: the name of a module of Sequential, which has 0, 1, 2, 3, 4"),
-        ({"kind": "feature", "layer": "11"}, "no module '11' in Sequential; nearest: 1"),
-        (
-            {"kind": "class-activation", "layer": "1"},
-            "--classifier and --kind class-activation go together, got None and",
-        ),
-        ({"kind": "feature", "layer": "1", "classifier": "4"}, "go together, got 4 and feature"),
-        (
-            {"kind": "feature", "layer": "1", "labelled": True},
-            "--labels is for heatmaps of a class, but FeatureHeatmap",
-        ),
-        (
-            {"kind": "feature", "layer": "1", "std": [0.5]},
-            "no heatmap of an image: ValueError: .* both by 255",
-        ),
-        ({"kind": "feature", "layer": "1", "std": [1.0, 2.0]}, "no heatmap of an image: ValueError: std"),
-        ({"kind": "feature", "layer": "4"}, "--model my_models:cnn: no heatmap of an image: ValueError: module '4'"),
-        ({"kind": "attention", "layer": "1"}, "no heatmap of an image: ValueError: module '1' computed no attention"),
-    ],
-)
+@pytest.mark.parametrize(("said", "message"), [
+    ({"layer": "1"},
+     "^--kind is missing: Sequential is an nn.Module; give one of feature, attention, class-activation$"),
+    ({"kind": "saliency", "layer": "1"},
+     "^--kind must be one of feature, attention, class-activation, got saliency$"),
+    ({"kind": "feature"}, "--layer is missing: the name of a module of Sequential, which has 0, 1, 2, 3, 4"),
+    ({"kind": "feature", "layer": "11"}, "no module '11' in Sequential; nearest: 1"),
+    ({"kind": "class-activation", "layer": "1"},
+     "--classifier and --kind class-activation go together, got None and"),
+    ({"kind": "feature", "layer": "1", "classifier": "4"}, "go together, got 4 and feature"),
+    ({"kind": "feature", "layer": "1", "labelled": True},
+     "--labels is for heatmaps of a class, but FeatureHeatmap"),
+    ({"kind": "feature", "layer": "1", "std": [0.5]}, "no heatmap of an image: ValueError: .* both by 255"),
+    ({"kind": "feature", "layer": "1", "std": [1.0, 2.0]}, "no heatmap of an image: ValueError: std"),
+    ({"kind": "feature", "layer": "4"}, "--model my_models:cnn: no heatmap of an image: ValueError: module '4'"),
+    ({"kind": "attention", "layer": "1"}, "no heatmap of an image: ValueError: module '1' computed no attention"),
+])  # fmt: skip
 def test_what_does_not_fit_a_module(said: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         provider_from("my_models:cnn", **said)
@@ -254,8 +229,7 @@ def test_gpu_that_torch_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.cuda
-def test_the_model_moves_to_the_gpu(request: pytest.FixtureRequest) -> None:
-    need_gpu(request)
+def test_the_model_moves_to_the_gpu(gpu) -> None:
     for spec, *said in ("my_models:cnn", "feature", "1"), ("my_models:teacher",):
         got = provider_from(spec, *said, device="gpu")
         assert got.provider(images().cuda()).device.type == "cuda"

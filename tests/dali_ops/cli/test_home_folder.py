@@ -1,17 +1,13 @@
 """Every public path is expanded alike; and every ``--out`` of the command line makes the folders above it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
 pytest.importorskip("rich")
 pytest.importorskip("matplotlib")
 pytest.importorskip("skimage")
@@ -29,6 +25,7 @@ from dalimix.stores.token_labels import import_token_labels, token_label_maps
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.loaders import grouped
 from tests.support.models.modules import modules_here
+from tests.support.stores import store_of
 
 FILES = ["a/0.jpg", "b/1.jpg"]
 
@@ -45,9 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "list.txt").write_text("a/0.jpg 0\nb/1.jpg 1\n")
     write_shard(home / "a.tar", map(sample, range(3)))
     write_records(home / "a.tfrecord", [imagenet_example(k, encoded(k)) for k in range(3)])
-    with HeatmapWriter(home / "store", FILES, 2, model="x") as writer:
-        writer.append(np.ones((2, 2, 2)))
-        writer.finish()
+    store_of(home / "store", FILES, np.ones((2, 2, 2)))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("HOME", str(home))
@@ -112,9 +107,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("where", ["missing/folders", "~/missing", "."])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_out_makes_the_folders_above_it(
-    home: Path, command: str, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_out_makes_the_folders_above_it(home, command, where, monkeypatch, capsys):
     model = "def teacher():\n    return lambda images: images.float().mean(1)[:, ::2, ::2]"
     modules_here(Path.cwd(), monkeypatch, bright=model)
     monkeypatch.setattr(dali_ops.cli.demo, "_report_speed", lambda *_: None)

@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali.experimental.dynamic")
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
 from nvidia.dali import fn, types
 
 import dali_ops

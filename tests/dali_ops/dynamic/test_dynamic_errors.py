@@ -3,11 +3,9 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali.experimental.dynamic")
-torch = pytest.importorskip("torch")
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
+import torch
 
 import dali_ops.device
 import dalimix

@@ -3,24 +3,20 @@
 from typing import Any
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali.experimental.dynamic")
-torch = pytest.importorskip("torch")
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
+import torch
 
 import dalimix
 from dali_ops import dynamic
 from dalimix import CutMix, SMMix
-from tests.support.backends import need_gpu
 from tests.support.dynamic import MAPS, a_batch, array, numbers
 from tests.support.pipelines import BATCH
 
 
 @pytest.mark.cuda
-def test_slow_consumer_never_sees_a_batch_change(request):
+def test_slow_consumer_never_sees_a_batch_change(gpu):
     """The consumer's stream lags while new batches are mixed on DALI's."""
-    need_gpu(request)
     stream, sums = torch.cuda.Stream(), []
     for k in range(200):
         filled = ndd.as_batch(np.full((64, 64, 64, 3), k % 251, np.uint8), layout="HWC").gpu()
@@ -35,9 +31,8 @@ def test_slow_consumer_never_sees_a_batch_change(request):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("own", [True, False], ids=["default stream", "another stream"])
-def test_on_the_stream_of_torch(own, request):
+def test_on_the_stream_of_torch(own, gpu):
     """Also on the default one, whose number 0 DLPack forbids; heatmaps are a tensor of torch's."""
-    need_gpu(request)
     draws, maps = dalimix.draw(SMMix(grid=4), BATCH, 0), torch.from_numpy(MAPS).cuda()
     options: dict[str, Any] = {"num_classes": BATCH, "draws": draws}
     expected, _ = dynamic.mix(a_batch(), numbers(), SMMix(grid=4), heatmaps=MAPS, **options)

@@ -4,20 +4,19 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 import dalimix
 from dali_ops import BatchInfo
 from dalimix import AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
-from dalimix.stores import HeatmapWriter
 from tests.support.loaders import by_attention, load
 from tests.support.memory import used
 from tests.support.models.versions import Versions, a_snapshot
 from tests.support.models.vits import SIDE, vit
+from tests.support.same import same
+from tests.support.stores import store_of
 
 COUNT, BATCH, STEP = 10, 4, 25  # the image of class k is filled with k · STEP
 EXACT = {"mean": 0, "std": 1, "dtype": "uint8", "size": SIDE}
@@ -28,16 +27,14 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("filled")
     for k in range(COUNT):
         (folder / f"class{k}").mkdir()
-        image.new("RGB", (50, 40), (k * STEP,) * 3).save(folder / f"class{k}" / "image.png")
+        Image.new("RGB", (50, 40), (k * STEP,) * 3).save(folder / f"class{k}" / "image.png")
     return folder
 
 
 @pytest.fixture
 def store(root, tmp_path):
     names = [f"class{k}/image.png" for k in range(COUNT)]
-    with HeatmapWriter(tmp_path / "store", names, 8, model="random numbers") as writer:
-        writer.append(np.random.default_rng(0).random((COUNT, 8, 8)))
-        return writer.finish()
+    return store_of(tmp_path / "store", names, np.random.default_rng(0).random((COUNT, 8, 8)))
 
 
 def filled(labels):
@@ -139,9 +136,7 @@ def test_batches_are_the_same_with_and_without_info(root):
     def batches(**options):
         return list(load(root, SMMix(grid=4), BATCH, heatmaps=by_attention(), **options, **EXACT))
 
-    for (images, targets), (images_too, targets_too) in zip(batches(), batches(keep_info=True), strict=True):
-        assert torch.equal(images, images_too)
-        assert torch.equal(targets, targets_too)
+    assert same(batches(), batches(keep_info=True))
 
 
 def test_predictions_follow_the_training(root):

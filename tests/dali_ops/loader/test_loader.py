@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
-
+import torch
 
 import dali_ops.device
 from dali_ops import ImageFolderLoader, Targets, Train
@@ -18,7 +14,8 @@ from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
 from tests.support.data.coloured import CLASSES, COUNT, PER_CLASS
 from tests.support.loaders import class_of, grouped, load, redness
-from tests.support.pipelines import run, same
+from tests.support.pipelines import resumes, run
+from tests.support.same import same
 
 
 def test_training_batches_are_mixed_and_their_labels_tell_how(root):
@@ -59,10 +56,7 @@ def test_an_epoch_has_every_image_once_in_an_order_that_seed_and_epoch_decide(ro
 
 
 def test_the_same_seed_gives_the_same_batches(root):
-    first, second = (list(load(root, CutMix())) for _ in range(2))
-    for (images, targets), (images_again, targets_again) in zip(first, second, strict=True):
-        assert torch.equal(images, images_again)
-        assert torch.equal(targets, targets_again)
+    assert same(list(load(root, CutMix())), list(load(root, CutMix())))
 
 
 def test_validation_goes_in_order_and_keeps_the_last_batch(root):
@@ -116,6 +110,8 @@ def test_a_method_that_reads_heatmaps_needs_a_provider(root):
         load(root, CutMix(), heatmaps=redness)
     with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
         load(root, None, heatmaps=redness)
+    with pytest.raises(TypeError, match=r"heatmap_labels: the provider .*<lambda> takes no labels; give one that is"):
+        load(root, AttentiveCutMix(), heatmaps=lambda images: images[:, 0].float(), heatmap_labels=True)
 
 
 def test_one_class_only(root):
@@ -217,12 +213,8 @@ def test_the_pipeline_resumes_from_a_checkpoint_in_mid_epoch(root, method, heatm
         transform = Train(32, mean=120.0, std=60.0, dtype="float16")
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 4, training=True))
         arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
-        runtime = {"batch_size": 4, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
-        return training_pipeline(*arguments, **runtime, **options)
+        return training_pipeline(*arguments, batch_size=4, num_threads=2, device_id=None, seed=5, **options)
 
-    first = pipeline()
-    run(first, 6)  # an epoch has four batches
-    checkpoint = first.checkpoint()
-    following = run(first, 7)
-    assert same(following, run(pipeline(checkpoint=checkpoint), 7))
-    assert not same(following, run(pipeline(), 7))
+    assert resumes(pipeline, 6, 7)  # an epoch has four batches
+    first, *rest = run(pipeline(), 13)
+    assert not same(rest[5:], [first, *rest[:6]])

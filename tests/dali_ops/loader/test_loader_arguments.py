@@ -5,16 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
+import torch
 from nvidia.dali import types
 from torch.utils.data import ChainDataset, DataLoader
 
 import dali_ops.device
-from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Train
+from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix
@@ -66,13 +62,8 @@ def test_arrays_that_mean_nothing_special(root):
         load(root, mean=np.array(IMAGENET_MEAN), std=np.array(IMAGENET_STD), dtype="uint8")
 
 
-NAMES = {
-    "fp16": "fp16",
-    "torch": torch.float16,
-    "numpy": np.float16,
-    "dtype": np.dtype("float16"),
-    "dali": types.FLOAT16,
-}
+NAMES = {"fp16": "fp16", "torch": torch.float16, "numpy": np.float16, "dtype": np.dtype("float16"),
+         "dali": types.FLOAT16}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
@@ -117,10 +108,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": CutMix}, "method must be an instance of a mixing method, such as dalimix.CutMix"),
     ({"method": "cutmix"}, "method must be an instance of a mixing method, .* got 'cutmix'"),
     ({"method": AttentiveCutMix(), "heatmaps": a_model()}, "heatmaps is a model, Sequential.*FeatureHeatmap"),
-    (
-        {"method": AttentiveCutMix(), "heatmaps": FeatureHeatmap},
-        "heatmaps must be a provider.*the class FeatureHeatmap",
-    ),
+    ({"method": AttentiveCutMix(), "heatmaps": FeatureHeatmap},
+     "heatmaps must be a provider.*the class FeatureHeatmap"),
     ({"augment": torch.nn.Identity}, "augment must be a function from images to images"),
     ({"mean": None}, "mean must be .*, got None: leave it out for that of ImageNet, or give mean=0 and std=1"),
     ({"std": None}, "std must be .*, got None: leave it out for that of ImageNet, or give mean=0 and std=1"),
@@ -129,7 +118,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"device_id": 0}, "device_id is for a GPU, got 0, but device is 'cpu'"),
     ({"batch_size": 1 << 40}, "batch_size must be at most 2147483647"),
     ({"num_threads": 1 << 20}, "num_threads must be at most 1024"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG, ids=[f"{k} {next(iter(o))}" for k, (o, _) in enumerate(WRONG)])
@@ -143,10 +132,10 @@ def test_devices_and_their_numbers(monkeypatch):
     monkeypatch.setattr(dali_ops.device, "find_spec", lambda name: name)
     given = [
         ("cuda:1", None),
-        (torch.device("cuda:1"), None),
+        (torch.device("cuda", 1), None),
         ("cuda", 1),
         (None, 1),
-        ("gpu", np.int64(1)),
+        ("gpu", np.int8(1)),
         ("cuda:1", 1),
     ]
     assert [Runtime(*both).resolved() for both in given] == [("gpu", 1)] * len(given)
@@ -220,6 +209,24 @@ def test_keywords_of_other_loaders(root, name):
     given: dict[str, Any] = {name: 1}
     with pytest.raises(TypeError, match=f"a loader has no argument {name}: .*{KEYWORDS[name]}"):
         ImageFolderLoader(root, **given)
+
+
+OF_PARTS = {
+    (Train, "image_size"): "Train.size=",
+    (Eval, "image_size"): "Eval.size=",
+    (Eval, "augment"): "Train.augment=",
+    (Targets, "label_smoothing"): "Targets.smoothing=",
+    (Targets, "from"): "did you mean form=",
+    (Runtime, "workers"): "Runtime.num_threads=",
+    (Runtime, "batch_size"): "it has device, device_id",
+}
+
+
+@pytest.mark.parametrize(("part", "name"), OF_PARTS, ids=str)
+def test_keywords_of_the_parts_of_a_loader(part, name):
+    given: dict[str, Any] = {name: 1}
+    with pytest.raises(TypeError, match=f"{part.__name__} has no argument {name}: .*{OF_PARTS[part, name]}"):
+        part(**given)
 
 
 def test_an_editor_sees_the_arguments():

@@ -6,10 +6,6 @@ from inspect import signature
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 import dali_ops.loader.loader
 from dali_ops import ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.loader.reading.order import Order
@@ -32,13 +28,9 @@ OWN = [name for name in signature(Loader).parameters if name != "source"]
 FIELDS = [field.name for kind in (Train, Targets, Runtime) for field in fields(kind)]
 ARGUMENTS = [*OWN, *FIELDS]
 
-ALSO_NAMED = {  # an argument may be refused because of another one, which it is not in itself
-    "rank": ["world_size"],
-    "world_size": ["rank", "batch_size"],
-    "device_id": ["device"],
-    "mean": ["std"],
-    "std": ["mean"],
-}
+# An argument may be refused because of another one, which it is not in itself.
+ALSO_NAMED = {"rank": ["world_size"], "world_size": ["rank", "batch_size"], "device_id": ["device"], "mean": ["std"],
+              "std": ["mean"]}  # fmt: skip
 
 
 class NoPrefetcher:

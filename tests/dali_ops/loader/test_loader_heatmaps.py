@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from dalimix import AttentiveCutMix
 from tests.support.loaders import brightness, load
@@ -19,7 +17,7 @@ def noise(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("noise") / "only", np.random.default_rng(0)
     folder.mkdir()
     for k in range(8):
-        coarse = image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+        coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
         coarse.resize((64, 64)).save(folder / f"{k}.png")
     return folder.parent
 

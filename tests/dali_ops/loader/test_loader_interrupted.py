@@ -5,32 +5,18 @@ So it is if another thread interrupts.
 
 from itertools import chain
 from threading import Thread
-from typing import Any
 
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-from dali_ops import Loader, lifetime
+from dali_ops import lifetime
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup
 from tests.support.data.coloured import coloured_folder
-from tests.support.loaders import grouped, sized
+from tests.support.loaders import load, sized
 from tests.support.same import same
 
-OPTIONS: dict[str, Any] = {
-    "batch_size": 4,
-    "size": 16,
-    "device": "cpu",
-    "mean": 0,
-    "std": 1,
-    "num_threads": 2,
-    "seed": 1,
-}
 STEPS = 6
 
 
@@ -64,10 +50,8 @@ def loop(loader, batches):
 @pytest.mark.parametrize("at", [1, 2, 3, 5, STEPS + 1, STEPS + 3])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the server is gone"), RuntimeError("no")], ids=repr)
 def test_going_on_after_a_failure(folder, at, error):
-    expected = [
-        batch for loader in [Loader(folder, Mixup(), **grouped(**OPTIONS))] for _ in range(3) for batch in loader
-    ]
-    loader, batches = Loader(failing(folder, at, error), Mixup(), **grouped(**OPTIONS)), []
+    plain, loader, batches = load(folder, Mixup()), load(failing(folder, at, error), Mixup()), []
+    expected = [batch for _ in range(3) for batch in plain]
     with pytest.raises(type(error)):
         loop(chain(loader, loader), batches)
     loader.load_state_dict(loader.state_dict())
@@ -78,11 +62,11 @@ def test_going_on_after_a_failure(folder, at, error):
 
 def test_the_next_loop_after_a_failure_in_the_first_batch(folder):
     """Nothing of the epoch was given yet, so it is still to come, and whole."""
-    loader = Loader(failing(folder, 1, OSError("gone")), Mixup(), **grouped(**OPTIONS))
+    loader = load(failing(folder, 1, OSError("gone")), Mixup())
     with pytest.raises(OSError, match="gone"):
         next(iter(loader))
     assert loader.epoch == 0
-    assert same(list(loader), list(Loader(folder, Mixup(), **grouped(**OPTIONS))))
+    assert same(list(loader), list(load(folder, Mixup())))
 
 
 def test_a_provider_that_fails_once(folder):
@@ -95,7 +79,7 @@ def test_a_provider_that_fails_once(folder):
         return images[:, 0].float()
 
     def loader(provider):
-        return Loader(folder, AttentiveCutMix(3), **grouped(heatmaps=provider, **OPTIONS))
+        return load(folder, AttentiveCutMix(3), heatmaps=provider)
 
     ours, seen = loader(provider), []
     with pytest.raises(ZeroDivisionError, match="once"):
@@ -108,10 +92,8 @@ def test_a_provider_that_fails_once(folder):
 
 def test_without_a_failure_one_pipeline_does_for_all_epochs(folder, monkeypatch):
     pipeline, made = LoaderSettings.pipeline, []
-    monkeypatch.setattr(
-        LoaderSettings, "pipeline", lambda *args, **options: made.append(1) or pipeline(*args, **options)
-    )
-    loader = Loader(folder, Mixup(), **grouped(**OPTIONS))
+    monkeypatch.setattr(LoaderSettings, "pipeline", lambda *args, **own: made.append(1) or pipeline(*args, **own))
+    loader = load(folder, Mixup())
     for _ in range(3):
         for _ in loader:
             loader.state_dict()
@@ -119,7 +101,7 @@ def test_without_a_failure_one_pipeline_does_for_all_epochs(folder, monkeypatch)
 
 
 def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
-    loader, plain = Loader(folder, Mixup(), **grouped(**OPTIONS)), Loader(folder, Mixup(), **grouped(**OPTIONS))
+    loader, plain = load(folder, Mixup()), load(folder, Mixup())
     first = next(iter(loader))
     state = loader.state_dict()
     with pytest.raises(ValueError, match="the state is damaged: its checksum is of other contents"):
@@ -133,7 +115,7 @@ def test_a_damaged_state_leaves_the_loader_as_it_was(folder):
 def test_a_pipeline_that_cannot_be_built_leaves_the_loader_as_it_was(folder, monkeypatch):
     from nvidia.dali.plugin import pytorch
 
-    loader, plain = Loader(folder, Mixup(), **grouped(**OPTIONS)), Loader(folder, Mixup(), **grouped(**OPTIONS))
+    loader, plain = load(folder, Mixup()), load(folder, Mixup())
     running = iter(loader)
     first = next(running)
     with monkeypatch.context() as broken:
@@ -144,7 +126,7 @@ def test_a_pipeline_that_cannot_be_built_leaves_the_loader_as_it_was(folder, mon
 
 
 def test_ctrl_c_at_the_end_of_a_jump(folder, monkeypatch):
-    loader, plain = (Loader(folder, Mixup(), **grouped(**OPTIONS)) for _ in range(2))
+    loader, plain = (load(folder, Mixup()) for _ in range(2))
     running = iter(loader)
     first = next(running)
     old, guard = loader._prefetcher._pipeline, lifetime.guard
@@ -163,7 +145,7 @@ def test_ctrl_c_at_the_end_of_a_jump(folder, monkeypatch):
 
 def test_a_state_is_of_one_moment(folder, monkeypatch):
     """While it is taken, another thread asks for the next batch."""
-    loader, plain = (Loader(folder, Mixup(), **grouped(**OPTIONS)) for _ in range(2))
+    loader, plain = (load(folder, Mixup()) for _ in range(2))
     running, expected = iter(loader), list(plain)
     next(running)
     batches, asking = loader._prefetcher._batches, Thread(target=next, args=(running,))
@@ -203,7 +185,7 @@ class Moved:
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("how", ["epoch", "method", "state", "loop"])
 def test_a_move_holds_and_ends_the_loop_that_waits_for_a_batch(folder, how, before):
-    moved, plain = (Loader(folder, Mixup(), **grouped(**OPTIONS)) for _ in range(2))
+    moved, plain = (load(folder, Mixup()) for _ in range(2))
     begun = []
 
     def move(loader):

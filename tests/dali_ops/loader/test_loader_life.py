@@ -8,16 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dalimix import CutMix, RandomChoice
-from tests.support.backends import need_gpu
 from tests.support.loaders import load
 from tests.support.memory import used
 from tests.support.paths import ROOT
+from tests.support.scripts import script
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -86,8 +83,7 @@ def test_a_thousand_batches_take_no_memory(root):
 
 
 @pytest.mark.cuda
-def test_a_thousand_batches_take_no_memory_of_the_gpu(root, request):
-    need_gpu(request)
+def test_a_thousand_batches_take_no_memory_of_the_gpu(root, gpu):
     loader = load(root, RandomChoice(), size=64, keep_info=True, device="gpu")
     for epochs in (60, 340):
         torch.cuda.synchronize()
@@ -114,7 +110,7 @@ print("left")
 
 
 def test_loops_that_are_left_do_not_hang_the_interpreter(root):
-    done = subprocess.run([sys.executable, "-c", LEFT, root], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = script("-c", LEFT, root)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "left", "")
 
 

@@ -1,49 +1,41 @@
 """A loader that goes on from a state gives the very batches that would have come next."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
 import nvidia.dali
+import pytest
+import torch
 from nvidia.dali import fn
 
 import dalimix
-from dali_ops import Loader
 from dali_ops.loader.prefetcher import seed_of
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
-from dali_ops.loader.settings import in_words
 from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice, TokenMix
-from dalimix.stores import HeatmapWriter
-from tests.support.data.coloured import coloured_folder
-from tests.support.loaders import brightness, by_attention, grouped, load, sized
+from tests.support.data import coloured
+from tests.support.loaders import brightness, by_attention, load, sized
 from tests.support.same import same
+from tests.support.stores import store_of
 
 COUNT, BATCH = 24, 5  # four batches, four images left over
 OPTIONS: dict[str, Any] = {"size": 24, "dtype": "uint8", "batch_size": BATCH}
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return coloured_folder(tmp_path_factory.mktemp("state") / "images")
+root = coloured.noisy_root
 
 
 @pytest.fixture(scope="module")
 def store(root):
     names = ImageFolder.scan(root).names
-    with HeatmapWriter(root.parent / "store", names, 8, model="random numbers") as writer:
-        writer.append(torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy())
-        return writer.finish()
+    return store_of(
+        root.parent / "store", names, torch.rand(COUNT, 8, 8, generator=torch.Generator().manual_seed(0)).numpy()
+    )
 
 
 def following(loader, count):
@@ -68,6 +60,13 @@ def at(loader, steps):
     return state, batches[steps:]
 
 
+def check_going_on(make, steps):
+    """One loader gives the batches that would have come next in another."""
+    (state, rest), resumed = at(make(), steps), make()
+    resumed.load_state_dict(state)
+    assert same(following(resumed, len(rest)), rest)
+
+
 METHODS = [None, CutMix(), RandomChoice([Mixup(), CutMix(), TokenMix(grid=4)]), RandomChoice(per="batch")]
 
 
@@ -85,12 +84,8 @@ def test_the_very_next_batch(root, method, steps):
 
 def test_with_stored_heatmaps_and_with_a_provider(root, store):
     for heatmaps in (store, brightness):
-        options: dict[str, Any] = {**OPTIONS, "heatmaps": heatmaps, "form": "pair", "drop_last": False}
-        method = AttentiveCutMix((1, 9), grid=4)
-        state, rest = at(load(root, method, **options), 8)
-        resumed = load(root, method, **options)
-        resumed.load_state_dict(state)
-        assert same(following(resumed, len(rest)), rest)
+        options = OPTIONS | {"heatmaps": heatmaps, "form": "pair", "drop_last": False}
+        check_going_on(lambda options=options: load(root, AttentiveCutMix((1, 9), grid=4), **options), 8)
 
 
 def test_before_the_first_batch(root):
@@ -102,10 +97,7 @@ def test_before_the_first_batch(root):
 
 
 def test_validation(root):
-    state, rest = at(load(root, None, **OPTIONS, training=False), 3)
-    resumed = load(root, None, **OPTIONS, training=False)
-    resumed.load_state_dict(state)
-    assert same(following(resumed, len(rest)), rest)
+    check_going_on(lambda: load(root, None, **OPTIONS, training=False), 3)
 
 
 def test_a_state_is_where_the_consumer_is_and_not_where_the_pipeline_is(root):
@@ -209,7 +201,7 @@ def test_a_state_of_another_process_is_refused(root):
 
 def test_a_state_of_another_data_set_is_refused(root):
     folder = ImageFolder.scan(root)
-    state = Loader(folder, None, 4, **grouped(device="cpu")).state_dict()
+    state = load(folder).state_dict()
     last = len(folder) - 1
     others = [
         folder.picked([1, 0, *range(2, len(folder))]),
@@ -220,8 +212,8 @@ def test_a_state_of_another_data_set_is_refused(root):
     ]
     for other in others:
         with pytest.raises(ValueError, match="of another data set"):
-            Loader(other, None, 4, **grouped(device="cpu")).load_state_dict(state)
-    Loader(folder.picked(range(len(folder))), None, 4, **grouped(device="cpu")).load_state_dict(state)
+            load(other).load_state_dict(state)
+    load(folder.picked(range(len(folder)))).load_state_dict(state)
 
 
 @pytest.mark.parametrize(("module", "reason"), [(dalimix, "dalimix"), (nvidia.dali, "DALI, whose checkpoints it")])
@@ -234,9 +226,8 @@ def test_a_state_of_another_version_is_refused(root, monkeypatch, module, reason
 
 @pytest.mark.parametrize("wrong", [None, {}, {"identity": {}}, {"epoch": 1}, b""], ids=str)
 def test_what_is_no_state(root, wrong):
-    with pytest.raises(
-        TypeError, match=r"state must be what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
-    ):
+    message = r"state must be what state_dict\(\) of a loader returned, got (a dict without|None|bytes)"
+    with pytest.raises(TypeError, match=message):
         load(root, None, **OPTIONS).load_state_dict(wrong)
 
 
@@ -264,45 +255,6 @@ def test_what_goes_by_its_name_does_so_in_every_process(root, store, heatmaps):
     another = load(root, method, **OPTIONS, heatmaps=made, augment=partial(negative, of=250), mean=(1, 2, 3))
     with pytest.raises(ValueError, match="of another augment"):
         another.load_state_dict(loader.state_dict())
-
-
-class Plain:
-    """Without words of its own: its repr has its address."""
-
-
-@dataclass
-class Holder:
-    held: object
-
-
-def test_arguments_of_a_function_go_by_their_names_too():
-    """In every process, whatever they hold: no address, no order of hashes."""
-
-    def words(**named):
-        given = partial(negative, Plain(), [Holder(Plain()), lambda: 0], **named)  # type: ignore[call-arg]
-        return in_words(partial(given, {"of": frozenset({"b", "a", "c"})}))
-
-    assert (
-        words(of=1, to=Plain)
-        == words(to=Plain, of=1)
-        == (
-            f"negative([<{__name__}.Plain object>, [Holder(held=<{__name__}.Plain object>), "
-            "test_arguments_of_a_function_go_by_their_names_too.<locals>.words.<locals>.<lambda>], "
-            "{'of': {'a', 'b', 'c'}}], {'of': 1, 'to': Plain})"
-        )
-    )
-
-
-@dataclass
-class Stronger:
-    by: int
-
-    def __call__(self, images):
-        return images * self.by
-
-
-def test_functions_that_are_dataclasses_are_told_apart():
-    assert in_words(Stronger(9)) == "Stronger(by=9)"
 
 
 def test_crops_follow_the_seed_and_the_place_where_a_pipeline_begins(root):

@@ -6,33 +6,23 @@ import pickle
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dali_ops.loader.state import sealed
 from dalimix import CutMix, Mixup
-from tests.support.data.coloured import coloured_folder
+from tests.support.data import coloured
 from tests.support.data.damaged_bytes import damaged
 from tests.support.fuzz.hostile import values
 from tests.support.fuzz.rounds import rounds
 from tests.support.loaders import load
 from tests.support.same import same
 
-OPTIONS: dict[str, Any] = {
-    "size": 8,
-    "dtype": "uint8",
-    "batch_size": 5,
-    "drop_last": False,
-    "num_threads": 1,
-}  # five batches
+# Five batches.
+OPTIONS: dict[str, Any] = {"size": 8, "dtype": "uint8", "batch_size": 5, "drop_last": False, "num_threads": 1}
 FIELDS = ["identity", "seed", "epoch", "step", "start", "skipped", "pipeline", "checksum"]
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return coloured_folder(tmp_path_factory.mktemp("fuzz") / "images")
+root = coloured.noisy_root
 
 
 class Subject:
@@ -180,9 +170,8 @@ def test_every_field_is_checked_also_where_the_checksum_fits(subjects, name, wro
     except TypeError:
         state = {**state, name: wrong}
     before = subjects[0].loader.state_dict()
-    with pytest.raises(
-        ValueError, match=f"the state is damaged(: {name} is|, or .*: DALI cannot restore its pipeline)"
-    ):
+    message = f"the state is damaged(: {name} is|, or .*: DALI cannot restore its pipeline)"
+    with pytest.raises(ValueError, match=message):
         subjects[0].loader.load_state_dict(state)
     assert subjects[0].loader.state_dict() == before
 
@@ -218,16 +207,8 @@ def test_a_state_of_numbers_from_elsewhere(subjects):
 def test_states_of_all_processes(root):
     loader, plain = load(root, CutMix(), **OPTIONS).as_dataset(gather=True), load(root, CutMix(), **OPTIONS)
     state = loader.state_dict()
-    wrong = [
-        None,
-        {},
-        plain.state_dict(),
-        {"ranks": 1},
-        {"ranks": []},
-        {"ranks": [None]},
-        {"ranks": state["ranks"] * 2},
-    ]
-    for given in wrong:
+    wrong = [{"ranks": ranks} for ranks in (1, [], [None], state["ranks"] * 2)]
+    for given in (None, {}, plain.state_dict(), *wrong):
         with pytest.raises((ValueError, TypeError), match="state"):
             loader.load_state_dict(given)
     with pytest.raises(TypeError, match=r"got that of all processes, which as_dataset\(gather=True\) takes"):

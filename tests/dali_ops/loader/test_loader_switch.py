@@ -4,10 +4,7 @@ import gc
 import os
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dali_ops import Eval
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice

@@ -2,21 +2,18 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from dali_ops import ImageFolderLoader, Loader
 from dalimix import AttentiveCutMix, CutMix
-from tests.support.backends import need_gpu
 from tests.support.loaders import grouped, load
+from tests.support.same import same
+from tests.support.scripts import script
 
 
 @pytest.mark.parametrize("method", [None, CutMix()], ids=repr)
@@ -38,8 +35,7 @@ def test_channels_last_in_validation(root):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("form", ["dense", "pair"])
-def test_pinned(root, request, form):
-    need_gpu(request)
+def test_pinned(root, gpu, form):
     images, targets = next(iter(load(root, CutMix(), pin_memory=True, form=form)))
     assert images.is_pinned()
     assert all(tensor.is_pinned() for tensor in (targets if form == "pair" else [targets]))
@@ -122,10 +118,8 @@ def test_what_is_no_epoch(root, epoch):
 
 
 def test_what_is_no_source():
-    with pytest.raises(
-        TypeError,
-        match="source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'",
-    ):
+    message = "source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'"
+    with pytest.raises(TypeError, match=message):
         Loader("photos", CutMix(), 8)  # type: ignore[arg-type]
 
 
@@ -161,7 +155,7 @@ def test_plain_training_batches_are_flipped_half_of_the_time(tmp_path):
     pixels = np.zeros((32, 32, 3), np.uint8)
     pixels[:, :16] = 255
     for k in range(40):
-        image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
+        Image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
     images = torch.cat([images for images, _ in load(tmp_path, None, 20)])
     left_is_brighter = images[..., :8].mean((1, 2, 3)) > images[..., -8:].mean((1, 2, 3))
     assert 8 <= left_is_brighter.sum() <= 32
@@ -171,9 +165,7 @@ def test_saying_the_epoch_that_comes_anyway_changes_nothing(root):
     loader, plain = (load(root, CutMix()) for _ in range(2))
     for epoch in range(3):
         loader.set_epoch(epoch)
-        for (images, targets), (images_too, targets_too) in zip(loader, plain, strict=True):
-            assert torch.equal(images, images_too)
-            assert torch.equal(targets, targets_too)
+        assert same(list(loader), list(plain))
 
 
 def test_prefetch(root):
@@ -210,6 +202,6 @@ for function in (sums, torch.compile(sums, backend="eager")):
 
 def test_a_loop_that_is_compiled_leaves_the_loader_outside(root):
     """In a process of its own: what the compiler keeps would count as memory of the tests after this one."""
-    ran = subprocess.run([sys.executable, "-c", COMPILED, root], capture_output=True, text=True, check=False)
+    ran = script("-c", COMPILED, root)
     plain, compiled = ran.stdout.splitlines() or pytest.fail(ran.stderr)
     assert plain == compiled

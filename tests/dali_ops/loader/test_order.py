@@ -5,8 +5,6 @@ from itertools import product
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-
 from dali_ops.loader.reading.order import Order, shuffled
 from dali_ops.loader.reading.shard import Shard
 

@@ -1,22 +1,18 @@
 """From files to images: random crops draw as DALI's own, and what is no image is an error and no crash."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
 from nvidia.dali import fn
+from PIL import Image
 
 from dali_ops.loader.reading.decoding import centre_crop, random_crop, whole_image
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
-from tests.support.paths import ROOT
 from tests.support.pipelines import build, run
+from tests.support.scripts import script
 
 
 @pytest.fixture
@@ -26,7 +22,7 @@ def folder(tmp_path):
     pixels = np.stack([2 * down, 2 * across, 0 * down], axis=2).astype(np.uint8)
     (tmp_path / "a").mkdir()
     for k in range(64):
-        image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
+        Image.fromarray(pixels).save(tmp_path / "a" / f"{k}.png")
     return ImageFolder.scan(tmp_path)
 
 
@@ -82,7 +78,7 @@ def noise(folder, shapes):
     (folder / "a").mkdir()
     rng = np.random.default_rng(0)
     for k, (height, width) in enumerate(shapes):
-        image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / "a" / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / "a" / f"{k}.png")
     return ImageFolder.scan(folder)
 
 
@@ -117,13 +113,11 @@ print(used[1] - used[0])
 def test_a_banner_takes_no_more_memory_than_another_picture(tmp_path, transform):
     """A line of 16,000 pixels, resized as a whole, would take 3 GB."""
     folders = [tmp_path / "square", tmp_path / "banners"]
-    for folder, shapes in zip(
-        folders, ([(300, 300)] * 4, [(1, 16000), (16000, 1), (2, 16000), (16000, 3)]), strict=True
-    ):
+    banners = [(1, 16000), (16000, 1), (2, 16000), (16000, 3)]
+    for folder, shapes in zip(folders, ([(300, 300)] * 4, banners), strict=True):
         folder.mkdir()
         noise(folder, shapes)
-    command = [sys.executable, "-c", MEMORY, *folders, transform]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    done = script("-c", MEMORY, *folders, transform)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 100  # MB
 
@@ -150,7 +144,5 @@ except RuntimeError as error:
 def test_a_file_that_is_no_image_does_not_crash_the_process(folder, way):
     """In a large batch, where DALI's decoders alone crash more often than not."""
     Path(folder.files[3]).write_text("some text, no image at all")
-    done = subprocess.run(
-        [sys.executable, "-c", CRASH, folder.root, way], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    done = script("-c", CRASH, folder.root, way)
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, "said")

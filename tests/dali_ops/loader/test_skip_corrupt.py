@@ -7,19 +7,17 @@ from threading import Event, Thread
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
-
-from dali_ops import Loader
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.unreadable import without_red_lines
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, Mixup, SMMix
 from tests.support.data.coloured import coloured_folder, one_coloured_folder
-from tests.support.loaders import by_attention, grouped, load
+from tests.support.loaders import by_attention, load
+from tests.support.same import same
 
 BATCH, COUNT = 4, 24
 DAMAGE = {
@@ -41,8 +39,7 @@ def folder(tmp_path_factory):
 
 
 def loader(folder, method=None, **options):
-    options = {"size": 16, "num_threads": 2, "device": "cpu", "seed": 1, **options}
-    return Loader(folder, method, BATCH, **grouped(**{"skip_corrupt": True, **options}))
+    return load(folder, method, BATCH, **{"skip_corrupt": True, **options})
 
 
 def bad(folder):
@@ -75,7 +72,7 @@ def test_a_batch_without_one_good_image_is_empty(folder):
     """Also where the one that stands in for it, as DALI must get one, is bad itself."""
     only = folder.picked([*bad(folder), 2, 3, 4, 5])
     assert [len(images) for images, _ in loader(only, training=False)] == [0, 4]
-    ours = Loader(only, None, 2, **grouped(size=16, device="cpu", training=False, skip_corrupt=True))
+    ours = load(only, None, 2, training=False, skip_corrupt=True)
     assert [len(images) for images, _ in ours] == [0, 0, 2, 2]
     assert len(ours.skipped) == len(DAMAGE)
 
@@ -83,9 +80,7 @@ def test_a_batch_without_one_good_image_is_empty(folder):
 def test_a_bad_image_that_stands_in_for_an_empty_share(folder):
     """Ten images in three shares of 3, 3 and 4: the second process has none in its last step."""
     only = folder.picked([bad(folder)[0], *range(2, 8), 10, 12, 13])
-    ours = Loader(
-        only, None, 3, **grouped(size=16, device="cpu", training=False, skip_corrupt=True, rank=1, world_size=3)
-    )
+    ours = load(only, None, 3, training=False, skip_corrupt=True, rank=1, world_size=3)
     assert [len(images) for images, _ in ours] == [3, 0]
 
 
@@ -106,9 +101,7 @@ def test_two_bad_ones_in_a_batch_are_found_at_once_and_the_first_is_named(folder
     with pytest.raises(ValueError, match=r"blue/1\.png cannot be decoded as an image"):
         list(loader(only, training=False, skip_corrupt=False))
     pipeline = LoaderSettings.pipeline
-    monkeypatch.setattr(
-        LoaderSettings, "pipeline", lambda *args, **options: made.append(1) or pipeline(*args, **options)
-    )
+    monkeypatch.setattr(LoaderSettings, "pipeline", lambda *args, **own: made.append(1) or pipeline(*args, **own))
     assert [len(images) for images, _ in loader(only, training=False)] == [2]
     assert len(made) == 2
 
@@ -117,7 +110,7 @@ def test_half_a_jpeg_has_a_good_header(tmp_path):
     (tmp_path / "a").mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     for k in range(2):
-        image.fromarray(pixels).save(tmp_path / "a" / f"{k}.jpg")
+        Image.fromarray(pixels).save(tmp_path / "a" / f"{k}.jpg")
     (tmp_path / "a" / "0.jpg").write_bytes((tmp_path / "a" / "1.jpg").read_bytes()[:3000])
     assert [len(images) for images, _ in loader(ImageFolder.scan(tmp_path), training=False)] == [1]
 
@@ -149,7 +142,7 @@ def test_what_is_no_fault_of_an_image_is_an_error_as_ever(folder):
 
 
 def test_a_model_beside_it_goes_on(folder):
-    ours = loader(folder, SMMix(grid=4), heatmaps=by_attention(), keep_info=True, size=32)
+    ours = loader(folder, SMMix(grid=4), heatmaps=by_attention(), keep_info=True)
     assert sum(len(ours.batch_info.predictions) for _ in ours) == COUNT - len(DAMAGE)
 
 
@@ -167,20 +160,18 @@ def test_resuming_with_skipped_images(folder):
     resumed = loader(folder, Mixup())
     resumed.load_state_dict(state)
     assert sorted(resumed.skipped) == sorted(first.skipped)
-    for (images, targets), (images_too, targets_too) in zip(batches(resumed, 9), all_of_them[9:], strict=True):
-        assert torch.equal(images, images_too)
-        assert torch.equal(targets, targets_too)
+    assert same(batches(resumed, 9), all_of_them[9:])
 
 
 def test_two_runs_are_the_same(folder):
     one, two = (list(loader(folder, CutMix())) for _ in range(2))
-    assert all(torch.equal(a, b) for x, y in zip(one, two, strict=True) for a, b in zip(x, y, strict=True))
+    assert same(one, two)
 
 
 def test_a_good_folder_is_read_as_without_skipping(tmp_path):
     root = coloured_folder(tmp_path / "images")
     plain, skipping = (list(load(root, CutMix(), skip_corrupt=value)) for value in (False, True))
-    assert all(torch.equal(a, b) for x, y in zip(plain, skipping, strict=True) for a, b in zip(x, y, strict=True))
+    assert same(plain, skipping)
 
 
 def test_red_lines_of_dali_come_once(tmp_path, capfd):

@@ -5,20 +5,12 @@ import weakref
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline, StreamPolicy
 
 from dali_ops.operators import bridge
-from tests.support.pipelines import BATCH, build, images_and_labels, run, same
-
-
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
+from tests.support.pipelines import BATCH, build, images_and_labels, run
+from tests.support.same import same
 
 
 def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):
@@ -27,7 +19,7 @@ def node(function, num_outputs=1, layouts=None, inputs=images_and_labels):
 
 
 def test_this_dali_shares_whole_batches():
-    assert bridge.whole_batches_are_shared()
+    assert bridge._WholeBatch is not None
 
 
 def test_a_dali_without_the_operator_is_noticed(monkeypatch):

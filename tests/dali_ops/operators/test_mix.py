@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn, types
 
 import dali_ops
@@ -17,9 +15,10 @@ from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.shortcuts import OF_METHODS, Options
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
-from tests.support.backends import device_fixture, need_gpu
+from tests.support.backends import device_fixture
 from tests.support.data.at_random import random_images
-from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
+from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run
+from tests.support.same import same
 
 MEAN, STD = [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
 NORMALISE = {"mean": MEAN, "std": STD, "dtype": types.FLOAT16, "output_layout": "CHW"}
@@ -110,29 +109,13 @@ def test_draws_have_the_distributions_of_the_methods():
         assert 0 <= member.uniform.min() <= member.uniform.max() < 1
 
 
-def test_shared_and_fallback_bridge_agree(monkeypatch):
-    body = mixed(RandomChoice(), **NORMALISE)
-    shared = run(build(body), 3)
-    monkeypatch.setattr(bridge, "_WholeBatch", None)
-    assert same(shared, run(build(body), 3))
-
-
-def test_the_kernels_in_a_pipeline_give_what_the_loops_for_the_cpu_give(monkeypatch):
-    from tests.support.backends import use_host_kernels
-
-    body = mixed(RandomChoice(), **NORMALISE)
-    on_cpu = run(build(body), 2)
-    use_host_kernels(monkeypatch)
-    assert same(on_cpu, run(build(body), 2))
+def test_bridge_fallback_and_kernels_agree(monkeypatch):
+    assert all_ways_agree(mixed(RandomChoice(), **NORMALISE), monkeypatch)
 
 
 def test_a_resumed_pipeline_continues_bit_for_bit(device):
     body = mixed(METHODS[3], device=device, **NORMALISE)
-    pipeline = build(body, device=device, enable_checkpointing=True)
-    run(pipeline, 3)
-    checkpoint = pipeline.checkpoint()
-    following = run(pipeline, 4)
-    assert same(following, run(build(body, device=device, enable_checkpointing=True, checkpoint=checkpoint), 4))
+    assert resumes(lambda **options: build(body, device=device, **options))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -295,9 +278,8 @@ def test_values_as_people_give_them():
 
 
 @pytest.mark.cuda
-def test_slow_consumer_never_sees_a_batch_change(request):
+def test_slow_consumer_never_sees_a_batch_change(gpu):
     """The consumer's stream lags while the pipeline runs ahead and reuses memory."""
-    need_gpu(request)
     torch = pytest.importorskip("torch")
     batch, value = 64, iter(range(10**6))
 

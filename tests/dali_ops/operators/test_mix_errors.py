@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn, types
 
 import dali_ops
@@ -82,13 +80,6 @@ def test_errors_when_the_pipeline_runs(source, options, message):
         run(build(body))
 
 
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
-
-
 def ragged(make, **options):
     """A node of samples of which the fifth is another one."""
     return fn.external_source(lambda: [make(1 if k == 4 else 0) for k in range(BATCH)], batch=True, **options)
@@ -138,14 +129,12 @@ NO_IMAGES = {
     "grey": (bytes_of(8, 8), r"got uint8 \[8, 8\]: a channel axis is missing, which fn.expand_dims\(images, axes=2\)"),
     "some grey": (lambda k: np.zeros((8, 8, 3 if k else 1), np.uint8), "decode all with output_type=types.RGB"),
     "some grey, CHW": (lambda k: np.zeros((3 if k else 1, 8, 8), np.uint8), "decode all with output_type=types.RGB"),
-    "some grey, of other sizes": (
-        lambda k: np.zeros((8 + k, 8, 1 + k % 3), np.uint8),
-        "output_type=types.RGB, for three channels, and resize before mixing",
-    ),
+    "some grey, of other sizes": (lambda k: np.zeros((8 + k, 8, 1 + k % 3), np.uint8),
+                                  "output_type=types.RGB, for three channels, and resize before mixing"),
     "int32": (bytes_of(8, 8, 3, dtype=np.int32), r"got int32: cast .*fn.cast\(images, dtype=types.FLOAT\)"),
     "float64": (bytes_of(8, 8, 3, dtype=np.float64), r"images must have dtype .*, got float64: cast before, as"),
     "labels": (bytes_of(1, dtype=np.int32), r"got int32 \[1\]: are images and labels in each other's place\?"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NO_IMAGES)

@@ -1,29 +1,17 @@
 """The layout of the images that come into an operator: the node's own, and the output's."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn, newaxis
 
 import dali_ops
-from dali_ops.operators import bridge
 from dali_ops.operators.nodes import NodeLayout, layout_of_images
 from dalimix import CutMix, TokenMix
 from tests.support.pipelines import BATCH, array, build, images_and_labels
 
 SIDE = 16
-
-
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
 
 
 def filled(layout, channels, laid_out=True):

@@ -5,18 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-
 import dali_ops
 import dalimix
-from dali_ops.operators import bridge
 from dalimix import MixPlan, Mixup, RandomChoice, SMMix
-from tests.support.backends import use_host_kernels
 from tests.support.data.at_random import random_images
 from tests.support.formulas import smmix_by_hand
 from tests.support.models.guided import a_provider, guided
-from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
+from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run
 
 GRID = (8, 12)
 METHODS = [SMMix(grid=GRID), RandomChoice([Mixup(), SMMix(grid=GRID)], per="batch")]
@@ -40,21 +35,11 @@ def test_pixels_labels_and_regions_follow_from_the_heatmaps(method):
 
 
 def test_bridge_fallback_and_kernels_agree(monkeypatch):
-    on_cpu = run(build(guided(a_provider(), METHODS[1])), 3)
-    with monkeypatch.context() as patched:
-        patched.setattr(bridge, "_WholeBatch", None)
-        assert same(on_cpu, run(build(guided(a_provider(), METHODS[1])), 3))
-    use_host_kernels(monkeypatch)
-    assert same(on_cpu, run(build(guided(a_provider(), METHODS[1])), 3))
+    assert all_ways_agree(guided(a_provider(), METHODS[1]), monkeypatch)
 
 
 def test_it_resumes_from_a_checkpoint():
-    pipeline = build(guided(a_provider(), METHODS[1]), enable_checkpointing=True)
-    run(pipeline, 3)
-    checkpoint = pipeline.checkpoint()
-    following = run(pipeline, 3)
-    again = build(guided(a_provider(), METHODS[1]), enable_checkpointing=True, checkpoint=checkpoint)
-    assert same(following, run(again, 3))
+    assert resumes(lambda **options: build(guided(a_provider(), METHODS[1]), **options))
 
 
 def test_the_shortcut():

@@ -4,18 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn
 
 import dali_ops
 import dalimix
-from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice, TokenMix
-from tests.support.backends import use_host_kernels
 from tests.support.data.at_random import random_images
-from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
+from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run
 
 MAPS = np.random.default_rng(0).random((BATCH, 14, 14), np.float32)
 AMONG_OTHERS = RandomChoice([Mixup(), TokenMix(alpha=1.0), CutMix(), TokenMix(blocks=False)])
@@ -78,20 +74,11 @@ def test_pixels_and_labels_follow_from_the_plan(method, guided):
 
 
 def test_it_resumes_from_a_checkpoint():
-    pipeline = build(mixed(AMONG_OTHERS), enable_checkpointing=True)
-    run(pipeline, 3)
-    checkpoint = pipeline.checkpoint()
-    following = run(pipeline, 3)
-    assert same(following, run(build(mixed(AMONG_OTHERS), enable_checkpointing=True, checkpoint=checkpoint), 3))
+    assert resumes(lambda **options: build(mixed(AMONG_OTHERS), **options))
 
 
 def test_bridge_fallback_and_kernels_agree(monkeypatch):
-    on_cpu = run(build(mixed(AMONG_OTHERS)), 3)
-    with monkeypatch.context() as patched:
-        patched.setattr(bridge, "_WholeBatch", None)
-        assert same(on_cpu, run(build(mixed(AMONG_OTHERS)), 3))
-    use_host_kernels(monkeypatch)
-    assert same(on_cpu, run(build(mixed(AMONG_OTHERS)), 3))
+    assert all_ways_agree(mixed(AMONG_OTHERS), monkeypatch)
 
 
 def test_the_shortcut():

@@ -4,9 +4,7 @@ import gc
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 import dali_ops
@@ -19,19 +17,13 @@ from tests.support.backends import device_fixture
 from tests.support.data.at_random import random_images
 from tests.support.memory import used_with_torch
 from tests.support.models.guided import a_model, a_provider, guided
-from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run, same
+from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, resumes, run
+from tests.support.same import same
 
 AHEAD = 4  # batches that DALI makes ready at most
 
 
 device = device_fixture("gpu")
-
-
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
 
 
 def outside(provider, images):
@@ -220,21 +212,13 @@ def test_shortcut_and_missing_heatmaps():
         return body(heatmaps=dali_ops.model_heatmaps(images, a_provider()))
 
     assert run(build(with_maps))[0][1].sum(1).tolist() == pytest.approx([1] * BATCH)
-    with pytest.raises(
-        ValueError,
-        match=r"AttentiveCutMix needs heatmaps: such as heatmaps=dali_ops.model_heatmaps\(images, provider\)",
-    ):
+    message = r"AttentiveCutMix needs heatmaps: such as heatmaps=dali_ops.model_heatmaps\(images, provider\)"
+    with pytest.raises(ValueError, match=message):
         build(body)
 
 
 def test_a_resumed_pipeline_continues_bit_for_bit(device):
-    def pipeline(**options):
-        return build(guided(a_provider(device), device=device), device=device, enable_checkpointing=True, **options)
-
-    first = pipeline()
-    run(first, 3)
-    checkpoint, expected = first.checkpoint(), run(first, 3)
-    assert same(run(pipeline(checkpoint=checkpoint), 3), expected)
+    assert resumes(lambda **options: build(guided(a_provider(device), device=device), device=device, **options))
 
 
 def test_the_model_is_left_as_it_was(device):

@@ -1,29 +1,17 @@
 """What dali_ops.model_heatmaps refuses: when the pipeline is made, or when it runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
+import torch
 from nvidia.dali import fn
 from torch import nn
 
 import dali_ops
-from dali_ops.operators import bridge
 from dalimix.heatmaps import FeatureHeatmap
 from tests.support.models.guided import a_model, a_provider, guided
 from tests.support.pipelines import BATCH, build, images_and_labels, run
-
-
-@pytest.fixture(params=["whole batch", "by sample"])
-def way(request, monkeypatch):
-    if request.param == "by sample":
-        monkeypatch.setattr(bridge, "_WholeBatch", None)
-    return request.param
 
 
 class Broken(nn.Module):
@@ -32,10 +20,10 @@ class Broken(nn.Module):
 
 
 WRONG = [
-    (lambda images: images[1:, 0].float(), r"provider must return \[6, h, w\] for 6 images, got \[5, 32, 48\]"),
-    (lambda images: images.float(), r"provider must return \[6, h, w\] for 6 images, got \[6, 3, 32, 48\]"),
-    (lambda images: images[:, 0].float().numpy(), r"provider must return a tensor \[B, h, w\], got <class 'numpy.nd"),
-    (lambda images: torch.empty(6, 2, 2, device="meta"), "heatmaps on cpu, got them on meta"),
+    (lambda images: images[1:, 0].float(), r"provider must return a tensor \[6, h, w\], got \[5, 32, 48\]"),
+    (lambda images: images.float(), r"provider must return a tensor \[6, h, w\], got \[6, 3, 32, 48\]"),
+    (lambda images: images[:, 0].float().numpy(), r"provider must return a tensor \[6, h, w\], got <class 'numpy.nd"),
+    (lambda images: torch.empty(6, 2, 2, device="meta"), r"a tensor \[6, h, w\] on cpu, got it on meta"),
     (FeatureHeatmap(a_model().to("meta"), "3"), r"the model is on meta but the images are on cpu: move it with"),
     (FeatureHeatmap(Broken(), ""), "this model cannot count"),
     (lambda images: torch.full((6, 2, 2), torch.nan), r"heatmaps\[0\] has NaN in it"),
@@ -86,17 +74,14 @@ NOT_MADE = [
     ({"provider": torch.nn.Identity()}, TypeError, "provider is a model, Identity, .*: give a .*FeatureHeatmap"),
     ({"provider": None}, TypeError, "provider of heatmaps must be callable, as those of .*, got NoneType"),
     ({"provider": FeatureHeatmap}, TypeError, "provider of heatmaps must be callable, .*, got ABCMeta"),
-    (
-        {"provider": lambda images: images[:, 0], "predictions": True},
-        TypeError,
-        "predictions=True needs a provider with observe, as those of dalimix.heatmaps, got function",
-    ),
+    ({"provider": lambda images: images[:, 0], "predictions": True}, TypeError,
+     "predictions=True needs a provider with observe, as those of dalimix.heatmaps, got function"),
     ({"predictions": 1}, TypeError, "predictions must be True or False, got 1"),
     ({"images": torch.zeros(6, 3, 8, 8)}, TypeError, "images must be a pipeline node, .* got Tensor; .*BatchMixer"),
     ({"labels": [1, 2]}, TypeError, "labels must be a pipeline node, .* got list"),
     ({"layout": "NHWC"}, ValueError, "layout must be one of .*, got 'NHWC'"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "error", "message"), NOT_MADE, ids=[case[2] for case in NOT_MADE])
@@ -105,6 +90,15 @@ def test_errors_when_the_pipeline_is_made(options, error, message):
         return dali_ops.model_heatmaps(**{"images": images_and_labels()[0], "provider": a_provider(), **options})
 
     with pytest.raises(error, match=message):
+        build(body)
+
+
+def test_a_provider_that_takes_no_labels():
+    def body():
+        images, labels = images_and_labels()
+        return dali_ops.model_heatmaps(images, lambda images: images[:, 0], labels)
+
+    with pytest.raises(TypeError, match=r"labels: the provider .*<lambda> takes no labels; give one that is called as"):
         build(body)
 
 

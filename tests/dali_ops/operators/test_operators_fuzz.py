@@ -4,10 +4,8 @@ from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
-import pytest
-
-pytest.importorskip("nvidia.dali.experimental.dynamic")
 import nvidia.dali.experimental.dynamic as ndd
+import pytest
 from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline
 
@@ -15,10 +13,10 @@ import dali_ops
 import dalimix
 from dali_ops import dynamic
 from dalimix import AttentiveCutMix, CutMix, Draws, RandomChoice, TokenMix
-from dalimix.stores import HeatmapWriter
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import times
 from tests.support.pipelines import images_and_labels
+from tests.support.stores import store_of
 
 MAPS = np.random.default_rng(0).random((6, 4, 4), np.float32)
 OPTIONS = ["heatmaps", "num_classes", "mirror", "mean", "std", "dtype", "layout", "output_layout"]
@@ -76,9 +74,7 @@ def test_model_heatmaps(graph):
 
 
 def test_stored_heatmaps(graph, tmp_path):
-    with HeatmapWriter(tmp_path / "store", ["a.png"], 4, model="noise") as writer:
-        writer.append(np.ones((1, 4, 4)))
-        store = writer.finish()
+    store = store_of(tmp_path / "store", ["a.png"], np.ones((1, 4, 4)))
     number, point = fn.constant(idata=0, shape=[]), fn.constant(fdata=[0.0, 1.0])
     given = {"index": number, "store": store, "anchor": point, "shape": point, "image_shape": point}
     assert faults(lambda **own: dali_ops.stored_heatmaps(**{**given, **own}), [*given, "grid", "device"]) == []

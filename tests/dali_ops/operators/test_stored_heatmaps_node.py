@@ -2,27 +2,26 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
 from nvidia.dali import fn, types
 
 import dali_ops
 from dali_ops.operators import bridge
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.pipelines import build, run
+from tests.support.stores import store_of
 
 COUNT = 24
 
 
 @pytest.fixture
 def store(tmp_path):
-    with HeatmapWriter(tmp_path / "store", [f"{k}.png" for k in range(COUNT)], 8, model="noise") as writer:
-        writer.append(np.random.default_rng(0).random((COUNT, 8, 8)))
-        return writer.finish()
+    return store_of(
+        tmp_path / "store", [f"{k}.png" for k in range(COUNT)], np.random.default_rng(0).random((COUNT, 8, 8))
+    )
 
 
 BAD = [
-    ({"store": "a/path"}, TypeError, "store must be a HeatmapStore, as from HeatmapStore.open(path), got str"),
+    ({"store": "a/path"}, TypeError, "store must be a HeatmapStore, as from HeatmapStore.open(path), got 'a/path'"),
     ({"grid": 0}, ValueError, "grid must be a whole number from 1 to 64, got 0"),
     ({"grid": 65}, ValueError, "grid must be a whole number from 1 to 64, got 65"),
     ({"index": 3}, TypeError, "index must be a pipeline node, such as that of a reader or a decoder, got int"),

@@ -1,27 +1,25 @@
 """``dalimix heatmaps show``, and the bar that is seen while a store is made."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-pytest.importorskip("nvidia.dali")
-image = pytest.importorskip("PIL.Image")
 rich = pytest.importorskip("rich.console")
 pytest.importorskip("matplotlib")
 
 from dali_ops.cli import main as cli
-from dali_ops.cli.progress import HeatmapProgress
+from dali_ops.cli.progress import heatmap_progress
 from dali_ops.sheets import heatmap_sheet
 from dali_ops.sheets import text as sheet_text
 from dali_ops.sheets.overlays import heat_overlay
 from dali_ops.sources import ImageFolder
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.sheets import pixels_of, places_of
+from tests.support.stores import store_of
 
 SIZES = ((224, 224), (224, 112), (56, 112), (112, 448))  # height and width; on the sheet 224 is the longer
 SHOWN = ((224, 224), (224, 112), (112, 224), (56, 224))
@@ -40,7 +38,7 @@ def patchwork(k: int) -> np.ndarray:
 def root(tmp_path: Path) -> Path:
     for k, name in enumerate(NAMES):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        image.fromarray(patchwork(k)).save(tmp_path / "images" / name)
+        Image.fromarray(patchwork(k)).save(tmp_path / "images" / name)
     return tmp_path / "images"
 
 
@@ -48,9 +46,7 @@ def root(tmp_path: Path) -> Path:
 def store(tmp_path: Path) -> HeatmapStore:
     """Its files are in another order than the folder's, and it has more."""
     files = ["c/more.png", *NAMES[::-1]]
-    with HeatmapWriter(tmp_path / "store", files, 5, model="a teacher") as writer:
-        writer.append(np.random.default_rng(9).random((len(files), 5, 5)))
-        return writer.finish()
+    return store_of(tmp_path / "store", files, np.random.default_rng(9).random((len(files), 5, 5)), "a teacher")
 
 
 def show(store: HeatmapStore, root: Path, out: Path, *words: object) -> np.ndarray:
@@ -99,18 +95,14 @@ def test_small_enough(tmp_path: Path) -> None:
     for k in range(12):
         pixels = np.random.default_rng(k).integers(0, 256, (224, 224, 3), np.uint8)
         (tmp_path / "noise" / "a").mkdir(parents=True, exist_ok=True)
-        image.fromarray(pixels).save(tmp_path / "noise" / "a" / f"{k:02}.png")
+        Image.fromarray(pixels).save(tmp_path / "noise" / "a" / f"{k:02}.png")
     folder = ImageFolder.scan(tmp_path / "noise")
-    with HeatmapWriter(tmp_path / "of noise", folder.names, 5, model="") as writer:
-        writer.append(np.random.default_rng(9).random((12, 5, 5)))
-        noisy = writer.finish()
+    noisy = store_of(tmp_path / "of noise", folder.names, np.random.default_rng(9).random((12, 5, 5)))
     show(noisy, tmp_path / "noise", tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size < 2_500_000
 
 
-def test_a_choice_for_every_seed(
-    root: Path, store: HeatmapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_choice_for_every_seed(root, store, tmp_path, monkeypatch):
     choices: list[list[str]] = []
     monkeypatch.setattr(heatmap_sheet, "_draw", lambda pairs, *_: choices.append([pair.name for pair in pairs]))
     for words in ((), ("--seed", "1"), ("--seed", "2"), ("--count", "5"), ("--count", "5", "--seed", "3")):
@@ -138,9 +130,7 @@ def test_what_cannot_be_shown(root: Path, store: HeatmapStore, tmp_path: Path, c
     assert not (tmp_path / "sheet.png").exists()
 
 
-def test_a_key_of_classes_that_no_font_can_write(
-    root: Path, store: HeatmapStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_a_key_of_classes_that_no_font_can_write(root, store, tmp_path, monkeypatch, capsys):
     drawn: list[list[str]] = []
     monkeypatch.setattr(heatmap_sheet, "_draw", lambda pairs, out, title, subtitle: drawn.append(subtitle))
     monkeypatch.setattr(sheet_text, "_family_with", lambda letter: None if letter == "b" else sheet_text.USUAL)
@@ -153,7 +143,7 @@ def test_a_key_of_classes_that_no_font_can_write(
 def watch(counts: list[int], **console: Any) -> str:
     """What a console shows of the making of 5000 maps."""
     report = io.StringIO()
-    with HeatmapProgress(5000, rich.Console(file=report, width=100, **console)) as advance:
+    with heatmap_progress(5000, rich.Console(file=report, width=100, **console)) as advance:
         for count in counts:
             advance(count)
     return report.getvalue()

@@ -1,7 +1,5 @@
 """Colour over photographs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,6 @@ from dali_ops.sheets.page import GIVER, rgb
 from tests.support.data.at_random import random_images
 
 pytest.importorskip("matplotlib")
-pytest.importorskip("PIL.Image")
 
 
 def hot(*cell: int, grid: tuple[int, int] = (4, 7)) -> np.ndarray:

@@ -1,14 +1,12 @@
 """The rows of a sheet of mixed images, and their labels in words."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import dalimix
-from dali_ops.sheets.rows import SheetRow, classes_on, label_in_words, rows_of_batch
+from dali_ops.sheets.rows import SheetRow, classes_on, rows_of_batch
 from tests.support.data.at_random import random_images
 from tests.support.sheets import CLASSES, SIZE, batch
 
@@ -17,26 +15,27 @@ def receivers(rows: list[SheetRow], images: np.ndarray) -> list[int]:
     return [int(np.flatnonzero((images == row.receiver).all(axis=(1, 2, 3)))[0]) for row in rows]
 
 
-@pytest.mark.parametrize(
-    ("target", "words"),
-    [
-        ([0, 0.63, 0.37], "63 % cat + 37 % coffee"),
-        ([0, 0.37, 0.63], "63 % coffee + 37 % cat"),
-        ([0, 1, 0], "100 % cat"),
-        ([0.004, 0.996, 0], "100 % cat"),
-        ([0, 0.625, 0.375], "62 % cat + 38 % coffee"),
-        ([0.012, 0.0051, 0.9829], "98 % coffee + 1 % dog + 1 % cat"),
-        ([0, 0.5, 0.5], "50 % cat + 50 % coffee"),
-        ([0, 0, 0], "no class above 0.5 %"),
-    ],
-)
-def test_label_in_words(target: list[float], words: str) -> None:
-    assert label_in_words(np.array(target, np.float32), ["dog", "cat", "coffee"]) == words
+@pytest.mark.parametrize(("target", "words"), [
+    ([0, 0.63, 0.37], "63 % cat + 37 % coffee"),
+    ([0, 0.37, 0.63], "63 % coffee + 37 % cat"),
+    ([0, 1, 0], "100 % cat"),
+    ([0.004, 0.996, 0], "100 % cat"),
+    ([0, 0.625, 0.375], "62 % cat + 38 % coffee"),
+    ([0.012, 0.0051, 0.9829], "98 % coffee + 1 % dog + 1 % cat"),
+    ([0, 0.5, 0.5], "50 % cat + 50 % coffee"),
+    ([0, 0, 0], "no class above 0.5 %"),
+])  # fmt: skip
+def test_the_label_in_words(target: list[float], words: str) -> None:
+    values = batch(dalimix.CutMix())
+    values["targets"] = np.tile(np.array(target, np.float32), (len(values["images"]), 1))
+    (row,) = rows_of_batch("name", **{**values, "classes": ["dog", "cat", "coffee"]}, count=1)
+    assert " + ".join(row.label) == words
 
 
-def test_label_in_words_needs_a_name_for_every_class() -> None:
-    with pytest.raises(ValueError, match="target has 3 shares, but there are 2 class names"):
-        label_in_words(np.zeros(3, np.float32), ["dog", "cat"])
+def test_every_class_needs_a_name() -> None:
+    values = batch(dalimix.CutMix())
+    with pytest.raises(ValueError, match="targets have 6 shares, but there are 2 class names"):
+        rows_of_batch("name", **{**values, "classes": ["dog", "cat"]}, count=1)
 
 
 @pytest.mark.parametrize("method", [dalimix.CutMix(), dalimix.Mixup(), dalimix.RandomChoice()])
@@ -51,7 +50,7 @@ def test_rows_tell_of_two_classes(method: dalimix.Method) -> None:
         assert 0.15 <= min(row.shares) <= max(row.shares) <= 0.85
         np.testing.assert_array_equal(row.giver, values["images"][partner])
         np.testing.assert_array_equal(row.mixed, values["mixed"][i])
-        assert " + ".join(row.label) == label_in_words(values["targets"][i], CLASSES)
+        assert set(row.classes) == {CLASSES[c] for c in np.flatnonzero(values["targets"][i] >= 0.005)}
         assert row.method == "name"
 
 

@@ -1,7 +1,5 @@
 """The sheet of mixed images, as a reader sees it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from tests.support.data.at_random import random_images
 from tests.support.sheets import batch, draw, of_the_giver, places_of
 
 pytest.importorskip("matplotlib")
-Image = pytest.importorskip("PIL.Image")
+from PIL import Image
+
 HEATMAP = np.random.default_rng(0).random((4, 7), np.float32)
 
 
@@ -51,9 +50,7 @@ def boxes(figure: Any, artists: str) -> list[Any]:
 
 @pytest.mark.parametrize("heatmap", [None, HEATMAP], ids=["plain", "with heatmaps"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_sheet_has_a_line_per_row_and_equal_margins(
-    count: int, heatmap: np.ndarray | None, row: SheetRow, tmp_path: Path
-) -> None:
+def test_sheet_has_a_line_per_row_and_equal_margins(count, heatmap, row, tmp_path):
     out = tmp_path / "new" / "sheet.png"
     pixels = draw([replace(row, heatmap=heatmap)] * count, out)
     assert out.read_bytes()[1:4] == b"PNG"

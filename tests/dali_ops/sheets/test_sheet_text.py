@@ -1,7 +1,5 @@
 """Text on the sheets in any script, with fonts that have its letters."""
 
-from __future__ import annotations
-
 import warnings
 from functools import cache
 from pathlib import Path

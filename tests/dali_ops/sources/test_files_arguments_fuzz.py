@@ -1,7 +1,5 @@
 """Hostile values at every argument of the sources and of stores of heatmaps: each is taken, or refused by its name."""
 
-from __future__ import annotations
-
 import random
 import re
 import shutil
@@ -11,10 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dali_ops.stores import build_store
@@ -23,6 +18,7 @@ from dalimix.stores.token_labels import import_token_labels, token_label_maps
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
 from tests.support.fuzz.hostile import complaint, values
 from tests.support.fuzz.rounds import rounds
+from tests.support.stores import store_of
 
 FILES = ["a/0.jpg", "a/1.jpg", "b/2.jpg"]
 
@@ -42,9 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "list.txt").write_text("".join(f"{name} {k % 2}\n" for k, name in enumerate(FILES)))
     write_shard(folder / "a.tar", map(sample, range(3)))
     write_records(folder / "a.tfrecord", [imagenet_example(k, encoded(k)) for k in range(3)])
-    with HeatmapWriter(folder / "store", FILES, 2, model="x") as writer:
-        writer.append(np.ones((3, 2, 2)))
-        writer.finish()
+    store_of(folder / "store", FILES, np.ones((3, 2, 2)))
     return folder
 
 
@@ -67,14 +61,8 @@ def calls(data: Path) -> dict[str, Call]:
     folder = ImageFolder.scan(data / "images")
     store, tar = HeatmapStore.open(data / "store"), WebDataset(data / "a.tar")
     made = {"path": "made", "grid": 2, "model": "x", "dtype": "uint8"}
-    run = {
-        "labelled": False,
-        "size": 16,
-        "batch_size": 4,
-        "num_threads": 1,
-        "skip_corrupt": False,
-        "advance": lambda count: None,
-    }
+    run = {"labelled": False, "size": 16, "batch_size": 4, "num_threads": 1, "skip_corrupt": False,
+           "advance": lambda count: None}  # fmt: skip
     return {
         "ImageFolder": (ImageFolder, {name: getattr(folder, name) for name in ("files", "labels", "classes", "root")}),
         "ImageFolder.scan": (ImageFolder.scan, {"root": data / "images"}),

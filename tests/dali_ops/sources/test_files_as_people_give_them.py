@@ -1,16 +1,11 @@
 """Paths of shards, indices and stores as people write them, archives with other names in them, and full disks."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
 
 from dali_ops.sources import TFRecord, WebDataset
 from dali_ops.sources.archives.shard_files import find_shards
@@ -55,15 +50,8 @@ def test_shards_by_every_kind_of_path(home: Path) -> None:
     assert (home / "data" / "index.npz").is_file()
 
 
-URLS: list[Any] = [
-    "s3://bucket/{000..146}.tar",
-    "https://x.org/a.tar",
-    "gs://b/a.tar",
-    "hf://datasets/a.tar",
-    "pipe:cat a.tar",
-    Path("s3://bucket/a.tar"),
-    "file:///data/a.tar",
-]
+URLS: list[Any] = ["s3://bucket/{000..146}.tar", "https://x.org/a.tar", "gs://b/a.tar", "hf://datasets/a.tar",
+                   "pipe:cat a.tar", Path("s3://bucket/a.tar"), "file:///data/a.tar"]  # fmt: skip
 
 
 @pytest.mark.parametrize("url", URLS, ids=[str(k) for k in range(len(URLS))])
@@ -76,9 +64,8 @@ def test_urls_are_no_local_files(url: Any, tmp_path: Path) -> None:
         "path": lambda: HeatmapStore.open(url),
         " path": lambda: HeatmapWriter(url, ["a"], 2, model="x"),
     }.items():
-        with pytest.raises(
-            ValueError, match=rf"^{name.strip()} must be a path on this machine, got the URL .*: download it, or mount"
-        ):
+        message = rf"^{name.strip()} must be a path on this machine, got the URL .*: download it, or mount"
+        with pytest.raises(ValueError, match=message):
             call()
 
 

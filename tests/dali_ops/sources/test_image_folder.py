@@ -1,7 +1,5 @@
 """What of an image folder is training data, and what is told of the rest."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket
@@ -10,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.loaders import grouped
-
-pytest.importorskip("nvidia.dali")
-
 from dali_ops import ImageFolderLoader
 from dali_ops.sources import ImageFolder
+from tests.support.loaders import grouped
 
 
 def touched(root: Path, *names: str) -> Path:
@@ -47,11 +42,8 @@ def told(root: Path, *words: str) -> list[str]:
 def test_hidden_files_and_folders_are_left_out_at_any_depth(tmp_path: Path) -> None:
     hidden = ["ant/.ipynb_checkpoints/a-checkpoint.jpg", "ant/in/.git/b.jpg", "ant/._a.jpg", "ant/@eaDir/a.jpg/x.jpg"]
     noise = ["ant/Thumbs.db", "bee/.DS_Store", ".cache/x.jpg", "bee/desktop.ini", "lost+found/x.jpg", "README", "l.csv"]
-    assert silently(touched(tmp_path, "ant/a.jpg", "ant/in/b.JPG", "bee/c.png", *hidden, *noise)) == [
-        "ant/a.jpg",
-        "ant/in/b.JPG",
-        "bee/c.png",
-    ]
+    images = ["ant/a.jpg", "ant/in/b.JPG", "bee/c.png"]
+    assert silently(touched(tmp_path, *images, *hidden, *noise)) == images
 
 
 def test_what_is_left_out_is_counted_and_told_in_one_warning(tmp_path: Path) -> None:
@@ -129,29 +121,22 @@ def test_the_order_and_the_classes_are_torchvisions(tmp_path: Path) -> None:
     assert len(found.fingerprint) == 64
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["train/ant/a.jpg", "val/ant/b.jpg"],
-        ["Train/a.jpg", "TEST/b.jpg", "ant/c.jpg"],
-        ["train/ant/a.jpg", "train/bee/a.jpg"],
-        ["test/ant/a.jpg", "bee/b.jpg"],
-    ],
-    ids=lambda names: "+".join(names).replace("/", "-"),
-)
+@pytest.mark.parametrize("names", [
+    ["train/ant/a.jpg", "val/ant/b.jpg"],
+    ["Train/a.jpg", "TEST/b.jpg", "ant/c.jpg"],
+    ["train/ant/a.jpg", "train/bee/a.jpg"],
+    ["test/ant/a.jpg", "bee/b.jpg"],
+], ids=lambda names: "+".join(names).replace("/", "-"))  # fmt: skip
 def test_parts_of_a_data_set_are_no_classes(tmp_path: Path, names: list[str]) -> None:
     root = touched(tmp_path, *names)
-    with pytest.raises(
-        ValueError, match=rf"{root} has the folders .*, which are parts of a data set, .*: give one of th"
-    ):
+    message = rf"{root} has the folders .*, which are parts of a data set, .*: give one of th"
+    with pytest.raises(ValueError, match=message):
         ImageFolderLoader(root, **grouped(device="cpu"))
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    assert silently(touched(tmp_path, "car/a.jpg", "train/b.jpg", "train/more/c.jpg"))[1:] == [
-        "train/b.jpg",
-        "train/more/c.jpg",
-    ]
+    names = ["car/a.jpg", "train/b.jpg", "train/more/c.jpg"]
+    assert silently(touched(tmp_path, *names)) == names
 
 
 def test_one_class_that_has_folders_only_is_told(tmp_path: Path) -> None:
@@ -195,14 +180,7 @@ def test_roots_as_people_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ImageFolder.scan("$DATA").names == ["bee/b.jpg"]  # there is one of that very name
     monkeypatch.chdir(tmp_path / "images")
     assert ImageFolder.scan(".").names == ["ant/a.jpg"]
-    for url in (
-        "s3://bucket/images",
-        Path("s3://bucket/images"),
-        "https://x.org/i",
-        "hf://datasets/x",
-        "pipe:ls",
-        "gs://b",
-    ):
+    for url in ("s3://bucket/i", Path("s3://bucket/i"), "https://x.org/i", "hf://datasets/x", "pipe:ls", "gs://b"):
         with pytest.raises(ValueError, match=r"root must be a path on this machine, got the URL '.*': download it"):
             ImageFolder.scan(url)
 

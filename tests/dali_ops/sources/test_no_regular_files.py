@@ -4,22 +4,13 @@ import errno
 import os
 import socket
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.loaders import grouped
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
-
-OPTIONS: dict[str, Any] = {"size": 16, "device": "cpu", "num_threads": 1, "seed": 1}
+from tests.support.loaders import load
 
 
 def pipe(place: Path) -> Path:
@@ -84,16 +75,14 @@ def wrong_place(kind: str, place: Path) -> str:
 def test_an_error_names_it_with_the_remedy(kind, root, tmp_path):
     path = wrong_place(kind, tmp_path)
     with pytest.raises(ValueError, match=f"{REASONS[kind]}: .*skip_corrupt=True leaves it out") as told:
-        list(Loader(FileList([path, *images(root)], [0] * 4), CutMix(), 2, **grouped(**OPTIONS)))
+        list(load(FileList([path, *images(root)], [0] * 4), CutMix(), 2))
     assert str(told.value).startswith(path)
 
 
 @pytest.mark.parametrize("kind", list(MADE))
 def test_it_is_left_out(kind, root, tmp_path):
     files = [wrong_place(kind, tmp_path), *images(root)]
-    loader = Loader(
-        FileList(files, [0, 1, 1, 1], ["x", "y"]), None, 4, **grouped(training=False, skip_corrupt=True, **OPTIONS)
-    )
+    loader = load(FileList(files, [0, 1, 1, 1], ["x", "y"]), training=False, skip_corrupt=True)
     ((_, labels),) = loader
     assert labels.tolist() == [1, 1, 1]
     assert loader.skipped == [f"{files[0]} cannot be read or decoded"]
@@ -112,8 +101,8 @@ def test_files_of_somebody_else(reason, root, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "fromfile", denied)
     with pytest.raises(ValueError, match=r"a\.jpg may not be read: this user has no permission: .*skip_corrupt=True"):
-        list(Loader(FileList(files, [0] * 4), None, 4, **grouped(**OPTIONS)))
-    ((_, labels),) = Loader(FileList(files, [0] * 4), None, 4, **grouped(training=False, skip_corrupt=True, **OPTIONS))
+        list(load(FileList(files, [0] * 4)))
+    ((_, labels),) = load(FileList(files, [0] * 4), training=False, skip_corrupt=True)
     assert len(labels) == 3
 
 

@@ -1,7 +1,5 @@
 """Sources and stores that are pickled, for workers of their own process, and copied."""
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import os
@@ -13,12 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources import FileList, ImageFolder, Source, TFRecord, WebDataset
 from dalimix.stores import HeatmapStore, HeatmapWriter
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
+from tests.support.stores import store_of
 
 NAMES = [f"{k % 3}/{k}.jpg" for k in range(4)]
 KINDS = ["folder", "list", "tar", "tfrecord", "store"]
@@ -30,9 +26,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
     for k, name in enumerate(NAMES):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / name).write_bytes(encoded(k))
-    with HeatmapWriter(tmp_path / "store", NAMES, 2, model="x") as writer:
-        writer.append(np.arange(16.0).reshape(4, 2, 2))
-        store = writer.finish()
+    store = store_of(tmp_path / "store", NAMES, np.arange(16.0).reshape(4, 2, 2))
     found: dict[str, Any] = {
         "folder": ImageFolder.scan(tmp_path / "images"),
         "list": FileList([str(tmp_path / "images" / name) for name in NAMES], [0, 1, 2, 0], names=NAMES),
@@ -72,9 +66,7 @@ def test_copies(made: dict[str, Any], kind: str, way: str) -> None:
     assert other is not one
 
 
-def test_a_store_is_found_again_from_another_folder(
-    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_is_found_again_from_another_folder(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = pickle.dumps(HeatmapStore.open("store", gpu_limit=7))
     monkeypatch.chdir("/")
@@ -97,9 +89,7 @@ def test_a_store_that_changed_meanwhile_is_refused(made: dict[str, Any], tmp_pat
 def test_another_store_in_its_place_is_refused(made: dict[str, Any], tmp_path: Path) -> None:
     data = pickle.dumps(made["store"])
     (tmp_path / "store").rename(tmp_path / "old")
-    with HeatmapWriter(tmp_path / "store", NAMES[::-1], 2, model="x") as writer:
-        writer.append(np.arange(16.0).reshape(4, 2, 2))
-        writer.finish()
+    store_of(tmp_path / "store", NAMES[::-1], np.arange(16.0).reshape(4, 2, 2))
     with pytest.raises(ValueError, match=r"/store is another store than the one that was pickled: open it anew"):
         pickle.loads(data)
 
@@ -114,9 +104,8 @@ def test_a_shard_that_changed_meanwhile_is_refused(made: dict[str, Any], tmp_pat
 def test_a_writer_stays_where_it_is(tmp_path: Path) -> None:
     with HeatmapWriter(tmp_path / "store", NAMES, 2, model="x") as writer:
         for way in (pickle.dumps, copy.copy, copy.deepcopy):
-            with pytest.raises(
-                TypeError, match="a HeatmapWriter has a store for itself, and so can neither be pickled"
-            ):
+            message = "a HeatmapWriter has a store for itself, and so can neither be pickled"
+            with pytest.raises(TypeError, match=message):
                 way(writer)
         child = os.fork()
         if child == 0:

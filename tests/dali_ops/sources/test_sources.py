@@ -3,21 +3,18 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from dalimix import CutMix, RandomChoice, TokenMix
 from dalimix.stores import HeatmapWriter
 from tests.support.data.archives import cut, imagenet_example, sample, write_records, write_shard, write_tar
-from tests.support.loaders import grouped
+from tests.support.loaders import load
+from tests.support.same import same
+from tests.support.stores import store_of
 
 COUNT, BATCH = 20, 4
 SAMPLES = [sample(number) for number in range(COUNT)]  # of different sizes and colours, in three classes
@@ -58,21 +55,6 @@ def source(request, tmp_path):
     return MAKE[request.param](tmp_path, SAMPLES)
 
 
-OPTIONS: dict[str, Any] = {
-    "size": 16,
-    "device": "cpu",
-    "dtype": "uint8",
-    "mean": 0,
-    "std": 1,
-    "num_threads": 2,
-    "seed": 1,
-}
-
-
-def load(source, method=None, **options):
-    return Loader(source, method, BATCH, **grouped(**OPTIONS | options))
-
-
 def seen(loader):
     """The class index and the pixels of every image of an epoch, sorted."""
     batches = [zip(labels.tolist(), images.numpy(), strict=True) for images, labels in loader]
@@ -93,7 +75,7 @@ def test_the_mixing_is_the_same(source):
     loader = load(source, CutMix(), keep_info=True)
     for images, targets in loader:
         info = loader.batch_info
-        assert images.shape == (BATCH, 3, 16, 16)
+        assert images.shape == (BATCH, 3, 32, 32)
         assert (targets[range(BATCH), info.labels] >= info.plan.weight[:, 0] - 1e-6).all()
     assert len(loader) == COUNT // BATCH
 
@@ -103,9 +85,7 @@ def test_resuming_from_each_source(source):
     running = iter(first)
     next(running)
     again.load_state_dict(first.state_dict())
-    for (images, targets), (images_too, targets_too) in zip([*running, *first], [*again, *again], strict=True):
-        assert torch.equal(images, images_too)
-        assert torch.equal(targets, targets_too)
+    assert same([*running, *first], [*again, *again])
 
 
 def test_a_store_of_heatmaps_for_each_source(source, tmp_path):
@@ -123,9 +103,7 @@ def test_a_store_of_heatmaps_for_each_source(source, tmp_path):
 
 
 def part_of(store, tmp_path):
-    with HeatmapWriter(tmp_path / "part", store.files[1:], 4, model="numbers") as writer:
-        writer.append(np.ones((COUNT - 1, 4, 4)))
-        return writer.finish()
+    return store_of(tmp_path / "part", store.files[1:], np.ones((COUNT - 1, 4, 4)))
 
 
 def test_two_loaders_of_one_source(source):
@@ -186,9 +164,8 @@ def test_a_record_that_is_cut(tmp_path):
     tfrecord(tmp_path, SAMPLES)
     cut(tmp_path / "1.tfrecord", (tmp_path / "1.tfrecord").stat().st_size - 30)
     source = TFRecord(f"{tmp_path}/*.tfrecord", first_label=1)
-    with pytest.raises(
-        ValueError, match=r"1\.tfrecord: record 9.*; if they are no part of the data, skip_corrupt=True leaves them out"
-    ):
+    message = r"1\.tfrecord: record 9.*; if they are no part of the data, skip_corrupt=True leaves them out"
+    with pytest.raises(ValueError, match=message):
         load(source)
     loader = load(source, skip_corrupt=True, training=False)
     assert sum(len(images) for images, _ in loader) == COUNT - 1
@@ -198,10 +175,8 @@ def test_a_record_that_is_cut(tmp_path):
 def test_several_lines_of_damage_are_counted_in_the_error(tmp_path):
     members = [(f"{name}.jpg", jpeg) for name, _, jpeg in SAMPLES] + [("x.jpg", SAMPLES[0][2]), ("x.cls", b"0")]
     write_tar(tmp_path / "a.tar", members)
-    with pytest.raises(
-        ValueError,
-        match=r"a\.tar/000: no label.*; and 19 more; if .* skip_corrupt=True leaves them out",
-    ):
+    message = r"a\.tar/000: no label.*; and 19 more; if .* skip_corrupt=True leaves them out"
+    with pytest.raises(ValueError, match=message):
         load(WebDataset(tmp_path / "a.tar"), drop_last=False)
 
 

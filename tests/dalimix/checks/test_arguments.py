@@ -1,7 +1,5 @@
 """Values that people give at the level of arrays: taken as they are meant, or refused with what to do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 
 import dalimix
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix, cpu
 from tests.support.cases import assert_same_images, assert_same_plan
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
@@ -31,23 +29,27 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        (IMAGES.astype("float64"), "got float64: convert with images.astype('float32')"),
-        (IMAGES.astype(">f4"), "got >f4: convert with images.astype('float32')"),
-        (IMAGES.astype("int64"), "got int64: bytes are images.astype('uint8')"),
-        (IMAGES[0], "got shape (8, 8, 3): one image alone is images[None], grey images are images[..., None]"),
-        (IMAGES[:0], "got shape (0, 8, 8, 3): leave batches without images out"),
-        (list(IMAGES), "images must be a NumPy or CuPy array, got a list: make one with numpy.asarray"),
-        (np.float32(1), "images must be a NumPy or CuPy array, got numpy.float32"),
-        (np.random.default_rng(0), "images must be a NumPy or CuPy array, got numpy.Generator"),
-    ],
-    ids=["float64", "big-endian", "int64", "one image", "no image", "list", "scalar", "generator"],
-)
+@pytest.mark.parametrize(("images", "message"), [
+    (IMAGES.astype("float64"), "got float64: convert with images.astype('float32')"),
+    (IMAGES.astype(">f4"), "got >f4: convert with images.astype('float32')"),
+    (IMAGES.astype("int64"), "got int64: bytes are images.astype('uint8')"),
+    (IMAGES[0], "got shape (8, 8, 3): one image alone is images[None], grey images are images[..., None]"),
+    (IMAGES[:0], "got shape (0, 8, 8, 3): leave batches without images out"),
+    (list(IMAGES), "images must be a NumPy or CuPy array, got a list: make one with numpy.asarray"),
+    (np.float32(1), "images must be a NumPy or CuPy array, got numpy.float32"),
+    (np.random.default_rng(0), "images must be a NumPy or CuPy array, got numpy.Generator"),
+], ids=["float64", "big-endian", "int64", "one image", "no image", "list", "scalar", "generator"])  # fmt: skip
 def test_images_that_are_refused(images: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         compose(images)
+
+
+@pytest.mark.parametrize("method", [CutMix(), RandomChoice([Mixup(), CutMix()])], ids=lambda method: method.name)
+def test_a_method_whose_planner_is_not_imported(monkeypatch: pytest.MonkeyPatch, method: Method) -> None:
+    monkeypatch.delitem(cpu.PLANNERS, "cutmix")
+    said = "method CutMix has no planner 'cutmix' in dalimix.cpu: import the planner's module in its __init__.py"
+    with pytest.raises(ValueError, match=said):
+        dalimix.plan(method, dalimix.draw(method, 4, 0), 8)
 
 
 @pytest.mark.parametrize("kind", ["float16", "fp16", np.float16, np.dtype(">f2"), "half"], ids=str)
@@ -102,18 +104,14 @@ def test_arrays_of_any_strides_and_rights() -> None:
         assert other.tolist() == LABELS[plan.partner].tolist()
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.array(["cat", "dog", "cat", "ant"]), "got <U3 [4]: number the classes, as numpy.unique(labels, return_in"),
-        (np.array(["cat", 1, None, 2], object), "got object [4]: number the classes"),
-        (LABELS.astype(float), "got float64 [4]: class indices are labels.astype('int64')"),
-        (["cat"] * 4, "labels must be a NumPy or CuPy array, got a list: make one with numpy.asarray"),
-        (np.zeros((4, 0)), "labels must be integer [4] or floating [4, classes], got float64 [4, 0]"),
-        (np.array(3), "labels must be integer [4] or floating [4, classes], got int64 []"),
-    ],
-    ids=["strings", "objects", "floats", "list", "no classes", "one number"],
-)
+@pytest.mark.parametrize(("labels", "message"), [
+    (np.array(["cat", "dog", "cat", "ant"]), "got <U3 [4]: number the classes, as numpy.unique(labels, return_in"),
+    (np.array(["cat", 1, None, 2], object), "got object [4]: number the classes"),
+    (LABELS.astype(float), "got float64 [4]: class indices are labels.astype('int64')"),
+    (["cat"] * 4, "labels must be a NumPy or CuPy array, got a list: make one with numpy.asarray"),
+    (np.zeros((4, 0)), "labels must be integer [4] or floating [4, classes], got float64 [4, 0]"),
+    (np.array(3), "labels must be integer [4] or floating [4, classes], got int64 []"),
+], ids=["strings", "objects", "floats", "list", "no classes", "one number"])  # fmt: skip
 def test_labels_that_are_refused(labels: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         dalimix.soft_labels(labels, a_plan(), num_classes=4)
@@ -130,17 +128,13 @@ def test_a_size_is_one_number_or_two() -> None:
 RNG = "rng must be a numpy.random.Generator, a torch.Generator, a whole number as the seed, or None, got"
 
 
-@pytest.mark.parametrize(
-    ("rng", "message"),
-    [
-        (np.random.RandomState(0), f"{RNG} RandomState"),
-        ("x", f"{RNG} 'x'"),
-        (True, f"{RNG} True"),
-        (1.5, f"{RNG} 1.5"),
-        (-1, "rng must be a seed from 0, got -1"),
-    ],
-    ids=["RandomState", "string", "bool", "float", "below 0"],
-)
+@pytest.mark.parametrize(("rng", "message"), [
+    (np.random.RandomState(0), f"{RNG} RandomState"),
+    ("x", f"{RNG} 'x'"),
+    (True, f"{RNG} True"),
+    (1.5, f"{RNG} 1.5"),
+    (-1, "rng must be a seed from 0, got -1"),
+], ids=["RandomState", "string", "bool", "float", "below 0"])  # fmt: skip
 def test_generators_that_are_refused(rng: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         dalimix.draw(CutMix(), 4, rng)
@@ -165,22 +159,16 @@ def test_a_batch_beyond_reason_is_refused_before_memory_is(size: int) -> None:
 SMALL = np.int8(14)  # whose square is none
 
 
-@pytest.mark.parametrize(
-    ("given", "plain"),
-    [
-        (lambda: TokenMix(grid=SMALL, min_tokens=SMALL), TokenMix()),
-        (lambda: SMMix(np.float16(0.25), np.float16(0.75), SMALL), SMMix()),
-        (lambda: SMMix(grid=[SMALL, SMALL]), SMMix(grid=(14, 14))),
-        (lambda: AttentiveCutMix(top=[SMALL, SMALL], grid=SMALL), AttentiveCutMix((14, 14), 14)),
-        (
-            lambda: CutMix(alpha=np.float64(1), ratio_minmax=np.array([0.25, 0.5], np.float64).tolist()),
-            CutMix(1, (0.25, 0.5)),
-        ),
-        (lambda: CutMix(correct_lam=np.False_, prob=np.float32(0.5)), CutMix(correct_lam=False, prob=0.5)),
-        (lambda: RandomChoice(p=np.array([0.25, 0.75], np.float32)), RandomChoice(p=[0.25, 0.75])),
-    ],
-    ids=["token_mix", "smmix", "smmix of two", "attentive_cutmix", "cutmix", "truth", "random_choice"],
-)
+@pytest.mark.parametrize(("given", "plain"), [
+    (lambda: TokenMix(grid=SMALL, min_tokens=SMALL), TokenMix()),
+    (lambda: SMMix(np.float16(0.25), np.float16(0.75), SMALL), SMMix()),
+    (lambda: SMMix(grid=[SMALL, SMALL]), SMMix(grid=(14, 14))),
+    (lambda: AttentiveCutMix(top=[SMALL, SMALL], grid=SMALL), AttentiveCutMix((14, 14), 14)),
+    (lambda: CutMix(alpha=np.float64(1), ratio_minmax=np.array([0.25, 0.5], np.float64).tolist()),
+     CutMix(1, (0.25, 0.5))),
+    (lambda: CutMix(correct_lam=np.False_, prob=np.float32(0.5)), CutMix(correct_lam=False, prob=0.5)),
+    (lambda: RandomChoice(p=np.array([0.25, 0.75], np.float32)), RandomChoice(p=[0.25, 0.75])),
+], ids=["token_mix", "smmix", "smmix of two", "attentive_cutmix", "cutmix", "truth", "random_choice"])  # fmt: skip
 def test_methods_take_numbers_of_numpy_and_keep_those_of_python(given: Callable[[], Any], plain: Method) -> None:
     method = given()
     assert method == plain
@@ -188,38 +176,28 @@ def test_methods_take_numbers_of_numpy_and_keep_those_of_python(given: Callable[
     assert repr(method) == repr(plain)
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: CutMix(correct_lam="x"), "CutMix: correct_lam must be True or False, got 'x'"),
-        (lambda: CutMix(correct_lam=1), "CutMix: correct_lam must be True or False, got 1"),
-        (lambda: Mixup(alpha=1e308), "Mixup: alpha must be from 1e-30 to 1e+30, got 1e+308"),
-        (lambda: Mixup(alpha=10**400), "Mixup: alpha must be from 1e-30 to 1e+30, got 1000"),
-        (lambda: CutMix(per=np.array(["pair"])), "CutMix: per must be one of"),
-        (
-            lambda: TokenMix(grid=1 << 80),
-            "TokenMix: grid must be a whole number from 2 to 32, got 12089258",
-        ),
-        (lambda: RandomChoice(p="ab"), "RandomChoice: p must be a list of chances, one per method, got 'ab'"),
-        (lambda: RandomChoice(p=5), "RandomChoice: p must be a list of chances, one per method, got 5"),
-        (lambda: RandomChoice(p=[10**400, 0]), "RandomChoice: p must be chances that add up to 1"),
-        (lambda: dalimix.draw(Method(), 4), "method must be one that can be planned, such as dalimix.CutMix()"),
-        (lambda: MixPlan(None, *[LABELS] * 4), "plan.partner must be an array, got None"),
-        (lambda: MixPlan(*[LABELS] * 5, size="ab"), "plan.size must be (H, W) in pixels"),
-        (lambda: Draws(LABELS, 0.5, LABELS), "draws.lam must be an array, got 0.5"),
-        (
-            lambda: Draws(LABELS, LABELS, LABELS, [1]),
-            "draws.members must be dalimix.Draws, one for each method, got [1]",
-        ),
-        (lambda: Draws(LABELS, LABELS, LABELS).mapped(3), "function must be one that takes an array, got 3"),
-        (lambda: dalimix.plan(CutMix(), 0, 8), "draws must be a dalimix.Draws, such as that of dalimix.draw, got 0"),
-        (lambda: dalimix.compose(IMAGES, 0), "plan must be a dalimix.MixPlan, such as that of dalimix.plan, got 0"),
-        (lambda: compose(IMAGES, output_layout="x"), "output_layout must be one of ('HWC', 'CHW'), got 'x'"),
-        (lambda: compose(IMAGES, layout=np.array(["HWC"])), "layout must be one of ('HWC', 'CHW')"),
-        (lambda: compose(IMAGES, mean=1e300, std=2), "mean and std must be numbers that float32 can divide"),
-    ],
-    ids=lambda value: value[:50] if isinstance(value, str) else "",
-)
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: CutMix(correct_lam="x"), "CutMix: correct_lam must be True or False, got 'x'"),
+    (lambda: CutMix(correct_lam=1), "CutMix: correct_lam must be True or False, got 1"),
+    (lambda: Mixup(alpha=1e308), "Mixup: alpha must be from 1e-30 to 1e+30, got 1e+308"),
+    (lambda: Mixup(alpha=10**400), "Mixup: alpha must be from 1e-30 to 1e+30, got 1000"),
+    (lambda: CutMix(per=np.array(["pair"])), "CutMix: per must be one of"),
+    (lambda: TokenMix(grid=1 << 80), "TokenMix: grid must be a whole number from 2 to 32, got 12089258"),
+    (lambda: RandomChoice(p="ab"), "RandomChoice: p must be a list of chances, one per method, got 'ab'"),
+    (lambda: RandomChoice(p=5), "RandomChoice: p must be a list of chances, one per method, got 5"),
+    (lambda: RandomChoice(p=[10**400, 0]), "RandomChoice: p must be chances that add up to 1"),
+    (lambda: dalimix.draw(Method(), 4), "method must be one that can be planned, such as dalimix.CutMix()"),
+    (lambda: MixPlan(None, *[LABELS] * 4), "plan.partner must be an array, got None"),
+    (lambda: MixPlan(*[LABELS] * 5, size="ab"), "plan.size must be (H, W) in pixels"),
+    (lambda: Draws(LABELS, 0.5, LABELS), "draws.lam must be an array, got 0.5"),
+    (lambda: Draws(LABELS, LABELS, LABELS, [1]), "draws.members must be dalimix.Draws, one for each method, got [1]"),
+    (lambda: Draws(LABELS, LABELS, LABELS).mapped(3), "function must be one that takes an array, got 3"),
+    (lambda: dalimix.plan(CutMix(), 0, 8), "draws must be a dalimix.Draws, such as that of dalimix.draw, got 0"),
+    (lambda: dalimix.compose(IMAGES, 0), "plan must be a dalimix.MixPlan, such as that of dalimix.plan, got 0"),
+    (lambda: compose(IMAGES, output_layout="x"), "output_layout must be one of ('HWC', 'CHW'), got 'x'"),
+    (lambda: compose(IMAGES, layout=np.array(["HWC"])), "layout must be one of ('HWC', 'CHW')"),
+    (lambda: compose(IMAGES, mean=1e300, std=2), "mean and std must be numbers that float32 can divide"),
+], ids=lambda value: value[:50] if isinstance(value, str) else "")  # fmt: skip
 def test_what_is_wrong_is_named(make: Callable[[], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match="^" + re.escape(message)):
         make()

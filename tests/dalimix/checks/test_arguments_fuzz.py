@@ -1,7 +1,5 @@
 """Every public function and class of floor 1 takes its arguments, or says by name which one is wrong."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -118,12 +116,7 @@ def making(cls: type[Method], **fields: Any) -> Target:
 
 CLASS_NUMBERS, SOFT = np.array([0, 4, 2, 1]), np.full((BATCH, 5), 0.2, np.float32)
 MAPS = np.random.default_rng(0).random((7, 5, 6)).astype(np.float32)
-CROPS = {
-    "maps": MAPS,
-    "index": np.array([0, 6, 3, 1]),
-    "boxes": np.tile([0.1, 0.2, 0.5, 0.6], (4, 1)),
-    "grid": 4,
-}
+CROPS = {"maps": MAPS, "index": np.array([0, 6, 3, 1]), "boxes": np.tile([0.1, 0.2, 0.5, 0.6], (4, 1)), "grid": 4}
 OF_MEAN = {"given": ("mean",)}
 DRAWN = dalimix.draw(RandomChoice([Mixup(), TokenMix(grid=4)]), BATCH, 0)
 TARGETS = [

@@ -1,7 +1,5 @@
 """What is handed in wrongly is refused, and the error names what came and what was expected."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from types import ModuleType
@@ -25,17 +23,14 @@ FLIPPED = Mixup(per="pair", pairing="flip")
 
 
 @pytest.mark.parametrize("cls", [Mixup, CutMix, RandomChoice])
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"prob": -0.1}, r"prob must be in \[0, 1\], got -0.1"),
-        ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
-        ({"prob": float("nan")}, r"prob must be in \[0, 1\], got nan"),
-        ({"per": "image"}, r"per must be one of \('sample', 'pair', 'batch'\), got 'image'"),
-        ({"pairing": "next"}, r"pairing must be one of \('random', 'flip', 'roll'\), got 'next'"),
-        ({"pairing": "roll", "per": "pair"}, "partners that are mutual.*got 'roll'"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ({"prob": -0.1}, r"prob must be in \[0, 1\], got -0.1"),
+    ({"prob": 1.5}, r"prob must be in \[0, 1\], got 1.5"),
+    ({"prob": float("nan")}, r"prob must be in \[0, 1\], got nan"),
+    ({"per": "image"}, r"per must be one of \('sample', 'pair', 'batch'\), got 'image'"),
+    ({"pairing": "next"}, r"pairing must be one of \('random', 'flip', 'roll'\), got 'next'"),
+    ({"pairing": "roll", "per": "pair"}, "partners that are mutual.*got 'roll'"),
+])  # fmt: skip
 def test_fields_of_every_method(cls: type[Method], given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"{cls.__name__}: .*{message}"):
         cls(**given)
@@ -54,23 +49,20 @@ def test_ratio_minmax(ratios: Any) -> None:
         CutMix(ratio_minmax=ratios)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"methods": []}, "methods must not be empty"),
-        ({"methods": [Mixup(), "cutmix"]}, "methods must be instances of mixing methods"),
-        ({"methods": [Mixup, CutMix]}, "methods must be instances of mixing methods"),
-        ({"p": [1.0]}, r"p must have 2 chances, one per method, got \(1.0,\)"),
-        ({"p": [0.2, 0.3, 0.5]}, "p must have 2 chances"),
-        ({"p": [0.5, 0.6]}, "p must be chances that add up to 1"),
-        ({"p": [1.5, -0.5]}, "p must be chances that add up to 1"),
-        ({"p": [float("nan"), 0.5]}, "p must be chances that add up to 1"),
-        ({"pairing": "flip"}, "pairing belongs to the methods inside, got 'flip'"),
-        ({"per": "pair"}, "per='pair' needs methods with per='pair' and one pairing"),
-        ({"per": "pair", "methods": [Mixup(per="pair"), CutMix(per="pair", pairing="flip")]}, ".* one pairing"),
-        ({"per": "pair", "methods": [RandomChoice([FLIPPED], per="pair"), Mixup(per="pair")]}, ".* one pairing"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ({"methods": []}, "methods must not be empty"),
+    ({"methods": [Mixup(), "cutmix"]}, "methods must be instances of mixing methods"),
+    ({"methods": [Mixup, CutMix]}, "methods must be instances of mixing methods"),
+    ({"p": [1.0]}, r"p must have 2 chances, one per method, got \(1.0,\)"),
+    ({"p": [0.2, 0.3, 0.5]}, "p must have 2 chances"),
+    ({"p": [0.5, 0.6]}, "p must be chances that add up to 1"),
+    ({"p": [1.5, -0.5]}, "p must be chances that add up to 1"),
+    ({"p": [float("nan"), 0.5]}, "p must be chances that add up to 1"),
+    ({"pairing": "flip"}, "pairing belongs to the methods inside, got 'flip'"),
+    ({"per": "pair"}, "per='pair' needs methods with per='pair' and one pairing"),
+    ({"per": "pair", "methods": [Mixup(per="pair"), CutMix(per="pair", pairing="flip")]}, ".* one pairing"),
+    ({"per": "pair", "methods": [RandomChoice([FLIPPED], per="pair"), Mixup(per="pair")]}, ".* one pairing"),
+])  # fmt: skip
 def test_random_choice(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"RandomChoice: {message}"):
         RandomChoice(**given)
@@ -138,35 +130,32 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
         dalimix.plan(CutMix(), draws(), SIZE, mirror=mirror)
 
 
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        ({"images": IMAGES[0]}, ValueError, r"images must be a batch \[B, H, W, C\], got shape \(8, 32, 3\)"),
-        ({"images": IMAGES[..., 0], "layout": "CHW"}, ValueError, r"batch \[B, C, H, W\], got shape \(4, 8, 32\)"),
-        ({"images": IMAGES[:, :0]}, ValueError, r"images must be a batch .* got shape \(4, 0, 32, 3\)"),
-        ({"images": IMAGES[:3]}, ValueError, "plan has 4 entries but the batch has 3 images"),
-        ({"images": IMAGES.astype("int8")}, TypeError, "images must have dtype uint8, float16, float32, got int8"),
-        ({"images": IMAGES.astype(float)}, TypeError, "images must have dtype uint8, float16, float32, got float64"),
-        ({"images": [IMAGES[0], IMAGES[1, :5]]}, TypeError, "images must be a NumPy or CuPy array, got a list"),
-        ({"layout": "NHWC"}, ValueError, r"layout must be one of \('HWC', 'CHW'\), got 'NHWC'"),
-        ({"output_layout": "WHC"}, ValueError, r"layout must be one of \('HWC', 'CHW'\), got 'WHC'"),
-        ({"dtype": "float64"}, TypeError, "dtype must be uint8, float16, float32, got float64"),
-        ({"dtype": "int8"}, TypeError, "dtype must be uint8, float16, float32, got int8"),
-        ({"mean": [1, 2]}, ValueError, "mean has 2 entries but images has 3 channels"),
-        ({"std": [1, 2, 3, 4]}, ValueError, "std has 4 entries but images has 3 channels"),
-        ({"std": float("nan")}, ValueError, r"std must be finite and above 0, got \(nan, nan, nan\)"),
-        ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
-        ({"mean": float("inf")}, ValueError, r"mean must be finite, got \(inf, inf, inf\)"),
-        ({"std": -1}, ValueError, r"std must be finite and above 0, got \(-1.0, -1.0, -1.0\)"),
-        ({"images": IMAGES[:, 1:]}, ValueError, r"plan is for images of \(8, 32\) pixels, but images are \(7, 32\)"),
-        ({"images": WRONG_WAY}, ValueError, r"images \[4, 3, 8, 32\] look like CHW, but layout is 'HWC'"),
-        ({"images": IMAGES, "layout": "CHW"}, ValueError, "look like HWC, but layout is 'CHW'"),
-        ({"mirror": [0, 1, 0, 1]}, TypeError, "mirror must be a NumPy or CuPy array, got a list"),
-        ({"output_layout": ""}, ValueError, "layout must be one of .*, got ''"),
-        ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0, 0.0, 0.0\)"),
-        ({"std": [1, 0, 1]}, ValueError, r"std must be finite and above 0, got \(1.0, 0.0, 1.0\)"),
-    ],
-)
+@pytest.mark.parametrize(("given", "error", "message"), [
+    ({"images": IMAGES[0]}, ValueError, r"images must be a batch \[B, H, W, C\], got shape \(8, 32, 3\)"),
+    ({"images": IMAGES[..., 0], "layout": "CHW"}, ValueError, r"batch \[B, C, H, W\], got shape \(4, 8, 32\)"),
+    ({"images": IMAGES[:, :0]}, ValueError, r"images must be a batch .* got shape \(4, 0, 32, 3\)"),
+    ({"images": IMAGES[:3]}, ValueError, "plan has 4 entries but the batch has 3 images"),
+    ({"images": IMAGES.astype("int8")}, TypeError, "images must have dtype uint8, float16, float32, got int8"),
+    ({"images": IMAGES.astype(float)}, TypeError, "images must have dtype uint8, float16, float32, got float64"),
+    ({"images": [IMAGES[0], IMAGES[1, :5]]}, TypeError, "images must be a NumPy or CuPy array, got a list"),
+    ({"layout": "NHWC"}, ValueError, r"layout must be one of \('HWC', 'CHW'\), got 'NHWC'"),
+    ({"output_layout": "WHC"}, ValueError, r"layout must be one of \('HWC', 'CHW'\), got 'WHC'"),
+    ({"dtype": "float64"}, TypeError, "dtype must be uint8, float16, float32, got float64"),
+    ({"dtype": "int8"}, TypeError, "dtype must be uint8, float16, float32, got int8"),
+    ({"mean": [1, 2]}, ValueError, "mean has 2 entries but images has 3 channels"),
+    ({"std": [1, 2, 3, 4]}, ValueError, "std has 4 entries but images has 3 channels"),
+    ({"std": float("nan")}, ValueError, r"std must be finite and above 0, got \(nan, nan, nan\)"),
+    ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
+    ({"mean": float("inf")}, ValueError, r"mean must be finite, got \(inf, inf, inf\)"),
+    ({"std": -1}, ValueError, r"std must be finite and above 0, got \(-1.0, -1.0, -1.0\)"),
+    ({"images": IMAGES[:, 1:]}, ValueError, r"plan is for images of \(8, 32\) pixels, but images are \(7, 32\)"),
+    ({"images": WRONG_WAY}, ValueError, r"images \[4, 3, 8, 32\] look like CHW, but layout is 'HWC'"),
+    ({"images": IMAGES, "layout": "CHW"}, ValueError, "look like HWC, but layout is 'CHW'"),
+    ({"mirror": [0, 1, 0, 1]}, TypeError, "mirror must be a NumPy or CuPy array, got a list"),
+    ({"output_layout": ""}, ValueError, "layout must be one of .*, got ''"),
+    ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0, 0.0, 0.0\)"),
+    ({"std": [1, 0, 1]}, ValueError, r"std must be finite and above 0, got \(1.0, 0.0, 1.0\)"),
+])  # fmt: skip
 def test_compose(given: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         dalimix.compose(**{"images": IMAGES, "plan": a_plan()} | given)
@@ -187,22 +176,19 @@ def test_arrays_of_two_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         backend_of(IMAGES, None, on_a_gpu)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"labels": LABELS[:3]}, "labels has 3 entries but the batch has 4 images"),
-        ({"labels": np.zeros((4, 2), np.int64)}, r"labels must be integer \[4\] or floating \[4, classes\], got int64"),
-        ({"labels": np.zeros(4, np.float32)}, r"labels must be integer \[4\] or floating .* got float32 \[4\]"),
-        ({"labels": np.zeros(4, bool)}, r"labels must be integer \[4\] or floating .* got bool \[4\]"),
-        ({"num_classes": None}, "num_classes is missing: integer labels need it"),
-        ({"num_classes": 0}, "num_classes must be a whole number from 1, got 0"),
-        ({"labels": np.zeros((4, 5), np.float32)}, "num_classes is 10 but labels has 5 columns"),
-        ({"smoothing": -0.1}, r"smoothing must be in \[0, 1\], got -0.1"),
-        ({"smoothing": 1.1}, r"smoothing must be in \[0, 1\], got 1.1"),
-        ({"form": "onehot"}, "form must be 'dense' or 'pair', got 'onehot'"),
-        ({"form": "pair", "smoothing": 0.1}, "smoothing needs form='dense'"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ({"labels": LABELS[:3]}, "labels has 3 entries but the batch has 4 images"),
+    ({"labels": np.zeros((4, 2), np.int64)}, r"labels must be integer \[4\] or floating \[4, classes\], got int64"),
+    ({"labels": np.zeros(4, np.float32)}, r"labels must be integer \[4\] or floating .* got float32 \[4\]"),
+    ({"labels": np.zeros(4, bool)}, r"labels must be integer \[4\] or floating .* got bool \[4\]"),
+    ({"num_classes": None}, "num_classes is missing: integer labels need it"),
+    ({"num_classes": 0}, "num_classes must be a whole number from 1, got 0"),
+    ({"labels": np.zeros((4, 5), np.float32)}, "num_classes is 10 but labels has 5 columns"),
+    ({"smoothing": -0.1}, r"smoothing must be in \[0, 1\], got -0.1"),
+    ({"smoothing": 1.1}, r"smoothing must be in \[0, 1\], got 1.1"),
+    ({"form": "onehot"}, "form must be 'dense' or 'pair', got 'onehot'"),
+    ({"form": "pair", "smoothing": 0.1}, "smoothing needs form='dense'"),
+])  # fmt: skip
 def test_soft_labels(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dalimix.soft_labels(**{"labels": LABELS, "plan": a_plan(), "num_classes": 10} | given)

@@ -1,8 +1,7 @@
 """mean and std of other units than the images, at providers: refused where it can be told, and nothing else is."""
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap
@@ -41,16 +40,13 @@ WRONG = {
     "floating bytes, of one": (pixels().float(), OF_ONE, "have values 0 … 255, .*multiply both by 255"),
     "half bytes, mean of one": (pixels().half(), {"mean": 0.5}, "have values 0 … 255, .*multiply both by 255"),
     "0 to 1, of bytes": (pixels() / 255, OF_BYTES, "have values 0 … 1, .*divide both by 255, or multiply the images"),
-    "0 to 1, as bfloat16": (
-        (pixels() / 255).bfloat16(),
-        OF_BYTES,
-        "have values 0 … 1, .*divide both by 255, or multiply the images",
-    ),
+    "0 to 1, as bfloat16": ((pixels() / 255).bfloat16(), OF_BYTES,
+                            "have values 0 … 1, .*divide both by 255, or multiply the images"),
     "0 to 1, Caffe": (pixels() / 255, CAFFE, "have values 0 … 1, .*divide both by 255, or multiply the images"),
     "0 to 1, to one": (pixels() / 255, TO_ONE, "have values 0 … 1, .*divide both by 255, or multiply the images"),
     "normalised, of bytes": (normalised(), OF_BYTES, rf"have values -\d.*{GIVE_NONE}"),
     "-1 to 1, Caffe": (pixels() / 127.5 - 1, CAFFE, f"have values -1 … 1, .*{GIVE_NONE}"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRONG)

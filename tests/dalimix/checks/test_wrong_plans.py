@@ -1,7 +1,5 @@
 """Plans and draws that are wrong: refused by name on the CPU, and cut off at the border on a GPU."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -166,16 +164,12 @@ def test_a_plan_that_reaches_out_is_refused(fields: dict[str, Any], message: str
         dalimix.compose(random_images(BATCH, *WIDE), a_plan(**fields))
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"partner": [1, 2, 3, 4, 5, 6]}, r"plan.partner\[5\] is 6: expected an image of the batch, 0 .. 5"),
-        ({"weight": (NAN, 0.5)}, r"plan.weight\[0\] is \[nan, 0.5\]: expected finite shares from 0"),
-        ({"weight": (INF, 0)}, r"plan.weight\[0\]"),
-        ({"weight": (-0.5, 1.5)}, r"plan.weight\[0\]"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"partner": [1, 2, 3, 4, 5, 6]}, r"plan.partner\[5\] is 6: expected an image of the batch, 0 .. 5"),
+    ({"weight": (NAN, 0.5)}, r"plan.weight\[0\] is \[nan, 0.5\]: expected finite shares from 0"),
+    ({"weight": (INF, 0)}, r"plan.weight\[0\]"),
+    ({"weight": (-0.5, 1.5)}, r"plan.weight\[0\]"),
+], ids=lambda value: str(value)[:40])  # fmt: skip
 @pytest.mark.parametrize("form", ["dense", "pair"])
 def test_shares_that_are_none_are_refused(fields: dict[str, Any], message: str, form: Any) -> None:
     with pytest.raises(ValueError, match=message):
@@ -209,20 +203,16 @@ def drawn_with(**fields: Any) -> Draws:
     return replace(drawn, **given)
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"partner": (3, 6)}, r"draws.partner\[3\] is 6: expected a permutation of 0 .. 5"),
-        ({"partner": (3, -1)}, r"draws.partner\[3\] is -1"),
-        ({"partner": (slice(None), 4)}, "draws.partner has 4 6 times: expected a permutation of 0 .. 5"),
-        ({"lam": (2, NAN)}, r"draws.lam\[2\] is nan: expected a number in \[0, 1\]"),
-        ({"lam": (2, 1.25)}, r"draws.lam\[2\] is 1.25"),
-        ({"uniform": (1, (0, 1, 0))}, r"draws.uniform\[1\] is \[0., 1., 0.\]: expected numbers in \[0, 1\)"),
-        ({"uniform": (1, (NAN, 0, 0))}, r"draws.uniform\[1\] is"),
-        ({"uniform": (1, (0, 0, -1))}, r"draws.uniform\[1\] is"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"partner": (3, 6)}, r"draws.partner\[3\] is 6: expected a permutation of 0 .. 5"),
+    ({"partner": (3, -1)}, r"draws.partner\[3\] is -1"),
+    ({"partner": (slice(None), 4)}, "draws.partner has 4 6 times: expected a permutation of 0 .. 5"),
+    ({"lam": (2, NAN)}, r"draws.lam\[2\] is nan: expected a number in \[0, 1\]"),
+    ({"lam": (2, 1.25)}, r"draws.lam\[2\] is 1.25"),
+    ({"uniform": (1, (0, 1, 0))}, r"draws.uniform\[1\] is \[0., 1., 0.\]: expected numbers in \[0, 1\)"),
+    ({"uniform": (1, (NAN, 0, 0))}, r"draws.uniform\[1\] is"),
+    ({"uniform": (1, (0, 0, -1))}, r"draws.uniform\[1\] is"),
+], ids=lambda value: str(value)[:40])  # fmt: skip
 def test_draws_out_of_their_ranges_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dalimix.plan(CutMix(), drawn_with(**fields), ODD)

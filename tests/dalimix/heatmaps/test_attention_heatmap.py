@@ -4,16 +4,14 @@ import contextlib
 import threading
 
 import pytest
-
-from tests.support.backends import device_fixture
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap, recorder
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 from tests.support.models.vits import DIM, HEADS, KINDS, PATCH, SIDE, Block, Qkv, Small, Vit, sharp, vit
 
 B, GRID = 3, SIDE // PATCH
@@ -286,9 +284,22 @@ def test_windows_are_refused(kind, shape, layer):
         provider(model, layer)(images())
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("blocks.1.atn", "blocks.1.attn, blocks.2.attn, blocks.0.attn"),
+        ("attention", "blocks.0.attn, blocks.1.attn, blocks.2.attn"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_attention(name, near):
+    with pytest.raises(ValueError, match=f"there is no module '{name}' in Vit; nearest: {near}$"):
+        provider(vit(), name)
+
+
 def test_a_layer_without_attention():
     model = vit()
-    with pytest.raises(ValueError, match=r"module 'blocks.0.norm' computed no attention: PyTorch ran no softmax"):
+    said = r"module 'blocks.0.norm' computed no attention: .*; name an attention module, such as 'blocks.2.attn'$"
+    with pytest.raises(ValueError, match=said):
         provider(model, "blocks.0.norm")(images())
     model.blocks[0].unused = Qkv()
     with pytest.raises(ValueError, match=r"module 'blocks.0.unused' did not run when the model read the images"):

@@ -1,14 +1,12 @@
 """`ClassActivationHeatmap`: the formula by loops, labels of all kinds, and what is no map of the image."""
 
 import pytest
-
-from tests.support.backends import device_fixture, need_gpu
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import ClassActivationHeatmap, FeatureHeatmap
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images
 
 B, CHANNELS, CLASSES = 4, 6, 5
 
@@ -145,8 +143,7 @@ def test_label_outside_of_the_classes(device, wrong):
 
 
 @pytest.mark.cuda
-def test_the_host_never_waits_for_the_gpu(request):
-    need_gpu(request)
+def test_the_host_never_waits_for_the_gpu(gpu):
     made, batch, labels = provider(cnn("cuda"), size=32), images("cuda"), torch.zeros(B, 1, device="cuda").long()
     made(batch, labels)  # the first call loads what it needs
     torch.cuda.set_sync_debug_mode("error")
@@ -157,17 +154,14 @@ def test_the_host_never_waits_for_the_gpu(request):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize(
-    ("labels", "error", "message"),
-    [
-        ([0, 1, 2, 3], TypeError, "labels must be an integer tensor .4., got list"),
-        (torch.zeros(B, CLASSES), TypeError, "labels must be an integer tensor .4., got torch.float32"),
-        (torch.zeros(B, dtype=torch.bool), TypeError, "got torch.bool"),
-        (torch.zeros(B - 1, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[3\]"),
-        (torch.zeros(B, 2, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[4, 2\]"),
-        (torch.zeros(B, dtype=torch.int64, device="meta"), ValueError, "labels must be on cpu as images are, got meta"),
-    ],
-)
+@pytest.mark.parametrize(("labels", "error", "message"), [
+    ([0, 1, 2, 3], TypeError, "labels must be an integer tensor .4., got list"),
+    (torch.zeros(B, CLASSES), TypeError, "labels must be an integer tensor .4., got torch.float32"),
+    (torch.zeros(B, dtype=torch.bool), TypeError, "got torch.bool"),
+    (torch.zeros(B - 1, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[3\]"),
+    (torch.zeros(B, 2, dtype=torch.int64), ValueError, r"labels must be \[4\], one per image, got \[4, 2\]"),
+    (torch.zeros(B, dtype=torch.int64, device="meta"), ValueError, "labels must be on cpu as images are, got meta"),
+])  # fmt: skip
 def test_bad_labels(labels, error, message):
     with pytest.raises(error, match=message):
         provider(cnn())(images(), labels)
@@ -193,10 +187,8 @@ def test_bad_models():
 def test_images_of_another_layout_or_unit():
     with pytest.raises(ValueError, match=r"images \[4, 16, 24, 3\] look like HWC, but layout is 'CHW'"):
         provider(cnn())(images().permute(0, 2, 3, 1))
-    with pytest.raises(
-        ValueError,
-        match=r"must be in the units of the images, uint8 0 … 255, .* std is \(0.2, 0.2, 0.2\): they contradict",
-    ):
+    message = r"must be in the units of the images, uint8 0 … 255, .* std is \(0.2, 0.2, 0.2\): they contradict"
+    with pytest.raises(ValueError, match=message):
         provider(cnn(), std=[0.2] * 3)(images())
     provider(cnn(), mean=0.5, std=0.2)(images() / 255)
 

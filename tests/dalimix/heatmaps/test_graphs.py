@@ -1,8 +1,7 @@
 """Where torch makes a graph or transforms a function, mixing says that it cannot be part of it; accuracy can."""
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 

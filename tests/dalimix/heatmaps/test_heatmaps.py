@@ -1,17 +1,16 @@
 """What all providers share, and `FeatureHeatmap`: one watched layer, and a model that stays as it was."""
 
 import copy
+import warnings
 from collections import OrderedDict
 
 import pytest
-
-from tests.support.backends import need_gpu
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap
+from tests.support.backends import need_gpu
+from tests.support.data.at_random import random_images
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 B, H, W = 3, 16, 24
@@ -99,13 +98,11 @@ def test_more_tokens_before_the_image_need_a_grid():
     assert given(tokens).shape == (B, 5, 5)
     assert torch.allclose(given(tokens, grid=4), tokens[:, 9:].mean(2).reshape(B, 4, 4))
     for count in (7, 12, 24, 90):  # 90 are 81 and 9
-        with pytest.raises(
-            ValueError, match=rf"module '0' has {count} tokens, which are no square: give the provider grid="
-        ):
+        message = rf"module '0' has {count} tokens, which are no square: give the provider grid="
+        with pytest.raises(ValueError, match=message):
             given(torch.randn(B, count, 7))
-    with pytest.raises(
-        ValueError, match=r"module '0' has 16 tokens for images of 16 × 24 pixels: give the provider grid="
-    ):
+    message = r"module '0' has 16 tokens for images of 16 × 24 pixels: give the provider grid="
+    with pytest.raises(ValueError, match=message):
         FeatureHeatmap(nn.Sequential(Gives(torch.randn(B, 16, 7))), "0")(images())
 
 
@@ -232,33 +229,37 @@ def test_a_model_with_a_train_method_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"),
-    [("lasd", "last"), ("atc2", "act2"), ("q", "stem, bn, act, last, pool, flat, fc")],
+    ("name", "near"), [("lasd", "last"), ("atc2", "act2"), ("q", "stem, bn, act, last, pool, flat, fc")]
 )
 def test_wrong_name(name, near):
     with pytest.raises(ValueError, match=f"there is no module '{name}' in Sequential; nearest: {near}$"):
         FeatureHeatmap(cnn(), name)
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"layer": 3}, TypeError, "layer must be a name as in model.named_modules.*got 3"),
-        ({"model": "resnet"}, TypeError, "model must be a torch.nn.Module, got str"),
-        ({"size": 0}, ValueError, r"size must be one whole number from 1, or two .*, got 0"),
-        ({"size": (8, 8, 8)}, ValueError, r"size must be .* got \(8, 8, 8\)"),
-        ({"grid": 7.5}, ValueError, r"grid must be .* got 7.5"),
-        ({"autocast": torch.float32}, ValueError, "autocast must be torch.float16, .*, got torch.float32"),
-        ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0,\)"),
-        ({"std": [1, 1, -1.0]}, ValueError, "std must be finite and above 0"),
-        (
-            {"mean": [1.0, 2.0], "std": [1.0, 2.0, 3.0]},
-            ValueError,
-            "mean and std must be for as many channels, got 2 and 3",
-        ),
-        ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
-    ],
-)
+def test_bytes_without_mean_and_std_are_a_warning_once():
+    plain, said = FeatureHeatmap(cnn(), "last"), "images are uint8 0 … 255, but the provider has no mean and std"
+    with pytest.warns(UserWarning, match=said):
+        plain(images())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain(images())
+        FeatureHeatmap(cnn(), "last")(images().float())
+        FeatureHeatmap(cnn(), "last", mean=0, std=1)(images())
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"layer": 3}, TypeError, "layer must be a name as in model.named_modules.*got 3"),
+    ({"model": "resnet"}, TypeError, "model must be a torch.nn.Module, got str"),
+    ({"size": 0}, ValueError, r"size must be one whole number from 1, or two .*, got 0"),
+    ({"size": (8, 8, 8)}, ValueError, r"size must be .* got \(8, 8, 8\)"),
+    ({"grid": 7.5}, ValueError, r"grid must be .* got 7.5"),
+    ({"autocast": torch.float32}, ValueError, "autocast must be torch.float16, .*, got torch.float32"),
+    ({"std": 0}, ValueError, r"std must be finite and above 0, got \(0.0,\)"),
+    ({"std": [1, 1, -1.0]}, ValueError, "std must be finite and above 0"),
+    ({"mean": [1.0, 2.0], "std": [1.0, 2.0, 3.0]}, ValueError,
+     "mean and std must be for as many channels, got 2 and 3"),
+    ({"mean": "grey"}, TypeError, "mean must be one number, or one per channel, got 'grey'"),
+])  # fmt: skip
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):
         FeatureHeatmap(**{"model": cnn(), "layer": "last", **options})
@@ -281,17 +282,14 @@ def test_bad_images():
         provider(images().to("meta"))
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (torch.zeros(B, 5), r"module '0' must give \[B, C, h, w\] or tokens \[B, N, C\], got \[3, 5\]"),
-        (torch.zeros(B, 0, 5), r"must give .* got \[3, 0, 5\]"),
-        ("text", "must give .* got str"),
-        ((None,), "must give .* got tuple"),
-        (torch.zeros(B + 1, 5, 2, 2), r"module '0' gave \[4, 5, 2, 2\], but images has batch size 3"),
-        (torch.zeros(16, B, 5), "but images has batch size 3"),
-    ],
-)
+@pytest.mark.parametrize(("value", "message"), [
+    (torch.zeros(B, 5), r"module '0' must give \[B, C, h, w\] or tokens \[B, N, C\], got \[3, 5\]"),
+    (torch.zeros(B, 0, 5), r"must give .* got \[3, 0, 5\]"),
+    ("text", "must give .* got str"),
+    ((None,), "must give .* got tuple"),
+    (torch.zeros(B + 1, 5, 2, 2), r"module '0' gave \[4, 5, 2, 2\], but images has batch size 3"),
+    (torch.zeros(16, B, 5), "but images has batch size 3"),
+])  # fmt: skip
 def test_bad_layer(value, message):
     with pytest.raises(ValueError, match=message):
         given(value)

@@ -3,8 +3,7 @@
 import threading
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import FeatureHeatmap, SnapshotHeatmap

@@ -4,8 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap, SnapshotHeatmap, frozen_copy

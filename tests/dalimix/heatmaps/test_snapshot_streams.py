@@ -1,13 +1,10 @@
 """SnapshotHeatmap on a GPU: the streams that refresh and run its copies wait for each other."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dalimix.heatmaps import frozen_copy

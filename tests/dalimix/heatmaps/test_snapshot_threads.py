@@ -7,8 +7,7 @@ from itertools import cycle
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.heatmaps import ClassActivationHeatmap, SnapshotHeatmap, hooks

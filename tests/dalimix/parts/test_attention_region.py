@@ -1,7 +1,5 @@
 """attention_region: against a plain search over all windows, with ties, constants, NaN and infinities."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Who is mixed with whom, and whose random numbers decide: the same for every method."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

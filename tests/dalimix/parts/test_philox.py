@@ -1,7 +1,5 @@
 """Philox4x32-10 on every backend, against the known answers that its authors publish with Random123."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

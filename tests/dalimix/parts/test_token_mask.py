@@ -1,7 +1,5 @@
 """token_mask: which tokens show the partner, through the plan of TokenMix."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter

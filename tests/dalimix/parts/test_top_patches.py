@@ -1,7 +1,5 @@
 """top_patches: which cells of a heatmap are the N highest. Through the plan of Attentive CutMix, image by image."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

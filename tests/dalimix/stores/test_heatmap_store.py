@@ -1,12 +1,9 @@
 """A store of heatmaps: what is kept and read, and that it can be stopped at any moment while it is made."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ import numpy as np
 import pytest
 
 from dalimix.stores import HeatmapStore, HeatmapWriter
-from tests.support.paths import ROOT
+from tests.support.scripts import script
 from tests.support.stores import DTYPES, FILES, build, contents, create, some_maps
 
 
@@ -62,11 +59,8 @@ def test_what_lies_in_the_folder(tmp_path: Path, dtype: str) -> None:
     build(tmp_path / "store", dtype)
     assert sorted(contents(tmp_path)) == ["store", "store/heatmaps.npy", "store/store.json"]
     maps = np.load(tmp_path / "store" / "heatmaps.npy", allow_pickle=False)
-    assert (maps.shape, maps.dtype.str, maps.flags.c_contiguous) == (
-        (11, 3, 3),
-        {"uint8": "|u1"}.get(dtype, "<f2"),
-        True,
-    )
+    kind = {"uint8": "|u1", "float16": "<f2"}[dtype]
+    assert (maps.shape, maps.dtype.str, maps.flags.c_contiguous) == ((11, 3, 3), kind, True)
     np.save(tmp_path / "again.npy", maps)
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "store" / "heatmaps.npy").read_bytes()
     facts = {
@@ -121,9 +115,8 @@ def test_verify_sees_one_bit(tmp_path: Path, place: int) -> None:
     data[place] ^= 1
     file.write_bytes(data)
     store = HeatmapStore.open(tmp_path / "store")  # does not read them
-    with pytest.raises(
-        ValueError, match=r"heatmaps.npy has changed: its sha256 is [0-9a-f]{64}, expected [0-9a-f]{64}"
-    ):
+    message = r"heatmaps.npy has changed: its sha256 is [0-9a-f]{64}, expected [0-9a-f]{64}"
+    with pytest.raises(ValueError, match=message):
         store.verify()
 
 
@@ -238,8 +231,7 @@ assert store.read([2]).max() == 1
 
 
 def test_numpy_is_enough(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "store")]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=300)
+    done = script("-c", WITHOUT_TORCH, tmp_path / "store")
     assert done.returncode == 0, done.stderr
 
 

@@ -1,7 +1,5 @@
 """What a store of heatmaps refuses, with the reason, and that nothing on the disk has changed then."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -173,7 +171,7 @@ def test_facts_in_another_encoding(tmp_path: Path) -> None:
 
 
 def test_nothing_there_or_in_part(tmp_path: Path) -> None:
-    with refused(tmp_path, "store is no folder, expected one made by HeatmapWriter"):
+    with refused(tmp_path, "store is no folder, expected one made by dalimix heatmaps build"):
         HeatmapStore.open(tmp_path / "store")
     (tmp_path / "store").write_bytes(b"")
     with refused(tmp_path, "store is no folder"):

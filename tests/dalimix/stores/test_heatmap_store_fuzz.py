@@ -1,7 +1,5 @@
 """Damaged stores of heatmaps: each is refused by name, or gives exactly the maps that it was made of."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil
@@ -118,8 +116,7 @@ def test_a_byte_that_changes_while_the_store_is_made(kept: Path, tmp_path: Path)
             data = bytearray(array.read_bytes())
             data[rng.randrange(128, len(data))] ^= 1 << rng.randrange(8)
             array.write_bytes(data)
-            with pytest.raises(
-                ValueError, match=r"heatmaps\.npy has changed since it was written: the sha256 of its fir"
-            ):
+            message = r"heatmaps\.npy has changed since it was written: the sha256 of its fir"
+            with pytest.raises(ValueError, match=message):
                 writer.finish()
         assert not path.exists()

@@ -1,10 +1,7 @@
 """HeatmapStore.on: the maps are copied to each device once, and waited for. Stubs stand in for CuPy."""
 
-from __future__ import annotations
-
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dalimix.stores import HeatmapStore, HeatmapWriter
-from tests.support.backends import need_gpu
+from dalimix.stores import HeatmapStore
+from tests.support.stores import store_of
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[HeatmapStore]:
+def store(tmp_path: Path) -> HeatmapStore:
     maps = np.random.default_rng(0).random((5, 4, 4))
-    with HeatmapWriter(tmp_path / "store", [f"{k}.png" for k in range(5)], 4, model="noise") as writer:
-        writer.append(maps)
-        yield writer.finish()
+    return store_of(tmp_path / "store", [f"{k}.png" for k in range(5)], maps)
 
 
 def stub(log: list[str]) -> Any:
@@ -67,8 +62,7 @@ def test_threads_share_a_copy(store: HeatmapStore) -> None:
 
 
 @pytest.mark.cuda
-def test_on_a_gpu(store: HeatmapStore, request: pytest.FixtureRequest) -> None:
-    need_gpu(request)
+def test_on_a_gpu(store: HeatmapStore, gpu: None) -> None:
     import cupy
 
     assert np.array_equal(store.on(cupy).get(), store.maps)
@@ -77,8 +71,7 @@ def test_on_a_gpu(store: HeatmapStore, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("gpu_limit", [0, 1 << 30], ids=["gathered", "resident"])
-def test_in_a_pipeline_on_a_gpu(store: HeatmapStore, gpu_limit: int, request: pytest.FixtureRequest) -> None:
-    need_gpu(request)
+def test_in_a_pipeline_on_a_gpu(store: HeatmapStore, gpu_limit: int, gpu: None) -> None:
     pytest.importorskip("nvidia.dali")
     from nvidia.dali import fn
 

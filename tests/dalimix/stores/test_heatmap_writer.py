@@ -1,7 +1,5 @@
 """How a store of heatmaps is made: killed at any moment, it goes on to the same bytes; and what is refused."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

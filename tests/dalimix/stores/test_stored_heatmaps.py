@@ -5,15 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 from nvidia.dali import fn, types
 
 import dali_ops
 import dalimix
-from dali_ops import ImageFolderLoader, Targets, Train
+from dali_ops import Targets, Train
 from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
@@ -23,10 +20,12 @@ from dali_ops.operators.stored_heatmaps import CropOfBatch, CropOfStore, Gather
 from dali_ops.sources import ImageFolder
 from dalimix import AttentiveCutMix, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.heatmap_crop import heatmap_crop
-from dalimix.stores import HeatmapStore, HeatmapWriter
+from dalimix.stores import HeatmapStore
 from tests.support.data.marked import GRID, marked_folder
-from tests.support.loaders import grouped
-from tests.support.pipelines import build, run, same
+from tests.support.loaders import load
+from tests.support.pipelines import build, resumes, run
+from tests.support.same import same
+from tests.support.stores import store_of
 
 COUNT, SIZE = 24, 64
 
@@ -147,20 +146,16 @@ def test_seeds_checkpoints_and_the_fallback(root, store, monkeypatch):
     assert same(shared, run(samples(root, store, method), 2))
 
 
-@pytest.mark.parametrize(
-    ("method", "grid"),
-    [
-        (TokenMix(), 14),
-        (AttentiveCutMix(), 7),
-        (RandomChoice([Mixup(), TokenMix(grid=8), AttentiveCutMix(grid=4)]), 8),
-        (RandomChoice([TokenMix(grid=32), AttentiveCutMix(grid=64)]), 64),
-        (RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)]), GRID),  # 93 would be their common grid
-        (SMMix(grid=9), 9),
-        (SMMix(grid=(9, 12)), GRID),
-        (RandomChoice([TokenMix(grid=7), SMMix(grid=14), AttentiveCutMix(grid=3)]), 14),  # SMMix takes no other
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize(("method", "grid"), [
+    (TokenMix(), 14),
+    (AttentiveCutMix(), 7),
+    (RandomChoice([Mixup(), TokenMix(grid=8), AttentiveCutMix(grid=4)]), 8),
+    (RandomChoice([TokenMix(grid=32), AttentiveCutMix(grid=64)]), 64),
+    (RandomChoice([TokenMix(grid=31), AttentiveCutMix(grid=3)]), GRID),  # 93 would be their common grid
+    (SMMix(grid=9), 9),
+    (SMMix(grid=(9, 12)), GRID),
+    (RandomChoice([TokenMix(grid=7), SMMix(grid=14), AttentiveCutMix(grid=3)]), 14),  # SMMix takes no other
+], ids=repr)  # fmt: skip
 def test_heatmaps_have_the_methods_grid(store, method, grid):
     assert StoreSource(store, method).grid == grid
 
@@ -172,28 +167,17 @@ def test_heatmaps_of_a_fine_store_are_no_finer_than_can_be_cut():
 
 def test_the_loader_cuts_a_store_to_the_only_grid_that_will_do(root, store):
     method = RandomChoice([SMMix(grid=4), AttentiveCutMix(3, grid=3)])
-    loader = ImageFolderLoader(
-        root, method, 4, **grouped(heatmaps=store, size=24, device="cpu", keep_info=True, seed=0)
-    )
+    loader = load(root, method, heatmaps=store, size=24, keep_info=True)
     for _ in loader:
         assert loader.batch_info.plan.tokens.shape == (4, 12, 12)
 
 
 def test_the_loader_reads_a_store(root, store):
-    options: dict[str, Any] = {
-        "size": SIZE,
-        "device": "cpu",
-        "seed": 1,
-        "num_threads": 2,
-        "mean": 0,
-        "std": 1,
-        "dtype": "uint8",
-    }
-    plain = ImageFolderLoader(root, TokenMix(prob=0, grid=8), 6, **grouped(heatmaps=store, **options))
+    plain = load(root, TokenMix(prob=0, grid=8), 6, heatmaps=store, dtype="uint8", size=SIZE)
     for _ in range(2):
         labels = torch.cat([targets for _, targets in plain])
         assert labels.sum(0).tolist() == [12, 12]
-    loader = ImageFolderLoader(root, TokenMix(grid=8), 6, **grouped(heatmaps=store, **options))
+    loader = load(root, TokenMix(grid=8), 6, heatmaps=store, dtype="uint8", size=SIZE)
     shares = torch.cat([targets.sum(1) for _, targets in loader])
     assert (shares - 1).abs().max() > 0.05  # by heatmaps, and not by areas
 
@@ -207,30 +191,23 @@ def test_class_indices_belong_to_their_images(tmp_path):
         for k in range(4):
             Image.new("RGB", (20, 20), (value,) * 3).save(tmp_path / "images" / name / f"{k}.png")
     files = ImageFolder.scan(tmp_path / "images").names[::-1]
-    with HeatmapWriter(tmp_path / "store", files, 4, model="noise") as writer:
-        writer.append(np.random.default_rng(0).random((8, 4, 4)))
-        store = writer.finish()
+    store = store_of(tmp_path / "store", files, np.random.default_rng(0).random((8, 4, 4)))
     method = TokenMix(prob=0, grid=4)
-    loader = ImageFolderLoader(
-        tmp_path / "images", method, 4, **grouped(heatmaps=store, size=8, mean=0, std=255.0, device="cpu")
-    )
+    loader = load(tmp_path / "images", method, heatmaps=store, size=8, std=255.0)
     for images, targets in loader:
         assert torch.equal(images.mean((1, 2, 3)).round(), targets[:, 1])
 
 
 def test_what_fits_not_is_refused(root, store, tmp_path):
-    options: dict[str, Any] = {"size": SIZE, "device": "cpu"}
-    with HeatmapWriter(tmp_path / "other", store.files[:-2], 4, model="half") as writer:
-        writer.append(np.ones((COUNT - 2, 4, 4)))
-        part = writer.finish()
+    part = store_of(tmp_path / "other", store.files[:-2], np.ones((COUNT - 2, 4, 4)))
     with pytest.raises(ValueError, match=r"other has no heatmap of 'b/.*png'; 2 of 24 files have none"):
-        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=part, **options))
+        load(root, TokenMix(), heatmaps=part)
     with pytest.raises(ValueError, match="heatmap_labels are for a provider of heatmaps, but heatmaps is HeatmapStore"):
-        ImageFolderLoader(root, TokenMix(), 4, **grouped(heatmaps=store, heatmap_labels=True, **options))
+        load(root, TokenMix(), heatmaps=store, heatmap_labels=True)
     with pytest.raises(ValueError, match="Mixup reads no heatmaps, but heatmaps were given"):
-        ImageFolderLoader(root, Mixup(), 4, **grouped(heatmaps=store, **options))
+        load(root, Mixup(), heatmaps=store)
     with pytest.raises(ValueError, match="heatmaps are for mixed batches, but method is None"):
-        ImageFolderLoader(root, None, 4, **grouped(heatmaps=store, **options))
+        load(root, None, heatmaps=store)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"], ids=["empty", "text", "cut off"])
@@ -238,9 +215,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path, content):
     path = marked_folder(tmp_path / "images", 8)
     bad = tmp_path / "images" / "b" / "03.png"
     bad.write_bytes(content)
-    loader = ImageFolderLoader(
-        tmp_path / "images", TokenMix(grid=8), 4, **grouped(heatmaps=HeatmapStore.open(path), size=SIZE, device="cpu")
-    )
+    loader = load(tmp_path / "images", TokenMix(grid=8), heatmaps=HeatmapStore.open(path))
     with pytest.raises(ValueError, match=r"03\.png cannot be decoded as an image"):
         list(loader)
 
@@ -260,9 +235,7 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
     maps = np.zeros((6, 8, 8))
     maps[:, :2] = 1
     folder = ImageFolder.scan(tmp_path / "images")
-    with HeatmapWriter(tmp_path / "store", folder.names, 8, model="the upper quarter") as writer:
-        writer.append(maps)
-        store = writer.finish()
+    store = store_of(tmp_path / "store", folder.names, maps, "the upper quarter")
 
     def body():
         return StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
@@ -278,13 +251,9 @@ def test_resuming_training_with_a_store(root, store):
         heatmap_source = StoreSource(store, method)
         feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
         arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
-        runtime = {"batch_size": 5, "num_threads": 2, "device_id": None, "seed": 5, "enable_checkpointing": True}
-        return training_pipeline(*arguments, **runtime, **options)
+        return training_pipeline(*arguments, batch_size=5, num_threads=2, device_id=None, seed=5, **options)
 
-    first = pipeline()
-    run(first, 6)
-    checkpoint = first.checkpoint()
-    assert same(run(first, 5), run(pipeline(checkpoint=checkpoint), 5))
+    assert resumes(pipeline, 6, 5)
 
 
 def test_maps_that_are_too_large_for_the_gpu_are_gathered_on_the_host(store):

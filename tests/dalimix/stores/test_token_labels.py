@@ -1,7 +1,5 @@
 """The label maps of TokenLabeling: what is read of one, and the store that is made of all."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import shutil
@@ -10,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from dalimix.stores import HeatmapStore, token_labels
 from dalimix.stores.token_labels import import_token_labels, token_label_maps
@@ -221,9 +218,8 @@ def test_class_indices_that_the_dtype_rounds(tmp_path: Path, dtype: str, first: 
     assert torch.tensor(first + 1).to(kind) == first
     torch.save(torch.stack([torch.ones(1, 2, 2), torch.full((1, 2, 2), first - 1)]).to(kind), tmp_path / "a.pt")
     assert token_label_maps(tmp_path / "a.pt", first - 1).all()
-    with pytest.raises(
-        ValueError, match=f"a.pt has torch.{dtype} class indices, which are not exact for class {first}"
-    ):
+    message = f"a.pt has torch.{dtype} class indices, which are not exact for class {first}"
+    with pytest.raises(ValueError, match=message):
         token_label_maps(tmp_path / "a.pt", first)
 
 
@@ -253,9 +249,7 @@ def test_tensors_of_a_training(tmp_path: Path) -> None:
     assert token_label_maps(tmp_path / "b.pt", 1).tolist() == [[1, 1], [1, 1]]
 
 
-def test_labels_of_any_library_and_paths_of_any_kind(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_of_any_library_and_paths_of_any_kind(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     import_token_labels(folder, FILES, LABELS, tmp_path / "whole" / "store")
     for k, labels in enumerate((np.array(LABELS), torch.tensor(LABELS)[:, None], tuple(LABELS))):

@@ -3,12 +3,10 @@
 from threading import Thread
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from dalimix import MixPlan
 from dalimix.torch import SMMixBatch, SMMixLoss, class_indices
-from tests.support.backends import need_gpu
 
 B, C = 5, 4
 
@@ -59,8 +57,7 @@ def test_a_class_at_which_nobody_looks_gives_nan(label, monkeypatch):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("label", [-100, C, 1 << 40])
-def test_on_a_gpu_a_class_that_there_is_not_gives_nan_and_a_later_error(request, label):
-    need_gpu(request)
+def test_on_a_gpu_a_class_that_there_is_not_gives_nan_and_a_later_error(gpu, label):
     wrong = LABELS.index_fill(0, torch.tensor([3]), label).cuda()
     good = {name: getattr(batch(LABELS), name).cuda() for name in ("images", "targets", "labels", "predictions")}
     good["plan"] = MixPlan(*(array.cuda() for array in plan().arrays()))

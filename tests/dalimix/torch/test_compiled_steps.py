@@ -1,14 +1,11 @@
 """torch.compile around a whole step: what mixes and what looks into a model stays outside of the graph."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix import CutMix, SMMix

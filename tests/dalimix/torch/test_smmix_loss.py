@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch.func import functional_call
 
 from dalimix import MixPlan
 from dalimix.torch import SMMixBatch, SMMixLoss, TokenClassifier
-from tests.support.backends import need_gpu
 from tests.support.models.vits import Small
 
 B, C, GRID = 5, 4, (2, 3)
@@ -225,9 +223,8 @@ def test_a_partner_that_was_cut_off():
 
 
 @pytest.mark.cuda
-def test_a_partner_that_was_cut_off_on_a_gpu(request):
+def test_a_partner_that_was_cut_off_on_a_gpu(gpu):
     """Nothing is looked up outside of the batch, and the loss shows it."""
-    need_gpu(request)
     cut = replace(plan(), partner=torch.tensor([1, 5, 3, 2, 0], dtype=torch.int32))
     cut = MixPlan(*(array.cuda() for array in cut.arrays()))
     tensors = {name: getattr(batch(), name).cuda() for name in ("images", "targets", "labels", "predictions")}

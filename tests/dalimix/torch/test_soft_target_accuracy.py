@@ -3,14 +3,13 @@
 import math
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 import dalimix
 import dalimix.torch.class_indices as class_indices_module
 from dalimix import CutMix, TokenMix
 from dalimix.torch import BatchMixer, soft_target_accuracy
-from tests.support.backends import device_fixture, need_gpu
+from tests.support.backends import device_fixture
 
 B, C = 12, 7
 
@@ -221,8 +220,7 @@ def test_a_class_at_which_nobody_looks_gives_nan(label, monkeypatch):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("label", [-1, C])
-def test_on_a_gpu_a_class_that_there_is_not_gives_nan_and_nothing_waits(label, request):
-    need_gpu(request)
+def test_on_a_gpu_a_class_that_there_is_not_gives_nan_and_nothing_waits(label, gpu):
     outputs, wrong = logits().cuda(), class_indices().cuda()
     wrong[3] = label
     torch.cuda.set_sync_debug_mode("error")

@@ -5,8 +5,7 @@ import gc
 import weakref
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 from dalimix.torch import TokenClassifier
@@ -44,10 +43,8 @@ def test_of_timm(pool, registers):
 
 
 def test_of_timm_refuses_what_it_does_not_know():
-    with pytest.raises(
-        TypeError,
-        match="a model that is a vision transformer of timm, but Small has no global_pool, norm",
-    ):
+    message = "a model that is a vision transformer of timm, but Small has no global_pool, norm"
+    with pytest.raises(TypeError, match=message):
         TokenClassifier.of_timm(Small())
     with pytest.raises(ValueError, match="a model with global_pool 'token' or 'avg', but Timm has 'map'"):
         TokenClassifier.of_timm(Timm("map"))

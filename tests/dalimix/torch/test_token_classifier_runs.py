@@ -4,8 +4,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import dalimix
-from tests.support.backends import device_fixture
-from tests.support.data.at_random import random_images
-
-torch = pytest.importorskip("torch")
 from dalimix.torch import BatchMixer
-from tests.support.data.at_random import seeded
+from tests.support.backends import device_fixture
+from tests.support.data.at_random import random_images, seeded
 
 MEAN, STD = [120.0, 115.0, 100.0], [58.0, 57.0, 56.0]
 
@@ -110,36 +108,38 @@ def test_inputs_stay_as_they_are():
     assert torch.equal(images, kept)
 
 
-def test_bad_input():
-    images, labels = batch()
-    with pytest.raises(ValueError, match="num_classes is missing"):
-        BatchMixer(dalimix.CutMix())(images, labels)
-    with pytest.raises(ValueError, match="labels has 5 entries but the batch has 6 images"):
-        BatchMixer(dalimix.CutMix(), 6)(images, labels[:5])
-    with pytest.raises(TypeError, match=r"images must be a tensor .* got torch.float64"):
-        BatchMixer(dalimix.CutMix(), 6)(images.double(), labels)
-    with pytest.raises(TypeError, match=r"images must be a tensor of dtype .*, got numpy.ndarray .*plan, compose"):
-        BatchMixer(dalimix.CutMix(), 6)(images.numpy(), labels)
-    with pytest.raises(TypeError, match=r"labels must be a tensor, integer \[B\] or floating .* got list"):
-        BatchMixer(dalimix.CutMix(), 6)(images, [1, 2])
-    with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
-        BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels)
-    with pytest.raises(ValueError, match="CutMix reads no heatmaps, but heatmaps were given"):
-        BatchMixer(dalimix.CutMix(), 6)(images, labels, torch.zeros(6, 7, 7))
-    with pytest.raises(
-        TypeError, match=r"heatmaps must be a tensor \[B, h, w\], such as provider\(images\), got function"
-    ):
-        BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, seeded)
-    with pytest.raises(ValueError, match="heatmaps has 5 entries but the batch has 6 images"):
-        BatchMixer(dalimix.AttentiveCutMix(), 6)(images, labels, torch.zeros(5, 7, 7))
-    with pytest.raises(TypeError, match="method must be an instance"):
-        BatchMixer(dalimix.CutMix)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="layout must be one of"):
-        BatchMixer(dalimix.CutMix(), layout="NCHW")  # type: ignore[arg-type]
-    for shape in ((512, 4, 4), (512, 7, 4), (64, 3, 3), (7, 4, 4)):  # features
-        BatchMixer(dalimix.CutMix(), 6)(torch.rand(6, *shape), labels)
-    for channels in (1, 2):
-        with pytest.raises(ValueError, match="look like HWC, but layout is 'CHW'"):
-            BatchMixer(dalimix.CutMix(), 6)(torch.rand(6, 28, 28, channels), labels)
-    with pytest.raises(ValueError, match="look like HWC, but layout is 'CHW'"):
-        BatchMixer(dalimix.CutMix(), 6)(images.permute(0, 2, 3, 1).contiguous(), labels)
+IMAGES, LABELS = batch()
+ATTENTIVE = dalimix.AttentiveCutMix()
+WRONG = [
+    ({"num_classes": None}, ValueError, "num_classes is missing"),
+    ({"labels": LABELS[:5]}, ValueError, "labels has 5 entries but the batch has 6 images"),
+    ({"labels": [1, 2]}, TypeError, r"labels must be a tensor, integer \[B\] or floating .* got list"),
+    ({"images": IMAGES.double()}, TypeError, r"images must be a tensor .* got torch.float64"),
+    ({"images": IMAGES.numpy()}, TypeError, r"images must be a tensor of dtype .*, got numpy.ndarray .*plan, compose"),
+    ({"images": IMAGES.permute(0, 2, 3, 1).contiguous()}, ValueError, "look like HWC, but layout is 'CHW'"),
+    ({"images": torch.rand(6, 28, 28, 1)}, ValueError, "look like HWC, but layout is 'CHW'"),
+    ({"images": torch.rand(6, 28, 28, 2)}, ValueError, "look like HWC, but layout is 'CHW'"),
+    ({"heatmaps": torch.zeros(6, 7, 7)}, ValueError, "CutMix reads no heatmaps, but heatmaps were given"),
+    ({"method": ATTENTIVE}, ValueError, "AttentiveCutMix needs heatmaps"),
+    ({"method": ATTENTIVE, "heatmaps": seeded}, TypeError,
+     r"heatmaps must be a tensor \[B, h, w\], such as provider\(images\), got function"),
+    ({"method": ATTENTIVE, "heatmaps": torch.zeros(5, 7, 7)}, ValueError,
+     "heatmaps has 5 entries but the batch has 6 images"),
+    ({"method": dalimix.CutMix}, TypeError, "method must be an instance"),
+    ({"layout": "NCHW"}, ValueError, "layout must be one of"),
+]  # fmt: skip
+
+
+def mix(images=IMAGES, labels=LABELS, heatmaps=None, **options):
+    return BatchMixer(**{"method": dalimix.CutMix(), "num_classes": 6, **options})(images, labels, heatmaps)
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), WRONG, ids=[case[2] for case in WRONG])
+def test_bad_input(changes, error, message):
+    with pytest.raises(error, match=message):
+        mix(**changes)
+
+
+def test_features_are_images():
+    for shape in ((512, 4, 4), (512, 7, 4), (64, 3, 3), (7, 4, 4)):
+        mix(torch.rand(6, *shape))

@@ -7,8 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import nn
 
 import dalimix

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-
-import dalimix
-
-torch = pytest.importorskip("torch")
+import torch
 from torch import Tensor, nn
 
+import dalimix
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
 from tests.support.backends import device_fixture
@@ -143,73 +141,42 @@ REFUSED = {
     "a list of images": (TypeError, r"images must be a tensor .* got list", (list(X), Y)),
     "float64": (TypeError, r"images must be .* got torch.float64: hand in images.float\(\)", (X.double(), Y)),
     "int64": (TypeError, "images must be .* got torch.int64$", (X.long(), Y)),
-    "three dimensions": (
-        ValueError,
-        r"images must be a batch \[B, C, H, W\], got \[3, 32, 48\]: .*images\[None\]",
-        (X[0], Y),
-    ),
+    "three dimensions": (ValueError, r"images must be a batch \[B, C, H, W\], got \[3, 32, 48\]: .*images\[None\]",
+                         (X[0], Y)),
     "five dimensions": (ValueError, r"images must be a batch \[B, C, H, W\], got \[1, 6, 3, 32, 48\]$", (X[None], Y)),
-    "no images": (
-        ValueError,
-        r"images must be a batch \[B, C, H, W\], got \[0, 3, 32, 48\]: leave batches without images out",
-        (X[:0], Y[:0]),
-    ),
+    "no images": (ValueError,
+                  r"images must be a batch \[B, C, H, W\], got \[0, 3, 32, 48\]: leave batches without images out",
+                  (X[:0], Y[:0])),
     "meta": (ValueError, "images must be on the CPU or on a CUDA device, got meta", (X.to("meta"), Y)),
     "sparse": (TypeError, r"images must be .* torch.sparse_coo: hand in images.to_dense\(\)", (X.to_sparse(), Y)),
-    "labels elsewhere": (
-        ValueError,
-        "labels must be on cpu as images are, got meta: hand in labels.to",
-        (X, Y.to("meta")),
-    ),
+    "labels elsewhere": (ValueError, "labels must be on cpu as images are, got meta: hand in labels.to",
+                         (X, Y.to("meta"))),
     "labels as strings": (TypeError, "labels must be .* got list: number the classes", (X, ["ant"] * B)),
     "one string": (TypeError, "labels must be .* got str: number the classes", (X, "ant")),
     "labels as a list": (TypeError, r"labels must be .* got list: hand in torch.tensor\(labels\)", (X, [0] * B)),
     "numpy labels": (TypeError, r"labels must be .* hand in torch.from_numpy\(labels\)", (X, Y.numpy())),
     "bool labels": (ValueError, r"labels must be .* got torch.bool \[6\]", (X, Y > 1)),
-    "several classes": (
-        ValueError,
-        r"labels must be .* torch.int64 \[6, 5\]: .* are labels.float",
-        (X, torch.ones(B, C).long()),
-    ),
-    "several, as bool": (
-        ValueError,
-        r"labels must be .* torch.bool \[6, 5\]: .* are labels.float",
-        (X, torch.ones(B, C) > 0),
-    ),
+    "several classes": (ValueError, r"labels must be .* torch.int64 \[6, 5\]: .* are labels.float",
+                        (X, torch.ones(B, C).long())),
+    "several, as bool": (ValueError, r"labels must be .* torch.bool \[6, 5\]: .* are labels.float",
+                         (X, torch.ones(B, C) > 0)),
     "labels [B, C, 1]": (ValueError, r"labels must be .* got torch.float32 \[6, 5, 1\]", (X, torch.rand(B, C, 1))),
-    "floating [B]": (
-        ValueError,
-        r"labels must be integer \[B\] or floating .* torch.float32 \[6\]: class indices are labels.long",
-        (X, Y.float()),
-    ),
-    "features": (
-        ValueError,
-        r"heatmaps must be \[6, h, w\].* got \[6, 512, 4, 4\]: .*FeatureHeatmap",
-        (X, Y, torch.rand(B, 512, 4, 4)),
-    ),
-    "a model": (
-        TypeError,
-        r"heatmaps must be .* got Conv2d: .*FeatureHeatmap\(model, layer\)",
-        (X, Y, nn.Conv2d(3, 3, 1)),
-    ),
-    "a provider": (
-        TypeError,
-        r"heatmaps must be .* got FeatureHeatmap: hand in provider\(images\)",
-        (X, Y, FeatureHeatmap(nn.Conv2d(3, 3, 1), "")),
-    ),
+    "floating [B]": (ValueError,
+                     r"labels must be integer \[B\] or floating .* torch.float32 \[6\]: class indices are labels.long",
+                     (X, Y.float())),
+    "features": (ValueError, r"heatmaps must be \[6, h, w\].* got \[6, 512, 4, 4\]: .*FeatureHeatmap",
+                 (X, Y, torch.rand(B, 512, 4, 4))),
+    "a model": (TypeError, r"heatmaps must be .* got Conv2d: .*FeatureHeatmap\(model, layer\)",
+                (X, Y, nn.Conv2d(3, 3, 1))),
+    "a provider": (TypeError, r"heatmaps must be .* got FeatureHeatmap: hand in provider\(images\)",
+                   (X, Y, FeatureHeatmap(nn.Conv2d(3, 3, 1), ""))),
     "integer heatmaps": (TypeError, "heatmaps must be floating, got torch.int64", (X, Y, torch.ones(B, 7, 7).long())),
-    "heatmaps elsewhere": (
-        ValueError,
-        "heatmaps must be on cpu as images are, got meta",
-        (X, Y, torch.ones(B, 7, 7, device="meta")),
-    ),
+    "heatmaps elsewhere": (ValueError, "heatmaps must be on cpu as images are, got meta",
+                           (X, Y, torch.ones(B, 7, 7, device="meta"))),
     "draws": (TypeError, "draws must be dalimix.Draws, .* got 0", (X, Y, torch.ones(B, 7, 7), 0)),
-    "draws of another batch": (
-        ValueError,
-        "draws are of a batch of 4, but images has batch size 6",
-        (X, Y, torch.ones(B, 7, 7), dalimix.draw(dalimix.AttentiveCutMix(), 4)),
-    ),
-}
+    "draws of another batch": (ValueError, "draws are of a batch of 4, but images has batch size 6",
+                               (X, Y, torch.ones(B, 7, 7), dalimix.draw(dalimix.AttentiveCutMix(), 4))),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -9,11 +9,9 @@ from multiprocessing.reduction import ForkingPickler
 from threading import Event
 
 import pytest
+import torch
 
 import dalimix
-
-torch = pytest.importorskip("torch")
-
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier
 from tests.support.models.versions import Versions, a_snapshot, version

@@ -16,6 +16,7 @@ from dali_ops.sources import Source
 
 image = pytest.importorskip("PIL.Image")
 
+COUNT = 5  # samples of a small archive
 BLOCK = tarfile.BLOCKSIZE
 LAYOUTS = {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT, "ustar": tarfile.USTAR_FORMAT}
 
@@ -155,10 +156,11 @@ def check_images(source: Source, numbers: Iterable[int]) -> None:
     assert list(source.labels) == [number % 3 for number in numbers]
 
 
-def check_corrupt(source: Source, *expected: str) -> None:
-    """Each text is in a line of `corrupt` of its own, and there is no other line."""
+def check(source: Source, numbers: Iterable[int], *corrupt: str) -> None:
+    """The same; and each text is in a line of `corrupt` of its own, and there is no other line."""
+    check_images(source, numbers)
     left = list(source.corrupt)
-    for text in expected:
+    for text in corrupt:
         line = next((line for line in left if text in line), None)
         assert line is not None, (text, left)
         left.remove(line)

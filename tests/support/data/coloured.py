@@ -26,6 +26,11 @@ def coloured_folder(root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def noisy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coloured_folder(tmp_path_factory.mktemp("coloured") / "images")
+
+
 def one_coloured_folder(root: Path) -> Path:
     """Fifteen JPEGs of one colour each, of different sizes."""
     for name, colour in CLASSES.items():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dali_ops.sources import ImageFolder
-from dalimix.stores import HeatmapWriter
+from tests.support.stores import store_of
 
 image = pytest.importorskip("PIL.Image")
 GRID, BLOCK = 16, 4  # cells of the map along each side; cells of the block
@@ -26,7 +26,5 @@ def marked_folder(root: Path, count: int = 24) -> Path:
         image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(root / "abc"[k % 2] / f"{k:02}.png")
     path, folder = root.parent / "store", ImageFolder.scan(root)
     order = [int(name[2:4]) for name in folder.names]
-    with HeatmapWriter(path, folder.names, GRID, model="a bright block") as writer:
-        writer.append(maps[order])
-        writer.finish()
+    store_of(path, folder.names, maps[order], "a bright block")
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -27,6 +28,11 @@ def image_folder(root: Path) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(root / name)
     return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return image_folder(tmp_path / "images")
 
 
 def pictures() -> np.ndarray:

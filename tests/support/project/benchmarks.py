@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+BATCH, SIZE, IMAGES = 5, 28, 15  # of the pipelines that are timed, and of the folder
+
 
 class Ran(NamedTuple):
     """What a script printed, and what it wrote."""

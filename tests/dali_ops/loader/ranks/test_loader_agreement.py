@@ -1,26 +1,17 @@
 """Processes that train together find out, without waiting for each other, that they were told differently."""
 
-import subprocess
-import sys
-
-import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
+import torch
 
 from dalimix import CutMix
 from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import load
-from tests.support.paths import ROOT
+from tests.support.scripts import in_two_processes
 
 
 def test_two_processes(tmp_path):
     folders = [coloured_folder(tmp_path / name) for name in ("one", "other")]
     (folders[1] / "red" / "7.png").unlink()
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "tests.support.programs.loader_ranks", *map(str, folders)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = in_two_processes("tests.support.programs.loader_ranks", *folders)
     assert done.returncode == 0, done.stderr
 
 

@@ -3,13 +3,12 @@
 from typing import Any
 
 import pytest
-
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-image = pytest.importorskip("PIL.Image")
+import torch
+from PIL import Image
 
 from dalimix import CutMix, Mixup
 from tests.support.loaders import load
+from tests.support.same import same
 
 COUNT, STEP = 25, 10
 EXACT: dict[str, Any] = {"mean": 0, "std": 1, "dtype": "uint8", "size": 8}
@@ -22,7 +21,7 @@ def root(tmp_path_factory):
     for k in range(COUNT):
         place = folder / ("first" if k < 13 else "second")
         place.mkdir(exist_ok=True)
-        image.new("RGB", (20, 16), (k * STEP,) * 3).save(place / f"{k:02}.png")
+        Image.new("RGB", (20, 16), (k * STEP,) * 3).save(place / f"{k:02}.png")
     return folder
 
 
@@ -72,7 +71,7 @@ def test_processes_draw_their_own_random_numbers(root):
 
 def test_a_process_may_make_its_loader_again(root):
     first, again = (list(ranks(root, 2, CutMix())[1]) for _ in range(2))
-    assert all(torch.equal(a, b) for x, y in zip(first, again, strict=True) for a, b in zip(x, y, strict=True))
+    assert same(first, again)
 
 
 def test_several_processes_need_a_seed(root):

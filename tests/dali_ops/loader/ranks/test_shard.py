@@ -1,9 +1,7 @@
 """Which of several processes this one is."""
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("nvidia.dali")
+import torch
 
 from dali_ops.loader.reading.shard import Shard
 

@@ -9,9 +9,6 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 import dali_ops.sources.archives.archive
 from dali_ops.sources.archives.mapped_file import map_shard
 from dali_ops.sources.archives.tfrecord import TFRecord
@@ -162,11 +159,7 @@ def test_the_kept_arrays_fit_together(root):
 
 
 OTHER_FILE = r"index='.*' is something else than the index of an archive, and is not overwritten: give another path$"
-OTHER = {
-    "an empty file": b"",
-    "text": b"no index",
-    "an array": b"\x93NUMPY",
-}
+OTHER = {"an empty file": b"", "text": b"no index", "an array": b"\x93NUMPY"}
 
 
 @pytest.mark.parametrize("content", OTHER)

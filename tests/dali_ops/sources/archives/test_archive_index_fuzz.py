@@ -1,16 +1,11 @@
 """Damaged indices of archives: each is refused by name, or gives exactly the images that are there."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
 
 from dali_ops.sources.archives.listing import Listing
 from dali_ops.sources.archives.tfrecord import TFRecord

@@ -5,9 +5,6 @@ import struct
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("PIL.Image")
-
 from dali_ops.sources.archives.example_proto import image_and_label
 from tests.support.data.archives import entry, example, feature, field, imagenet_example, varint
 
@@ -70,35 +67,32 @@ def test_forms_that_mean_the_same(form):
     assert find(FORMS[form]) == (CONTENT, 7)
 
 
-@pytest.mark.parametrize(
-    ("message", "told"),
-    [
-        (b"", "image has 0 values of bytes"),
-        (field(1, LABEL), "image has 0 values of bytes"),
-        (field(1, IMAGE), "label has 0 values of int64"),
-        (example({"image": [7], "label": [7]}), "image has 0 values of bytes, expected 1; it holds int64$"),
-        (example({"image": [CONTENT], "label": [7.0]}), "label has 0 values of int64, expected 1; it holds float$"),
-        (example({"image": [CONTENT], "label": [b"7"]}), "label has 0 values of int64, expected 1; it holds bytes$"),
-        (example({"image": [CONTENT] * 2, "label": [7]}), "image has 2 values of bytes"),
-        (example({"image": [CONTENT], "label": [7, 8]}), "label has 2 values of int64"),
-        (field(1, IMAGE + entry("label", field(3, field(1, 7) + field(1, 7)))), "label has 2 values of int64"),
-        (example({"image": [b""], "label": [7]}), "image has 0 bytes"),
-        (FORMS["an entry without a value"], "label has 0 values of int64"),
-        (b"no protobuf at all", "no tf.train.Example"),
-        (b"\x0b\x0c", "wire type 3 before byte 1"),
-        (b"\x0f\x00", "wire type 7 before byte 1"),
-        (b"\x02\x00", "from byte 0 no field"),
-        (b"\x0a\x05abc", "from byte 0 no field ends by byte 5"),
-        (b"\x09abc", "from byte 0 no field ends by byte 4"),
-        (b"\x0d", "from byte 0 no field ends by byte 1"),
-        (b"\x80" * 11, "the number at byte 0 does not end"),
-        (b"\x80" * 10 + b"\x01", "the number at byte 0 does not end"),
-        (b"\x0a", "the number at byte 1 does not end"),
-        (b"\x08\xff", "the number at byte 1 does not end"),
-        (field(1, IMAGE + entry("label", field(3, field(1, b"\x87")))), "does not end"),
-        (field(1, entry("label", field(3, field(1, b"\x87"))) + IMAGE), "does not end"),
-    ],
-)
+@pytest.mark.parametrize(("message", "told"), [
+    (b"", "image has 0 values of bytes"),
+    (field(1, LABEL), "image has 0 values of bytes"),
+    (field(1, IMAGE), "label has 0 values of int64"),
+    (example({"image": [7], "label": [7]}), "image has 0 values of bytes, expected 1; it holds int64$"),
+    (example({"image": [CONTENT], "label": [7.0]}), "label has 0 values of int64, expected 1; it holds float$"),
+    (example({"image": [CONTENT], "label": [b"7"]}), "label has 0 values of int64, expected 1; it holds bytes$"),
+    (example({"image": [CONTENT] * 2, "label": [7]}), "image has 2 values of bytes"),
+    (example({"image": [CONTENT], "label": [7, 8]}), "label has 2 values of int64"),
+    (field(1, IMAGE + entry("label", field(3, field(1, 7) + field(1, 7)))), "label has 2 values of int64"),
+    (example({"image": [b""], "label": [7]}), "image has 0 bytes"),
+    (FORMS["an entry without a value"], "label has 0 values of int64"),
+    (b"no protobuf at all", "no tf.train.Example"),
+    (b"\x0b\x0c", "wire type 3 before byte 1"),
+    (b"\x0f\x00", "wire type 7 before byte 1"),
+    (b"\x02\x00", "from byte 0 no field"),
+    (b"\x0a\x05abc", "from byte 0 no field ends by byte 5"),
+    (b"\x09abc", "from byte 0 no field ends by byte 4"),
+    (b"\x0d", "from byte 0 no field ends by byte 1"),
+    (b"\x80" * 11, "the number at byte 0 does not end"),
+    (b"\x80" * 10 + b"\x01", "the number at byte 0 does not end"),
+    (b"\x0a", "the number at byte 1 does not end"),
+    (b"\x08\xff", "the number at byte 1 does not end"),
+    (field(1, IMAGE + entry("label", field(3, field(1, b"\x87")))), "does not end"),
+    (field(1, entry("label", field(3, field(1, b"\x87"))) + IMAGE), "does not end"),
+])  # fmt: skip
 def test_what_cannot_be_used_says_why(message, told):
     with pytest.raises(ValueError, match=told):
         find(message)

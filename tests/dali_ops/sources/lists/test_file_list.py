@@ -6,18 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-pytest.importorskip("nvidia.dali")
-torch = pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder
 from dalimix import CutMix
 from tests.support.data.coloured import CLASSES
-from tests.support.loaders import class_of, grouped
-
-OPTIONS: dict[str, Any] = {"size": 16, "device": "cpu", "mean": 0, "std": 1, "num_threads": 2, "seed": 1}
+from tests.support.loaders import class_of, load
 
 
 def written(path, lines):
@@ -40,7 +34,7 @@ def test_images_and_labels_of_a_list(root, listed, tmp_path, where):
         source = FileList.open(written(root / "list.txt", [*listed, ""]))
     assert list(source.names) == [line.rpartition(" ")[0] for line in listed]
     assert source.classes == (list(CLASSES) if where == "root" else ["0", "1", "2"])
-    loader = Loader(source, None, 4, **grouped(training=False, **OPTIONS))
+    loader = load(source, None, 4, training=False)
     labels = torch.cat([labels for images, labels in loader if torch.equal(class_of(images), labels)])
     assert labels.tolist() == [int(line.rpartition(" ")[2]) for line in listed]
 
@@ -49,7 +43,7 @@ def test_absolute_paths_and_names_with_spaces(root, tmp_path):
     (tmp_path / "two words.jpg").write_bytes((root / "red" / "0.jpg").read_bytes())
     lines = ["two words.jpg 2", f"{root}/blue/1.jpg  0"]
     source = FileList.open(written(tmp_path / "list.txt", lines))
-    images, labels = next(iter(Loader(source, CutMix(prob=0), 2, **grouped(**OPTIONS))))
+    images, labels = next(iter(load(source, CutMix(prob=0), 2)))
     assert torch.equal(class_of(images), labels.argmax(1))
     assert [Path(file).name for file in source.files] == ["two words.jpg", "1.jpg"]
 
@@ -57,7 +51,7 @@ def test_absolute_paths_and_names_with_spaces(root, tmp_path):
 def test_a_list_in_python(root):
     source = FileList([str(root / "red" / "1.jpg")] * 3, [4, 0, 4])
     assert (len(source), source.classes, source.names) == (3, ["0", "1", "2", "3", "4"], source.files)
-    (batch,) = Loader(source, None, 3, **grouped(training=False, **OPTIONS))
+    (batch,) = load(source, None, 3, training=False)
     assert batch[1].tolist() == [4, 0, 4]
 
 
@@ -75,9 +69,8 @@ def test_what_does_not_fit():
         FileList([], [])
     with pytest.raises(ValueError, match="b has label 2, but the 2 classes have the numbers from 0 on"):
         FileList(["a", "b"], [0, 2], ["one", "two"])
-    with pytest.raises(
-        ValueError, match="a has label -1, but labels begin with 0: first_label= says which is that of class 0"
-    ):
+    message = "a has label -1, but labels begin with 0: first_label= says which is that of class 0"
+    with pytest.raises(ValueError, match=message):
         FileList(["a", "b"], [-1, 2])
     with pytest.raises(ValueError, match="names has 1 entries but files has 2"):
         FileList(["a", "b"], [0, 1], names=["a"])
@@ -104,7 +97,7 @@ def test_names_that_are_not_in_utf_8(root, tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     (tmp_path / name).write_bytes((root / "red" / "0.jpg").read_bytes())
     source = FileList([tmp_path / name, root / "blue" / "0.jpg"], [2, 0])
-    loader = Loader(source, None, 2, **grouped(training=False, **OPTIONS))
+    loader = load(source, None, 2, training=False)
     ((images, labels),) = loader
     assert torch.equal(class_of(images), labels)
     assert loader.state_dict()
@@ -118,7 +111,7 @@ def test_a_list_with_tabs(tmp_path):
 def test_a_missing_file_is_named(root, tmp_path):
     path = written(tmp_path / "list.txt", [f"{root}/red/0.jpg 0", "gone.jpg 1", f"{root}/red/1.jpg 0"])
     with pytest.raises(ValueError, match=r"gone\.jpg is missing"):
-        list(Loader(FileList.open(path), None, 3, **grouped(training=False, **OPTIONS)))
+        list(load(FileList.open(path), None, 3, training=False))
 
 
 def test_names_are_of_one_file_each(root):

@@ -1,7 +1,5 @@
 """Lists in other encodings, with other headings and numbers, or from elsewhere: right, or one sentence that helps."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings
@@ -13,16 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("nvidia.dali")
-pytest.importorskip("torch")
-pytest.importorskip("PIL.Image")
-
-from dali_ops import Loader
 from dali_ops.sources import FileList, ImageFolder, TFRecord, WebDataset
 from tests.support.data.archives import encoded, imagenet_example, sample, write_records, write_shard
-from tests.support.loaders import grouped
-
-OPTIONS: dict[str, Any] = {"training": False, "size": 8, "device": "cpu", "num_threads": 1}
+from tests.support.loaders import load
 
 
 @pytest.fixture
@@ -77,12 +68,11 @@ def test_a_missing_file_whose_name_is_not_utf_8_is_named(here: Path) -> None:
     (here / "ant" / name.decode("utf-8", "surrogateescape")).write_bytes(encoded(1))
     folder = ImageFolder.scan(here)
     (here / "ant" / name.decode("utf-8", "surrogateescape")).unlink()
-    with pytest.raises(
-        ValueError, match=r"\.jpg is missing: mend or remove it; skip_corrupt=True leaves it out"
-    ) as told:
-        list(Loader(folder, None, 3, **grouped(**OPTIONS)))
+    message = r"\.jpg is missing: mend or remove it; skip_corrupt=True leaves it out"
+    with pytest.raises(ValueError, match=message) as told:
+        list(load(folder, None, 3, training=False))
     assert not isinstance(told.value, UnicodeError)
-    assert [len(images) for images, _ in Loader(folder, None, 3, **grouped(skip_corrupt=True, **OPTIONS))] == [2]
+    assert [len(images) for images, _ in load(folder, None, 3, training=False, skip_corrupt=True)] == [2]
 
 
 # Headings.
@@ -103,23 +93,17 @@ def test_of_several_columns_that_which_holds_such_things(here: Path, kind: str) 
 
 
 UNKNOWN = {
-    "neither": (
-        "photo,kind\nant/0.jpg,0\n",
-        "photo, kind, then none of them is for the paths: path, .*; none .* labels",
-    ),
-    "no-paths": (
-        "image_id;label\nant/0.jpg;0\n",
-        "image_id, label, then none of them is for the paths: path, filepath",
-    ),
+    "neither": ("photo,kind\nant/0.jpg,0\n",
+                "photo, kind, then none of them is for the paths: path, .*; none .* labels"),
+    "no-paths": ("image_id;label\nant/0.jpg;0\n",
+                 "image_id, label, then none of them is for the paths: path, filepath"),
     "no-labels": ("Image\tId\nant/0.jpg\tw_1\n", "image, id, then none of them is for the labels: label, label_id"),
     "blanks": ("photo kind\nant/0.jpg 0\n", r"photo, kind, then none .*; for names, give classes="),
     "Chinese": ("图片,标签\nant/0.jpg,0\n", "图片, 标签, then none of them is for the paths"),
     "coordinates": ("path,x,y,kind\nant/0.jpg,4,5,1\n", "path, x, y, kind, then none of them is for the labels"),
-    "wrong-paths": (
-        "photo,name,label\nant/0.jpg,Ant,0\n",
-        "column 'name' has no path of a file, but 'photo' has: call",
-    ),
-}
+    "wrong-paths": ("photo,name,label\nant/0.jpg,Ant,0\n",
+                    "column 'name' has no path of a file, but 'photo' has: call"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
@@ -169,9 +153,8 @@ def test_a_wrong_root_is_told_with_the_first_path(here: Path) -> None:
     first = re.escape(f"{here}/elsewhere/ant/0.jpg; root='{here}/elsewhere' is likely wrong: root= is the folder where")
     with pytest.raises(ValueError, match=rf"list\.csv: none of the 100 files .* is there, the first being {first}"):
         opened(here, text, root=here / "elsewhere")
-    with pytest.raises(
-        ValueError, match="no/0.jpg; root= is the folder where relative paths start, by default that of"
-    ):
+    message = "no/0.jpg; root= is the folder where relative paths start, by default that of"
+    with pytest.raises(ValueError, match=message):
         opened(here, "no/0.jpg 0\n")
     assert len(opened(here, text, root=here)) == 1000  # one is there
     assert len(opened(here, "no.jpg 0\n" * 999 + "ant/0.jpg 0\n" * 99)) == 1098
