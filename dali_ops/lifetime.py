@@ -142,13 +142,15 @@ class _Guarded:
 
     def __del__(self) -> None:
         """Hand it over. The main thread waits, as memory is expected back after a ``del``; others might deadlock."""
-        held = _taken(self)
         try:
-            if held:
-                _undertaker.take(held, wait=_is_main() and not _in_this_thread())
+            try:
+                held = _taken(self)
+                if held:
+                    _undertaker.take(held, wait=_is_main() and not _in_this_thread())
+            finally:
+                super().__del__()  # type: ignore[misc]  # DALI's, which finds no threads any more, or the user's
         except KeyboardInterrupt:  # Python would ignore it in here
             _interrupt_soon()
-        super().__del__()  # type: ignore[misc]  # DALI's, which finds no threads any more, or the user's
 
 
 def _is_main() -> bool:

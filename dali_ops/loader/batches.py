@@ -7,7 +7,7 @@ from typing import Any
 
 from dali_ops.loader.outputs import BatchInfo
 from dali_ops.loader.prefetcher import Prefetcher
-from dali_ops.loader.reading.order import check_epoch
+from dali_ops.loader.reading.order import checked_epoch
 from dalimix.support.uncompiled import uncompiled
 
 
@@ -22,34 +22,26 @@ class Batches:
     def __init__(self, prefetcher: Prefetcher, pin_memory: bool) -> None:
         self._prefetcher, self._pin_memory = prefetcher, pin_memory
         self._info: BatchInfo | None = None
-        self._loop: object = None
 
     def __len__(self) -> int:
         """Batches per epoch, the same for all processes."""
         return self._prefetcher.feed.order.steps
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        self._loop = loop = object()
-        for _ in range(self._begin(), len(self)):
+        loop = object()
+        for _ in range(self._enter(loop), len(self)):
             yield self._next(loop)
 
     @uncompiled  # what a generator calls is compiled with the loop around it
-    def _begin(self) -> int:
-        """The step at which a loop begins: in this epoch or, if that has begun, in the next one."""
-        prefetcher = self._prefetcher
-        if prefetcher.step and not prefetcher.resumed:
-            prefetcher.begin(prefetcher.epoch + 1)
-        return prefetcher.step
+    def _enter(self, loop: object) -> int:
+        return self._prefetcher.enter(loop)
 
     @uncompiled
     def _next(self, loop: object) -> tuple[Any, Any]:
-        prefetcher = self._prefetcher
-        prefetcher.check_open()
-        if self._loop is not loop:
-            raise RuntimeError("this loop is over: another one was begun, or the loader was told to go elsewhere")
-        outputs = prefetcher.next()
-        self._info = prefetcher.settings.outputs.batch_info(outputs)
-        return prefetcher.settings.outputs.batch(outputs, self._pin_memory)
+        form = self._prefetcher.settings.outputs  # before, as another thread may switch after it
+        outputs = self._prefetcher.next(loop)
+        self._info = form.batch_info(outputs)
+        return form.batch(outputs, self._pin_memory)
 
     @property
     def epoch(self) -> int:
@@ -79,10 +71,7 @@ class Batches:
             (3, 7)
             >>> loader.close()
         """
-        check_epoch(epoch)
-        prefetcher, self._loop = self._prefetcher, None
-        if epoch != prefetcher.epoch or (prefetcher.step and not prefetcher.resumed):
-            prefetcher.begin(epoch)
+        self._prefetcher.go_to(checked_epoch(epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of the loader, for `load_state_dict`: numbers, strings and bytes, a few kilobytes.
@@ -120,9 +109,9 @@ class Batches:
             >>> loader.close()
         """
         self._prefetcher.restore(state)
-        self._loop = self._info = None
+        self._info = None
 
     def close(self) -> None:
         """Shut down the pipeline and its threads. The source stays open: another loader may be reading it."""
         self._prefetcher.close()
-        self._loop = self._info = None
+        self._info = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from torch import distributed
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import ChainDataset, IterableDataset, get_worker_info
 
 from dali_ops.loader.reading.shard import ALONE, Shard, shard_of_torch
 
@@ -42,7 +42,10 @@ class LoaderDataset(IterableDataset):
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if get_worker_info() is not None:
             raise RuntimeError(NO_WORKERS)
-        if sys._getframe(1).f_locals.get("auto_collation"):  # the caller, if it is a DataLoader's fetcher
+        caller = sys._getframe(1)
+        while isinstance(caller.f_locals.get("self"), ChainDataset) and caller.f_back is not None:
+            caller = caller.f_back
+        if getattr(caller.f_locals.get("self"), "auto_collation", False) is True:  # of a DataLoader's fetcher
             raise ValueError(WHOLE_BATCHES)
         return iter(self.loader)
 

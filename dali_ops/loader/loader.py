@@ -207,9 +207,8 @@ class Loader(Batches):
         given: dict[str, Any] = {"method": method, "transform": transform, "targets": targets, "heatmaps": heatmaps}
         given["heatmap_labels"] = heatmap_labels
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
-        prefetcher = self._prefetcher
-        prefetcher.begin(prefetcher.epoch + (prefetcher.step > 0), settings=prefetcher.settings.switched(**changes))
-        self._loop = self._info = None
+        self._prefetcher.switch(**changes)
+        self._info = None
 
     def as_dataset(self, gather: bool = False) -> LoaderDataset:
         """Return an IterableDataset of the batches, for frameworks that want a DataLoader.

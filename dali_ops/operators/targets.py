@@ -36,8 +36,7 @@ class Targets:
     form: Literal["dense", "pair"] = "dense"
 
     def __post_init__(self) -> None:
-        checks.form(self.form, self.smoothing)
-        object.__setattr__(self, "smoothing", float(self.smoothing))
+        object.__setattr__(self, "smoothing", checks.form(self.form, self.smoothing))
         object.__setattr__(self, "form", str(self.form))
 
     @property

@@ -8,6 +8,10 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any  # a NumPy or a CuPy array
+REFUSED = {  # kinds of NumPy's arrays that compute otherwise, and what to do with them
+    "MaskedArray": "whose mask would be ignored: fill it, as array.filled(0) does",
+    "matrix": "which has two axes whatever is done: make an array of it with numpy.asarray",
+}
 
 
 def array_module(array: Array, name: str = "the argument") -> ModuleType:
@@ -28,8 +32,16 @@ def array_module(array: Array, name: str = "the argument") -> ModuleType:
 
 @cache  # called some forty times per batch
 def _module_of(kind: type) -> ModuleType | None:
+    if _refused(kind):
+        return None
     libraries = (base.__module__.partition(".")[0] for base in kind.__mro__ if base.__name__ == "ndarray")
     return next((sys.modules[name] for name in libraries if name in ("numpy", "cupy")), None)
+
+
+def _refused(kind: type) -> str | None:
+    """Why arrays of this kind are none of NumPy's here; None if they are."""
+    names = (base.__name__ for base in kind.__mro__ if base.__module__.partition(".")[0] == "numpy")
+    return next((f"{name}, {REFUSED[name]}" for name in names if name in REFUSED), None)
 
 
 def _kind(value: object) -> str:
@@ -37,6 +49,8 @@ def _kind(value: object) -> str:
     library, kind = type(value).__module__.partition(".")[0], type(value).__qualname__
     if isinstance(value, (list, tuple)):
         return f"a {kind}: make one with numpy.asarray"
+    if refused := _refused(type(value)):
+        return f"a {refused}"
     if library == "torch":
         return f"torch.{kind} (for torch tensors: dalimix.torch.BatchMixer)"
     return kind if library == "builtins" else f"{library}.{kind}"

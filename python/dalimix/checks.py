@@ -293,7 +293,8 @@ def class_count(classes: int) -> int:
     return count("num_classes", classes, MAX_CLASSES)
 
 
-def form(name: str, smoothing: float) -> None:
+def form(name: str, smoothing: float) -> float:
+    """Check the form of the targets, and return the smoothing as Python's float: NumPy's small ones are coarse."""
     if not isinstance(name, str) or name not in ("dense", "pair"):
         raise ValueError(f"form must be 'dense' or 'pair', got {name!r}")
     if not is_number(smoothing):
@@ -302,3 +303,4 @@ def form(name: str, smoothing: float) -> None:
         raise ValueError(f"smoothing must be in [0, 1], got {smoothing}")
     if name == "pair" and smoothing:
         raise ValueError("smoothing needs form='dense'; with pairs the loss smooths")
+    return float(smoothing)

@@ -41,9 +41,7 @@ def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:
         ((4,), True, True)
     """
     checks.method(method)
-    checks.counts(batch_size=batch_size)
-    if batch_size > MAX_BATCH:
-        raise ValueError(f"batch_size must be at most {MAX_BATCH}, got {batch_size}")
+    batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
     generator = _numpy_generator(rng)
     return _draw(method, generator.permutation(batch_size).astype(np.int32), generator)
 
@@ -175,8 +173,8 @@ def soft_labels(
         TypeError: an array is neither NumPy's nor CuPy's, or the arrays are of both.
         ValueError: shapes do not fit together, `num_classes` is missing, or a label is outside 0 .. C − 1. On a GPU
             such a label makes its row NaN at once, and a later call raises the error, so that the host never waits
-            for the device. On the CPU also: soft labels or shares of the plan are not finite, or a partner is out of
-            the batch, where a GPU takes the nearest image.
+            for the device. On the CPU also: soft labels or shares of the plan are negative or not finite, or a partner
+            is out of the batch, where a GPU takes the nearest image.
 
     Examples:
         >>> plan = dalimix.plan(Mixup(), dalimix.draw(Mixup(), batch_size=4, rng=0), size=32)
@@ -188,7 +186,7 @@ def soft_labels(
     checks.instance("plan", plan, MixPlan, "that of dalimix.plan")
     containers.check_plan(plan)
     labels = checks.labels(labels, len(plan.partner))
-    checks.form(form, smoothing)
+    smoothing = checks.form(form, smoothing)
     backend = backend_of(labels, *plan.arrays())
     classes = None if form == "pair" and num_classes is None else checks.num_classes(num_classes, labels)
     if backend.READS_VALUES:

@@ -181,3 +181,17 @@ def test_a_class_of_the_users_own_ends_as_it_says():
     del pipeline
     gc.collect()
     assert ended == [True]
+
+
+def test_ctrl_c_while_dali_ends_a_pipeline_is_not_lost():
+    class Own(Pipeline):
+        def __del__(self):
+            super().__del__()
+            raise KeyboardInterrupt
+
+    def made_and_dropped():
+        lifetime.guard(Own(batch_size=4, num_threads=1, device_id=None))
+        time.sleep(20 * lifetime.SOON)
+
+    with pytest.raises(KeyboardInterrupt):
+        made_and_dropped()

@@ -70,11 +70,11 @@ class Order:
         Raises:
             ValueError: there is no such epoch or step.
         """
-        check_epoch(epoch)
+        epoch = checked_epoch(epoch)
         if not is_whole(step) or not 0 <= step < self.steps:
             raise ValueError(f"step must be one of the {self.steps} of an epoch, from 0, got {step!r}")
         start, end = self._share
-        first = start + step * self.batch_size
+        first = start + int(step) * self.batch_size
         at = np.arange(first, min(first + self.batch_size, end)) % self.count
         return shuffled(self.count, self.seed, epoch)[at] if self.training else at
 
@@ -88,11 +88,12 @@ class Order:
         return rank * share, (rank + 1) * share
 
 
-def check_epoch(epoch: int) -> None:
-    """Raise a ValueError if no epoch has this number."""
+def checked_epoch(epoch: int) -> int:
+    """Return the number of an epoch as Python's int. Raises ValueError: none has this number."""
     checks.numbers(epoch=epoch)
     if epoch >= EPOCHS:
         raise ValueError(f"epoch must be below 2**63, got {epoch}")
+    return int(epoch)
 
 
 @lru_cache(maxsize=8)  # for a few loaders, an epoch and, as pipelines work ahead, the next one

@@ -48,6 +48,8 @@ def kept_listing(
     if index is None:
         return make()
     path = local_path(index, "index")
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # which is then replaced, and not the link
     if not path.parent.is_dir():
         raise ValueError(f"the index cannot be {path}, because {path.parent} is not a folder")
     facts = {"version": VERSION, **options, "shards": [[shard.name, shard.size, shard.modified] for shard in shards]}
@@ -108,7 +110,7 @@ def _write(path: Path, facts: dict[str, Any], listing: Listing) -> None:
     members = {**listing.columns, **{name: _array(value) for name, value in texts.items()}}
     arrays: dict[str, Any] = {**members, "sha256": np.frombuffer(digest_of(members), np.uint8)}
     new = path.with_name(f".{path.name}.{uuid4().hex}")
-    with errors_name(path):
+    with errors_name(path, new):
         try:
             with new.open("xb") as out:
                 np.savez_compressed(out, **arrays)

@@ -48,13 +48,15 @@ class FileList(Files):
     first_label: InitVar[int] = 0
 
     def __post_init__(self, first_label: int) -> None:
-        """Raises TypeError or ValueError: no files, another number of labels or names, a label that is no class."""
+        """Raises TypeError or ValueError: no files, another number of labels or names, a label that is no class, one
+        name of several files."""
         first_label = check_first_label(first_label)
         named = bool(texts("classes", self.classes))
         self._bring_to_one_form(first_label)
         names = texts("names", self.names) or list(self.files)
         if len(names) != len(self.files):
             raise ValueError(f"names has {len(names)} entries but files has {len(self.files)}")
+        _refuse_shared(names, self.files)
         object.__setattr__(self, "names", names)
         if not named:
             warn_without_class_0(min(self.labels), first_label, len(self.classes))
@@ -96,6 +98,17 @@ class FileList(Files):
         files = [_placed(start, entry.path, f"{entry.where}: the path") for entry in entries]
         _refuse_all_missing(path, None if root is None else start, files)
         return cls(files, labels, names, [entry.path for entry in entries], first_label)
+
+
+def _refuse_shared(names: Sequence[str], files: Sequence[str]) -> None:
+    """A name finds the heatmap of its file. A file may be there several times, by the same name."""
+    if len(set(names)) == len(names):
+        return
+    file_of = dict(zip(names, files, strict=True))
+    shared = next((k for k, name in enumerate(names) if file_of[name] != files[k]), None)
+    if shared is not None:
+        name = names[shared]
+        raise ValueError(f"names must be of one file each, but {name!r} is of {files[shared]} and of {file_of[name]}")
 
 
 def _placed(start: Path, told: str, name: str = "path") -> str:

@@ -72,7 +72,7 @@ class SnapshotHeatmap:
         checks.counts(every=every)
         from dalimix.heatmaps.frozen_copy import FrozenCopy
 
-        self.provider, self.every = provider, every
+        self.provider, self.every = provider, int(every)
         self._current, self._other = FrozenCopy(provider), FrozenCopy(provider)
         self._steps = 0
 

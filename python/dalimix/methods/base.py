@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
 Per = Literal["sample", "pair", "batch"]
@@ -100,7 +102,8 @@ class Method:
     def _keep_number(self, name: str, lowest: float, highest: float, expectation: str) -> None:
         """Require a number in the range, and keep it as Python's float, because NumPy's small ones overflow."""
         value = getattr(self, name)
-        holds = is_number(value) and lowest <= value <= highest
+        with np.errstate(over="ignore"):  # a limit beyond NumPy's small ones is infinity there
+            holds = is_number(value) and lowest <= value <= highest
         self._require(holds, f"{name} must be {expectation}", value)
         object.__setattr__(self, name, float(value))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dalimix.arrays import array_module
 from dalimix.pixels import image_dtype
 from dalimix.stores.format import (
     ARRAY,
@@ -243,6 +244,7 @@ class HeatmapWriter:
         g, left, at = self._facts.grid, len(self) - self.done, self.files[min(self.done, len(self) - 1)]
         if not isinstance(heatmaps, np.ndarray):
             raise TypeError(f"heatmaps from {at!r} on must be a NumPy array, got {type(heatmaps)}")
+        array_module(heatmaps, f"heatmaps from {at!r} on")
         if heatmaps.dtype.name not in FLOATS:
             raise TypeError(f"heatmaps from {at!r} on must be {', '.join(FLOATS)}, got {heatmaps.dtype}")
         if heatmaps.ndim != 3 or heatmaps.shape[1:] != (g, g):

@@ -70,11 +70,11 @@ def _can_be_written(path: str) -> bool:
 
 
 @contextmanager
-def errors_name(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an OSError from within name the `file`: those of a full disk do not do so by themselves."""
+def errors_name(file: str | os.PathLike[str], draft: str | os.PathLike[str] | None = None) -> Iterator[None]:
+    """Let an OSError from within name the `file`: those of a full disk name none, and others the draft of it."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        if error.errno is None or str(error.filename) not in ("None", str(draft)):
             raise
         raise OSError(error.errno, error.strerror, os.fspath(file)) from error

@@ -76,7 +76,7 @@ class BatchMixer:
         generator: torch.Generator | None = None,
     ) -> None:
         checks.method(method)
-        checks.form(form, smoothing)
+        smoothing = checks.form(form, smoothing)
         classes = None if num_classes is None else checks.class_count(num_classes)
         self.method, self.num_classes = method, classes
         self.return_plan = checks.flag("return_plan", return_plan)

@@ -110,8 +110,7 @@ class SMMixLoss(nn.Module):
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
-        checks.form("dense", smoothing)
-        self.smoothing = smoothing
+        self.smoothing = checks.form("dense", smoothing)
 
     def extra_repr(self) -> str:
         return f"smoothing={self.smoothing}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from nvidia.dali import types
-from torch.utils.data import DataLoader
+from torch.utils.data import ChainDataset, DataLoader
 
 import dali_ops.device
 from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Targets, Train
@@ -251,7 +251,10 @@ def test_a_dataloader_that_would_make_batches_of_batches(root, kind):
     for options in ({}, {"batch_size": 4}, {"collate_fn": list}):
         with pytest.raises(ValueError, match="give the DataLoader batch_size=None, or it makes batches of batches"):
             next(iter(view(loader.as_dataset(), **options)))
-    assert len(next(iter(view(loader.as_dataset(), batch_size=None, collate_fn=tuple)))) == 2
+        with pytest.raises(ValueError, match="give the DataLoader batch_size=None, or it makes batches of batches"):
+            next(iter(view(ChainDataset([ChainDataset([loader.as_dataset()])]), **options)))
+    for whole in (loader.as_dataset(), ChainDataset([loader.as_dataset()])):
+        assert len(next(iter(view(whole, batch_size=None, collate_fn=tuple)))) == 2
 
 
 def test_a_loader_has_no_items(root):

@@ -1,13 +1,18 @@
-"""A batch that failed or was interrupted can be asked for again, and a state from then is that of before it."""
+"""A batch that failed or was interrupted can be asked for again, and a state from then is that of before it.
+
+So it is if another thread interrupts.
+"""
 
 from itertools import chain
+from threading import Thread
 
 import pytest
 
+from dali_ops import lifetime
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.state import sealed
 from dali_ops.sources import ImageFolder
-from dalimix import AttentiveCutMix, Mixup
+from dalimix import AttentiveCutMix, CutMix, Mixup
 from tests.support.data.coloured import coloured_folder
 from tests.support.loaders import load, sized
 from tests.support.same import same
@@ -118,3 +123,87 @@ def test_a_pipeline_that_cannot_be_built_leaves_the_loader_as_it_was(folder, mon
         with pytest.raises(ZeroDivisionError):
             loader.switch(transform=sized(loader, 1000))
     assert same([first, *running], list(plain))
+
+
+def test_ctrl_c_at_the_end_of_a_jump(folder, monkeypatch):
+    loader, plain = (load(folder, Mixup()) for _ in range(2))
+    running = iter(loader)
+    first = next(running)
+    old, guard = loader._prefetcher._pipeline, lifetime.guard
+
+    def interrupted(pipeline):
+        if pipeline is old:
+            return guard(pipeline)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lifetime, "guard", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            loader.switch(method=CutMix())
+    assert same([first, *running], list(plain))
+
+
+def test_a_state_is_of_one_moment(folder, monkeypatch):
+    """While it is taken, another thread asks for the next batch."""
+    loader, plain = (load(folder, Mixup()) for _ in range(2))
+    running, expected = iter(loader), list(plain)
+    next(running)
+    batches, asking = loader._prefetcher._batches, Thread(target=next, args=(running,))
+    checkpoints = batches.checkpoints
+
+    def slowly():
+        if asking.ident is None:
+            asking.start()
+            asking.join(0.5)
+        return checkpoints()
+
+    monkeypatch.setattr(batches, "checkpoints", slowly)
+    state = loader.state_dict()
+    asking.join()
+    loader.load_state_dict(state)
+    assert state["step"] == 1
+    assert same(list(loader), expected[1:])
+
+
+class Moved:
+    """Batches of a loader that another thread moves, just before or just after it has the next one."""
+
+    def __init__(self, batches, move, before):
+        self.batches, self.move, self.before = batches, move, before
+
+    def __next__(self):
+        made = None if self.before else next(self.batches)
+        mover = Thread(target=self.move)
+        mover.start()
+        mover.join()
+        return next(self.batches) if self.before else made
+
+    def checkpoints(self):
+        return self.batches.checkpoints()
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("how", ["epoch", "method", "state", "loop"])
+def test_a_move_holds_and_ends_the_loop_that_waits_for_a_batch(folder, how, before):
+    moved, plain = (load(folder, Mixup()) for _ in range(2))
+    begun = []
+
+    def move(loader):
+        if how == "epoch":
+            loader.set_epoch(3)
+        elif how == "method":
+            loader.switch(method=CutMix())
+        elif how == "state":
+            loader.load_state_dict(state)
+        else:
+            begun.append(next(iter(loader)))
+
+    running, state = iter(moved), moved.state_dict()
+    next(running), next(iter(plain))
+    moved._prefetcher._batches = Moved(moved._prefetcher._batches, lambda: move(moved), before)
+    with pytest.raises(RuntimeError, match="this loop is over|another thread has closed or moved its loader"):
+        next(running)
+    move(plain)
+    assert moved.epoch == plain.epoch
+    assert same(begun[:1], begun[1:])
+    assert same(list(moved), list(plain))

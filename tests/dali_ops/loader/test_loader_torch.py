@@ -101,6 +101,16 @@ def test_set_epoch_gives_any_epoch(root):
     assert labels(jumping) == epochs[1]
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int8])
+def test_the_number_of_an_epoch_may_be_of_numpy(root, kind):
+    loader, plain = load(root, CutMix()), load(root, CutMix())
+    last = np.iinfo(kind).max if kind != np.int64 else 3
+    loader.set_epoch(kind(last)), plain.set_epoch(int(last))
+    loader.load_state_dict(loader.state_dict())
+    assert [len(list(loader)), loader.epoch] == [len(list(plain)), last + 1]
+    assert torch.equal(next(iter(loader))[0], next(iter(plain))[0])
+
+
 @pytest.mark.parametrize("epoch", [-1, 1.0, "1"])
 def test_what_is_no_epoch(root, epoch):
     with pytest.raises(ValueError, match=f"epoch must be a whole number from 0, got {epoch!r}"):

@@ -102,3 +102,8 @@ def test_any_batch_can_be_made_at_any_time():
     for epoch, step in [(4, 11), (0, 3), (2, 0), (0, 3)]:
         again = Order(100, 8, training=True, seed=3).numbers(epoch, step)
         assert np.array_equal(again, all_at_once[epoch, step])
+
+
+def test_numbers_of_numpy_do_not_overflow():
+    order = Order(1000, 4, seed=3, training=True)
+    assert np.array_equal(order.numbers(np.uint8(255), np.uint8(200)), order.numbers(255, 200))

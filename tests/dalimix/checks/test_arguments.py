@@ -201,3 +201,45 @@ def test_methods_take_numbers_of_numpy_and_keep_those_of_python(given: Callable[
 def test_what_is_wrong_is_named(make: Callable[[], Any], message: str) -> None:
     with pytest.raises((TypeError, ValueError), match="^" + re.escape(message)):
         make()
+
+
+@pytest.mark.parametrize("number", [np.float16(0.1), np.float32(0.1), np.longdouble(0.1)], ids=lambda n: n.dtype.name)
+@pytest.mark.filterwarnings("error")
+def test_numbers_of_any_precision(number: Any) -> None:
+    plan = a_plan()
+    wanted = dalimix.soft_labels(LABELS, plan, 4, smoothing=float(number))
+    np.testing.assert_array_equal(dalimix.soft_labels(LABELS, plan, 4, smoothing=number), wanted)
+    assert Mixup(number, prob=number) == Mixup(float(number), prob=float(number))
+    sample = dalimix.draw(CutMix(), np.uint8(200), rng=0).partner
+    np.testing.assert_array_equal(sample, dalimix.draw(CutMix(), 200, rng=0).partner)
+
+
+def test_chances_add_up_in_full_precision() -> None:
+    with pytest.raises(ValueError, match="p must be chances that add up to 1"):
+        RandomChoice([Mixup(), CutMix(), TokenMix()], p=[np.float16(1 / 3)] * 3)
+
+
+MASKED = np.ma.MaskedArray(IMAGES, mask=True)
+WEIGHTS = np.eye(4, dtype=np.float32)
+MASKS: dict[str, Callable[[], object]] = {
+    "images": lambda: compose(MASKED),
+    "mirror": lambda: compose(IMAGES, mirror=np.ma.MaskedArray(LABELS, mask=LABELS > 1)),
+    "labels": lambda: dalimix.soft_labels(np.ma.MaskedArray(LABELS, mask=LABELS > 1), a_plan(), 4),
+    "heatmaps": lambda: dalimix.plan(
+        AttentiveCutMix(2, grid=4), dalimix.draw(AttentiveCutMix(2, grid=4), 4, 0), 8, np.ma.ones((4, 4, 4), "float32")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_are_not_ignored(name: str) -> None:
+    expected = f"{name} must be a NumPy or CuPy array, got a MaskedArray, whose mask would be ignored: fill it"
+    with pytest.raises(TypeError, match=expected):
+        MASKS[name]()
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_is_no_array_but_a_subclass_may_be_one() -> None:
+    with pytest.raises(TypeError, match=r"got a matrix, .*: make an array of it with numpy.asarray"):
+        dalimix.soft_labels(np.matrix(WEIGHTS), a_plan())
+    assert_same_images(compose(IMAGES.view(np.recarray)), compose(IMAGES))

@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,6 +22,12 @@ def test_heatmaps_change_at_every_so_manieth_step(every):
         assert version(snapshot) == number // every * every
     snapshot.refresh()
     assert version(snapshot) == 7
+
+
+def test_steps_are_counted_beyond_numpys_small_numbers():
+    snapshot = a_snapshot(Versions(pause=0), every=np.uint8(200))
+    for _ in range(300):
+        snapshot.step()
 
 
 def test_equals_the_provider_of_the_trained_model():

@@ -246,6 +246,11 @@ def test_something_else_there_by_the_end(tmp_path: Path) -> None:
         writer.finish().verify()
 
 
+def test_masks_are_not_ignored(tmp_path: Path) -> None:
+    with create(tmp_path / "store") as writer, pytest.raises(TypeError, match="got a MaskedArray, whose mask would be"):
+        writer.append(np.ma.masked_invalid(some_maps()))
+
+
 def test_a_grid_of_numpys_integers(tmp_path: Path) -> None:
     with HeatmapWriter(tmp_path / "store", ["a.jpg"], np.int64(2), model="x") as writer:
         writer.append(np.ones((1, 2, 2)))

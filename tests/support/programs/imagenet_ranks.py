@@ -35,11 +35,11 @@ def digest(*tensors: Tensor) -> str:
 def log_batches(path: Path, death: tuple[int, int] | None) -> None:
     """Write a line for every batch that training gets."""
 
-    def logged(self: Any) -> Any:
+    def logged(self: Any, loop: object) -> Any:
         at = (self.epoch, self.step)
         if self.settings.training and at == death:
             os.kill(os.getpid(), signal.SIGKILL)
-        outputs = NEXT(self)
+        outputs = NEXT(self, loop)
         if self.settings.training:
             numbers = self.feed.numbers(*at).tolist()
             entry = [*at, self.feed.order.shard.rank, numbers, digest(outputs["images"], outputs["targets"])]

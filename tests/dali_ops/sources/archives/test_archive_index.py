@@ -237,3 +237,23 @@ def test_many_may_make_it_at_the_same_time(root):
         sources = list(pool.map(lambda _: tars(root), range(24)))
     assert all(what(source) == what(sources[0]) for source in sources)
     assert [entry.name for entry in root.iterdir() if "npz" in entry.name] == ["index.npz"]
+
+
+def test_an_index_that_is_a_link_stays_one(root, listed):
+    (root / "elsewhere").mkdir()
+    (root / "index.npz").symlink_to("elsewhere/kept.npz")
+    for _ in range(2):
+        tars(root)
+        assert (root / "index.npz").is_symlink()
+    assert os.listdir(root / "elsewhere") == ["kept.npz"]
+    assert listed == ["a.tar", "b.tar"]
+
+
+def test_an_error_names_the_index(root, monkeypatch):
+    def refuse(new, path):
+        raise PermissionError(13, "Permission denied", new)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError) as caught:
+        tars(root)
+    assert caught.value.filename == str(root / "index.npz")

@@ -112,3 +112,10 @@ def test_a_missing_file_is_named(root, tmp_path):
     path = written(tmp_path / "list.txt", [f"{root}/red/0.jpg 0", "gone.jpg 1", f"{root}/red/1.jpg 0"])
     with pytest.raises(ValueError, match=r"gone\.jpg is missing"):
         list(load(FileList.open(path), None, 3, training=False))
+
+
+def test_names_are_of_one_file_each(root):
+    files = [str(root / "red" / f"{k}.jpg") for k in (0, 1)]
+    with pytest.raises(ValueError, match="names must be of one file each, but 'a' is of .*0.jpg and of .*1.jpg"):
+        FileList(files, [0, 0], names=["a", "a"])
+    assert FileList([files[0]] * 2, [0, 0], names=["a", "a"]).names == ["a", "a"]
