@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Thread, current_thread
+from threading import Barrier, Event, Thread, current_thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from tests.support.paths import ROOT
 OUTPUT = np.zeros((8, WORTHWHILE), np.uint8)
 
 
-def parts_of(count: int, output: np.ndarray = OUTPUT) -> list[tuple[int, int, str]]:
-    parts: list[tuple[int, int, str]] = []
+def parts_of(count: int, output: np.ndarray = OUTPUT) -> list[tuple[int, int]]:
+    parts: list[tuple[int, int]] = []
     with threads(count):
-        share(lambda first, last, *_: parts.append((first, last, current_thread().name)), output)
+        share(lambda first, last, *_: parts.append((first, last)), output)
     return sorted(parts)
 
 
@@ -31,9 +32,8 @@ def parts_of(count: int, output: np.ndarray = OUTPUT) -> list[tuple[int, int, st
 def test_the_parts_cover_the_batch(count: int) -> None:
     parts = parts_of(count)
     assert len(parts) == min(max(count, 1), 8)
-    assert [first for first, _, _ in parts] == [0, *[last for _, last, _ in parts[:-1]]]
+    assert [first for first, _ in parts] == [0, *[last for _, last in parts[:-1]]]
     assert parts[-1][1] == 8
-    assert any(name == current_thread().name for _, _, name in parts)
 
 
 def test_small_batches_stay_on_the_calling_thread() -> None:
@@ -55,13 +55,41 @@ def _parts_here() -> list[int]:
     return parts
 
 
-def test_an_error_in_any_part_is_raised() -> None:
-    def loop(first: int, *_: Any) -> None:
-        if first == 0:
-            raise ValueError("in another thread")
+def test_the_number_is_what_it_was_afterwards() -> None:
+    with threads(3), threads(4):
+        pass
+    assert len(_parts_here()) == 1
 
-    with pytest.raises(ValueError, match="in another thread"), threads(2):
+
+@pytest.mark.parametrize("here", [True, False], ids=["of this thread", "of another"])
+def test_an_error_in_any_part_is_raised(here: bool) -> None:
+    """When nobody works on the output any more."""
+    main, both, ended = current_thread(), Barrier(2), []
+
+    def loop(*_: Any) -> None:
+        both.wait(timeout=60)
+        if (current_thread() is main) == here:
+            raise ValueError("in a part")
+        sleep(0.1)
+        ended.append(True)
+
+    with pytest.raises(ValueError, match="in a part"), threads(2):
         share(loop, OUTPUT)
+    assert ended
+
+
+def test_a_thread_that_cannot_be_started_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its work stays in the queue of the pool, where another thread may find it later."""
+    late: list[Any] = []
+
+    class Pool:
+        def submit(self, work: Any) -> None:
+            late.append(work)
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("dalimix.support.threads._pool", Pool)
+    assert len(parts_of(3)) == 3
+    assert [work() for work in late] == [None, None]
 
 
 def batch(seed: int) -> tuple[np.ndarray, MixPlan]:

@@ -7,7 +7,7 @@ import numpy as np
 from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
 from dalimix.cpu.parts.tokens import pixels_of
-from dalimix.cpu.parts.top_patches import choose_highest, load_keys
+from dalimix.cpu.parts.top_patches import load_keys, top_patches
 from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
 from dalimix.cpu.resample_heatmaps import resample_heatmaps
@@ -45,7 +45,7 @@ def _attentive_cutmix(
         if not mixes(drawn, i, j, row):
             continue
         load_keys(heatmaps[j], mirror[j], keys)
-        choose_highest(keys, low + below(drawn.uniform[row, 0], high - low + 1), chosen.reshape(-1))
+        top_patches(keys, low + below(drawn.uniform[row, 0], high - low + 1), chosen.reshape(-1))
         rows.partner[i] = j
         pasted = _write_tokens(chosen, height, width, rows.tokens[i])
         label_share(rows, i, pasted / (np.float64(height) * width))

@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 import numba
 from numba.core import caching
 
+if numba.config.DISABLE_JIT:
+    raise RuntimeError("NUMBA_DISABLE_JIT is set, but the loops for the CPU are made to be compiled: unset it")
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
 
@@ -30,8 +33,8 @@ def compiled(function: Function) -> Function:
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     try:
         dispatcher._cache = _Cache(function)
-    except RuntimeError:  # no folder can be written to: every process compiles for itself
-        logger.debug("no folder for compiled code: set NUMBA_CACHE_DIR to one that can be written to")
+    except RuntimeError:
+        _nowhere()
     return dispatcher
 
 
@@ -66,6 +69,12 @@ class _Cache(caching.FunctionCache):
 
 
 @cache
+def _nowhere() -> None:
+    """Say once why every process takes longer."""
+    logger.info("compiling the loops takes some seconds in every process: set NUMBA_CACHE_DIR to a folder to keep them")
+
+
+@cache
 def _missed() -> None:
     """Say once why the first batch takes longer."""
     logger.info("compiling the loops for this processor, which takes some seconds the first time")
@@ -80,6 +89,8 @@ class _Changes:
 def _stamp() -> str:
     """What the compiled code depends on, beside Numba and the processor."""
     sources = sorted(Path(__file__).parent.rglob("*.py"))
+    if not sources:
+        raise RuntimeError("without sources, nobody can tell whether compiled code is that of this version")
     contents = b"".join(source.read_bytes() for source in sources)
     return sha256(contents).hexdigest() + f" boundscheck={numba.config.BOUNDSCHECK}"
 

@@ -82,7 +82,9 @@ def _compose(
         dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
         for y in range(height):
             shown = _shown(box, tokens, y, height, width, segments)
-            _load(receiver, own, flip, y, 0, width, 0, width)
+            covered = keep == 1 and shown > 0 and segments[0, 0] == 0 and segments[0, 1] == width
+            if not covered:
+                _load(receiver, own, flip, y, 0, width, 0, width)
             if keep == 1:
                 for k in range(shown):
                     _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)

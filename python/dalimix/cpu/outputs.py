@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import accumulate
 from math import prod
 from sys import getrefcount
 from threading import Lock
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 SMALL = 1 << 20  # bytes; the allocator keeps less than that by itself
-MOST, IDLE = 16, 4  # buffers that are known, and those of them that nobody uses; the last used come first
+MOST = 16  # buffers that are known, the last used first
+IDLE, IDLE_BYTES = 2, 1 << 28  # of those that nobody uses: images and targets, one at least
 
 
 class Outputs:
@@ -34,18 +36,28 @@ class Outputs:
         size = prod(shape) * np.dtype(dtype).itemsize
         if size < SMALL:
             return np.empty(shape, dtype)
-        with self.lock:
-            buffer = self._free(size)
-            output: np.ndarray = buffer.view(dtype).reshape(shape)
+        # The garbage collector or a signal handler may call this again in the same thread: nobody waits here.
+        if not self.lock.acquire(blocking=False):
+            return np.empty(shape, dtype)
+        try:
+            output: np.ndarray = self._free(size).view(dtype).reshape(shape)
+        finally:
+            self.lock.release()
         return output
 
     def _free(self, size: int) -> np.ndarray:
         free = [at for at, count in enumerate(self._references(self._buffers)) if count == self._references_if_free]
         found = next((at for at in free if self._buffers[at].nbytes == size), None)
         buffer = np.empty(size, np.uint8) if found is None else self._buffers[found]
-        dropped = {found, *[at for at in free if at != found][IDLE:]}
+        dropped = {found, *self._too_many([at for at in free if at != found])}
         self._buffers = [buffer, *(kept for at, kept in enumerate(self._buffers) if at not in dropped)][:MOST]
         return buffer
+
+    def _too_many(self, idle: list[int]) -> list[int]:
+        sums = accumulate(self._buffers[at].nbytes for at in idle)
+        return [
+            at for at, total in zip(idle[1:], list(sums)[1:], strict=True) if total > IDLE_BYTES or at in idle[IDLE:]
+        ]
 
     @staticmethod
     def _references(buffers: list[np.ndarray]) -> list[int]:
@@ -59,4 +71,5 @@ def _renew_lock() -> None:
     OUTPUTS.lock = Lock()  # another thread may have held it
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

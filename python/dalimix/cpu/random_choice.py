@@ -46,9 +46,9 @@ def _random_choice(drawn: Drawn, cumulative: np.ndarray, plans: Rows, rows: Rows
     for at in range(len(drawn.permutation)):
         i, _, row = couple(drawn, at)
         stay(rows, i)
-        if drawn.uniform[row, 1] >= drawn.prob:
-            continue
         chosen = _chosen(cumulative, drawn.uniform[row, 0])
+        if not drawn.uniform[row, 1] < drawn.prob:
+            continue
         rows.partner[i], rows.blend[i] = plans.partner[chosen, i], plans.blend[chosen, i]
         rows.weight[i] = plans.weight[chosen, i]
         rows.box[i] = plans.box[chosen, i]

@@ -7,8 +7,9 @@ up the GIL, so that threads of Python suffice. Results do not depend on their nu
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from threading import local
@@ -37,24 +38,39 @@ def threads(count: int) -> Iterator[None]:
 
 
 def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> None:
-    """Call ``loop(first, last, *arguments, output)`` for all samples of `output`, in as many parts as are worth it."""
+    """Call ``loop(first, last, *arguments, output)`` for all samples of `output`, in as many parts as are worth it.
+
+    Each thread takes a part when it has time for one, this one too. So nobody waits for a thread that does not come,
+    because there are none to be had or another one holds the GIL. At the end nobody works on the output any more.
+    """
     size = len(output)
     parts = max(1, min(_allowed.count, size, output.nbytes // WORTHWHILE))
-    bounds = [(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
-    begun = [_begun(loop, *between, *arguments, output) for between in bounds[:-1]]
-    loop(*bounds[-1], *arguments, output)
-    for part in begun:
-        part.result()
+    left = deque((size * part // parts, size * (part + 1) // parts) for part in range(parts))
 
+    def work() -> None:
+        while True:
+            try:
+                part = left.popleft()
+            except IndexError:
+                return
+            loop(*part, *arguments, output)
 
-def _begun(loop: Callable[..., None], *arguments: Any) -> Future[None]:
+    others = [other for _ in range(parts - 1) if (other := _begun(work)) is not None]
     try:
-        return _pool().submit(loop, *arguments)
-    except RuntimeError:  # the interpreter is ending, which is when Python starts no more threads
-        loop(*arguments)
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+        work()
+    finally:
+        left.clear()
+        working = [other for other in others if not other.cancel()]
+        wait(working)
+    for other in working:
+        other.result()
+
+
+def _begun(work: Callable[[], None]) -> Future[None] | None:
+    try:
+        return _pool().submit(work)
+    except RuntimeError:  # Python or the system starts no more threads
+        return None
 
 
 @cache
@@ -62,4 +78,5 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "dalimix")
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # the threads stay behind
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # the threads stay behind

@@ -55,11 +55,15 @@ def test_damaged_files_are_made_anew(tmp_path: Path, suffix: str, damage: object
 
 
 def test_no_folder_can_be_written_to(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    nowhere = str(file / "cache")  # also for root, who may write everywhere else
-    program = "import dalimix.cpu.compiled as c\nc.FOLDERS[:] = [c.FOLDERS[0]]\n" + PROGRAM
-    assert run({"NUMBA_CACHE_DIR": nowhere}, program)[0] == RIGHT
+    refuse = """
+from numba.core import caching
+def refuse(locator):
+    raise PermissionError
+caching._CacheLocator.ensure_cache_path = refuse
+"""
+    note = "compiling the loops takes some seconds in every process: set NUMBA_CACHE_DIR to a folder to keep them"
+    assert run({"NUMBA_CACHE_DIR": str(tmp_path)}, refuse + PROGRAM) == (RIGHT, note)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -85,6 +89,25 @@ read = pathlib.Path.read_bytes
 pathlib.Path.read_bytes = lambda path: read(path) + (b"#" if path.name == "ordered.py" else b"")
 """
     assert run(environment, changed + PROGRAM) == (RIGHT, NOTE)
+
+
+def test_checking_bounds_compiles_anew(tmp_path: Path) -> None:
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    run(environment)
+    assert run({**environment, "NUMBA_BOUNDSCHECK": "1"}) == (RIGHT, NOTE)
+
+
+def test_without_sources_nothing_is_kept(tmp_path: Path) -> None:
+    """As in a frozen program: nobody could tell whether it is of this version."""
+    hidden = "import pathlib\npathlib.Path.rglob = lambda *_: iter(())\n"
+    assert run({"NUMBA_CACHE_DIR": str(tmp_path)}, hidden + PROGRAM)[0] == RIGHT
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+def test_what_cannot_run_uncompiled_says_so() -> None:
+    process = start({"NUMBA_DISABLE_JIT": "1"})
+    assert "NUMBA_DISABLE_JIT is set" in process.communicate(timeout=100)[1]
+    assert process.returncode == 1
 
 
 def test_another_function_in_the_file_is_not_taken(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import dalimix
 from dalimix import CutMix
-from dalimix.cpu.outputs import IDLE, MOST, SMALL, Outputs
+from dalimix.cpu.outputs import IDLE, IDLE_BYTES, MOST, OUTPUTS, SMALL, Outputs
 from tests.support.data.at_random import random_images
 
 SHAPE = (SMALL // 4 + 1,)
@@ -62,6 +63,31 @@ def test_what_is_kept_is_bounded() -> None:
     many.clear()
     outputs.empty(SHAPE, np.float32)
     assert len(outputs) <= IDLE + 1
+
+
+def test_what_nobody_uses_is_bounded_in_bytes() -> None:
+    outputs, shape = Outputs(), (IDLE_BYTES // 2 + 1,)
+    large = [outputs.empty(shape, np.uint8) for _ in range(2)]
+    large.clear()
+    outputs.empty(SHAPE, np.float32)
+    assert len(outputs) == 2  # one of the large ones is left
+
+
+def test_who_is_called_in_the_midst_of_it_does_not_wait() -> None:
+    """As a `__del__` that the garbage collector calls, or a signal handler."""
+    outputs = Outputs()
+    with outputs.lock:
+        assert outputs.empty(SHAPE, np.float32).shape == SHAPE
+    assert len(outputs) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_fork_in_the_midst_of_it() -> None:
+    with OUTPUTS.lock:
+        child = os.fork()
+        if not child:
+            os._exit(not OUTPUTS.lock.acquire(blocking=False))
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_sizes_take_turns() -> None:

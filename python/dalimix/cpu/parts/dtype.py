@@ -1,6 +1,7 @@
 """The loops of kernels/include/dtype.cuh for the CPU: exact ways from the elements of images to float32 and back.
 
-Numba has no float16 on the CPU, so its images are handed over as their bits, uint16, and the processor converts them.
+Numba has no float16 on the CPU, so its images are handed over as their bits, uint16. The processor converts them; where
+it cannot, integer arithmetic does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-FLOAT = ir.FloatType()
+FLOAT, HALF, BITS = ir.FloatType(), ir.HalfType(), ir.IntType(16)
+WIDEST = 113 << 23  # the bits of 2⁻¹⁴, the smallest normal float16
+SUBNORMAL = 126 << 23  # the bits of 0.5: whatever is added to it is rounded to a multiple of 2⁻²⁴
 
 
 def bits(images: np.ndarray) -> np.ndarray:
@@ -27,11 +30,11 @@ def to_float(context: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if value == types.uint8:
             return builder.uitofp(arguments[0], FLOAT)
-        return (
-            builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), FLOAT)
-            if value == types.uint16
-            else arguments[0]
-        )
+        if value == types.float32:
+            return arguments[0]
+        if _converts(context):
+            return builder.fpext(builder.bitcast(arguments[0], HALF), FLOAT)
+        return context.compile_internal(builder, widened, types.float32(types.uint16), arguments)
 
     return types.float32(value), code
 
@@ -43,10 +46,19 @@ def from_float(context: Any, value: Any, like: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if like == types.uint8:
             return _byte(builder, arguments[0])
-        half = like == types.uint16
-        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16)) if half else arguments[0]
+        if like == types.float32:
+            return arguments[0]
+        if _converts(context):
+            return builder.bitcast(builder.fptrunc(arguments[0], HALF), BITS)
+        return context.compile_internal(builder, narrowed, types.uint16(types.float32), arguments[:1])
 
     return like(value, like), code
+
+
+def _converts(context: Any) -> bool:
+    """Whether the processor that code is made for converts float16; elsewhere LLVM would call what is not there."""
+    triple, _, features = context.codegen().magic_tuple()
+    return not triple.startswith(("x86", "i")) or "+f16c" in features
 
 
 def _byte(builder: Any, value: Any) -> Any:
@@ -55,3 +67,40 @@ def _byte(builder: Any, value: Any) -> Any:
     value = builder.select(builder.fcmp_ordered(">", value, low), value, low)
     value = builder.select(builder.fcmp_ordered("<", value, high), value, high)
     return builder.fptoui(builder.call(builder.module.declare_intrinsic("llvm.rint", [FLOAT]), [value]), ir.IntType(8))
+
+
+def widened(half: int) -> float:
+    """Return the float32 of a float16's bits, by integers; for compiled loops only."""
+    magnitude = np.uint32(half & 0x7FFF)
+    value = _as_bits(_as_float(np.uint32(magnitude << 13)) * _as_float(np.uint32(239 << 23)))  # the latter is 2¹¹²
+    value = value | (255 << 23) if magnitude >= 0x7C00 else value  # infinity and NaN
+    return _as_float(np.uint32(value | (half & 0x8000) << 16))
+
+
+def narrowed(value: float) -> int:
+    """Return the bits of the nearest float16, ties to even, by integers; for compiled loops only."""
+    sign = _as_bits(value) & 0x80000000
+    magnitude = _as_bits(value) ^ sign
+    if magnitude >= 143 << 23:  # 2¹⁶ or more, or NaN
+        half = 0x7E00 if magnitude > 255 << 23 else 0x7C00
+    elif magnitude < WIDEST:
+        half = _as_bits(_as_float(np.uint32(magnitude)) + np.float32(0.5)) - SUBNORMAL
+    else:
+        half = magnitude - (112 << 23) + 0xFFF + (magnitude >> 13 & 1) >> 13
+    return np.uint16(half | sign >> 16)
+
+
+@intrinsic
+def _as_bits(context: Any, value: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), code
+
+
+@intrinsic
+def _as_float(context: Any, value: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], FLOAT)
+
+    return types.float32(types.uint32), code

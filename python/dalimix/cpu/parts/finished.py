@@ -104,8 +104,8 @@ def _finish_three_planes(
     """The commonest case, written so that the compiler takes the channels apart in registers."""
     for x in range(len(red)):
         red[x] = _finished(first, second, keep, scale, bias, 3 * x, 0, red[x])
-        green[x] = _finished(first, second, keep, scale, bias, 3 * x + 1, 1, red[x])
-        blue[x] = _finished(first, second, keep, scale, bias, 3 * x + 2, 2, red[x])
+        green[x] = _finished(first, second, keep, scale, bias, 3 * x + 1, 1, green[x])
+        blue[x] = _finished(first, second, keep, scale, bias, 3 * x + 2, 2, blue[x])
 
 
 @inlined

@@ -10,11 +10,9 @@ from numba.extending import intrinsic
 
 from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.philox import philox, unit
-from dalimix.cpu.parts.top_patches import choose_highest
 
 TRIES = 10  # for each block
 ASPECTS_BITS = 10
-MAX_GRID = 32  # that of dalimix.methods.token_mix: the bits of a row
 
 Key = tuple[int, int]
 
@@ -65,6 +63,45 @@ def _block(random: tuple[int, int, int, int], left: int, grid: int, aspects: np.
         return 0, 0, np.uint32(0)
     top, start = int(unit(random[2]) * (grid - height + 1)), int(unit(random[3]) * (grid - width + 1))
     return top, top + height, np.uint32(((1 << width) - 1) << start)
+
+
+@compiled
+def choose_highest(keys: np.ndarray, count: int, chosen: np.ndarray) -> None:
+    """Write 1 for the `count` highest keys and 0 for the others; ties go to the lower index.
+
+    Args:
+        keys: uint32 [n].
+        count: up to n.
+        chosen: uint8 [n].
+    """
+    lowest, reach = _lowest_of_highest(keys, count)
+    for k in range(len(keys)):
+        chosen[k] = keys[k] >= lowest
+    k, too_many = len(keys), np.int64(reach) - count
+    while too_many > 0:  # the last of the ties
+        k -= 1
+        if keys[k] == lowest:
+            chosen[k] = 0
+            too_many -= 1
+
+
+@compiled
+def _lowest_of_highest(keys: np.ndarray, count: int) -> tuple[int, int]:
+    """Return a number that `count` keys reach, or more if some are equal, and how many that are.
+
+    It is found bit by bit, from the highest.
+    """
+    lowest, reached = np.uint32(0), np.uint32(len(keys))
+    for bit in range(31, -1, -1):
+        tried = np.uint32(lowest | (np.uint32(1) << np.uint32(bit)))
+        reach = np.uint32(0)
+        for k in range(len(keys)):
+            reach += np.uint32(keys[k] >= tried)
+        if reach >= count:
+            lowest, reached = tried, np.uint32(reach)
+        if reach == count:
+            break
+    return lowest, reached
 
 
 @compiled

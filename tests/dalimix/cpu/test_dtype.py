@@ -1,0 +1,67 @@
+"""float16 on the CPU: by the processor, and by integers where it cannot."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+from dalimix.cpu.parts import dtype
+from tests.support.paths import ROOT
+
+HALVES = np.arange(1 << 16).astype(np.uint16)
+FLOATS = HALVES.view(np.float16).astype(np.float32)
+widened, narrowed = njit(dtype.widened), njit(dtype.narrowed)
+
+
+@njit
+def by_processor(value):
+    return dtype.to_float(value)
+
+
+@njit
+def back_by_processor(value):
+    return dtype.from_float(value, np.uint16(0))
+
+
+def around() -> np.ndarray:
+    """All float16, the middles between two of them, their neighbours, and any float32."""
+    rng = np.random.default_rng(0)
+    finite = FLOATS[np.isfinite(FLOATS)]
+    middles = (finite[:-1].astype(np.float64) + finite[1:]) / 2
+    near = [np.nextafter(numbers, np.float32(to)) for numbers in (finite, np.float32(middles)) for to in (-9e9, 9e9)]
+    return np.concatenate(
+        [FLOATS, middles, *near, rng.integers(0, 1 << 32, 50_000, np.uint32).view(np.float32)], dtype="f4"
+    )
+
+
+@pytest.mark.parametrize("way", [by_processor, widened], ids=["processor", "integers"])
+def test_every_float16_widens_exactly(way):
+    got = np.array([way(half) for half in HALVES], np.float32)
+    same = (got.view(np.uint32) == FLOATS.view(np.uint32)) | (np.isnan(got) & np.isnan(FLOATS))
+    assert same.all()
+
+
+@pytest.mark.parametrize("way", [back_by_processor, narrowed], ids=["processor", "integers"])
+def test_floats_narrow_to_the_nearest_float16(way):
+    floats = around()
+    with np.errstate(over="ignore", invalid="ignore"):
+        want = floats.astype(np.float16)
+    got = np.array([way(value) for value in floats], np.uint16).view(np.float16)
+    assert ((got.view(np.uint16) == want.view(np.uint16)) | (np.isnan(got) & np.isnan(want))).all()
+
+
+def test_a_processor_that_cannot(tmp_path: Path) -> None:
+    """As Numba's setting for code that travels between machines: LLVM would end the process."""
+    program = """
+import numpy as np
+from tests.support.fuzz.composing import differences
+print(differences(range(8), ["float16-float16"]))
+"""
+    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr[-2000:]
