@@ -6,12 +6,17 @@ another NaN.
 Other rooms use the functions below and `random_choice`.
 """
 
-from dalimix.cpu import attentive_cutmix, cutmix, mixup, random_choice, smmix, token_mix  # noqa: F401  # they enter themselves
-from dalimix.cpu.compose import compose
-from dalimix.cpu.heatmap_crop import heatmap_crop
-from dalimix.cpu.registry import PLANNERS
-from dalimix.cpu.resample_heatmaps import resample_heatmaps
-from dalimix.cpu.soft_labels import pair_labels, soft_labels
+from dalimix.support.packages import need
+
+need("mixing on the CPU", "numba")
+
+# The planners enter themselves.
+from dalimix.cpu import attentive_cutmix, cutmix, mixup, random_choice, smmix, token_mix  # noqa: E402, F401
+from dalimix.cpu.compose import compose  # noqa: E402
+from dalimix.cpu.heatmap_crop import heatmap_crop  # noqa: E402
+from dalimix.cpu.registry import PLANNERS  # noqa: E402
+from dalimix.cpu.resample_heatmaps import resample_heatmaps  # noqa: E402
+from dalimix.cpu.soft_labels import pair_labels, soft_labels  # noqa: E402
 
 READS_VALUES = True  # they are in the host's memory, so they are checked
 

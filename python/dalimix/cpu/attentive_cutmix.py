@@ -39,6 +39,7 @@ def _attentive_cutmix(
 ) -> None:
     grid = heatmaps.shape[1]
     keys, chosen = np.empty(grid * grid, np.uint32), np.empty((grid, grid), np.uint8)
+    widths = np.array([pixels_of(x, width, grid) for x in range(grid)], np.int32)
     for at in range(len(drawn.permutation)):
         i, j, row = couple(drawn, at)
         stay(rows, i)
@@ -47,19 +48,29 @@ def _attentive_cutmix(
         load_keys(heatmaps[j], mirror[j], keys)
         top_patches(keys, low + below(drawn.uniform[row, 0], high - low + 1), chosen.reshape(-1))
         rows.partner[i] = j
-        pasted = _write_tokens(chosen, height, width, rows.tokens[i])
-        label_share(rows, i, pasted / (np.float64(height) * width))
+        _write_tokens(chosen, rows.tokens[i])
+        label_share(rows, i, _pixels(chosen, height, widths) / (np.float64(height) * width))
 
 
 @compiled
-def _write_tokens(chosen: np.ndarray, height: int, width: int, tokens: np.ndarray) -> int:
-    """Write the cells to the tokens, which may be finer; return how many pixels they cover."""
-    grid, pasted = len(chosen), 0
+def _write_tokens(chosen: np.ndarray, tokens: np.ndarray) -> None:
+    """Write the cells to the tokens, which may be finer."""
+    grid = len(chosen)
     finer = len(tokens) // grid
     for y in range(grid):
+        for down in range(y * finer, (y + 1) * finer):
+            for across in range(finer):
+                for x in range(grid):
+                    tokens[down, x * finer + across] = chosen[y, x]
+
+
+@compiled
+def _pixels(chosen: np.ndarray, height: int, widths: np.ndarray) -> int:
+    """Return how many pixels the cells cover."""
+    grid, pixels = len(chosen), 0
+    for y in range(grid):
+        across = np.int32(0)
         for x in range(grid):
-            shown = chosen[y, x]
-            pasted += pixels_of(y, height, grid) * pixels_of(x, width, grid) if shown else 0
-            for k in range(finer * finer):
-                tokens[y * finer + k // finer, x * finer + k % finer] = shown
-    return pasted
+            across = np.int32(across + widths[x] * np.int32(chosen[y, x]))
+        pixels += pixels_of(y, height, grid) * across
+    return pixels

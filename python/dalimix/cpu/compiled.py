@@ -8,6 +8,7 @@ contains what it calls from other files; so all loops count as changed when any 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core import caching
+from numba.core.compiler_lock import global_compiler_lock
 
 if numba.config.DISABLE_JIT:
     raise RuntimeError("NUMBA_DISABLE_JIT is set, but the loops for the CPU are made to be compiled: unset it")
@@ -41,6 +43,11 @@ def compiled(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """Compile `function`, one of a few operations, as a part of each loop that calls it."""
     return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
+if hasattr(os, "register_at_fork"):  # a child forked while another thread compiles would find the lock held for ever
+    _lock = global_compiler_lock
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class _Cache(caching.FunctionCache):

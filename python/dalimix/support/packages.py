@@ -9,6 +9,7 @@ PACKAGES = {
     "nvidia.dali": ("NVIDIA DALI", "nvidia-dali-cuda130", "nvidia-dali-cuda120"),
     "cupy": ("CuPy", "'cupy-cuda13x[ctk]'", "'cupy-cuda12x[ctk]'"),
     "torch": ("PyTorch", "torch"),
+    "numba": ("Numba", "numba"),
     "braceexpand": ("braceexpand", "braceexpand"),
     "google_crc32c": ("google-crc32c", "google-crc32c"),
     "matplotlib": ("matplotlib", "matplotlib"),

@@ -45,7 +45,10 @@ def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> Non
     """
     size = len(output)
     parts = max(1, min(_allowed.count, size, output.nbytes // WORTHWHILE))
-    left = deque((size * part // parts, size * (part + 1) // parts) for part in range(parts))
+    bounds = [(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
+    left = deque(
+        (*between, *arguments, output) for between in bounds
+    )  # the only place where a late thread finds arrays
 
     def work() -> None:
         while True:
@@ -53,7 +56,7 @@ def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> Non
                 part = left.popleft()
             except IndexError:
                 return
-            loop(*part, *arguments, output)
+            loop(*part)
 
     others = [other for _ in range(parts - 1) if (other := _begun(work)) is not None]
     try:

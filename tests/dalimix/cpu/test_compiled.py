@@ -110,6 +110,32 @@ def test_what_cannot_run_uncompiled_says_so() -> None:
     assert process.returncode == 1
 
 
+FORK = """
+import os, threading, time
+from dalimix.cpu.parts.philox import philox
+thread = threading.Thread(target=philox, args=((0, 0, 0, 0), (0, 0)))
+thread.start()
+while not c.global_compiler_lock.is_locked():
+    pass
+child = os.fork()
+if not child:
+    philox((0, 0, 0, 0), (0, 0))
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_fork_while_another_thread_compiles(tmp_path: Path) -> None:
+    program = "import dalimix.cpu.compiled as c\n" + FORK
+    assert run({"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"}, program)[0] == "0"
+
+
+def test_numba_is_missing() -> None:
+    process = start({}, "import sys\nsys.modules['numba'] = None\nimport dalimix.cpu")
+    assert "mixing on the CPU needs Numba: pip install numba" in process.communicate(timeout=100)[1]
+
+
 def test_another_function_in_the_file_is_not_taken(tmp_path: Path) -> None:
     """Processes that compile two versions of a function at once may give them one file."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}

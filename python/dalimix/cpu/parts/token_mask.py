@@ -96,9 +96,9 @@ def _lowest_of_highest(keys: np.ndarray, count: int) -> tuple[int, int]:
         tried = np.uint32(lowest | (np.uint32(1) << np.uint32(bit)))
         reach = np.uint32(0)
         for k in range(len(keys)):
-            reach += np.uint32(keys[k] >= tried)
+            reach = np.uint32(reach + np.uint32(keys[k] >= tried))  # as wide as the keys, or it takes twice as long
         if reach >= count:
-            lowest, reached = tried, np.uint32(reach)
+            lowest, reached = tried, reach
         if reach == count:
             break
     return lowest, reached
