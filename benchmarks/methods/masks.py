@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,8 +25,8 @@ def bench_masks(xp: Any, timer: Timer, samples: int, rounds: int) -> Rows:
         method = TokenMix(blocks=blocks, pairing="roll")  # so that no image is its own partner
         loop = Loop(method)
         check_masks(method, loop, xp)
-        for per, count in (("sample", samples), ("sample", 1), ("batch", 1)):
-            ours = replace(method, per=per)
+        each_one, shared = replace(method, per="sample"), replace(method, per="batch")
+        for ours, count in ((each_one, samples), (each_one, 1), (shared, 1)):
             times = compare(plans(ours, samples, xp), moved_masks(loop, count, xp), rounds, timer)
             rows.append(mask_row(ours, samples, count, times))
     return rows
@@ -39,7 +40,7 @@ def mask_row(method: TokenMix, samples: int, count: int, times: Times) -> dict[s
     return {**whole, "baseline masks/s": count / times[1] * 1e3}
 
 
-def plans(method: TokenMix, samples: int, xp: Any) -> Run:
+def plans(method: TokenMix, samples: int, xp: Any) -> Callable[[int], Any]:
     """Of different draws, that are ready: keys, from which the plan makes its random numbers."""
     draws = [drawn(method, samples, seed, xp) for seed in range(8)]
     return partial(each, draws, lambda numbers: dalimix.plan(method, numbers, (SIZE, SIZE)))
@@ -60,10 +61,10 @@ def check_masks(method: TokenMix, loop: Loop, xp: Any) -> None:
     assert np.abs(ours.mean(0) - its.mean(0)).max() < 0.1, "other places are covered"
 
 
-def tokens_of(masks: np.ndarray) -> np.ndarray:
+def tokens_of(masks: np.ndarray) -> Any:
     return masks.sum((1, 2), dtype=int)
 
 
-def edges_of(masks: np.ndarray) -> np.ndarray:
+def edges_of(masks: np.ndarray) -> Any:
     """How often a token and the one below it differ."""
     return (masks[:, 1:] != masks[:, :-1]).sum((1, 2))

@@ -62,6 +62,31 @@ def draw_kernels(rows: Sequence[Row], out: Path, device: str) -> None:
     figure.savefig(out, dpi=100)
 
 
+def draw_growth(rows: Sequence[Row], out: Path, device: str) -> None:
+    """A panel for each thing that grows, with the time of a value that comes out: what costs as it should is level."""
+    axes_of = {"images in a batch": "batch", "size of the images": "size", "classes": "classes"}
+    figure, panels = new_figure(LINES * len(axes_of), len(axes_of))
+    for (grows, column), axes in zip(axes_of.items(), panels, strict=True):
+        chosen = sorted((row for row in rows if row.get("grows") == grows), key=lined)
+        for (what, count), group in groupby(chosen, key=lined):
+            points = sorted((row[column], row["ns per value"]) for row in group)
+            label = f"{what}, {count} thread{'s' * (count > 1)}"
+            axes.plot(*zip(*points, strict=True), marker="o", label=label)
+        axes.set_xscale("log")
+        ticks = sorted({row[column] for row in chosen})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set(ylim=(0, None), xlabel=grows, ylabel="ns for each value that comes out")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(device)
+    figure.savefig(out, dpi=100)
+
+
+def lined(row: Row) -> tuple[str, int]:
+    """What stands on one line."""
+    return row["what"], row["threads"]
+
+
 def is_peer(row: Row) -> bool:
     """Ours in another form is none."""
     return not row["baseline"].startswith("ours")
@@ -83,16 +108,17 @@ def draw_ratios(axes: Any, names: Sequence[str], ratios: Sequence[float], start:
     axes.invert_yaxis()
 
 
-def new_figure(height: float) -> tuple[Any, Any]:
+def new_figure(height: float, panels: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, figure.subplots(panels)
 
 
 PLOTS: dict[str, Callable[[Sequence[Row], Path, str], None]] = {
+    "cpu": draw_growth,
     "kernels": draw_kernels,
     "peers": draw_peers,
     "pipeline": draw_bars,
