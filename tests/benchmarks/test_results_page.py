@@ -142,8 +142,7 @@ def test_goals_on_the_cpu() -> None:
 
 
 def growing(grows: str, value: int, ns: float, threads: int = 1) -> Row:
-    at = {{"images in a batch": "batch", "size of the images": "size", "classes": "classes"}[grows]: value}
-    return {"what": "CutMix", "threads": threads, "grows": grows, **at, "ns per value": ns}
+    return {"what": "CutMix", "threads": threads, "grows": grows, plots.GROWING[grows]: value, "ns per value": ns}
 
 
 ROWS = {
