@@ -19,8 +19,9 @@ on two cores that have nothing else to do; --quick only shows that all of it run
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,36 +56,38 @@ from dalimix import METHODS, CutMix, Mixup
 
 PEERS = ("timm", "torchvision", "kornia", "compiled")
 PERS = ("batch", "sample")
+QUIET = 0.5  # processes that others keep running, at most
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much is measured."""
 
-    data: Path | None
-    quick: bool
+    quick: bool = False
     batch: int = 64
     size: int = 224
     samples: int = 256  # that are planned at a time
     rounds: int = 11
-    runs: int = 8  # of a pipeline, in a turn
+    few_rounds: int = 5  # of what takes longer
+    runs: int = 8  # of a pipeline that is fed from memory, in a turn
+    batches: int = 6  # of a pipeline that reads files
+    data: Path | None = None
     left_out: list[str] = field(default_factory=list)
+
+
+QUICK = Effort(True, batch=4, size=32, samples=8, rounds=1, few_rounds=1, runs=1, batches=1)
 
 
 def main() -> None:
     options = arguments()
     chosen = beginning(options.only, PARTS)
-    few = {"batch": 4, "size": 32, "samples": 8, "rounds": 1, "runs": 1} if options.quick else {}
-    effort = Effort(options.data, options.quick, **few)
+    effort = replace(QUICK if options.quick else Effort(), data=options.data, left_out=missing(options))
     rows: Rows = []
     with one_thread():  # as ours has
         for name in chosen:
             rows += shown(PARTS[name](effort))
-    if options.quick:
-        effort.left_out.append("all times that mean anything (--quick)")
     print_table(on_cpu_goals(rows))
-    left_out = [*dict.fromkeys(effort.left_out), "the same on a GPU (no GPU used)", *left_by(options.only)]
-    finish(options.json, "cpu", rows, left_out)
+    finish(options.json, "cpu", rows, list(dict.fromkeys(effort.left_out)))
 
 
 def arguments() -> argparse.Namespace:
@@ -93,6 +96,13 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--quick", action="store_true", help="small batches, once")
     options.add_argument("--data", type=Path, help="folder with a sub-folder for each class")
     return options.parse_args()
+
+
+def missing(options: argparse.Namespace) -> list[str]:
+    """What is left out, or what the figures lack, before anything is measured."""
+    load, found = os.getloadavg()[0], ["the same on a GPU (no GPU used)", *left_by(options.only)]
+    found += ["all times that mean anything (--quick)"] * options.quick
+    return found + [f"a machine with nothing else to do (its load was {load:.1f} before)"] * (load > QUIET)
 
 
 def pipelines(effort: Effort) -> Rows:
@@ -105,7 +115,7 @@ def composing(effort: Effort) -> Rows:
 
 
 def files(effort: Effort) -> Rows:
-    timing = Timing(max(1, effort.rounds // 2), effort.runs, busy_gil=True)
+    timing = Timing(effort.few_rounds, effort.batches, busy_gil=True)
     names = ["token_mix"] if effort.quick else [name for name in METHODS if name != "random_choice"]
     with TemporaryDirectory() as place:
         folder = ImageFolder.scan(effort.data or make_imagenet_like_folder(Path(place) / "photos"))
@@ -135,13 +145,11 @@ def of_attentive_cutmix(effort: Effort) -> Iterator[regions.Job]:
 
 
 def peers(effort: Effort) -> Rows:
-    setting = cases.Setting("cpu", effort.batch, effort.size, effort.rounds, on_cpu)
-    rows: Rows = []
+    setting = cases.Setting("cpu", effort.batch, effort.size, effort.few_rounds, on_cpu)
+    chosen, rows = list(PEERS[:1] if effort.quick else PEERS), []
     for kind, dtype, per in product((CutMix, Mixup), mixing.DTYPES, PERS):
         method, name = kind(per=per, pairing=cases.PAIRINGS[per]), cases.name_of(kind, per, dtype)
-        rows += cases.bench_case(
-            name, method, dtype, setting, list(PEERS[: 1 if effort.quick else None]), effort.left_out
-        )
+        rows += cases.bench_case(name, method, dtype, setting, chosen, effort.left_out)
     return rows
 
 

@@ -71,11 +71,11 @@ def check(what: str, outputs: Any, expected: tuple[str, tuple[int, ...]]) -> Non
     assert np.mean(targets.max(1) < 1 - SMOOTHING) > 0.4, f"{what}: images are not mixed"
 
 
-def block(body: Callable[..., Any], images: list[np.ndarray]) -> Run:
-    """A run of a pipeline that makes a batch after the other."""
+def block(body: Callable[..., Any], images: list[np.ndarray], ahead: int = KEPT) -> Run:
+    """A run of a pipeline that makes a batch after the other; with 1 in place of `ahead`, none before it is wanted."""
     labels = np.arange(len(images[0])) % CLASSES
 
-    @pipeline_def(batch_size=len(labels), num_threads=1, device_id=None, seed=0)  # type: ignore[untyped-decorator]
+    @pipeline_def(batch_size=len(labels), num_threads=1, device_id=None, seed=0, prefetch_queue_depth=ahead)  # type: ignore[untyped-decorator]
     def pipeline() -> Any:
         pixels = fn.external_source(images, batch=True, cycle=True, layout="HWC", no_copy=True)
         numbers = fn.external_source([labels], batch=True, cycle=True)
