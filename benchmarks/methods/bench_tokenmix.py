@@ -16,36 +16,23 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import numpy as np
-
-import dalimix
 from benchmarks.harness import (
     Rows,
-    Run,
-    Timer,
-    Times,
     array_module_of,
-    compare,
-    drawn,
-    each,
     finish,
     image_rows,
     parser,
     photographs,
-    row,
     run_script,
     shown,
     take_turns,
     timer_of,
 )
-from benchmarks.methods.tokenmix_way import Loop
-from benchmarks.tensors import on_host
+from benchmarks.methods.masks import GRID, SIZE, bench_masks
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.bench.random_heatmaps import random_store
 from dali_ops.bench.throughput import Setting, TimedPipeline
@@ -56,9 +43,7 @@ from dali_ops.loader.pipelines import NO_HEATMAPS
 from dali_ops.sources import ImageFolder
 from dalimix import TokenMix
 
-SIZE, GRID = 224, 14  # of images in pixels, of masks in tokens
 BATCHES = {"cpu": 6, "gpu": 100}  # of the pipelines, in a round
-CHECKED = 1024  # masks
 PLAIN, MIXED, GUIDED = "no mixing", "TokenMix", "TokenMix + HeatmapStore"
 PAIRS = [(PLAIN, PLAIN), (MIXED, PLAIN), (GUIDED, PLAIN), (GUIDED, MIXED)]
 
@@ -81,60 +66,6 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--batches", type=positive, help="of a pipeline at a time; default: 6, on a GPU 100")
     options.add_argument("--data", type=Path, help="folder with a sub-folder for each class; default: the demo's")
     return options.parse_args()
-
-
-# ---- the masks alone
-
-
-def bench_masks(xp: Any, timer: Timer, samples: int, rounds: int) -> Rows:
-    rows = []
-    for blocks in (True, False):
-        method = TokenMix(blocks=blocks, pairing="roll")  # so that no image is its own partner
-        loop = Loop(method)
-        check_masks(method, loop, xp)
-        for per, count in (("sample", samples), ("sample", 1), ("batch", 1)):
-            ours = replace(method, per=per)
-            times = compare(plans(ours, samples, xp), moved_masks(loop, count, xp), rounds, timer)
-            rows.append(mask_row(ours, samples, count, times))
-    return rows
-
-
-def mask_row(method: TokenMix, samples: int, count: int, times: Times) -> dict[str, Any]:
-    made = samples if method.per == "sample" else 1
-    kind = "blocks" if method.blocks else "lone tokens"
-    other = f"loop, {count} mask" + "s" * (count > 1)
-    whole = row(f"{kind}, per {method.per}", samples, other, times, "ms", {"masks/s": made / times[0] * 1e3})
-    return {**whole, "baseline masks/s": count / times[1] * 1e3}
-
-
-def plans(method: TokenMix, samples: int, xp: Any) -> Run:
-    """Of different draws, that are ready: keys, from which the plan makes its random numbers."""
-    draws = [drawn(method, samples, seed, xp) for seed in range(8)]
-    return partial(each, draws, lambda numbers: dalimix.plan(method, numbers, (SIZE, SIZE)))
-
-
-def moved_masks(loop: Loop, count: int, xp: Any) -> Run:
-    return lambda _: xp.asarray(loop.masks(count))
-
-
-def check_masks(method: TokenMix, loop: Loop, xp: Any) -> None:
-    """Of many masks: as many tokens, as scattered, in the same places. Chance stays far below what is allowed."""
-    ours = on_host(plans(method, CHECKED, xp)(0).tokens)
-    its = loop.masks(CHECKED)
-    covered, edges = ([count(masks) for masks in (ours, its)] for count in (tokens_of, edges_of))
-    assert max(covered[0].max(), covered[1].max()) <= loop.wanted, "more tokens are covered than wanted"
-    assert abs(covered[0].mean() - covered[1].mean()) < 0.2, "another number of tokens is covered"
-    assert abs(edges[0].mean() - edges[1].mean()) < 1.5, "the blocks are others"
-    assert np.abs(ours.mean(0) - its.mean(0)).max() < 0.1, "other places are covered"
-
-
-def tokens_of(masks: np.ndarray) -> np.ndarray:
-    return masks.sum((1, 2), dtype=int)
-
-
-def edges_of(masks: np.ndarray) -> np.ndarray:
-    """How often a token and the one below it differ."""
-    return (masks[:, 1:] != masks[:, :-1]).sum((1, 2))
 
 
 # ---- the pipelines, with as many threads as there are cores

@@ -18,6 +18,11 @@ HEAD = """## Goals
 "must" is what has to be reached, "stretch" what would be better still. "measured" is the worst of all rows that a goal
 is about, and the best. `benchmarks/gpu_check.sh OUT` runs all that need a GPU.
 """
+ON_CPU = """## On the CPU
+
+One thread where nothing else is said, batches of 64 images of 224 × 224 pixels; "must", "stretch" and "measured" as
+above. `python -m benchmarks.cpu.bench_cpu` measures most of it in one run.
+"""
 COLUMNS = "| what | must | stretch | measured | | from |\n| --- | --- | --- | --- | --- | --- |\n"
 
 
@@ -70,6 +75,12 @@ class Goal:
     def _meets(self, worst: float, goal: float) -> bool:
         return worst <= goal if self.at_most else worst >= goal
 
+    def told(self, values: list[float]) -> dict[str, str]:
+        """The bounds, the worst and the best of the values, and what they reach."""
+        ends = [f"{shown(value)}{self.unit}" for value in dict.fromkeys([values[0], values[-1]])] if values else []
+        measured, reached = (" … ".join(ends), self.reached(values[0])) if values else ("not measured yet", "")
+        return {"must": self.bound(self.must), "stretch": self.bound(self.stretch), "measured": measured, "": reached}
+
     def bound(self, value: float | None) -> str:
         return "" if value is None else f"{'≤' if self.at_most else '≥'} {value:g}{self.unit}"
 
@@ -96,6 +107,10 @@ def planner(what: str) -> dict[str, Any]:
     return {"kernel": "cutmix|mixup|attentive_cutmix|token_mix|smmix", "what": what, "batch": 256}
 
 
+def in_dali(what: str) -> dict[str, Any]:
+    return peers(f"pipeline, {what}", "crop_mirror_normalize alone", ONE_BATCH)
+
+
 def piped(gil: str) -> dict[str, Any]:
     return {"what": f"(?!{UNMIXED_OR_TAUGHT}).*", "GIL": gil}
 
@@ -103,6 +118,7 @@ def piped(gil: str) -> dict[str, Any]:
 PASTED = "(CutMix|TokenMix), uint8 to (CHW|HWC)"
 ANY, ITSELF = ".*", "pipeline, {}, per sample, float(16|32)"
 ALONE = "(Mixup|CutMix|AttentiveCutMix|TokenMix|SMMix)(, mirror)?"
+CPU, ONE_BATCH = "cpu", 64
 KERNELS, PEERS, PIPELINE, CALLBACK = "kernels-gpu", "peers-gpu", "pipeline-gpu", "callback-gpu"
 GOALS = [
     Goal("bandwidth of `compose` of a pasting method ÷ that of a copy, CHW and HWC out, B = 256",
@@ -136,30 +152,56 @@ GOALS = [
          KERNELS, MICROSECONDS, planner(".*blocks"), 30, 15, at_most=True, unit=" µs"),
     Goal("stored heatmaps for B = 256: gather, crop, resample",
          KERNELS, MICROSECONDS, {"kernel": "heatmap_crop", "batch": 256}, 10, 5, at_most=True, unit=" µs"),
-    Goal("on a CPU: timm's way with normalising ÷ ours, one thread, B = 64",
-         "peers-cpu", SPEEDUP, peers(ANY, "timm.*", 64), 1.0, 1.5),
-    Goal("on a CPU: Kornia ÷ ours", "peers-cpu", SPEEDUP, peers(ANY, "Kornia", 64), 1.0),
-    Goal("on a CPU: ours with random numbers for each sample ÷ for the batch",
-         "peers-cpu", SPEEDUP, peers(ANY, "ours, per sample", 64), 1.1, at_most=True),
-    Goal("on a CPU: the same three kernels", "callback-cpu", "launches", {"what": ALONE}, 3, at_most=True),
-    Goal("on a CPU: host time of the callback at B = 1024 ÷ at B = 32, without the launches",
+]  # fmt: skip
+CPU_GOALS = [
+    Goal("`crop_mirror_normalize` alone ÷ mixing and normalising in a pipeline of DALI's, CutMix, float32",
+         CPU, SPEEDUP, in_dali("CutMix, float32"), 1.2, 1.5),
+    Goal("the same, Mixup", CPU, SPEEDUP, in_dali("Mixup, float32"), 1.1, 1.3),
+    Goal("the same, CutMix, float16", CPU, SPEEDUP, in_dali("CutMix, float16"), 3.5, 5),
+    Goal("the same, Mixup, float16", CPU, SPEEDUP, in_dali("Mixup, float16"), 3, 4),
+    Goal("`compose` ÷ a memcpy of as many bytes", CPU, SPEEDUP, peers("compose, .*", "memcpy.*", ONE_BATCH), 2, 1.5,
+         at_most=True, inverse=True),
+    Goal("`compose` in two threads ÷ in one", CPU, SPEEDUP, peers("compose, .*", "one thread", ONE_BATCH), 1.5, 1.8),
+    Goal("images/s of the whole pipeline with two threads, from JPEG files: every method ÷ no mixing",
+         CPU, SPEEDUP, {**piped("idle"), "batch": ONE_BATCH}, 0.98, 1.0),
+    Goal("the same while a Python thread holds the GIL",
+         CPU, SPEEDUP, {**piped("busy"), "batch": ONE_BATCH}, 0.95, 0.98),
+    Goal("TokenMix's authors' loop ÷ 256 masks of ours",
+         CPU, SPEEDUP, peers("blocks, per sample", "loop, 256 masks"), 30, 60),
+    Goal("SMMix's authors' way, one side after the other ÷ our plan of 256",
+         CPU, SPEEDUP, peers("regions: plan, per sample", "unfold, one side after the other"), 10),
+    Goal("a loop over the images ÷ our plan of Attentive CutMix, 28 × 28",
+         CPU, SPEEDUP, peers("cells: plan, 28 × 28", "image by image", ONE_BATCH), 5),
+    Goal("timm's `Mixup` with normalising ÷ ours", CPU, SPEEDUP, peers(ANY, "timm.*", ONE_BATCH), 3, 5),
+    Goal("Kornia ÷ ours", CPU, SPEEDUP, peers(ANY, "Kornia", ONE_BATCH), 3, 5),
+    Goal("torchvision v2 ÷ ours", CPU, SPEEDUP, peers(ANY, "torchvision v2", ONE_BATCH), 3, 5),
+    Goal("`torch.compile` of the same work ÷ ours", CPU, SPEEDUP, peers(ANY, "torch.compile", ONE_BATCH), 3, 5),
+    Goal("ours with random numbers for each sample ÷ for the batch",
+         "peers-cpu", SPEEDUP, peers(ANY, "ours, per sample", ONE_BATCH), 1.1, at_most=True),
+    Goal("kernels called for a batch: one that plans, one for the pixels, one for the labels",
+         "callback-cpu", "launches", {"what": ALONE}, 3, at_most=True),
+    Goal("host time of the callback at B = 1024 ÷ at B = 32, without the launches",
          "callback-cpu", GROWTH, {"batch": 1024}, 1.2, at_most=True),
 ]  # fmt: skip
 
 
 def goals_table(results: dict[str, dict[str, Any]], place: Path) -> str:
     """All goals as Markdown, for a page that has the files at `place`."""
-    return HEAD + "\n" + COLUMNS + "".join(line(goal, results, place) for goal in GOALS)
+    parts = ((HEAD, GOALS), (ON_CPU, CPU_GOALS))
+    tables = (f"{head}\n{COLUMNS}" + "".join(line(goal, results, place) for goal in goals) for head, goals in parts)
+    return "\n".join(tables)
+
+
+def on_cpu_goals(rows: list[Row]) -> list[dict[str, str]]:
+    """How far the rows of `bench_cpu.py` get, as a table for the screen."""
+    goals = [goal for goal in CPU_GOALS if goal.file == CPU]
+    return [{"goal": goal.what, **goal.told(goal.values(rows))} for goal in goals]
 
 
 def line(goal: Goal, results: dict[str, dict[str, Any]], place: Path) -> str:
     values = goal.values(results.get(goal.file, {"rows": []})["rows"])
-    if values:
-        ends = [f"{shown(value)}{goal.unit}" for value in dict.fromkeys([values[0], values[-1]])]
-        cells = [" … ".join(ends), goal.reached(values[0]), f"[{goal.file}]({(place / goal.file).as_posix()}.json)"]
-    else:
-        cells = ["not measured yet", "", f"`{command(goal.file)}`"]
-    return f"| {' | '.join([goal.what, goal.bound(goal.must), goal.bound(goal.stretch), *cells])} |\n"
+    source = f"[{goal.file}]({(place / goal.file).as_posix()}.json)" if values else f"`{command(goal.file)}`"
+    return f"| {' | '.join([goal.what, *goal.told(values).values(), source])} |\n"
 
 
 def shown(value: Any) -> str:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dali_ops.bench.plot import draw_bars
+from dali_ops.sheets.page import GIVER, INK, QUIET
 
 Row = dict[str, Any]
 WIDTH, BAR, AROUND, LINES = 9.0, 0.3, 1.2, 4.5  # inches
 USUAL = 256  # images in a batch, where there are several sizes
 SPEEDUP = "speedup"
+GROWING = {"images in a batch": "batch", "size of the images": "size", "classes": "classes"}  # and its column
+COLORS = {"CutMix": GIVER, "Mixup": INK, "soft_labels": QUIET}
 DTYPE = ", float16"
 
 
@@ -62,6 +65,36 @@ def draw_kernels(rows: Sequence[Row], out: Path, device: str) -> None:
     figure.savefig(out, dpi=100)
 
 
+def draw_growth(rows: Sequence[Row], out: Path, device: str) -> None:
+    """A panel for each thing that grows, with the time of a value that comes out: what costs as it should is level."""
+    figure, panels = new_figure(LINES * len(GROWING), len(GROWING))
+    for (grows, column), axes in zip(GROWING.items(), panels, strict=True):
+        draw_lines(axes, [row for row in rows if row.get("grows") == grows], column)
+        axes.set(xlabel=grows, ylabel="ns for each value that comes out")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(device)
+    figure.savefig(out, dpi=100)
+
+
+def draw_lines(axes: Any, rows: Sequence[Row], column: str) -> None:
+    """Over a column, on logarithmic axes: a line for each method and number of threads."""
+    for (what, count), group in groupby(sorted(rows, key=lined), key=lined):
+        points = sorted((row[column], row["ns per value"]) for row in group)
+        style = {"color": COLORS[what], "linestyle": "-" if count == 1 else "--", "marker": "o"}
+        axes.plot(*zip(*points, strict=True), label=f"{what}, {count} thread{'s' * (count > 1)}", **style)
+    axes.set_xscale("log")
+    axes.set_yscale("log", base=2)
+    ticks = sorted({row[column] for row in rows})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+
+
+def lined(row: Row) -> tuple[str, int]:
+    """What stands on one line."""
+    return row["what"], row["threads"]
+
+
 def is_peer(row: Row) -> bool:
     """Ours in another form is none."""
     return not row["baseline"].startswith("ours")
@@ -83,16 +116,17 @@ def draw_ratios(axes: Any, names: Sequence[str], ratios: Sequence[float], start:
     axes.invert_yaxis()
 
 
-def new_figure(height: float) -> tuple[Any, Any]:
+def new_figure(height: float, panels: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure, figure.subplots(panels)
 
 
 PLOTS: dict[str, Callable[[Sequence[Row], Path, str], None]] = {
+    "cpu": draw_growth,
     "kernels": draw_kernels,
     "peers": draw_peers,
     "pipeline": draw_bars,

@@ -5,6 +5,7 @@ from __future__ import annotations
 MODULES = {  # below benchmarks
     "attention": "methods.bench_attention",
     "callback": "pipeline.bench_callback",
+    "cpu": "cpu.bench_cpu",
     "kernel-table": "kernels.table",
     "kernels": "kernels.bench_kernels",
     "peers": "peers.bench_peers",
@@ -17,6 +18,7 @@ MODULES = {  # below benchmarks
 ABOUT = {
     "attention": "Attentive CutMix, its teacher, and pipelines with and without both.",
     "callback": "how long the host is busy with a batch, by the number of its images.",
+    "cpu": "the loops for the CPU against what the machine can do, and against others; how their time grows.",
     "kernel-table": "what the compiler makes of every kernel.",
     "kernels": "every kernel against a copy of as many bytes.",
     "peers": "from decoded images to normalised and mixed ones with soft labels, against others.",
@@ -34,5 +36,6 @@ def kind_of(file: str) -> str:
 
 def command(file: str) -> str:
     """What measures it."""
-    module, device = MODULES[kind_of(file)], file.rsplit("-", 1)[1]
-    return f"python -m benchmarks.{module} --device {device} --json benchmarks/results/{file}.json"
+    kind = kind_of(file)
+    device = f" --device {file[len(kind) + 1 :]}" if file != kind else ""
+    return f"python -m benchmarks.{MODULES[kind]}{device} --json benchmarks/results/{file}.json"

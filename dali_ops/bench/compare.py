@@ -141,6 +141,7 @@ def _turn(entry: Entry, timing: Timing, busy: BusyGil | None, pipeline: TimedPip
 
 
 def _row(setting: Setting, name: str, gil: str, rounds: Rounds) -> Row:
+    speed = median(span.images_per_second for _, span in rounds)
     speedups = [span.images_per_second / baseline.images_per_second for baseline, span in rounds]
     baseline, own = zip(*rounds, strict=True)
     return {
@@ -148,7 +149,8 @@ def _row(setting: Setting, name: str, gil: str, rounds: Rounds) -> Row:
         "batch": setting.batch_size,
         "threads": setting.num_threads,
         "GIL": gil,
-        "images/s": median(span.images_per_second for span in own),
+        "images/s": speed,
+        "images/s per thread": speed / setting.num_threads,
         "baseline": BASELINE,
         "baseline images/s": median(span.images_per_second for span in baseline),
         SPEEDUP: median(speedups),

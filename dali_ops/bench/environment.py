@@ -18,7 +18,7 @@ from dalimix.support.paths import errors_name
 CUDA13 = ("nvidia-dali-cuda130", "cupy-cuda13x", "nvidia-cuda-nvrtc")
 CUDA12 = ("nvidia-dali-cuda120", "cupy-cuda12x", "nvidia-cuda-nvrtc-cu12")
 PEERS = ("kornia", "timm", "torchvision")
-PACKAGES = ("dalimix", "numpy", "torch", *PEERS, *CUDA13, *CUDA12)  # whose versions are noted, where they are installed
+PACKAGES = ("dalimix", "numpy", "numba", "torch", *PEERS, *CUDA13, *CUDA12)  # noted, where installed
 
 
 def environment_of(device: str) -> dict[str, Any]:

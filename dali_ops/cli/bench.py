@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 READING = (
     "÷ no mixing: median of the rounds, each against no mixing measured right beside it (1: costs nothing), and their\n"
     "range. The first row is no mixing against itself: how far it is from 1 tells how much the machine disturbs.\n"
-    "images/s of different rows are of different times. CPU cores: busy ones, on average."
+    "images/s of different rows are of different times; per thread: of each of --threads."
 )
 BATCH_SIZE, BATCHES = {"cpu": 32, "gpu": 256}, {"cpu": 10, "gpu": 50}  # two minutes on two idle cores
 
@@ -167,9 +167,10 @@ def _table(setting: str, rows: list[Row]) -> Table:
 
     table = Table(title=setting, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    for heading in ("images/s", "÷ no\nmixing", "range", "CPU\ncores", "CPU ms\n/image"):
+    for heading in ("images\n/s", "per\nthread", "÷ no\nmixing", "range", "CPU ms\n/image"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        speeds = f"{row['images/s']:,.0f}", f"{row[SPEEDUP]:.2f}", f"{row['lowest']:.2f} … {row['highest']:.2f}"
-        table.add_row(row["what"], *speeds, f"{row['CPU cores']:.2f}", f"{row['CPU ms/image']:.2f}")
+        speeds = f"{row['images/s']:,.0f}", f"{row['images/s per thread']:,.0f}"
+        speedups = f"{row[SPEEDUP]:.2f}", f"{row['lowest']:.2f} … {row['highest']:.2f}"
+        table.add_row(row["what"], *speeds, *speedups, f"{row['CPU ms/image']:.2f}")
     return table

@@ -14,8 +14,8 @@ import torch
 
 import dalimix
 from benchmarks.harness import on_cpu
-from benchmarks.peers import bench_peers, checks, dali_way, timm_way, torch_way
-from benchmarks.peers.bench_peers import Setting
+from benchmarks.peers import bench_peers, cases, checks, dali_way, timm_way, torch_way
+from benchmarks.peers.cases import Setting
 from benchmarks.peers.peer import Peer, Told
 from benchmarks.tensors import one_thread
 from dalimix import CutMix, Mixup
@@ -24,9 +24,9 @@ KINDS = pytest.mark.parametrize("kind", [CutMix, Mixup], ids=lambda kind: kind._
 PERS = pytest.mark.parametrize("per", ["batch", "pair", "sample"])
 
 
-def case(kind: Any, per: str, number: int = 0) -> tuple[Any, bench_peers.Batch]:
-    method = kind(per=per, pairing=bench_peers.PAIRINGS[per])
-    return method, bench_peers.batches(method, Setting("cpu", 6, 32, 1, on_cpu))[number]
+def case(kind: Any, per: str, number: int = 0) -> tuple[Any, cases.Batch]:
+    method = kind(per=per, pairing=cases.PAIRINGS[per])
+    return method, cases.batches(method, Setting("cpu", 6, 32, 1, on_cpu))[number]
 
 
 # ---- the checks notice what is wrong
@@ -85,7 +85,7 @@ def test_a_peer_that_does_not_run_here_is_left_out() -> None:
         raise RuntimeError("no compiler\nand more")
 
     left_out: list[str] = []
-    assert not bench_peers.works(Peer("broken", mix, told=True), case(CutMix, "batch")[1], left_out)
+    assert not cases.works(Peer("broken", mix, told=True), case(CutMix, "batch")[1], left_out)
     assert left_out == ["broken: no compiler"]
 
 
@@ -110,7 +110,7 @@ def test_speedups_are_the_time_of_the_peer_by_ours() -> None:
         return {"dense": 1.0, "pair": 2.0}.get(run.args[-1], 6.0)
 
     setting, method = Setting("cpu", 4, 32, 1, timer), CutMix(per="batch", pairing="flip")
-    (row,) = bench_peers.bench_case("a case", method, "float32", setting, ["torch"], [])
+    (row,) = cases.bench_case("a case", method, "float32", setting, ["torch"], [])
     assert (row["what"], row["median ms"], row["baseline median ms"], row["speedup"]) == ("a case", 1, 6, 6)
     assert row["GB/s"] == pytest.approx(4 * (32 * 32 * 3 * (1 + 4) + 8 + 4000) / 1e6)
 
@@ -130,7 +130,7 @@ def test_ours_keeps_up_with_timms_way(kind: Any) -> None:
     """Twice as fast when measured in peace."""
     setting = Setting("cpu", 64, 224, 3, of_this_thread)
     with one_thread():
-        (row,) = bench_peers.bench_case("", kind(per="sample"), "float32", setting, ["timm"], [])
+        (row,) = cases.bench_case("", kind(per="sample"), "float32", setting, ["timm"], [])
     assert row["speedup"] > 0.8
 
 

@@ -14,7 +14,7 @@ from benchmarks.page.scripts import ABOUT, MODULES, command, kind_of
 from tests.support.paths import BENCHMARKS
 from tests.support.project.benchmarks import start
 
-RESULTS = BENCHMARKS / "results"
+RESULTS, ALL_GOALS = BENCHMARKS / "results", goals.GOALS + goals.CPU_GOALS
 ENVIRONMENT = {"date": "2026-01-02", "python": "3.11.7", "device": "a card", "numpy": "2.4.6"}
 Row = dict[str, Any]
 
@@ -58,12 +58,12 @@ def test_the_pictures_here_are_those_of_the_files_here() -> None:
 def test_goals_find_their_rows_in_the_files_here() -> None:
     """Where a file is, its rows are called as the goals call them."""
     results = make_results.read(RESULTS)
-    here = [goal for goal in goals.GOALS if goal.file in results]
+    here = [goal for goal in ALL_GOALS if goal.file in results]
     assert [goal.what for goal in here if not goal.values(results[goal.file]["rows"])] == []
 
 
 def test_a_script_stands_behind_every_kind_and_goal() -> None:
-    kinds = {kind_of(goal.file) for goal in goals.GOALS} | {kind_of(name) for name in make_results.read(RESULTS)}
+    kinds = {kind_of(goal.file) for goal in ALL_GOALS} | {kind_of(name) for name in make_results.read(RESULTS)}
     assert kinds <= MODULES.keys() == ABOUT.keys()
     assert [name for name in MODULES.values() if find_spec(f"benchmarks.{name}") is None] == []
 
@@ -87,12 +87,13 @@ def test_a_section() -> None:
 def test_goals_that_nothing_was_measured_for() -> None:
     """Nor in files that have other rows."""
     for text in (page(), page(peers_gpu=file_of(peer("CutMix, per batch, float16", "timm's way", 9.0, batch=64)))):
-        assert text.count("not measured yet") == len(goals.GOALS)
+        assert text.count("not measured yet") == len(ALL_GOALS)
         assert not any(word in text for word in ("reached |", "stretch |\n", "missed"))
     name = "DALI's own operators ÷ ours, Mixup"
     assert line_of(text, name) == [name, "≥ 2.5", "≥ 3.5", "not measured yet", "", f"`{command('peers-gpu')}`"]
     asked = "python -m benchmarks.peers.bench_peers --device gpu --json benchmarks/results/peers-gpu.json"
     assert command("peers-gpu") == asked
+    assert command("cpu") == "python -m benchmarks.cpu.bench_cpu --json benchmarks/results/cpu.json"
 
 
 @pytest.mark.parametrize(("shares", "measured", "told"), [
@@ -120,9 +121,34 @@ def test_less_is_better_where_it_is() -> None:
     assert line_of(text, "`compose` of Mixup")[1:5] == ["≤ 1.35", "", "1.20", "reached"]
 
 
+def test_goals_on_the_cpu() -> None:
+    """On the page they have a table of their own, which a script shows at its end, too."""
+    rows = [
+        peer(f"compose, {name}, float32", "memcpy of as many bytes", speedup, 64)
+        for name, speedup in (("CutMix", 0.625), ("Mixup", 0.4))
+    ]
+    small = peer("compose, CutMix, float32", "memcpy of as many bytes", 0.1, 4)
+    text = page(cpu=file_of(*rows, small))
+    name = "`compose` ÷ a memcpy of as many bytes"
+    told = ["≤ 2", "≤ 1.5", "2.50 … 1.60", "**missed**"]
+    assert line_of(text, name) == [name, *told, "[cpu](cpu.json)"]
+    assert text.index("## Goals") < text.index("## On the CPU") < text.index(name)
+    shown = {line["goal"]: list(line.values())[1:] for line in goals.on_cpu_goals([*rows, small])}
+    assert shown[name] == told
+    assert shown["Kornia ÷ ours"] == ["≥ 3", "≥ 5", "not measured yet", ""]
+
+
 # ---- pictures
 
+
+def growing(grows: str, value: int, ns: float, threads: int = 1) -> Row:
+    return {"what": "CutMix", "threads": threads, "grows": grows, plots.GROWING[grows]: value, "ns per value": ns}
+
+
 ROWS = {
+    "cpu": [growing("images in a batch", 64, 0.2), growing("images in a batch", 1, 0.5),
+            growing("images in a batch", 1, 0.4, threads=2), growing("size of the images", 32, 0.3),
+            growing("classes", 10, 3.0), peer("compose, CutMix, float32", "memcpy of as many bytes", 0.5)],
     "kernels-gpu": [kernel("CutMix, uint8 to CHW", batch, 0.9) for batch in (256, 64)],
     "peers-cpu": [peer("CutMix, per batch, float16", "timm's way", 4.0), peer("CutMix, float32", "torch", 0.5),
                   peer("CutMix, float16", "torch", 0.5, 64), peer("Mixup, float16", "ours, per sample", 1.5)],
@@ -134,7 +160,7 @@ def test_a_folder(tmp_path: Path) -> None:
     """Its page and its pictures, of the kinds that have some."""
     for name, rows in (ROWS | {"other-cpu": [{"what": "one"}]}).items():
         (tmp_path / f"{name}.json").write_text(json.dumps(file_of(*rows)))
-    assert start("page.make_results", tmp_path) == f"{tmp_path}/RESULTS.md: 4 files\n"
+    assert start("page.make_results", tmp_path) == f"{tmp_path}/RESULTS.md: 5 files\n"
     assert "[this folder](./)" in (tmp_path / "RESULTS.md").read_text()
     assert sorted(file.stem for file in tmp_path.glob("*.png")) == sorted(ROWS)
 
@@ -143,10 +169,16 @@ def test_bars_and_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     """What is drawn: peers in the usual batch and type, speedups from 1; a line of all batch sizes."""
     made: list[Any] = []
     new_figure = plots.new_figure
-    monkeypatch.setattr(plots, "new_figure", lambda height: made.append(new_figure(height)) or made[-1])
+    monkeypatch.setattr(plots, "new_figure", lambda *sizes: made.append(new_figure(*sizes)) or made[-1])
     for name, rows in ROWS.items():
         plots.draw(kind_of(name), file_of(*rows), tmp_path / f"{name}.png")
-    kernels, peers, train = (axes for _, axes in made)
+    cpu, kernels, peers, train = (axes for _, axes in made)
+    lines = [{line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.lines} for axes in cpu]
+    assert lines == [
+        {"CutMix, 1 thread": [(1, 0.5), (64, 0.2)], "CutMix, 2 threads": [(1, 0.4)]},
+        {"CutMix, 1 thread": [(32, 0.3)]},
+        {"CutMix, 1 thread": [(10, 3.0)]},
+    ]
     assert [label.get_text() for label in peers.get_yticklabels()] == ["CutMix, per batch: timm's way"]
     assert [(bar.get_x(), bar.get_width()) for bar in peers.patches] == [(1, 3.0)]
     assert [list(zip(*line.get_data(), strict=True)) for line in kernels.lines] == [[(64, 0.9), (256, 0.9)]]

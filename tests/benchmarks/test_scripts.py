@@ -18,6 +18,7 @@ from tests.support.project.benchmarks import run, start
 
 ONCE = "--device", "cpu", "--rounds", 1
 TINY: dict[str, tuple[object, ...]] = {
+    "cpu.bench_cpu": ("--quick",),
     "kernels.bench_kernels": (*ONCE, "--batch", 3, "--size", 32),
     "methods.bench_attention": (*ONCE, "--batch", 2, "--whole-batch", 2, "--epoch", 2),
     "methods.bench_smmix": (*ONCE, "--samples", 6, "--images", 2, "--batch-size", 2, "--steps", 1),
@@ -30,13 +31,28 @@ TINY: dict[str, tuple[object, ...]] = {
     "pipeline.slow_consumer": ("--device", "cpu", "--batches", 8, "--batch-size", 2, "--milliseconds", 1),
     "training.bench_train": (*ONCE, "--model", "small_resnet", "--batch-size", 4, "--size", 32, "--steps", 1),
 }  # fmt: skip
-WITH_DATA = "methods.bench_tokenmix", "methods.bench_smmix", "pipeline.bench_pipeline", "training.bench_train"
+WITH_DATA = (
+    "cpu.bench_cpu",
+    "methods.bench_tokenmix",
+    "methods.bench_smmix",
+    "pipeline.bench_pipeline",
+    "training.bench_train",
+)
 ELSEWHERE = {"kernels.table": "test_kernel_table.py", "page.make_results": "test_results_page.py"}
 
 COMPARED = frozenset({"what", "batch", "baseline", "speedup"})
 IN_MS = COMPARED | {"median ms", "baseline median ms"}
 PIPELINES = {"images/s", "CPU cores", "CPU ms/image"}
+FILES = (
+    COMPARED
+    | {"threads", "GIL", "images/s per thread", "lowest", "highest"}
+    | PIPELINES
+    | {f"baseline {name}" for name in PIPELINES}
+)
+GROWING = frozenset({"what", "threads", "grows", "batch", "median ms", "images/s", "ns per value"})
 COLUMNS: dict[str, list[frozenset[str]]] = {  # of each of a script's tables
+    "cpu.bench_cpu": [IN_MS, IN_MS | {"images/s"}, IN_MS | {"MB", "GB/s"}, IN_MS | {"GB/s"}, FILES,
+                      IN_MS | {"masks/s", "baseline masks/s"}, GROWING | {"size"}, GROWING | {"classes"}],
     "kernels.bench_kernels": [COMPARED | {"kernel", "MB", "GB/s", "median µs", "baseline median µs"}],
     "methods.bench_attention": [IN_MS, IN_MS | {"GB/s"}, IN_MS | {"images/s"}],
     "methods.bench_smmix": [IN_MS, IN_MS | {"images/s"}],
@@ -44,8 +60,7 @@ COLUMNS: dict[str, list[frozenset[str]]] = {  # of each of a script's tables
     "peers.bench_peers": [IN_MS | {"GB/s"}],
     "pipeline.bench_callback": [frozenset({"what", "batch", "median µs", "time ÷ time at 32", "launches", "calls",
                                            "bytecodes"})],
-    "pipeline.bench_pipeline": [COMPARED | {"threads", "GIL", "lowest", "highest"} | PIPELINES
-                                | {f"baseline {name}" for name in PIPELINES}],
+    "pipeline.bench_pipeline": [FILES],
     "pipeline.slow_consumer": [frozenset({"what", "batch", "batches", "altered", "differ between runs",
                                           "most batches ahead"})],
     "training.bench_train": [IN_MS | {"model", "images/s"}],

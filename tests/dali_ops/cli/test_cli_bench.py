@@ -1,6 +1,7 @@
 """``dalimix bench``, from the command to the table, the JSON and the plot."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_everything_that_was_asked_for(root, tmp_path, capsys):
         rows[row["batch"], row["threads"], row["GIL"]].append(row["what"])
         assert min(row["images/s"], row["baseline images/s"], row[SPEEDUP], row["CPU ms/image"]) > 0
         assert row["baseline"] == "no mixing"
+        assert row["images/s per thread"] * row["threads"] == pytest.approx(row["images/s"])
     assert list(rows) == settings
     assert all(names == ["no mixing", "cutmix", "smmix + store"] for names in rows.values())
     facts = found["environment"]
@@ -59,6 +61,8 @@ def test_everything_that_was_asked_for(root, tmp_path, capsys):
     assert all(f"left out: {what}" in text for what in found["left out"])
     assert all(name in text for name in ("no mixing", "cutmix", "smmix + store", facts["device"], facts["images"]))
     assert "batch size 4, 2 threads, GIL kept busy" in text
+    for row in found["rows"]:
+        assert re.search(rf" {row['images/s']:,.0f} +{row['images/s per thread']:,.0f} ", text)
     assert text.endswith(f"{tmp_path}/new/here/bench.json\n{tmp_path}/new/here/bench.png\n")
     with Image.open(tmp_path / "new" / "here" / "bench.png") as plot:
         assert min(plot.size) > 800
