@@ -68,7 +68,7 @@ def test_shortcuts(graph, name):
 def test_model_heatmaps(graph):
     pytest.importorskip("torch")
     images, labels = images_and_labels()
-    given = {"images": images, "provider": lambda images: images, "labels": labels}
+    given = {"images": images, "provider": lambda images, labels=None: images, "labels": labels}
     names = ["images", "provider", "labels", "predictions", "layout", "device"]
     assert faults(lambda **own: dali_ops.model_heatmaps(**{**given, **own}), names) == []
 
