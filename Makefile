@@ -2,8 +2,8 @@
 PYTHON ?= python3
 CXX ?= g++
 VENV ?= .venv
-# Processes that share the tests.
-WORKERS ?= $(shell nproc)
+# Processes that share the tests: one more than there are cores, since some tests wait for other processes.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # Which CUDA the packages are for; without a GPU either will do.
 CUDA ?= $(shell nvidia-smi 2>/dev/null | grep -q 'CUDA Version: 12' && echo 12 || echo 13)
 
