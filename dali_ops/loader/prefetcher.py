@@ -146,7 +146,7 @@ class Prefetcher:
         with self._moment:
             self._check_turn(loop)
             if self._pipeline is not pipeline:
-                raise RuntimeError(lifetime.CLOSED)
+                raise self._moved()
             if not len(self.feed.numbers(self.epoch, self.step)):  # the batch holds only the image of an empty one
                 outputs = {name: output[:0] for name, output in outputs.items()}
             self.resumed, self.step = False, self.step + 1
@@ -183,9 +183,8 @@ class Prefetcher:
 
     def _after(self, error: Failure, pipeline: Any) -> BaseException | None:
         """Return what to raise after an error of DALI's; None if the images that caused it are left out now."""
-        self.check_open()  # it may be that another thread has closed it meanwhile, or moved it
         if self._pipeline is not pipeline or lifetime.is_shut_down(pipeline):
-            raise RuntimeError(lifetime.CLOSED) from error
+            raise self._moved() from error
         inner = lifetime.guard(pipeline).take()
         if inner is None:
             where = self.epoch, self.step, self._runtime["device_id"]
@@ -194,6 +193,11 @@ class Prefetcher:
         let_go(inner)
         self._shut_down()
         return _not_the_end(with_first_cause(inner, error))
+
+    def _moved(self) -> RuntimeError:
+        """Return the error where another thread, or a signal handler, has closed or moved the loader meanwhile."""
+        self.check_open()
+        return RuntimeError(lifetime.CLOSED)
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""

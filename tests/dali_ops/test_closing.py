@@ -115,6 +115,16 @@ def test_a_loader_that_is_closed_while_its_checkpoint_is_asked_for_says_so(root,
             next(running)
 
 
+def test_a_loader_that_is_closed_when_its_batch_has_come_says_so(root, monkeypatch):
+    with load(root, CutMix()) as loader:
+        running = iter(loader)
+        next(running)
+        outputs = loader._prefetcher._outputs
+        monkeypatch.setattr(loader._prefetcher, "_outputs", lambda loop: (outputs(loop), loader.close())[0])
+        with pytest.raises(RuntimeError, match="^the loader is closed$"):
+            next(running)
+
+
 AFTER = """
 import atexit, time
 
