@@ -20,6 +20,7 @@ demo: $(VENV)/.demo
 
 # A file runs in one process, which makes once what its tests share; the longest files begin, as tests/conftest.py sorts.
 test: $(VENV)/.test check
+	$(BIN)/python -m tests.support.programs.compile_loops
 	CXX=$(CXX) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test

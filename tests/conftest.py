@@ -24,10 +24,10 @@ from dalimix.support.packages import PACKAGES
 from tests.support.backends import Backend, need_gpu, use_host_kernels
 
 # Files that take the longest, the longest first: begun last, one of them would run alone at the end.
-LONG = ["test_imagenet.py", "test_imagenet_resume.py", "test_host.py", "test_train_smmix.py", "test_scripts.py",
-        "test_proxy.py", "test_kernels_compile.py", "test_token_mix.py", "test_examples.py", "test_compose.py",
-        "test_cli.py", "test_kernel_table.py", "test_loader_life.py", "test_lifetime.py",
-        "test_token_mask.py"]  # fmt: skip
+LONG = ["test_wheel.py", "test_contributing.py", "test_imagenet.py", "test_imagenet_resume.py", "test_host.py",
+        "test_train_smmix.py", "test_scripts.py", "test_proxy.py", "test_kernels_compile.py", "test_token_mix.py",
+        "test_examples.py", "test_compose.py", "test_cli.py", "test_kernel_table.py", "test_loader_life.py",
+        "test_lifetime.py", "test_token_mask.py"]  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
