@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix.cpu.compiled import compiled
-from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
+from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
+from dalimix.cpu.parts.token_mask import choose_highest
 from dalimix.cpu.parts.tokens import pixels_of
-from dalimix.cpu.parts.top_patches import load_keys, top_patches
+from dalimix.cpu.parts.top_patches import load_keys
 from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
 from dalimix.cpu.resample_heatmaps import resample_heatmaps
@@ -41,13 +42,11 @@ def _attentive_cutmix(
     keys, chosen = np.empty(grid * grid, np.uint32), np.empty((grid, grid), np.uint8)
     widths = np.array([pixels_of(x, width, grid) for x in range(grid)], np.int32)
     for at in range(len(drawn.permutation)):
-        i, j, row = couple(drawn, at)
-        stay(rows, i)
-        if not mixes(drawn, i, j, row):
+        i, j, row, mixed = begin(drawn, at, rows)
+        if not mixed:
             continue
         load_keys(heatmaps[j], mirror[j], keys)
-        top_patches(keys, low + below(drawn.uniform[row, 0], high - low + 1), chosen.reshape(-1))
-        rows.partner[i] = j
+        choose_highest(keys, low + below(drawn.uniform[row, 0], high - low + 1), chosen.reshape(-1))
         _write_tokens(chosen, rows.tokens[i])
         label_share(rows, i, _pixels(chosen, height, widths) / (np.float64(height) * width))
 

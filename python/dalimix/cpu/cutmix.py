@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix.cpu.compiled import compiled
-from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
+from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
 from dalimix.cpu.planner import run_planner
 from dalimix.cpu.registry import planner
 from dalimix.draws import Draws
@@ -27,11 +27,9 @@ def cutmix(method: CutMix, draws: Draws, scene: Scene, into: MixPlan | None = No
 @compiled
 def _cutmix(drawn: Drawn, height: int, width: int, down: Sides, across: Sides, by_area: bool, rows: Rows) -> None:
     for at in range(len(drawn.permutation)):
-        i, j, row = couple(drawn, at)
-        stay(rows, i)
-        if not mixes(drawn, i, j, row):
+        i, _, row, mixed = begin(drawn, at, rows)
+        if not mixed:
             continue
-        rows.partner[i] = j
         box, lam, u = rows.box[i], drawn.lam[row], drawn.uniform[row]
         if down[1] >= 0:
             box[0], box[2] = _side_between(u[0], u[2], down, height)

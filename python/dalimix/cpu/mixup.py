@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix.cpu.compiled import compiled
-from dalimix.cpu.parts.plan import Drawn, Rows, couple, mixes, stay
+from dalimix.cpu.parts.plan import Drawn, Rows, begin
 from dalimix.cpu.planner import run_planner
 from dalimix.cpu.registry import planner
 from dalimix.draws import Draws
@@ -23,10 +23,8 @@ def mixup(method: Mixup, draws: Draws, scene: Scene, into: MixPlan | None = None
 @compiled
 def _mixup(drawn: Drawn, rows: Rows) -> None:
     for at in range(len(drawn.permutation)):
-        i, j, row = couple(drawn, at)
-        stay(rows, i)
-        if not mixes(drawn, i, j, row):
+        i, _, row, mixed = begin(drawn, at, rows)
+        if not mixed:
             continue
-        rows.partner[i] = j
         rows.blend[i] = rows.weight[i, 0] = drawn.lam[row]
         rows.weight[i, 1] = np.float32(1) - drawn.lam[row]

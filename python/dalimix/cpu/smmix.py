@@ -6,7 +6,7 @@ import numpy as np
 
 from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.attention_region import attention_region
-from dalimix.cpu.parts.plan import Drawn, Rows, below, couple, label_share, mixes, stay
+from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
 from dalimix.cpu.parts.tokens import first_pixel
 from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
@@ -38,14 +38,12 @@ def _smmix(
     _, down, across = heatmaps.shape
     values = np.empty((2, down * across))
     for at in range(len(drawn.permutation)):
-        i, j, row = couple(drawn, at)
-        stay(rows, i)
-        if not mixes(drawn, i, j, row):
+        i, j, row, mixed = begin(drawn, at, rows)
+        if not mixed:
             continue
         side = low + below(drawn.uniform[row, 0], high - low + 1)
         to = attention_region(heatmaps[i], mirror[i], side, False, values)
         source = attention_region(heatmaps[j], mirror[j], side, True, values)
-        rows.partner[i] = j
         box, shift = rows.box[i], rows.shift[i]
         box[0], box[2], shift[0] = _place(to[0], source[0], side, height, down)
         box[1], box[3], shift[1] = _place(to[1], source[1], side, width, across)

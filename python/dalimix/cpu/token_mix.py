@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from dalimix.cpu.compiled import compiled
-from dalimix.cpu.parts.plan import Drawn, Rows, couple, label_share, mixes, stay
+from dalimix.cpu.parts.plan import Drawn, Rows, begin, label_share
 from dalimix.cpu.parts.subnormals import SMALLEST_NORMAL
 from dalimix.cpu.parts.token_mask import blocks, lone_tokens
 from dalimix.cpu.parts.tokens import pixels_of
@@ -55,9 +55,8 @@ def _token_mix(
 ) -> None:
     mask = np.empty(grid, np.uint32)
     for at in range(len(drawn.permutation)):
-        i, j, row = couple(drawn, at)
-        stay(rows, i)
-        if not mixes(drawn, i, j, row):
+        i, j, row, mixed = begin(drawn, at, rows)
+        if not mixed:
             continue
         wanted = fixed if fixed >= 0 else int((1.0 - np.float64(drawn.lam[row])) * (grid * grid))
         wanted, key = min(grid * grid, wanted + added), (keys[row, 0], keys[row, 1])
@@ -65,7 +64,6 @@ def _token_mix(
             blocks(key, wanted, grid, aspects, mask)
         else:
             lone_tokens(key, wanted, grid, mask)
-        rows.partner[i] = j
         _write_tokens(mask, rows.tokens[i])
         label_share(rows, i, _pixels(mask, height, width) / (np.float64(height) * width))
         if heatmaps.shape[1]:

@@ -82,6 +82,20 @@ def stay(rows: Rows, sample: int) -> None:
 
 
 @compiled
+def begin(drawn: Drawn, at: int, rows: Rows) -> tuple[int, int, int, bool]:
+    """Write what every row begins with, and return (sample, partner, row of the draws, whether it is mixed).
+
+    Until a planner writes more, an image that is mixed differs only in its partner from one that stays as it is.
+    """
+    sample, partner, row = couple(drawn, at)
+    stay(rows, sample)
+    mixed = mixes(drawn, sample, partner, row)
+    if mixed:
+        rows.partner[sample] = partner
+    return sample, partner, row, mixed
+
+
+@compiled
 def label_share(rows: Rows, sample: int, share: float) -> None:
     """Write the label shares of an image whose partner has `share` of the pixels."""
     rows.weight[sample, 0] = np.float32(1.0 - share)

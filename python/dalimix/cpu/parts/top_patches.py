@@ -1,4 +1,8 @@
-"""The loops of kernels/include/top_patches.cuh for the CPU."""
+"""The loop of kernels/include/top_patches.cuh for the CPU.
+
+Where each thread of the kernel counts how many cells come before its own, `choose_highest` of token_mask.py finds the
+lowest of the highest here.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import numpy as np
 
 from dalimix.cpu.compiled import compiled
 from dalimix.cpu.parts.ordered import ordered_float32
-from dalimix.cpu.parts.token_mask import choose_highest
 
 
 @compiled
@@ -16,12 +19,3 @@ def load_keys(heatmap: np.ndarray, flip: int, keys: np.ndarray) -> None:
     for r in range(grid):
         for c in range(grid):
             keys[r * grid + c] = ordered_float32(heatmap[r, grid - 1 - c if flip else c])
-
-
-@compiled
-def top_patches(keys: np.ndarray, count: int, chosen: np.ndarray) -> None:
-    """Write 1 for the `count` highest keys, uint32 [g * g], and 0 for the others, uint8 [g * g].
-
-    Where each thread of the kernel counts how many cells come before its own, the lowest of the highest is found here.
-    """
-    choose_highest(keys, count, chosen)
