@@ -153,7 +153,10 @@ def lying(name: str) -> str:
 
 
 def test_the_sanitizer_finds_nothing_in_the_operators(sanitizer: dict[str, str]) -> None:
-    """Groups of pixels and single ones, every situation, labels out of range: each operator at least once."""
+    """Groups of pixels and single ones, every situation, labels out of range: each operator at least once.
+
+    Of numbers that are drawn wrongly, one that is none, one below and one above: the others end in the same places.
+    """
     chosen = [
         "test_compose.py::test_every_situation_by_hand[host-hot]",
         "test_compose.py::test_every_situation_by_hand[host-odd]",
@@ -163,7 +166,8 @@ def test_the_sanitizer_finds_nothing_in_the_operators(sanitizer: dict[str, str])
         "test_token_mix.py::test_every_variant_follows_the_formulas[host-{'grid': 32, 'lam': 0.2}-(33, 17)]",
         "test_token_mix.py::test_among_other_methods[host-True-sample]",
         "test_smmix.py::test_every_variant_follows_the_formulas",
-        "test_smmix.py::test_with_other_methods",
+        "test_smmix.py::test_with_other_methods[host-((5, 9), (5, 9), 3)]",
+        "test_smmix.py::test_with_other_methods[host-(6, 4, 6)]",
         "test_attention_region.py::test_large_grids",
         "test_top_patches.py::test_equals_a_loop_over_the_images[host-64-16]",
         "test_heatmap_crop.py::test_every_cell_by_hand[host-(5, 9)-14-uint8]",
@@ -171,11 +175,15 @@ def test_the_sanitizer_finds_nothing_in_the_operators(sanitizer: dict[str, str])
         "test_heatmap_crop.py::test_a_box_that_is_none",
         "test_soft_labels.py",
         "test_wrong_plans.py",
-        "test_random_choice.py::test_plan_follows_the_formulas",
+        "test_random_choice.py::test_plan_follows_the_formulas[host-default-64]",
+        "test_random_choice.py::test_plan_follows_the_formulas[host-nested tokens-7]",
+        "test_random_choice.py::test_plan_follows_the_formulas[host-nested flipped pairs-7]",
+        "test_random_choice.py::test_plan_follows_the_formulas[host-tokens of two grids-64]",
         "test_host.py::test_shared_memory_and_barriers",
         "test_host.py::test_shuffles_and_ballots",
     ]
-    options = ["-q", "-p", "no:cacheprovider", "-k", "not cpu and not cuda"]
+    left_out = " and ".join(f"not {name}" for name in ("cpu", "cuda", "inf-host", "1.0-host", "3e+38-host"))
+    options = ["-q", "-p", "no:cacheprovider", "-k", left_out]
     done = in_a_process(["-m", "pytest", *options, *map(lying, chosen)], **sanitizer)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
