@@ -18,21 +18,25 @@ KERNELS = sorted(
 SHIPPED = ["kernels", "python", "dali_ops", "setup.py", "pyproject.toml", "README.md", "LICENSE"]
 LITTER = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist")
 
+# Every process compiles anew what it uses: two planners, one of which reads heatmaps. The rest is imported.
 NUMPY_ONLY = """
-import sys
+import importlib, pkgutil, sys
 sys.path.insert(0, {folder!r})
 for name in ("cupy", "torch", "nvidia", "nvidia.dali", "cuda", "scipy", "PIL"):
     sys.modules[name] = None  # importing it fails
 import numpy as np
-import dalimix
+import dalimix, dalimix.cpu
 assert dalimix.__file__.startswith({folder!r}), dalimix.__file__
 import dalimix.heatmaps
-for make in dalimix.METHODS.values():
-    method = make()
-    heatmaps = np.ones((5, *(method.heatmap_grid or (6, 6)))) if method.reads_heatmaps else None
-    plan = dalimix.plan(method, dalimix.draw(method, 5, 0), (8, 8), heatmaps)
-    images = dalimix.compose(np.ones((5, 8, 8, 3), np.uint8), plan, mean=1, std=2, dtype="float16", output_layout="CHW")
-    assert images.shape == (5, 3, 8, 8) and not images.any()
+for module in pkgutil.iter_modules(dalimix.cpu.__path__, "dalimix.cpu."):
+    importlib.import_module(module.name)
+plans = [
+    dalimix.plan(dalimix.Mixup(), dalimix.draw(dalimix.Mixup(), 5, 0), (8, 8)),
+    dalimix.plan(dalimix.SMMix(grid=4), dalimix.draw(dalimix.SMMix(grid=4), 5, 0), (8, 8), np.ones((5, 4, 4))),
+]
+images = dalimix.compose(np.ones((5, 8, 8, 3), np.uint8), plans[0])
+assert images.shape == (5, 8, 8, 3) and (images == 1).all()
+for plan in plans:
     assert np.allclose(dalimix.soft_labels(np.arange(5), plan, num_classes=5).sum(axis=1), 1)
 from dalimix.cuda.loader import kernel_folder
 print(*sorted(path.relative_to(kernel_folder()).as_posix() for path in kernel_folder().rglob("*.cu*")))
