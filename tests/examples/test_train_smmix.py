@@ -138,9 +138,9 @@ def test_what_is_said_on_the_command_line_counts(example, monkeypatch, tmp_path)
 
 @ways
 def test_memory_does_not_grow(example, way, tmp_path):
-    """Over 200 steps, after some to warm up. Keeping the batches would cost 200 × 0.9 MiB."""
+    """Over 60 steps, after some to warm up. Keeping the batches would cost 60 × 0.9 MiB."""
     classifier, batches = made(example, way, coloured_folder(tmp_path / "images"), width=8)
-    for steps in (60, 200):
+    for steps in (30, 60):
         before = memory()
         for _ in example.train(classifier, batches, steps // len(batches.loader), lr=0.001):
             pass
