@@ -30,7 +30,7 @@ from dali_ops.operators.model_heatmaps import refuse_model
 from dali_ops.operators.nodes import check_labels, layout_of_images, unequal
 from dali_ops.operators.pixels import PerChannel, Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Draws, Method, checks
+from dalimix import Draws, Method, checks, containers, dispatch, values
 from dalimix.arrays import Array
 from dalimix.cuda.stream import borrowed_stream
 
@@ -149,6 +149,7 @@ def mix(
     with _queue(target):
         put = partial(_array, target=target)
         images, numbers = put(batch, "batch"), drawn.mapped(partial(put, name="draws"))
+        _check_draws(method, numbers)
         checks.batch("draws", numbers.partner.reshape(numbers.partner.shape or 1), len(images))
         given = [put(labels, "labels"), put(heatmaps, "heatmaps"), put(_mirrors(mirror, len(images)), "mirror")]
         if isinstance(labels, ndd.Batch):
@@ -192,6 +193,12 @@ def _replayed(draws: Draws, rng: Any) -> Draws:
     if rng is not None:
         raise ValueError("rng is for new random numbers, but draws are given")
     return draws
+
+
+def _check_draws(method: Method, draws: Draws) -> None:
+    containers.check_draws(method, draws)
+    if dispatch.backend_of(*draws.arrays()).READS_VALUES:
+        values.check_draws(draws)
 
 
 def _target(batch: ndd.Batch, device: Any) -> ndd.Device:

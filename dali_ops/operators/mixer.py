@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import dalimix
 from dali_ops.operators.draws import unflatten
 from dali_ops.operators.nodes import NodeLayout, check_images, check_labels
 from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Draws, Method, MixPlan, checks
+from dalimix import Draws, Method, MixPlan, checks, dispatch, values
 from dalimix.arrays import Array
+from dalimix.scene import Scene
 from dalimix.support.threads import threads
 
 
@@ -29,6 +29,7 @@ class Mixer:
     threads: int = 1  # of the processor, among which a batch is cut
     calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
+    _last: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse now what can be refused without data."""
@@ -72,17 +73,56 @@ class Mixer:
         mirror: Array | None,
         layout: checks.Layout,
     ) -> list[Array]:
-        """Return images, targets and, if it is wanted, the plan."""
-        check_images(images, self.calls)
-        checks.images(images, layout)
-        pixels, targets, size = self.pixels, self.targets, checks.image_size(images, layout)
-        normalise = pixels.mean, pixels.std, pixels.dtype
+        """Return images, targets and, if it is wanted, the plan.
+
+        The draws are taken as they are, since DALI's own operators made them.
+        """
+        made_of, classes = self._checked_once(images, labels, layout)
+        size = len(images)
+        scene = Scene(
+            checks.image_size(images, layout),
+            checks.heatmaps(self.method, heatmaps, size),
+            checks.mirror(mirror, size),
+        )
+        labels = checks.labels(labels, size)
+        backend = dispatch.backend_of(images)
+        if backend.READS_VALUES:
+            self._check_values(images, labels, scene, classes)
         with threads(self.threads):
-            plan = dalimix.plan(self.method, draws, size, heatmaps, mirror)
-            mixed = dalimix.compose(images, plan, mirror, *normalise, layout, pixels.output_layout)
-            soft = dalimix.soft_labels(labels, plan, self.num_classes, targets.smoothing, targets.form)
-        outputs = [mixed, *(soft if isinstance(soft, tuple) else (soft,))]
+            plan = backend.PLANNERS[self.method.name](self.method, draws, scene)
+            outputs = [backend.compose(images, plan, scene.mirror, *made_of)]
+            if self.targets.form == "pair":
+                outputs += backend.pair_labels(labels, plan)
+            else:
+                outputs.append(backend.soft_labels(labels, plan, classes, self.targets.smoothing))
         return outputs + list(plan.arrays()) if self.return_plan else outputs
+
+    def _checked_once(self, images: Array, labels: Array, layout: checks.Layout) -> tuple[tuple[Any, ...], int | None]:
+        """Check what shapes and dtypes decide; return what `compose` of a backend makes images of, and the classes."""
+        shapes = images.shape, images.dtype, labels.shape, labels.dtype, layout
+        if self._last.get("shapes") != shapes:
+            check_images(images, self.calls)
+            checks.images(images, layout)
+            dispatch.check_planners(dispatch.backend_of(images), self.method)
+            self._last["found"] = self._made_of(images, layout), self._classes(labels, len(images))
+            self._last["shapes"] = shapes
+        found: tuple[tuple[Any, ...], int | None] = self._last["found"]
+        return found
+
+    def _made_of(self, images: Array, layout: checks.Layout) -> tuple[Any, ...]:
+        mean, std, pixels = self.pixels.mean, self.pixels.std, self.pixels
+        scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
+        dtype = checks.output_dtype(pixels.dtype, images.dtype, mean, std)
+        return scaling, dtype, layout, pixels.output_layout or layout
+
+    def _classes(self, labels: Array, size: int) -> int | None:
+        missing = self.targets.form == "pair" and self.num_classes is None
+        return None if missing else checks.num_classes(self.num_classes, checks.labels(labels, size))
+
+    def _check_values(self, images: Array, labels: Array, scene: Scene, classes: int | None) -> None:
+        values.check_heatmaps(scene.heatmaps)
+        values.check_labels(labels, classes)
+        values.check_pixels(images, self.pixels.mean, self.pixels.std)
 
     def packed(self, nodes: list[Any]) -> tuple[Any, ...]:
         """Arrange the outputs as the caller of `mix` gets them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from dalimix.arrays import Array, array_module
+from dalimix.methods import Method
 
 
 def backend_of(*arrays: Array | None) -> ModuleType:
@@ -21,3 +22,15 @@ def backend_of(*arrays: Array | None) -> ModuleType:
     else:
         import dalimix.cpu as backend  # type: ignore[no-redef]
     return backend
+
+
+def check_planners(backend: ModuleType, method: Method) -> None:
+    """Refuse a method of which the backend has no planner, or none of one of its members.
+
+    Raises:
+        ValueError: it says what to do.
+    """
+    for planned in (method, *method.members):
+        if planned.name not in backend.PLANNERS:
+            missing = f"method {type(planned).__name__} has no planner {planned.name!r} in {backend.__name__}"
+            raise ValueError(f"{missing}: import the planner's module in its __init__.py")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 
-from dalimix import checks, containers, values
+from dalimix import checks, containers, dispatch, values
 from dalimix.arrays import Array
-from dalimix.dispatch import backend_of
 from dalimix.draws import Draws
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
@@ -85,11 +83,11 @@ def plan(
     containers.check_draws(method, draws)
     batch = len(draws.partner)
     scene = Scene(checks.size(size), checks.heatmaps(method, heatmaps, batch), checks.mirror(mirror, batch))
-    backend = backend_of(*draws.arrays(), scene.heatmaps, scene.mirror)
+    backend = dispatch.backend_of(*draws.arrays(), scene.heatmaps, scene.mirror)
     if backend.READS_VALUES:
         values.check_draws(draws)
         values.check_heatmaps(scene.heatmaps)
-    _check_planners(backend, method)
+    dispatch.check_planners(backend, method)
     return MixPlan(*backend.PLANNERS[method.name](method, draws, scene).arrays(), size=scene.size)
 
 
@@ -141,7 +139,7 @@ def compose(
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
     dtype = checks.output_dtype(dtype, images.dtype, mean, std)
     output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
-    backend = backend_of(images, *plan.arrays(), mirror)
+    backend = dispatch.backend_of(images, *plan.arrays(), mirror)
     if backend.READS_VALUES:
         values.check_places(plan, checks.image_size(images, layout))
         values.check_pixels(images, mean, std)
@@ -187,7 +185,7 @@ def soft_labels(
     containers.check_plan(plan)
     labels = checks.labels(labels, len(plan.partner))
     smoothing = checks.form(form, smoothing)
-    backend = backend_of(labels, *plan.arrays())
+    backend = dispatch.backend_of(labels, *plan.arrays())
     classes = None if form == "pair" and num_classes is None else checks.num_classes(num_classes, labels)
     if backend.READS_VALUES:
         values.check_shares(plan)
@@ -195,13 +193,6 @@ def soft_labels(
     if form == "pair":
         return backend.pair_labels(labels, plan)
     return backend.soft_labels(labels, plan, classes, smoothing)
-
-
-def _check_planners(backend: ModuleType, method: Method) -> None:
-    for planned in (method, *method.members):
-        if planned.name not in backend.PLANNERS:
-            missing = f"method {type(planned).__name__} has no planner {planned.name!r} in {backend.__name__}"
-            raise ValueError(f"{missing}: import the planner's module in its __init__.py")
 
 
 def _draw(method: Method, permutation: Array, generator: np.random.Generator) -> Draws:

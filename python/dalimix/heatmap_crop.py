@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dalimix import dispatch
 from dalimix.arrays import Array, array_module
 from dalimix.checks import NAMES
-from dalimix.dispatch import backend_of
 from dalimix.support.numbers import is_whole
 
 MAX_GRID = 64
@@ -47,7 +47,7 @@ def heatmap_crop(maps: Array, index: Array, boxes: Array, grid: int) -> Array:
     if len(boxes) != len(index):
         raise ValueError(f"boxes has {len(boxes)} entries but index has {len(index)}")
     check_grid(grid)
-    return backend_of(maps, index, boxes).heatmap_crop(maps, index, boxes, int(grid))
+    return dispatch.backend_of(maps, index, boxes).heatmap_crop(maps, index, boxes, int(grid))
 
 
 def check_grid(grid: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread, current_thread
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -14,82 +15,112 @@ import pytest
 
 import dalimix
 from dalimix import CutMix, MixPlan, RandomChoice
-from dalimix.support.threads import WORTHWHILE, share, threads
+from dalimix.cpu.sharing import WORTHWHILE, share
+from dalimix.support.threads import allowed, threads
 from tests.support.data.at_random import random_images
 from tests.support.paths import ROOT
+from tests.support.turns import samples
 
 OUTPUT = np.zeros((8, WORTHWHILE), np.uint8)
+BUSY = 60  # seconds, until a test that hangs is given up
 
 
-def parts_of(count: int, output: np.ndarray = OUTPUT) -> list[tuple[int, int]]:
-    parts: list[tuple[int, int]] = []
+def taken_by(count: int, output: np.ndarray = OUTPUT) -> list[int]:
+    found: list[int] = []
     with threads(count):
-        share(lambda first, last, *_: parts.append((first, last)), output)
-    return sorted(parts)
+        share(lambda turns, _: found.extend(samples(turns)), output)
+    return sorted(found)
+
+
+class NoThreads:
+    """A pool that starts none, and keeps what it was given, as another thread may find it later."""
+
+    def __init__(self) -> None:
+        self.late: list[Callable[[], None]] = []
+
+    def submit(self, work: Callable[[], None]) -> None:
+        self.late.append(work)
+        raise RuntimeError("can't start new thread")
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> NoThreads:
+    pool = NoThreads()
+    monkeypatch.setattr("dalimix.cpu.sharing._pool", lambda: pool)
+    return pool
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 100])
-def test_the_parts_cover_the_batch(count: int) -> None:
-    parts = parts_of(count)
-    assert len(parts) == min(max(count, 1), 8)
-    assert [first for first, _ in parts] == [0, *[last for _, last in parts[:-1]]]
-    assert parts[-1][1] == 8
+def test_every_sample_is_taken_once(count: int) -> None:
+    assert taken_by(count) == list(range(8))
 
 
-def test_small_batches_stay_on_the_calling_thread() -> None:
-    assert len(parts_of(4, np.zeros((8, WORTHWHILE // 8), np.uint8))) == 1
+@pytest.mark.parametrize(("count", "others"), [(0, 0), (1, 0), (2, 1), (3, 2), (8, 7), (100, 7)])
+def test_as_many_threads_as_there_may_be(count: int, others: int, pool: NoThreads) -> None:
+    assert taken_by(count) == list(range(8))
+    assert len(pool.late) == others
+
+
+def test_small_batches_stay_on_the_calling_thread(pool: NoThreads) -> None:
+    taken_by(4, np.zeros((8, WORTHWHILE // 8), np.uint8))
+    assert not pool.late
 
 
 def test_other_threads_have_their_own_number() -> None:
     found: list[int] = []
     with threads(4):
-        thread = Thread(target=lambda: found.append(len(_parts_here())))
+        thread = Thread(target=lambda: found.append(allowed()))
         thread.start()
         thread.join()
     assert found == [1]
 
 
-def _parts_here() -> list[int]:
-    parts: list[int] = []
-    share(lambda first, *_: parts.append(first), OUTPUT)
-    return parts
-
-
 def test_the_number_is_what_it_was_afterwards() -> None:
     with threads(3), threads(4):
         pass
-    assert len(_parts_here()) == 1
+    assert allowed() == 1
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["of this thread", "of another"])
-def test_an_error_in_any_part_is_raised(here: bool) -> None:
+def test_an_error_in_any_thread_is_raised(here: bool) -> None:
     """When nobody works on the output any more."""
     main, both, ended = current_thread(), Barrier(2), []
 
-    def loop(*_: Any) -> None:
-        both.wait(timeout=60)
-        if (current_thread() is main) == here:
-            raise ValueError("in a part")
-        sleep(0.1)
-        ended.append(True)
+    def loop(turns: np.ndarray, _: np.ndarray) -> None:
+        for _sample in samples(turns):
+            if not ended:
+                both.wait(timeout=BUSY)
+            if (current_thread() is main) == here:
+                raise ValueError("in a thread")
+            sleep(0.1)
+            ended.append(True)
 
-    with pytest.raises(ValueError, match="in a part"), threads(2):
+    with pytest.raises(ValueError, match="in a thread"), threads(2):
         share(loop, OUTPUT)
-    assert ended
+    assert len(ended) == 7
 
 
-def test_a_thread_that_cannot_be_started_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its work stays in the queue of the pool, where another thread may find it later."""
-    late: list[Any] = []
+def test_a_thread_that_cannot_be_started_is_not_waited_for(pool: NoThreads) -> None:
+    assert taken_by(3) == list(range(8))
+    assert [work() for work in pool.late] == [None, None]
 
-    class Pool:
-        def submit(self, work: Any) -> None:
-            late.append(work)
-            raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("dalimix.support.threads._pool", Pool)
-    assert len(parts_of(3)) == 3
-    assert [work() for work in late] == [None, None]
+def test_a_thread_that_has_finished_is_not_waited_for() -> None:
+    """Another one may hold the GIL, without which it cannot end."""
+    main, both, over = current_thread(), Barrier(2), Event()
+
+    def loop(turns: np.ndarray, _: np.ndarray) -> None:
+        both.wait(timeout=BUSY)
+        for _sample in samples(turns):
+            sleep(0.001)
+        if current_thread() is not main:
+            over.wait(timeout=BUSY)
+
+    start = monotonic()
+    with threads(2):
+        share(loop, OUTPUT)
+    over.set()
+    assert monotonic() - start < BUSY / 2
 
 
 def batch(seed: int) -> tuple[np.ndarray, MixPlan]:
@@ -129,10 +160,13 @@ def test_eight_threads_that_mix_at_once_beside_a_busy_gil() -> None:
 AT_EXIT = """
 import atexit
 import numpy as np
-from dalimix.support.threads import share, threads
+from dalimix.cpu.sharing import share
+from dalimix.support.threads import threads
+from tests.support.turns import samples
 output = np.zeros((8, 1 << 19), np.uint8)
-def loop(first, last, output):
-    output[first:last] = 1
+def loop(turns, output):
+    for i in samples(turns):
+        output[i] = 1
 def late():
     with threads(4):
         share(loop, output)

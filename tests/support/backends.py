@@ -12,7 +12,7 @@ import pytest
 
 import dalimix
 import dalimix.cuda.loader
-import dalimix.functional
+import dalimix.dispatch
 import dalimix.heatmap_crop
 from dalimix import Draws, MixPlan
 from tests.support import host
@@ -88,5 +88,4 @@ class Backend:
 def use_host_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand NumPy arrays to the CUDA launchers, and those to the kernels compiled for the CPU."""
     monkeypatch.setattr(dalimix.cuda.loader, "load_kernel", host.load_kernel)
-    monkeypatch.setattr(dalimix.functional, "backend_of", lambda *arrays: dalimix.cuda)
-    monkeypatch.setattr(dalimix.heatmap_crop, "backend_of", lambda *arrays: dalimix.cuda)
+    monkeypatch.setattr(dalimix.dispatch, "backend_of", lambda *arrays: dalimix.cuda)

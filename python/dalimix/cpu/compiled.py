@@ -32,7 +32,7 @@ def compiled(function: Function) -> Function:
 
     Floating-point operations keep their order and their roundings: there is no fastmath, and nothing is contracted.
     """
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     try:
         dispatcher._cache = _Cache(function)
     except RuntimeError:
@@ -42,7 +42,9 @@ def compiled(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Compile `function`, one of a few operations, as a part of each loop that calls it."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    return numba.njit(
+        nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
+    )(function)
 
 
 if hasattr(os, "register_at_fork"):  # a child forked while another thread compiles would find the lock held for ever

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
 from dalimix.cpu.planner import run_planner
 from dalimix.cpu.registry import planner
@@ -42,14 +42,14 @@ def _cutmix(drawn: Drawn, height: int, width: int, down: Sides, across: Sides, b
             rows.weight[i, 0], rows.weight[i, 1] = lam, np.float32(1) - lam
 
 
-@compiled
+@inlined
 def _side_of_area(u: float, lam: float, n: int) -> tuple[int, int]:
     """√(1 − λ) of the n pixels around a centre drawn anywhere, cut off at the border (equation 2 of the paper)."""
     half, centre = int(n * np.sqrt(1.0 - np.float64(lam))) // 2, below(u, n)
     return max(centre - half, 0), min(centre + half, n)
 
 
-@compiled
+@inlined
 def _side_between(u: float, place: float, sides: Sides, n: int) -> tuple[int, int]:
     """A side drawn between two lengths, both reachable, and placed anywhere in the n pixels."""
     side = sides[0] + below(u, sides[1] - sides[0] + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.dtype import bits, to_float
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
@@ -62,7 +62,7 @@ def _heatmap_crop(
                 output[i, r, c] = np.float32(normal(_sum(along[c], rows) / samples))
 
 
-@compiled
+@inlined
 def _line(start: float, extent: float, cells: int, grid: int, cell: int) -> Line:
     """Return the samples of one cell of the output along one axis: the middles of equal parts of its bin."""
     size = max(extent * cells, 1.0) / grid
@@ -71,7 +71,7 @@ def _line(start: float, extent: float, cells: int, grid: int, cell: int) -> Line
     return start * cells - 0.5 + cell * size, size, count, cells
 
 
-@compiled
+@inlined
 def _tap(line: Line, k: int) -> tuple[int, int, float, float]:
     """Return the two cells between which sample k lies, and their shares in it."""
     start, size, count, cells = line
@@ -84,7 +84,7 @@ def _tap(line: Line, k: int) -> tuple[int, int, float, float]:
     return low, min(low + 1, last), 1.0 - beyond, beyond
 
 
-@compiled
+@inlined
 def _along(row: np.ndarray, line: Line) -> float:
     """Return the sum of the samples along one row of a map."""
     total = 0.0
@@ -97,7 +97,7 @@ def _along(row: np.ndarray, line: Line) -> float:
     return total
 
 
-@compiled
+@inlined
 def _sum(along: np.ndarray, line: Line) -> float:
     """Return the sum of the samples down the rows' sums."""
     total = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.plan import Drawn, Rows, couple, stay
 from dalimix.cpu.planner import drawn as as_drawn
 from dalimix.cpu.planner import rows as as_rows
@@ -63,7 +63,7 @@ def _choose(drawn: Drawn, cumulative: np.ndarray, members: np.ndarray) -> None:
         members[i] = _chosen(cumulative, drawn.uniform[row, 0])
 
 
-@compiled
+@inlined
 def _chosen(cumulative: np.ndarray, u: float) -> int:
     chosen = 0
     while chosen < len(cumulative) - 1 and cumulative[chosen] <= u:

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
 from dalimix.resampling import axis_weights
@@ -44,7 +44,7 @@ def _resample(
                 target[r, c] = _weighted_column(along, c, rows[r])
 
 
-@compiled
+@inlined
 def _weighted_row(values: np.ndarray, shares: np.ndarray) -> float:
     """Return the sum of the values by their shares; what has no share must not matter, not even infinity or NaN."""
     total = 0.0
@@ -54,7 +54,7 @@ def _weighted_row(values: np.ndarray, shares: np.ndarray) -> float:
     return total
 
 
-@compiled
+@inlined
 def _weighted_column(along: np.ndarray, column: int, shares: np.ndarray) -> float:
     total = 0.0
     for k in range(len(shares)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.attention_region import attention_region
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
 from dalimix.cpu.parts.tokens import first_pixel
@@ -51,7 +51,7 @@ def _smmix(
         _write_tokens(to, side, down, across, rows.tokens[i])
 
 
-@compiled
+@inlined
 def _place(to: int, source: int, side: int, n: int, g: int) -> tuple[int, int, int]:
     """Return the pixels along one axis: from where to where is written, and how far from there is read.
 
@@ -61,7 +61,7 @@ def _place(to: int, source: int, side: int, n: int, g: int) -> tuple[int, int, i
     return start, first_pixel(to + side, n, g), first_pixel(source, n, g) - start
 
 
-@compiled
+@inlined
 def _write_tokens(to: tuple[int, int], side: int, down: int, across: int, tokens: np.ndarray) -> None:
     """Write 1 in the window that begins at the cell `to`; the tokens may be finer than the cells."""
     finer_down, finer_across = tokens.shape[0] // down, tokens.shape[1] // across

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.outputs import OUTPUTS
+from dalimix.cpu.parts.turns import NONE, following
 from dalimix.cpu.planner import ready
+from dalimix.cpu.sharing import share
 from dalimix.mix_plan import MixPlan
-from dalimix.support.threads import share
 
 
 def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: float) -> np.ndarray:
@@ -28,8 +29,7 @@ def pair_labels(labels: np.ndarray, plan: MixPlan) -> tuple[np.ndarray, ...]:
 
 @compiled
 def _soft_labels(
-    first: int,
-    last: int,
+    turns: np.ndarray,  # int64 [3]
     labels: np.ndarray,  # int64 [B] class indices
     partner: np.ndarray,  # int32 [B]
     weight: np.ndarray,  # float32 [B, 2]
@@ -37,18 +37,19 @@ def _soft_labels(
     spread: float,  # smoothing / classes
     output: np.ndarray,  # float32 [B, classes]
 ) -> None:
-    for i in range(first, last):
+    i = following(turns, NONE)
+    while i != NONE:
         own, other = weight[i, 0], weight[i, 1]
         label, of_partner, nothing = labels[i], labels[partner[i]], np.float32(0)
         output[i] = _smoothed(nothing, own, other, kept, spread)
         output[i, label] = _smoothed(own, own, other, kept, spread)
         output[i, of_partner] = _smoothed(own + other if label == of_partner else other, own, other, kept, spread)
+        i = following(turns, i)
 
 
 @compiled
 def _mixed_labels(
-    first: int,
-    last: int,
+    turns: np.ndarray,  # int64 [3]
     labels: np.ndarray,  # float32 [B, classes], soft already
     partner: np.ndarray,
     weight: np.ndarray,
@@ -56,13 +57,15 @@ def _mixed_labels(
     spread: float,
     output: np.ndarray,
 ) -> None:
-    for i in range(first, last):
+    i = following(turns, NONE)
+    while i != NONE:
         own, other = weight[i, 0], weight[i, 1]
         mine, of_partner, target = labels[i], labels[partner[i]], output[i]
         for c in range(len(target)):
             target[c] = _smoothed(own * mine[c] + other * of_partner[c], own, other, kept, spread)
+        i = following(turns, i)
 
 
-@compiled
+@inlined
 def _smoothed(y: float, own: float, other: float, kept: float, spread: float) -> float:
     return kept * y + spread * (own + other)

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, label_share
 from dalimix.cpu.parts.subnormals import SMALLEST_NORMAL
 from dalimix.cpu.parts.token_mask import blocks, lone_tokens
@@ -53,7 +53,8 @@ def _token_mix(
     grid: int,
     rows: Rows,
 ) -> None:
-    mask = np.empty(grid, np.uint32)
+    mask, chosen = np.empty(grid, np.uint32), np.empty(grid * grid, np.uint8)
+    random = np.empty(grid * grid + 3, np.uint32)
     for at in range(len(drawn.permutation)):
         i, j, row, mixed = begin(drawn, at, rows)
         if not mixed:
@@ -63,7 +64,7 @@ def _token_mix(
         if len(aspects):
             blocks(key, wanted, grid, aspects, mask)
         else:
-            lone_tokens(key, wanted, grid, mask)
+            lone_tokens(key, wanted, grid, random, chosen, mask)
         _write_tokens(mask, rows.tokens[i])
         label_share(rows, i, _pixels(mask, height, width) / (np.float64(height) * width))
         if heatmaps.shape[1]:
@@ -71,7 +72,7 @@ def _token_mix(
             rows.weight[i, 1] = _activation(heatmaps[j], mirror[j], mask, 1)
 
 
-@compiled
+@inlined
 def _write_tokens(mask: np.ndarray, tokens: np.ndarray) -> None:
     """Write the bits of the mask to tokens, which may be finer."""
     down, across = tokens.shape[0] // len(mask), tokens.shape[1] // len(mask)
@@ -81,7 +82,7 @@ def _write_tokens(mask: np.ndarray, tokens: np.ndarray) -> None:
             tokens[y, x] = bits >> np.uint32(x // across) & np.uint32(1)
 
 
-@compiled
+@inlined
 def _pixels(mask: np.ndarray, height: int, width: int) -> float:
     """Return how many pixels the tokens cover."""
     grid, pixels = len(mask), 0
@@ -93,7 +94,7 @@ def _pixels(mask: np.ndarray, height: int, width: int) -> float:
     return np.float64(pixels)
 
 
-@compiled
+@inlined
 def _activation(heatmap: np.ndarray, flip: int, mask: np.ndarray, shown: int) -> float:
     """Return the share of a heatmap, as it looks after mirroring, in the tokens that are `shown` (equation 5).
 

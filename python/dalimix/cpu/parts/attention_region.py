@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
-from dalimix.cpu.parts.ordered import ordered_float64
+from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.subnormals import normal
 
 
-@compiled
+@inlined
 def attention_region(
     heatmap: np.ndarray,  # float32 [rows, columns]
     flip: int,
@@ -31,27 +30,28 @@ def attention_region(
     return _best_window(cells, rows - side + 1, columns - side + 1, columns, highest)
 
 
-@compiled
+@inlined
 def _add_neighbours(values: np.ndarray, sums: np.ndarray, side: int, step: int) -> None:
     """Write the sums of `side` values, `step` apart, added one after another.
 
     They are made everywhere at once, which is fastest; where a window would leave the heatmap nobody reads them.
     """
     last = len(values) - (side - 1) * step
-    sums[:last] = values[:last]
+    for at in range(last):
+        sums[at] = values[at]
     for k in range(1, side):
         moved = values[k * step : k * step + last]
         for at in range(last):
             sums[at] += moved[at]
 
 
-@compiled
+@inlined
 def _best_window(sums: np.ndarray, down: int, across: int, columns: int, highest: bool) -> tuple[int, int]:
-    best, found = np.uint64(0), (0, 0)
+    best, row, column = -np.inf, 0, 0
     for y in range(down):
         for x in range(across):
             total = sums[y * columns + x]
-            key = ordered_float64(total if highest else -total)
-            if key > best:
-                best, found = key, (y, x)
-    return found
+            total = total if highest else -total
+            if total > best:
+                best, row, column = total, y, x
+    return row, column

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.dtype import from_float, to_float
@@ -72,16 +74,22 @@ def _finish_by_channels(
             target[to] = _finished(line, of_second, keep, of_scale, of_bias, k, k, target[to])
 
 
-def _part(values: Line, p: int, start: int, stop: int) -> Line:
-    """Elements start … stop − 1 of row p; None of None, for compiled loops only."""
-    raise NotImplementedError
+@intrinsic
+def _part(context: Any, values: Any, p: Any, start: Any, stop: Any) -> Any:
+    """Elements start … stop − 1 of row p, as a view; None of None."""
+    if not isinstance(values, types.Array):
+        return types.none(values, p, start, stop), lambda context, *_: context.get_dummy_value()
+    result = types.Array(values.dtype, 1, "C")
 
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        row = context.make_array(values)(context, builder, arguments[0])
+        p, start, stop = (context.cast(builder, arguments[k], signature.args[k], types.intp) for k in (1, 2, 3))
+        place = cgutils.get_item_pointer(context, builder, values, row, [p, start])
+        view, length = context.make_array(result)(context, builder), builder.sub(stop, start)
+        populate_array(view, place, [length], [row.itemsize], row.itemsize, meminfo=None)
+        return view._getvalue()
 
-@overload(_part)
-def _part_of(values, p, start, stop):  # type: ignore[no-untyped-def]  # Numba takes no annotations here
-    if isinstance(values, types.Array):
-        return lambda values, p, start, stop: values[p, start:stop]
-    return lambda values, p, start, stop: None
+    return result(values, p, start, stop), code
 
 
 @inlined

@@ -8,21 +8,14 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import inlined
 
 
-@compiled
+@inlined
 def ordered_float32(value: float) -> int:
     bits = _bits(value + np.float32(0))  # −0 becomes 0
     key = ~bits if bits >> np.uint32(31) else bits | np.uint32(1 << 31)
     return np.uint32(key) if value == value else np.uint32(0)
-
-
-@compiled
-def ordered_float64(value: float) -> int:
-    bits = _bits(value + 0.0)
-    key = ~bits if bits >> np.uint64(63) else bits | np.uint64(1 << 63)
-    return key if value == value else np.uint64(0)
 
 
 @intrinsic

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import inlined
 
 # The numbers of dalimix.methods.base. Compiled code is kept for the sources in this folder alone, so they stand here.
 FLIP, ROLL = 1, 2
@@ -35,7 +35,7 @@ class Rows(NamedTuple):
     tokens: np.ndarray  # uint8 [B, gh, gw]; [B, 0, 0] if the plan has none
 
 
-@compiled
+@inlined
 def couple(drawn: Drawn, at: int) -> tuple[int, int, int]:
     """Return (the image that receives, the image that gives, the row of the draws that decides) for turn `at`.
 
@@ -58,30 +58,34 @@ def couple(drawn: Drawn, at: int) -> tuple[int, int, int]:
     return sample, partner, min(sample, partner) if drawn.per == PAIR else sample
 
 
-@compiled
+@inlined
 def mixes(drawn: Drawn, sample: int, partner: int, row: int) -> bool:
     """Return whether an image is mixed at all, which the last column of `uniform` decides."""
     return partner != sample and np.float64(drawn.uniform[row, -1]) < drawn.prob
 
 
-@compiled
+@inlined
 def below(u: float, n: int) -> int:
     """⌊u n⌋ for u in [0, 1), in float64 so that no rounding reaches n."""
     return min(int(np.float64(u) * n), n - 1)
 
 
-@compiled
+@inlined
 def stay(rows: Rows, sample: int) -> None:
     """Write the row of an image that stays as it is."""
     rows.partner[sample] = sample
     rows.weight[sample, 0], rows.weight[sample, 1] = 1, 0
     rows.blend[sample] = 1
-    rows.box[sample] = 0
-    rows.shift[sample] = 0
-    rows.tokens[sample] = 0
+    for k in range(4):  # written out, as assigning to slices takes seconds to compile
+        rows.box[sample, k] = 0
+    rows.shift[sample, 0], rows.shift[sample, 1] = 0, 0
+    _, down, across = rows.tokens.shape
+    for y in range(down):
+        for x in range(across):
+            rows.tokens[sample, y, x] = 0
 
 
-@compiled
+@inlined
 def begin(drawn: Drawn, at: int, rows: Rows) -> tuple[int, int, int, bool]:
     """Write what every row begins with, and return (sample, partner, row of the draws, whether it is mixed).
 
@@ -95,7 +99,7 @@ def begin(drawn: Drawn, at: int, rows: Rows) -> tuple[int, int, int, bool]:
     return sample, partner, row, mixed
 
 
-@compiled
+@inlined
 def label_share(rows: Rows, sample: int, share: float) -> None:
     """Write the label shares of an image whose partner has `share` of the pixels."""
     rows.weight[sample, 0] = np.float32(1.0 - share)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.philox import philox, unit
 
 TRIES = 10  # for each block
@@ -27,7 +27,7 @@ def _ones(context: Any, bits: Any) -> Any:
     return types.uint32(types.uint32), code
 
 
-@compiled
+@inlined
 def blocks(key: Key, wanted: int, grid: int, aspects: np.ndarray, mask: np.ndarray) -> None:
     """Add blocks until the tokens `wanted` are covered, or ten tries in a row cover nothing new or too much.
 
@@ -54,7 +54,7 @@ def blocks(key: Key, wanted: int, grid: int, aspects: np.ndarray, mask: np.ndarr
         tries += 1
 
 
-@compiled
+@inlined
 def _block(random: tuple[int, int, int, int], left: int, grid: int, aspects: np.ndarray) -> tuple[int, int, int]:
     """Return (first row, end, bits of each row) of a rectangle; no rows if it is not smaller than the grid."""
     area, aspect = 1.0 + unit(random[0]) * (left - 1), aspects[random[1] >> np.uint64(32 - ASPECTS_BITS)]
@@ -65,7 +65,7 @@ def _block(random: tuple[int, int, int, int], left: int, grid: int, aspects: np.
     return top, top + height, np.uint32(((1 << width) - 1) << start)
 
 
-@compiled
+@inlined
 def choose_highest(keys: np.ndarray, count: int, chosen: np.ndarray) -> None:
     """Write 1 for the `count` highest keys and 0 for the others; ties go to the lower index.
 
@@ -85,7 +85,7 @@ def choose_highest(keys: np.ndarray, count: int, chosen: np.ndarray) -> None:
             too_many -= 1
 
 
-@compiled
+@inlined
 def _lowest_of_highest(keys: np.ndarray, count: int) -> tuple[int, int]:
     """Return a number that `count` keys reach, or more if some are equal, and how many that are.
 
@@ -104,11 +104,17 @@ def _lowest_of_highest(keys: np.ndarray, count: int) -> tuple[int, int]:
     return lowest, reached
 
 
-@compiled
-def lone_tokens(key: Key, wanted: int, grid: int, mask: np.ndarray) -> None:
-    """Choose the `wanted` tokens with the highest random numbers; the arguments are those of `blocks`."""
+@inlined
+def lone_tokens(
+    key: Key,
+    wanted: int,
+    grid: int,
+    keys: np.ndarray,  # uint32 [grid * grid + 3], overwritten
+    chosen: np.ndarray,  # uint8 [grid * grid], overwritten
+    mask: np.ndarray,
+) -> None:
+    """Choose the `wanted` tokens with the highest random numbers; the other arguments are those of `blocks`."""
     cells = grid * grid
-    keys, chosen = np.empty(cells + 3, np.uint32), np.empty(cells, np.uint8)
     for quad in range((cells + 3) // 4):
         keys[4 * quad], keys[4 * quad + 1], keys[4 * quad + 2], keys[4 * quad + 3] = philox((quad, 1, 0, 0), key)
     choose_highest(keys[:cells], wanted, chosen)

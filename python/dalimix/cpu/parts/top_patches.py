@@ -1,21 +1,77 @@
-"""The loop of kernels/include/top_patches.cuh for the CPU.
+"""The loops of kernels/include/top_patches.cuh for the CPU.
 
-Where each thread of the kernel counts how many cells come before its own, `choose_highest` of token_mask.py finds the
-lowest of the highest here.
+Where each thread of the kernel counts how many cells come before its own, here the highest are taken one by one.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.ordered import ordered_float32
+from dalimix.cpu.parts.token_mask import choose_highest
+
+STRIDE = 32  # keys of which the highest is known; the compiler writes out what looks at so many
+MANY = 16  # if one of so many cells or more is taken, all are looked at for each bit of the keys instead
 
 
-@compiled
+def keys_of(cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the memory for the keys of so many cells, uint32, and for the highest of each stride of them."""
+    strides = -(-cells // STRIDE)
+    return np.zeros(strides * STRIDE, np.uint32), np.empty(strides, np.uint32)
+
+
+@inlined
 def load_keys(heatmap: np.ndarray, flip: int, keys: np.ndarray) -> None:
-    """Write the keys, uint32 [g * g], of one heatmap, float32 [g, g], as it looks after mirroring."""
+    """Write the keys of one heatmap, float32 [g, g], as it looks after mirroring; NaN has the lowest, 1."""
     grid = len(heatmap)
     for r in range(grid):
         for c in range(grid):
-            keys[r * grid + c] = ordered_float32(heatmap[r, grid - 1 - c if flip else c])
+            key = ordered_float32(heatmap[r, grid - 1 - c if flip else c])
+            keys[r * grid + c] = max(key, np.uint32(1))
+
+
+@inlined
+def top_patches(keys: np.ndarray, highest: np.ndarray, count: int, chosen: np.ndarray, cells: np.ndarray) -> None:
+    """Write the `count` cells with the highest keys; ties go to the lower index.
+
+    Args:
+        keys: uint32 [n, and 0 up to a whole stride], as `keys_of` makes them; overwritten.
+        highest: uint32, as `keys_of` makes it; overwritten.
+        count: up to n.
+        chosen: uint8 [n], overwritten.
+        cells: int64 [count, or more], written.
+    """
+    if count * MANY < len(chosen):
+        _one_by_one(keys, highest, count, cells)
+        return
+    choose_highest(keys[: len(chosen)], count, chosen)
+    found = 0
+    for k in range(len(chosen)):
+        if chosen[k]:
+            cells[found] = k
+            found += 1
+
+
+@inlined
+def _one_by_one(keys: np.ndarray, highest: np.ndarray, count: int, cells: np.ndarray) -> None:
+    for stride in range(len(highest)):
+        highest[stride] = _highest(keys, stride)
+    for n in range(count):
+        best = 0
+        for stride in range(1, len(highest)):
+            if highest[stride] > highest[best]:
+                best = stride
+        k = best * STRIDE
+        while keys[k] != highest[best]:
+            k += 1
+        cells[n], keys[k] = k, 0
+        highest[best] = _highest(keys, best)
+
+
+@inlined
+def _highest(keys: np.ndarray, stride: int) -> int:
+    found = np.uint32(0)
+    for k in range(stride * STRIDE, (stride + 1) * STRIDE):
+        found = max(found, keys[k])
+    return found
