@@ -14,7 +14,11 @@ from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.transforms import Eval, Train
 from dali_ops.operators import bridge
 from dali_ops.operators.augment import with_checked_units
-from dali_ops.operators.mix import mix
+from dali_ops.operators.draws import draw
+from dali_ops.operators.mix import mixed
+from dali_ops.operators.mixer import Mixer
+from dali_ops.operators.nodes import facts
+from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
 from dalimix import Method, MixPlan
 
@@ -48,13 +52,37 @@ def training_pipeline(
     mirror = fn.random.coin_flip()
     if method is None:
         return _plain(samples, transform, mirror)
-    mixed, soft, *plan = mix(
-        samples.images, samples.labels, method, num_classes=len(feed.source.classes), heatmaps=samples.heatmaps,
-        mirror=mirror, smoothing=targets.smoothing, form=targets.form, return_plan=keep_info, device=device,
-        **transform.normalise,
-    )  # fmt: skip
+    images, soft, *plan = _mixed(
+        samples, method, len(feed.source.classes), transform, targets, mirror, keep_info, device
+    )
     info = _info(samples, *plan) if keep_info else ()
-    return (mixed, *(soft if isinstance(soft, tuple) else (soft,)), *info)
+    return (images, *(soft if isinstance(soft, tuple) else (soft,)), *info)
+
+
+def _mixed(
+    samples: Samples,
+    method: Method,
+    classes: int,
+    transform: Train,
+    targets: Targets,
+    mirror: DataNode,
+    return_plan: bool,
+    device: str,
+) -> tuple[Any, ...]:
+    """What `mix` does. Only what the user's function returns may be of another layout than crops, or of several."""
+    augmented = transform.augment is not None
+    mixer = Mixer(
+        method=method,
+        num_classes=classes,
+        targets=targets,
+        pixels=Pixels(**transform.normalise, layout=None if augmented else "HWC"),
+        with_heatmaps=samples.heatmaps is not None,
+        mirrored=True,
+        return_plan=return_plan,
+        threads=bridge.current_threads(),
+    )
+    known = facts(None, samples.images) if augmented else None  # they take a millisecond of the CPU
+    return mixed(mixer, samples.images, samples.labels, draw(method), samples.heatmaps, mirror, known, device=device)
 
 
 def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNode, DataNode]:

@@ -16,7 +16,7 @@ from dali_ops.operators.model_heatmaps import refuse_model
 from dali_ops.operators.nodes import check_node, device_of, facts
 from dali_ops.operators.pixels import PerChannel, Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Method, checks
+from dalimix import Draws, Method, checks
 from dalimix.support.numbers import is_whole
 
 
@@ -105,7 +105,22 @@ def mix(
     bridge.current_pipeline("mix", "; for arrays there is dalimix.compose, for dynamic mode dali_ops.dynamic.mix")
     device, drawn = device_of(device, images), draw(method, seed)
     known = facts(layout, images, labels=labels, heatmaps=heatmaps)
-    nodes = [images, labels, *flatten(drawn), heatmaps, _mirror_node(mirror), known]
+    return mixed(mixer, images, labels, drawn, heatmaps, _mirror_node(mirror), known, device=device)
+
+
+def mixed(
+    mixer: Mixer, images: DataNode, labels: DataNode, drawn: Draws, *others: DataNode | None, device: str
+) -> tuple[Any, ...]:
+    """Return what `mix` does, of nodes of one shape each.
+
+    Args:
+        mixer: the callback.
+        images, labels: what is mixed.
+        drawn: the random numbers.
+        others: heatmaps, mirror, and the facts if the mixer does not know the layout; each may be None.
+        device: ``"cpu"`` or ``"gpu"``.
+    """
+    nodes = [images, labels, *flatten(drawn), *others]
     inputs = [bridge.moved(node, device) for node in nodes if node is not None]
     outputs = bridge.whole_batch(mixer, inputs, mixer.num_outputs, device, mixer.output_layouts, name="Mix")
     return mixer.packed(outputs)
