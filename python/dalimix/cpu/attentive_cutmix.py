@@ -7,7 +7,7 @@ import numpy as np
 from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
 from dalimix.cpu.parts.tokens import pixels_of
-from dalimix.cpu.parts.top_patches import keys_of, load_keys, top_patches
+from dalimix.cpu.parts.top_patches import Patches, load_keys, top_patches
 from dalimix.cpu.planner import flips, ready, run_planner
 from dalimix.cpu.registry import planner
 from dalimix.cpu.resample_heatmaps import resample_heatmaps
@@ -22,15 +22,14 @@ def attentive_cutmix(method: AttentiveCutMix, draws: Draws, scene: Scene, into: 
     """Plan the cells of xⱼ with the highest heatmap, pasted onto xᵢ at their own places."""
     assert scene.heatmaps is not None
     heatmaps = ready(resample_heatmaps(scene.heatmaps, method.grid))
-    own = (*keys_of(method.grid**2), heatmaps, flips(scene.mirror, len(heatmaps)), *scene.size, *method.tops)
+    own = (Patches.empty(method.grid), heatmaps, flips(scene.mirror, len(heatmaps)), *scene.size, *method.tops)
     return run_planner(_attentive_cutmix, method, draws, own, into)
 
 
 @compiled
 def _attentive_cutmix(
     drawn: Drawn,
-    keys: np.ndarray,  # uint32, memory of `keys_of`
-    highest: np.ndarray,  # likewise
+    patches: Patches,
     heatmaps: np.ndarray,  # float32 [B, g, g]
     mirror: np.ndarray,  # uint8 [B]
     height: int,
@@ -40,17 +39,16 @@ def _attentive_cutmix(
     rows: Rows,
 ) -> None:
     grid = heatmaps.shape[1]
-    chosen, cells = np.empty(grid * grid, np.uint8), np.empty(grid * grid, np.int64)
     for at in range(len(drawn.permutation)):
         i, j, row, mixed = begin(drawn, at, rows)
         if not mixed:
             continue
-        load_keys(heatmaps[j], mirror[j], keys)
+        load_keys(heatmaps[j], mirror[j], patches.keys)
         count = low + below(drawn.uniform[row, 0], high - low + 1)
-        top_patches(keys, highest, count, chosen, cells)
+        top_patches(patches, count)
         pixels = 0
         for k in range(count):
-            y, x = cells[k] // grid, cells[k] % grid
+            y, x = patches.cells[k] // grid, patches.cells[k] % grid
             _write_tokens(y, x, grid, rows.tokens[i])
             pixels += pixels_of(y, height, grid) * pixels_of(x, width, grid)
         label_share(rows, i, pixels / (np.float64(height) * width))

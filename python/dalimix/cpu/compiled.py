@@ -25,14 +25,17 @@ if numba.config.DISABLE_JIT:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
 def compiled(function: Function) -> Function:
     """Compile `function` when it is first called; from then on it runs without the GIL.
 
-    Floating-point operations keep their order and their roundings: there is no fastmath, and nothing is contracted.
+    It is given all the memory that it needs. If it could allocate some (by NRT), every array would be counted, which is
+    two calls for each row. Floating-point operations keep their order and their roundings: there is no fastmath, and
+    nothing is contracted.
     """
-    dispatcher = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    dispatcher = numba.njit(**OPTIONS)(function)
     try:
         dispatcher._cache = _Cache(function)
     except RuntimeError:
@@ -42,9 +45,7 @@ def compiled(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Compile `function`, one of a few operations, as a part of each loop that calls it."""
-    return numba.njit(
-        nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
-    )(function)
+    return numba.njit(**OPTIONS, forceinline=True, no_cpython_wrapper=True)(function)
 
 
 if hasattr(os, "register_at_fork"):  # a child forked while another thread compiles would find the lock held for ever

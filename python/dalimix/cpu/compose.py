@@ -18,9 +18,9 @@ from dalimix.cpu.parts.dtype import bits
 from dalimix.cpu.parts.finished import finish
 from dalimix.cpu.parts.plan import Rows
 from dalimix.cpu.parts.tokens import cell, first_pixel
-from dalimix.cpu.parts.turns import NONE, following
+from dalimix.cpu.parts.turns import NONE, following, thread_number
 from dalimix.cpu.planner import flips, ready, rows
-from dalimix.cpu.sharing import share
+from dalimix.cpu.sharing import share, workers
 from dalimix.mix_plan import MixPlan
 
 Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
@@ -42,7 +42,12 @@ def compose(
     source, target = _by_planes(bits(images), layout), _by_planes(bits(output), output_layout)
     of_plan = Rows(*map(ready, rows(plan)))
     of_row = _along_row(scaling, source.shape[1], width)
-    share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row)
+    count, (planes, length) = workers(target), source.shape[1::2]
+    memory = (
+        np.empty((count, 2, planes, length), source.dtype),
+        np.empty((count, of_plan.tokens.shape[2] + 1, 2), np.int64),
+    )
+    share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row, *memory)
     return output
 
 
@@ -64,57 +69,40 @@ def _along_row(scaling: Channels | None, planes: int, width: int) -> list[np.nda
 
 @compiled
 def _compose(
-    turns: np.ndarray,  # int64 [3]
+    turns: np.ndarray,  # int64 [4]
     images: np.ndarray,  # [B, planes, H, W * items]
     width: int,
     plan: Rows,
     mirror: np.ndarray,  # uint8 [B]
     scale: np.ndarray | None,  # float32 [planes, W * items]
     bias: np.ndarray | None,
+    lines: np.ndarray,  # [threads, 2, planes, W * items], overwritten
+    all_segments: np.ndarray,  # int64 [threads, columns of tokens + 1, 2], overwritten
     output: np.ndarray,  # [B, planes of its layout, H, W * items of its layout]
 ) -> None:
-    planes, length = images.shape[1], images.shape[3]
-    receiver, giver = np.empty((planes, length), images.dtype), np.empty((planes, length), images.dtype)
-    segments = np.empty((1 + plan.tokens.shape[2], 2), np.int64)
+    height, thread = images.shape[2], thread_number(turns)
+    receiver, giver, segments = lines[thread, 0], lines[thread, 1], all_segments[thread]
     i = following(turns, NONE)
     while i != NONE:
-        _compose_image(i, images, width, plan, mirror, scale, bias, receiver, giver, segments, output)
-        i = following(turns, i)
-
-
-@inlined
-def _compose_image(
-    i: int,
-    images: np.ndarray,  # [B, planes, H, W * items]
-    width: int,
-    plan: Rows,
-    mirror: np.ndarray,  # uint8 [B]
-    scale: np.ndarray | None,  # float32 [planes, W * items]
-    bias: np.ndarray | None,
-    receiver: np.ndarray,
-    giver: np.ndarray,
-    segments: np.ndarray,
-    output: np.ndarray,  # [B, planes of its layout, H, W * items of its layout]
-) -> None:
-    height = images.shape[2]
-    j, keep, box, tokens = plan.partner[i], plan.blend[i], plan.box[i], plan.tokens[i]
-    own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
-    dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
-    for y in range(height):
-        shown = _shown(box, tokens, y, height, width, segments)
-        covered = keep == 1 and shown > 0 and segments[0, 0] == 0 and segments[0, 1] == width
-        if not covered:
-            _load(receiver, own, flip, y, 0, width, 0, width)
-        if keep == 1:
+        j, keep, box, tokens = plan.partner[i], plan.blend[i], plan.box[i], plan.tokens[i]
+        own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
+        dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
+        for y in range(height):
+            shown = _shown(box, tokens, y, height, width, segments)
+            covered = keep == 1 and shown > 0 and segments[0, 0] == 0 and segments[0, 1] == width
+            if not covered:
+                _load(receiver, own, flip, y, 0, width, 0, width)
+            if keep == 1:
+                for k in range(shown):
+                    _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)
+                line, shown, segments[0, 0], segments[0, 1] = receiver, 1, 0, width  # all of it is ready
+            else:
+                _load(giver, other, flip_other, y, 0, width, 0, width)
+                finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
+                line = giver  # which is pasted over what was blended
             for k in range(shown):
-                _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)
-            line, shown, segments[0, 0], segments[0, 1] = receiver, 1, 0, width  # all of it is ready
-        else:
-            _load(giver, other, flip_other, y, 0, width, 0, width)
-            finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
-            line = giver  # which is pasted over what was blended
-        for k in range(shown):
-            finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
+                finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
+        i = following(turns, i)
 
 
 @inlined

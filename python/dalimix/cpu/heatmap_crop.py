@@ -20,7 +20,9 @@ def heatmap_crop(maps: np.ndarray, index: np.ndarray, boxes: np.ndarray, grid: i
     _check_boxes(boxes)
     output = np.empty((len(index), grid, grid), np.float32)
     unit = 255.0 if maps.dtype == np.uint8 else 1.0
-    _heatmap_crop(ready(bits(maps)), ready(index.astype(np.int64)), ready(boxes), unit, output)
+    _heatmap_crop(
+        ready(bits(maps)), ready(index.astype(np.int64)), ready(boxes), unit, np.empty((grid, maps.shape[1])), output
+    )
     return output
 
 
@@ -45,11 +47,11 @@ def _heatmap_crop(
     index: np.ndarray,  # int64 [B]
     boxes: np.ndarray,  # float64 [B, 4] top, left, height, width
     unit: float,  # what counts as 1
+    along: np.ndarray,  # float64 [g, gh], overwritten
     output: np.ndarray,  # float32 [B, g, g]
 ) -> None:
     _, down, across = maps.shape
     grid = output.shape[1]
-    along = np.empty((grid, down))
     for i in range(len(output)):
         top, left, height, width = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
         for c in range(grid):

@@ -50,10 +50,17 @@ def _random_choice(drawn: Drawn, cumulative: np.ndarray, plans: Rows, rows: Rows
         if not drawn.uniform[row, 1] < drawn.prob:
             continue
         rows.partner[i], rows.blend[i] = plans.partner[chosen, i], plans.blend[chosen, i]
-        rows.weight[i] = plans.weight[chosen, i]
-        rows.box[i] = plans.box[chosen, i]
-        rows.shift[i] = plans.shift[chosen, i]
-        rows.tokens[i] = plans.tokens[chosen, i]
+        _copy(plans.weight[chosen, i], rows.weight[i])
+        _copy(plans.box[chosen, i], rows.box[i])
+        _copy(plans.shift[chosen, i], rows.shift[i])
+        for y in range(rows.tokens.shape[1]):
+            _copy(plans.tokens[chosen, i, y], rows.tokens[i, y])
+
+
+@inlined
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    for k in range(len(target)):
+        target[k] = source[k]
 
 
 @compiled

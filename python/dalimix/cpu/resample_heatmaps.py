@@ -18,7 +18,7 @@ def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
     if (height, width) == (grid, grid):
         return heatmaps
     output = np.empty((size, grid, grid), np.float32)
-    _resample(ready(heatmaps), _shares(height, grid), _shares(width, grid), output)
+    _resample(ready(heatmaps), _shares(height, grid), _shares(width, grid), np.empty((height, grid)), output)
     return output
 
 
@@ -32,16 +32,16 @@ def _resample(
     heatmaps: np.ndarray,  # float32 [B, h, w]
     rows: np.ndarray,  # float64 [g, h] shares of the old rows
     columns: np.ndarray,  # float64 [g, w] and columns
+    along: np.ndarray,  # float64 [h, g], overwritten
     output: np.ndarray,  # float32 [B, g, g]
 ) -> None:
-    along = np.empty((heatmaps.shape[1], len(columns)))
-    for heatmap, target in zip(heatmaps, output):  # noqa: B905  # Numba knows no strict
+    for i in range(len(heatmaps)):
         for y in range(along.shape[0]):
             for c in range(along.shape[1]):
-                along[y, c] = _weighted_row(heatmap[y], columns[c])
+                along[y, c] = _weighted_row(heatmaps[i, y], columns[c])
         for r in range(len(rows)):
             for c in range(len(columns)):
-                target[r, c] = _weighted_column(along, c, rows[r])
+                output[i, r, c] = _weighted_column(along, c, rows[r])
 
 
 @inlined

@@ -19,6 +19,11 @@ from dalimix.support.threads import allowed
 WORTHWHILE = 1 << 19  # bytes of output for a thread; waking it takes some ten microseconds
 
 
+def workers(output: np.ndarray) -> int:
+    """Return how many threads are worth it, at most."""
+    return max(1, min(allowed(), len(output), output.nbytes // WORTHWHILE))
+
+
 def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> None:
     """Call ``loop(turns, *arguments, output)`` in as many threads as are worth it; see `parts.turns`.
 
@@ -27,8 +32,8 @@ def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> Non
     """
     size = len(output)
     turns = begun(size)
-    helpers = min(allowed(), size, output.nbytes // WORTHWHILE) - 1
-    if helpers < 1:
+    helpers = workers(output) - 1
+    if not helpers:
         loop(turns, *arguments, output)
         return
     left = [(turns, *arguments, output)]  # the only place where a late thread finds arrays

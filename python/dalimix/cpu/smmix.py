@@ -20,7 +20,8 @@ from dalimix.scene import Scene
 def smmix(method: SMMix, draws: Draws, scene: Scene, into: MixPlan | None = None) -> MixPlan:
     """Plan the region of xⱼ with the highest heatmap, pasted over that of xᵢ with the lowest."""
     assert scene.heatmaps is not None
-    own = (ready(scene.heatmaps), flips(scene.mirror, len(scene.heatmaps)), *scene.size, *method.sides)
+    size, down, across = scene.heatmaps.shape
+    own = (ready(scene.heatmaps), flips(scene.mirror, size), np.empty((2, down * across)), *scene.size, *method.sides)
     return run_planner(_smmix, method, draws, own, into)
 
 
@@ -29,6 +30,7 @@ def _smmix(
     drawn: Drawn,
     heatmaps: np.ndarray,  # float32 [B, gh, gw]
     mirror: np.ndarray,  # uint8 [B]
+    values: np.ndarray,  # float64 [2, gh * gw], overwritten
     height: int,
     width: int,
     low: int,
@@ -36,7 +38,6 @@ def _smmix(
     rows: Rows,
 ) -> None:
     _, down, across = heatmaps.shape
-    values = np.empty((2, down * across))
     for at in range(len(drawn.permutation)):
         i, j, row, mixed = begin(drawn, at, rows)
         if not mixed:

@@ -29,7 +29,7 @@ def pair_labels(labels: np.ndarray, plan: MixPlan) -> tuple[np.ndarray, ...]:
 
 @compiled
 def _soft_labels(
-    turns: np.ndarray,  # int64 [3]
+    turns: np.ndarray,  # int64 [4]
     labels: np.ndarray,  # int64 [B] class indices
     partner: np.ndarray,  # int32 [B]
     weight: np.ndarray,  # float32 [B, 2]
@@ -41,7 +41,9 @@ def _soft_labels(
     while i != NONE:
         own, other = weight[i, 0], weight[i, 1]
         label, of_partner, nothing = labels[i], labels[partner[i]], np.float32(0)
-        output[i] = _smoothed(nothing, own, other, kept, spread)
+        everywhere = _smoothed(nothing, own, other, kept, spread)
+        for c in range(output.shape[1]):
+            output[i, c] = everywhere
         output[i, label] = _smoothed(own, own, other, kept, spread)
         output[i, of_partner] = _smoothed(own + other if label == of_partner else other, own, other, kept, spread)
         i = following(turns, i)
@@ -49,7 +51,7 @@ def _soft_labels(
 
 @compiled
 def _mixed_labels(
-    turns: np.ndarray,  # int64 [3]
+    turns: np.ndarray,  # int64 [4]
     labels: np.ndarray,  # float32 [B, classes], soft already
     partner: np.ndarray,
     weight: np.ndarray,

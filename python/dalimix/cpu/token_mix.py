@@ -30,7 +30,9 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None
         heatmaps = resample_heatmaps(scene.heatmaps, method.grid)
     arrays = map(ready, (draws.key, aspects, heatmaps, flips(scene.mirror, size)))  # type: ignore[arg-type]
     fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
-    own = (*arrays, fixed, method.added_tokens, *scene.size, method.grid)
+    cells = method.grid**2
+    memory = np.empty(method.grid, np.uint32), np.empty(cells + 3, np.uint32), np.empty(cells, np.uint8)
+    own = (*arrays, *memory, fixed, method.added_tokens, *scene.size, method.grid)
     return run_planner(_token_mix, method, draws, own, into)
 
 
@@ -46,6 +48,9 @@ def _token_mix(
     aspects: np.ndarray,  # float64 [1024], empty for tokens by themselves
     heatmaps: np.ndarray,  # float32 [B, g, g] or [B, 0, 0]
     mirror: np.ndarray,  # uint8 [B]
+    mask: np.ndarray,  # uint32 [g], overwritten
+    random: np.ndarray,  # uint32 [g * g + 3], overwritten
+    chosen: np.ndarray,  # uint8 [g * g], overwritten
     fixed: int,
     added: int,
     height: int,
@@ -53,8 +58,6 @@ def _token_mix(
     grid: int,
     rows: Rows,
 ) -> None:
-    mask, chosen = np.empty(grid, np.uint32), np.empty(grid * grid, np.uint8)
-    random = np.empty(grid * grid + 3, np.uint32)
     for at in range(len(drawn.permutation)):
         i, j, row, mixed = begin(drawn, at, rows)
         if not mixed:

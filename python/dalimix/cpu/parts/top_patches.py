@@ -5,6 +5,8 @@ Where each thread of the kernel counts how many cells come before its own, here 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dalimix.cpu.compiled import inlined
@@ -15,10 +17,21 @@ STRIDE = 32  # keys of which the highest is known; the compiler writes out what 
 MANY = 16  # if one of so many cells or more is taken, all are looked at for each bit of the keys instead
 
 
-def keys_of(cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the memory for the keys of so many cells, uint32, and for the highest of each stride of them."""
-    strides = -(-cells // STRIDE)
-    return np.zeros(strides * STRIDE, np.uint32), np.empty(strides, np.uint32)
+class Patches(NamedTuple):
+    """The memory in which patches are chosen."""
+
+    keys: np.ndarray  # uint32 [g * g, and 0 up to a whole stride]
+    highest: np.ndarray  # uint32 [strides]
+    chosen: np.ndarray  # uint8 [g * g]
+    cells: np.ndarray  # int64 [g * g], of which the first are the result
+
+    @classmethod
+    def empty(cls, grid: int) -> Patches:
+        """Make memory for a grid."""
+        cells = grid * grid
+        strides = -(-cells // STRIDE)
+        keys, highest = np.zeros(strides * STRIDE, np.uint32), np.empty(strides, np.uint32)
+        return cls(keys, highest, np.empty(cells, np.uint8), np.empty(cells, np.int64))
 
 
 @inlined
@@ -32,16 +45,9 @@ def load_keys(heatmap: np.ndarray, flip: int, keys: np.ndarray) -> None:
 
 
 @inlined
-def top_patches(keys: np.ndarray, highest: np.ndarray, count: int, chosen: np.ndarray, cells: np.ndarray) -> None:
-    """Write the `count` cells with the highest keys; ties go to the lower index.
-
-    Args:
-        keys: uint32 [n, and 0 up to a whole stride], as `keys_of` makes them; overwritten.
-        highest: uint32, as `keys_of` makes it; overwritten.
-        count: up to n.
-        chosen: uint8 [n], overwritten.
-        cells: int64 [count, or more], written.
-    """
+def top_patches(patches: Patches, count: int) -> None:
+    """Write the `count` cells with the highest keys; ties go to the lower index. The keys are overwritten."""
+    keys, highest, chosen, cells = patches
     if count * MANY < len(chosen):
         _one_by_one(keys, highest, count, cells)
         return

@@ -1,6 +1,6 @@
 """Which thread works on which sample of a batch. Threads of Python that hold no GIL agree on it by atomic operations.
 
-A loop over ``turns``, int64 [3], takes one sample after another until none is left::
+A loop over ``turns``, int64 [4], takes one sample after another until none is left::
 
     i = following(turns, NONE)
     while i != NONE:
@@ -19,14 +19,20 @@ from numba.extending import intrinsic
 
 from dalimix.cpu.compiled import inlined
 
-NEXT, SIZE, FINISHED = range(3)  # the entries of `turns`
+NEXT, SIZE, FINISHED, THREADS = range(4)  # the entries of `turns`
 NONE = -1
 LOOKS = 1 << 18  # at what other threads have finished: a third of a millisecond, in which most finish a sample
 
 
 def begun(size: int) -> np.ndarray:
     """Return the turns of a batch of `size` samples."""
-    return np.array([0, size, 0], np.int64)
+    return np.array([0, size, 0, 0], np.int64)
+
+
+@inlined
+def thread_number(turns: np.ndarray) -> int:
+    """Return which of the threads this is that work on the batch, from 0; each may ask once."""
+    return _add(turns, THREADS, 1)
 
 
 @inlined
