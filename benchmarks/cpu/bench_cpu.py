@@ -68,9 +68,9 @@ class Effort:
     size: int = 224
     samples: int = 256  # that are planned at a time
     rounds: int = 11
-    few_rounds: int = 5  # of what takes longer
+    few_rounds: int = 9  # of what takes longer
     runs: int = 8  # of a pipeline that is fed from memory, in a turn
-    batches: int = 6  # of a pipeline that reads files
+    batches: int = 8  # of a pipeline that reads files
     data: Path | None = None
     left_out: list[str] = field(default_factory=list)
 

@@ -61,7 +61,7 @@ class MixPlan:
     def __post_init__(self) -> None:
         for name in ("partner", "weight", "blend", "box", "shift", "tokens"):
             value = getattr(self, name)
-            if value is not None or name != "tokens":
+            if type(value) is not np.ndarray and (value is not None or name != "tokens"):
                 check_field(f"plan.{name}", value)
         if self.size is not None:
             object.__setattr__(self, "size", checks.size(self.size, "plan.size"))

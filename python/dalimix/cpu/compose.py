@@ -42,13 +42,15 @@ def compose(
     source, target = _by_planes(bits(images), layout), _by_planes(bits(output), output_layout)
     of_plan = Rows(*map(ready, rows(plan)))
     of_row = _along_row(scaling, source.shape[1], width)
-    count, (planes, length) = workers(target), source.shape[1::2]
-    memory = (
-        np.empty((count, 2, planes, length), source.dtype),
-        np.empty((count, of_plan.tokens.shape[2] + 1, 2), np.int64),
-    )
+    memory = _memory(workers(target), source, of_plan.tokens.shape[2])
     share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row, *memory)
     return output
+
+
+def _memory(threads: int, source: np.ndarray, tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two lines for each thread; and as many segments as a row can have, with one of the whole row at the end."""
+    planes, length = source.shape[1::2]
+    return np.empty((threads, 2, planes, length), source.dtype), np.empty((threads, tokens + 2, 2), np.int64)
 
 
 def _by_planes(images: np.ndarray, layout: str) -> np.ndarray:
@@ -77,47 +79,59 @@ def _compose(
     scale: np.ndarray | None,  # float32 [planes, W * items]
     bias: np.ndarray | None,
     lines: np.ndarray,  # [threads, 2, planes, W * items], overwritten
-    all_segments: np.ndarray,  # int64 [threads, columns of tokens + 1, 2], overwritten
+    all_segments: np.ndarray,  # int64 [threads, columns of tokens + 2, 2], overwritten
     output: np.ndarray,  # [B, planes of its layout, H, W * items of its layout]
 ) -> None:
     height, thread = images.shape[2], thread_number(turns)
     receiver, giver, segments = lines[thread, 0], lines[thread, 1], all_segments[thread]
+    whole, down = len(segments) - 1, plan.tokens.shape[1]
+    segments[whole, 0], segments[whole, 1] = 0, width
     i = following(turns, NONE)
     while i != NONE:
         j, keep, box, tokens = plan.partner[i], plan.blend[i], plan.box[i], plan.tokens[i]
         own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
         dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
+        row, inside, shown = -1, False, 0
         for y in range(height):
-            shown = _shown(box, tokens, y, height, width, segments)
+            last_row, last_inside, inside = row, inside, box[0] <= y < box[2] and box[1] < box[3]
+            row = cell(y, height, down) if down else 0
+            if row != last_row or inside != last_inside:
+                shown = _shown(box, inside, tokens, row, width, segments)
             covered = keep == 1 and shown > 0 and segments[0, 0] == 0 and segments[0, 1] == width
             if not covered:
                 _load(receiver, own, flip, y, 0, width, 0, width)
             if keep == 1:
                 for k in range(shown):
                     _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)
-                line, shown, segments[0, 0], segments[0, 1] = receiver, 1, 0, width  # all of it is ready
+                line, first, last = receiver, whole, whole + 1
             else:
                 _load(giver, other, flip_other, y, 0, width, 0, width)
                 finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
-                line = giver  # which is pasted over what was blended
-            for k in range(shown):
+                line, first, last = giver, 0, shown  # which is pasted over what was blended
+            for k in range(first, last):
                 finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
         i = following(turns, i)
 
 
 @inlined
-def _shown(box: np.ndarray, tokens: np.ndarray, y: int, height: int, width: int, segments: np.ndarray) -> int:
-    """Write the segments, [first pixel, end), of row y in which the partner shows; return how many there are."""
+def _shown(box: np.ndarray, inside: bool, tokens: np.ndarray, row: int, width: int, segments: np.ndarray) -> int:
+    """Write the segments, [first pixel, end), in which the partner shows; return how many there are.
+
+    Args:
+        box: int32 [4].
+        inside: whether the row of pixels crosses the box.
+        tokens: uint8 [gh, gw] or [0, 0].
+        row: of the tokens.
+        width: of the image.
+        segments: int64 [enough, 2], written.
+    """
     count = 0
-    if box[0] <= y < box[2] and box[1] < box[3]:
+    if inside:
         segments[0, 0], segments[0, 1] = box[1], box[3]
         count = 1
-    down, across = tokens.shape
-    if not down:
-        return count
-    row = tokens[cell(y, height, down)]
+    across = tokens.shape[1]
     for x in range(across):
-        if not row[x]:
+        if not tokens[row, x]:
             continue
         start, stop = first_pixel(x, width, across), first_pixel(x + 1, width, across)
         if count and segments[count - 1, 1] == start:

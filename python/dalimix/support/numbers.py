@@ -13,6 +13,8 @@ def is_number(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
+    if type(value) is int:  # nearly always, and the others take ten times as long
+        return True
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
