@@ -24,6 +24,7 @@ from dalimix.cpu.sharing import share, workers
 from dalimix.mix_plan import MixPlan
 
 Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
+UNSCALED: Channels = (1.0,), (-0.0,)  # every float stays what it is, also −0, which + 0 would make 0
 
 
 def compose(
@@ -41,7 +42,7 @@ def compose(
     output = OUTPUTS.empty((len(images), *shape), dtype)
     source, target = _by_planes(bits(images), layout), _by_planes(bits(output), output_layout)
     of_plan = Rows(*map(ready, rows(plan)))
-    of_row = _along_row(scaling, source.shape[1], width)
+    of_row = _along_row(scaling or UNSCALED, source.shape[1], width, channels)
     memory = _memory(workers(target), source, of_plan.tokens.shape[2])
     share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row, *memory)
     return output
@@ -61,11 +62,9 @@ def _by_planes(images: np.ndarray, layout: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _along_row(scaling: Channels | None, planes: int, width: int) -> list[np.ndarray | None]:
+def _along_row(scaling: Channels, planes: int, width: int, channels: int) -> list[np.ndarray]:
     """Scale and bias, float32 [planes, W * items] each: for every element of a row."""
-    if scaling is None:
-        return [None, None]
-    rows = (np.array(values, np.float32).reshape(planes, 1, -1) for values in scaling)
+    rows = (np.resize(np.array(values, np.float32), channels).reshape(planes, 1, -1) for values in scaling)
     return [ready(np.tile(row, (width, 1)).reshape(planes, -1)) for row in rows]
 
 
@@ -76,8 +75,8 @@ def _compose(
     width: int,
     plan: Rows,
     mirror: np.ndarray,  # uint8 [B]
-    scale: np.ndarray | None,  # float32 [planes, W * items]
-    bias: np.ndarray | None,
+    scale: np.ndarray,  # float32 [planes, W * items]
+    bias: np.ndarray,
     lines: np.ndarray,  # [threads, 2, planes, W * items], overwritten
     all_segments: np.ndarray,  # int64 [threads, columns of tokens + 2, 2], overwritten
     output: np.ndarray,  # [B, planes of its layout, H, W * items of its layout]

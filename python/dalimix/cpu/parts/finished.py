@@ -1,6 +1,6 @@
 """The end of kernels/compose.cu for the CPU: from lines of pixels to a row of the output.
 
-What is None costs nothing: the compiler makes one version of each loop with it and one without.
+A second line that is None costs nothing: the compiler makes one version of each loop with it and one without.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def finish(
     first: np.ndarray,  # [planes, W * items]
     second: Line,  # likewise; None: `first` alone
     keep: float,
-    scale: Line,  # float32 [planes, W * items]; None: not normalised, as adding a bias of 0 would turn −0 into 0
-    bias: Line,
+    scale: np.ndarray,  # float32 [planes, W * items]
+    bias: np.ndarray,
     width: int,
     y: int,
     start: int,
@@ -37,10 +37,10 @@ def finish(
     low, high = start * items, stop * items
     if planes == len(output):
         for p in range(planes):
-            of_second, s, t = _part(second, p, low, high), _part(scale, p, low, high), _part(bias, p, low, high)
+            of_second, s, t = _part(second, p, low, high), scale[p, low:high], bias[p, low:high]
             _finish_run(first[p, low:high], of_second, keep, s, t, output[p, y, low:high])
     elif items == 3:
-        of_second, s, t = _part(second, 0, low, high), _part(scale, 0, 0, 3), _part(bias, 0, 0, 3)
+        of_second, s, t = _part(second, 0, low, high), scale[0, 0:3], bias[0, 0:3]
         red, green, blue = output[0, y, start:stop], output[1, y, start:stop], output[2, y, start:stop]
         _finish_three_planes(first[0, low:high], of_second, keep, s, t, red, green, blue)
     else:
@@ -52,8 +52,8 @@ def _finish_by_channels(
     first: np.ndarray,
     second: Line,
     keep: float,
-    scale: Line,
-    bias: Line,
+    scale: np.ndarray,
+    bias: np.ndarray,
     width: int,
     y: int,
     start: int,
@@ -66,8 +66,7 @@ def _finish_by_channels(
     for c in range(max(planes, items)):
         p, at, q, target_at = (0, c, c, 0) if planes == 1 else (c, 0, 0, c)
         line, of_second = first[p], _part(second, p, 0, length)
-        of_scale, of_bias = _part(scale, p, 0, length), _part(bias, p, 0, length)
-        target = output[q, y]
+        of_scale, of_bias, target = scale[p], bias[p], output[q, y]
         for x in range(start, stop):
             k = x * items + at
             to = x * target_items + target_at
@@ -93,7 +92,9 @@ def _part(context: Any, values: Any, p: Any, start: Any, stop: Any) -> Any:
 
 
 @inlined
-def _finish_run(first: np.ndarray, second: Line, keep: float, scale: Line, bias: Line, target: np.ndarray) -> None:
+def _finish_run(
+    first: np.ndarray, second: Line, keep: float, scale: np.ndarray, bias: np.ndarray, target: np.ndarray
+) -> None:
     for k in range(len(target)):
         target[k] = _finished(first, second, keep, scale, bias, k, k, target[k])
 
@@ -103,8 +104,8 @@ def _finish_three_planes(
     first: np.ndarray,
     second: Line,
     keep: float,
-    scale: Line,
-    bias: Line,
+    scale: np.ndarray,
+    bias: np.ndarray,
     red: np.ndarray,
     green: np.ndarray,
     blue: np.ndarray,
@@ -117,11 +118,11 @@ def _finish_three_planes(
 
 
 @inlined
-def _finished(first: np.ndarray, second: Line, keep: float, scale: Line, bias: Line, k: int, c: int, like: Any) -> Any:
+def _finished(
+    first: np.ndarray, second: Line, keep: float, scale: np.ndarray, bias: np.ndarray, k: int, c: int, like: Any
+) -> Any:
     """Return element k, of the type of `like`, by entry c of scale and bias."""
     value = to_float(first[k])
     if second is not None:
         value = keep * value + (np.float32(1) - keep) * to_float(second[k])
-    if scale is not None and bias is not None:
-        value = value * scale[c] + bias[c]
-    return from_float(value, like)
+    return from_float(value * scale[c] + bias[c], like)
