@@ -161,8 +161,10 @@ def test_a_snapshot_goes_on_as_it_was(copied):
     assert (version(other), version(snapshot)) == (4, 2)
 
 
-@pytest.mark.parametrize("context", ["spawn", "forkserver"])
-@pytest.mark.parametrize("kind", ["snapshot", "provider", "step"])
+@pytest.mark.parametrize(
+    ("kind", "context"),
+    [("snapshot", "spawn"), ("snapshot", "forkserver"), ("provider", "spawn"), ("step", "forkserver")],
+)
 def test_what_holds_a_model_goes_to_a_process_that_starts_anew(kind, context):
     """The memory that is to be shared is there until the process is."""
     torch.manual_seed(0)
