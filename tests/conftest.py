@@ -24,13 +24,14 @@ from dalimix.support.packages import PACKAGES
 from tests.support.backends import Backend, need_gpu, use_host_kernels
 
 # Files that take the longest, the longest first: begun last, one of them would run alone at the end.
-LONG = ["test_imagenet.py", "test_imagenet_resume.py", "test_train_smmix.py", "test_torch_workers.py", "test_closing.py",
-        "test_loader_life.py", "test_proxy.py", "test_kernels_compile.py", "test_compiled.py", "test_compiled_steps.py",
-        "test_host.py", "test_lifetime.py", "test_examples.py", "test_token_mix.py", "test_cli.py", "test_dynamic.py",
-        "test_contributing.py", "test_token_classifier.py", "test_scripts.py", "test_loader_augment.py",
-        "test_smmix_step.py", "test_left_out.py", "test_train_tokenmix.py", "test_cli_heatmaps.py", "test_wheel.py",
-        "test_reading.py", "test_loader_torch.py", "test_token_mask.py", "test_loader_state.py", "test_cli_bench.py",
-        "test_kernel_table.py", "test_suite.py", "test_heatmap_writer.py", "test_snapshot_ranks.py"]  # fmt: skip
+LONG = ["test_imagenet.py", "test_imagenet_resume.py", "test_train_smmix.py", "test_torch_workers.py",
+        "test_closing.py", "test_loader_life.py", "test_proxy.py", "test_kernels_compile.py", "test_compiled.py",
+        "test_compiled_steps.py", "test_host.py", "test_lifetime.py", "test_examples.py", "test_token_mix.py",
+        "test_cli.py", "test_dynamic.py", "test_contributing.py", "test_token_classifier.py", "test_scripts.py",
+        "test_loader_augment.py", "test_smmix_step.py", "test_left_out.py", "test_train_tokenmix.py",
+        "test_cli_heatmaps.py", "test_wheel.py", "test_reading.py", "test_loader_torch.py", "test_token_mask.py",
+        "test_loader_state.py", "test_cli_bench.py", "test_kernel_table.py", "test_suite.py",
+        "test_heatmap_writer.py", "test_snapshot_ranks.py"]  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
