@@ -30,7 +30,7 @@ CHANGES = {
     "units": ({"images": BYTES.astype(np.float32) / 255}, ValueError, "mean"),
     "layout": ({"images": np.zeros((4, 3, 64, 64), np.uint8)}, ValueError, "look like CHW"),
     "labels": ({"labels": np.eye(4, 5, dtype=np.float32)}, ValueError, "num_classes is 4 but labels has 5 columns"),
-    "batch": ({"labels": np.arange(3)}, ValueError, "labels has 3 entries but images has batch size 4"),
+    "batch": ({"labels": np.arange(3)}, ValueError, "labels has 3 entries but the batch has 4 images"),
 }
 VALUES = {
     "class": ({"labels": np.array([0, 1, 2, 4])}, ValueError, "label 4 of sample 3 is outside"),
