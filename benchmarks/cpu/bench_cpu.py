@@ -68,14 +68,15 @@ class Effort:
     size: int = 224
     samples: int = 256  # that are planned at a time
     rounds: int = 11
-    few_rounds: int = 9  # of what takes longer
+    few_rounds: int = 5  # of what takes longer
+    turns: int = 9  # of a pipeline that reads files
     runs: int = 8  # of a pipeline that is fed from memory, in a turn
-    batches: int = 8  # of a pipeline that reads files
+    batches: int = 8  # in each of them
     data: Path | None = None
     left_out: list[str] = field(default_factory=list)
 
 
-QUICK = Effort(True, batch=4, size=32, samples=8, rounds=1, few_rounds=1, runs=1, batches=1)
+QUICK = Effort(True, batch=4, size=32, samples=8, rounds=1, few_rounds=1, runs=1, turns=1, batches=1)
 
 
 def main() -> None:
@@ -115,7 +116,7 @@ def composing(effort: Effort) -> Rows:
 
 
 def files(effort: Effort) -> Rows:
-    timing = Timing(effort.few_rounds, effort.batches, busy_gil=True)
+    timing = Timing(effort.turns, effort.batches, busy_gil=True)
     names = ["token_mix"] if effort.quick else [name for name in METHODS if name != "random_choice"]
     with TemporaryDirectory() as place:
         folder = ImageFolder.scan(effort.data or make_imagenet_like_folder(Path(place) / "photos"))
