@@ -150,7 +150,7 @@ def mix(
         put = partial(_array, target=target)
         images, numbers = put(batch, "batch"), drawn.mapped(partial(put, name="draws"))
         _check_draws(method, numbers)
-        checks.batch("draws", numbers.partner.reshape(numbers.partner.shape or 1), len(images))
+        checks.batch("draws", numbers.partner, len(images))
         given = [put(labels, "labels"), put(heatmaps, "heatmaps"), put(_mirrors(mirror, len(images)), "mirror")]
         if isinstance(labels, ndd.Batch):
             check_labels(given[0], "ndd")

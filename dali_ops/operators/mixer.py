@@ -9,10 +9,25 @@ from dali_ops.operators.draws import unflatten
 from dali_ops.operators.nodes import NodeLayout, check_images, check_labels
 from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Draws, Method, MixPlan, checks, dispatch, values
+from dalimix import Draws, Method, MixPlan, checks, containers, dispatch, values
 from dalimix.arrays import Array
 from dalimix.scene import Scene
 from dalimix.support.threads import threads
+
+
+@dataclass
+class Known:
+    """What is known of batches like the last one, which nobody has to check again.
+
+    Attributes:
+        shapes: and dtypes, of such a batch.
+        made_of: scaling, dtype, layout and layout of the output, for `compose` of a backend.
+        classes: how many there are; None for pairs whose number nobody has said.
+    """
+
+    shapes: tuple[Any, ...] = ()
+    made_of: tuple[Any, ...] = ()
+    classes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +44,7 @@ class Mixer:
     threads: int = 1  # of the processor, among which a batch is cut
     calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
-    _last: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _known: Known = field(init=False, repr=False, compare=False, default_factory=lambda: Known())
 
     def __post_init__(self) -> None:
         """Refuse now what can be refused without data."""
@@ -75,9 +90,10 @@ class Mixer:
     ) -> list[Array]:
         """Return images, targets and, if it is wanted, the plan.
 
-        The draws are taken as they are, since DALI's own operators made them.
+        Nobody checks the draws here: those of a pipeline are made by DALI's operators.
         """
-        made_of, classes = self._checked_once(images, labels, layout)
+        shapes = images.shape, images.dtype, labels.shape, labels.dtype
+        known = self._known if shapes == self._known.shapes else self._checked(shapes, images, labels, layout)
         size = len(images)
         scene = Scene(
             checks.image_size(images, layout),
@@ -87,27 +103,25 @@ class Mixer:
         labels = checks.labels(labels, size)
         backend = dispatch.backend_of(images)
         if backend.READS_VALUES:
-            self._check_values(images, labels, scene, classes)
+            self._check_values(images, labels, scene, known.classes)
         with threads(self.threads):
             plan = backend.PLANNERS[self.method.name](self.method, draws, scene)
-            outputs = [backend.compose(images, plan, scene.mirror, *made_of)]
+            if known is not self._known:
+                _check_planner(plan, scene.size, backend.READS_VALUES)
+            outputs = [backend.compose(images, plan, scene.mirror, *known.made_of)]
             if self.targets.form == "pair":
                 outputs += backend.pair_labels(labels, plan)
             else:
-                outputs.append(backend.soft_labels(labels, plan, classes, self.targets.smoothing))
+                outputs.append(backend.soft_labels(labels, plan, known.classes, self.targets.smoothing))
+        object.__setattr__(self, "_known", known)
         return outputs + list(plan.arrays()) if self.return_plan else outputs
 
-    def _checked_once(self, images: Array, labels: Array, layout: checks.Layout) -> tuple[tuple[Any, ...], int | None]:
-        """Check what shapes and dtypes decide; return what `compose` of a backend makes images of, and the classes."""
-        shapes = images.shape, images.dtype, labels.shape, labels.dtype, layout
-        if self._last.get("shapes") != shapes:
-            check_images(images, self.calls)
-            checks.images(images, layout)
-            dispatch.check_planners(dispatch.backend_of(images), self.method)
-            self._last["found"] = self._made_of(images, layout), self._classes(labels, len(images))
-            self._last["shapes"] = shapes
-        found: tuple[tuple[Any, ...], int | None] = self._last["found"]
-        return found
+    def _checked(self, shapes: tuple[Any, ...], images: Array, labels: Array, layout: checks.Layout) -> Known:
+        """Check what shapes and dtypes decide."""
+        check_images(images, self.calls)
+        checks.images(images, layout)
+        dispatch.check_planners(dispatch.backend_of(images), self.method)
+        return Known(shapes, self._made_of(images, layout), self._classes(labels, len(images)))
 
     def _made_of(self, images: Array, layout: checks.Layout) -> tuple[Any, ...]:
         mean, std, pixels = self.pixels.mean, self.pixels.std, self.pixels
@@ -129,3 +143,11 @@ class Mixer:
         end = 1 + self.targets.count
         targets = nodes[1] if self.targets.form == "dense" else tuple(nodes[1:end])
         return (nodes[0], targets, MixPlan(*nodes[end:])) if self.return_plan else (nodes[0], targets)
+
+
+def _check_planner(plan: MixPlan, size: tuple[int, int], read: bool) -> None:
+    """Check the first plan of a planner, which may be the user's own: the loops of the CPU believe every plan."""
+    containers.check_plan(plan)
+    if read:
+        values.check_places(plan, size)
+        values.check_shares(plan)

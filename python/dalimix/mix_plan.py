@@ -61,8 +61,9 @@ class MixPlan:
     def __post_init__(self) -> None:
         for name in ("partner", "weight", "blend", "box", "shift", "tokens"):
             value = getattr(self, name)
-            if type(value) is not np.ndarray and (value is not None or name != "tokens"):
-                check_field(f"plan.{name}", value)
+            if type(value) is np.ndarray or (value is None and name == "tokens"):
+                continue  # plans are made for every batch
+            check_field(f"plan.{name}", value)
         if self.size is not None:
             object.__setattr__(self, "size", checks.size(self.size, "plan.size"))
 

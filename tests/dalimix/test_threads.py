@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread, current_thread
@@ -22,13 +23,13 @@ from tests.support.paths import ROOT
 from tests.support.turns import samples
 
 OUTPUT = np.zeros((8, WORTHWHILE), np.uint8)
-BUSY = 60  # seconds, until a test that hangs is given up
+PATIENCE = 60  # seconds, until a test that hangs is given up
 
 
 def taken_by(count: int, output: np.ndarray = OUTPUT) -> list[int]:
     found: list[int] = []
     with threads(count):
-        share(lambda turns, _: found.extend(samples(turns)), output)
+        share(lambda turns, waits, _: found.extend(samples(turns, waits)), output)
     return sorted(found)
 
 
@@ -86,10 +87,10 @@ def test_an_error_in_any_thread_is_raised(here: bool) -> None:
     """When nobody works on the output any more."""
     main, both, ended = current_thread(), Barrier(2), []
 
-    def loop(turns: np.ndarray, _: np.ndarray) -> None:
-        for _sample in samples(turns):
+    def loop(turns: np.ndarray, waits: bool, _: np.ndarray) -> None:
+        for _sample in samples(turns, waits):
             if not ended:
-                both.wait(timeout=BUSY)
+                both.wait(timeout=PATIENCE)
             if (current_thread() is main) == here:
                 raise ValueError("in a thread")
             sleep(0.1)
@@ -101,27 +102,34 @@ def test_an_error_in_any_thread_is_raised(here: bool) -> None:
 
 
 def test_a_thread_that_cannot_be_started_is_not_waited_for(pool: NoThreads) -> None:
-    assert taken_by(3) == list(range(8))
-    assert [work() for work in pool.late] == [None, None]
+    output = OUTPUT.copy()
+    gone, calls = weakref.ref(output), []
+    with threads(3):
+        share(lambda turns, waits, _: calls.extend(samples(turns, waits)), output)
+    del output
+    assert gone() is None
+    for work in pool.late:
+        work()
+    assert sorted(calls) == list(range(8))
 
 
 def test_a_thread_that_has_finished_is_not_waited_for() -> None:
     """Another one may hold the GIL, without which it cannot end."""
     main, both, over = current_thread(), Barrier(2), Event()
 
-    def loop(turns: np.ndarray, _: np.ndarray) -> None:
-        both.wait(timeout=BUSY)
-        for _sample in samples(turns):
+    def loop(turns: np.ndarray, waits: bool, _: np.ndarray) -> None:
+        both.wait(timeout=PATIENCE)
+        for _sample in samples(turns, waits):
             sleep(0.5 if current_thread() is main else 0)  # in which the other thread finishes the rest
         if current_thread() is not main:
-            over.wait(timeout=BUSY)
+            over.wait(timeout=PATIENCE)
 
     start = monotonic()
     with threads(2):
         share(loop, OUTPUT)
     waited = monotonic() - start
     over.set()
-    assert waited < BUSY / 2
+    assert waited < PATIENCE / 2
 
 
 def batch(seed: int) -> tuple[np.ndarray, MixPlan]:
@@ -165,8 +173,8 @@ from dalimix.cpu.sharing import share
 from dalimix.support.threads import threads
 from tests.support.turns import samples
 output = np.zeros((8, 1 << 19), np.uint8)
-def loop(turns, output):
-    for i in samples(turns):
+def loop(turns, waits, output):
+    for i in samples(turns, waits):
         output[i] = 1
 def late():
     with threads(4):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dalimix.cpu.compiled import compiled
-from dalimix.cpu.parts.turns import NONE, following
+from dalimix.cpu.parts.turns import NO_SAMPLE, end, following
 
 
 @compiled
@@ -13,9 +13,15 @@ def take(turns: np.ndarray, done: int) -> int:
     return following(turns, done)
 
 
-def samples(turns: np.ndarray) -> Iterator[int]:
+@compiled
+def over(turns: np.ndarray, waits: bool) -> None:
+    end(turns, waits)
+
+
+def samples(turns: np.ndarray, waits: bool) -> Iterator[int]:
     """Yield the samples that fall to this thread; each is finished when the next one is asked for."""
-    i = take(turns, NONE)
-    while i != NONE:
+    i = take(turns, NO_SAMPLE)
+    while i != NO_SAMPLE:
         yield i
         i = take(turns, i)
+    over(turns, waits)

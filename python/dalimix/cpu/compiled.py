@@ -44,7 +44,7 @@ def compiled(function: Function) -> Function:
 
 
 def inlined(function: Function) -> Function:
-    """Compile `function`, one of a few operations, as a part of each loop that calls it."""
+    """Compile `function` as a part of each loop that calls it."""
     return numba.njit(**OPTIONS, forceinline=True, no_cpython_wrapper=True)(function)
 
 

@@ -18,13 +18,13 @@ from dalimix.cpu.parts.dtype import bits
 from dalimix.cpu.parts.finished import finish
 from dalimix.cpu.parts.plan import Rows
 from dalimix.cpu.parts.tokens import cell, first_pixel
-from dalimix.cpu.parts.turns import NONE, following, thread_number
+from dalimix.cpu.parts.turns import NO_SAMPLE, end, following, thread_number
 from dalimix.cpu.planner import flips, ready, rows
 from dalimix.cpu.sharing import share, workers
 from dalimix.mix_plan import MixPlan
 
 Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
-UNSCALED: Channels = (1.0,), (-0.0,)  # every float stays what it is, also −0, which + 0 would make 0
+UNSCALED: Channels = (1.0,), (-0.0,)  # numbers stay as they are, also −0, which + 0 would make 0; NaN stays NaN
 
 
 def compose(
@@ -71,6 +71,7 @@ def _along_row(scaling: Channels, planes: int, width: int, channels: int) -> lis
 @compiled
 def _compose(
     turns: np.ndarray,  # int64 [4]
+    waits: bool,
     images: np.ndarray,  # [B, planes, H, W * items]
     width: int,
     plan: Rows,
@@ -85,8 +86,8 @@ def _compose(
     receiver, giver, segments = lines[thread, 0], lines[thread, 1], all_segments[thread]
     whole, down = len(segments) - 1, plan.tokens.shape[1]
     segments[whole, 0], segments[whole, 1] = 0, width
-    i = following(turns, NONE)
-    while i != NONE:
+    i = following(turns, NO_SAMPLE)
+    while i != NO_SAMPLE:
         j, keep, box, tokens = plan.partner[i], plan.blend[i], plan.box[i], plan.tokens[i]
         own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
         dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
@@ -110,6 +111,7 @@ def _compose(
             for k in range(first, last):
                 finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
         i = following(turns, i)
+    end(turns, waits)
 
 
 @inlined

@@ -25,26 +25,28 @@ def workers(output: np.ndarray) -> int:
 
 
 def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> None:
-    """Call ``loop(turns, *arguments, output)`` in as many threads as are worth it; see `parts.turns`.
+    """Call ``loop(turns, waits, *arguments, output)`` in as many threads as are worth it; see `parts.turns`.
 
-    Each takes a sample when it has time for one. So nobody waits for a thread that does not come, because there are
-    none to be had or another one holds the GIL. At the end nobody works on the output any more.
+    Each takes a sample when it has time for one; this one waits for what others have taken. So nobody waits for a
+    thread that does not come, because there are none to be had or another one holds the GIL. At the end nobody works on
+    the output any more. A thread that is still waiting for the GIL may refer to the arrays a little longer, without
+    looking at them: their memory is free when it has the GIL.
     """
     size = len(output)
     turns = begun(size)
     helpers = workers(output) - 1
     if not helpers:
-        loop(turns, *arguments, output)
+        loop(turns, False, *arguments, output)
         return
-    left = [(turns, *arguments, output)]  # the only place where a late thread finds arrays
+    left = [(*arguments, output)]  # the only place where a thread that begins late would find arrays
 
-    def work() -> None:
+    def work(waits: bool = False) -> None:
         for given in tuple(left):
-            loop(*given)
+            loop(turns, waits, *given)
 
     others = [other for _ in range(helpers) if (other := _begun(work)) is not None]
     try:
-        work()
+        work(waits=True)
     finally:
         left.clear()
         if turns[FINISHED] < size:  # a thread was stopped by the system, or there was an error

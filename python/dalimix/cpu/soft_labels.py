@@ -6,7 +6,7 @@ import numpy as np
 
 from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.outputs import OUTPUTS
-from dalimix.cpu.parts.turns import NONE, following
+from dalimix.cpu.parts.turns import NO_SAMPLE, end, following
 from dalimix.cpu.planner import ready
 from dalimix.cpu.sharing import share
 from dalimix.mix_plan import MixPlan
@@ -30,6 +30,7 @@ def pair_labels(labels: np.ndarray, plan: MixPlan) -> tuple[np.ndarray, ...]:
 @compiled
 def _soft_labels(
     turns: np.ndarray,  # int64 [4]
+    waits: bool,
     labels: np.ndarray,  # int64 [B] class indices
     partner: np.ndarray,  # int32 [B]
     weight: np.ndarray,  # float32 [B, 2]
@@ -37,8 +38,8 @@ def _soft_labels(
     spread: float,  # smoothing / classes
     output: np.ndarray,  # float32 [B, classes]
 ) -> None:
-    i = following(turns, NONE)
-    while i != NONE:
+    i = following(turns, NO_SAMPLE)
+    while i != NO_SAMPLE:
         own, other = weight[i, 0], weight[i, 1]
         label, of_partner, nothing = labels[i], labels[partner[i]], np.float32(0)
         everywhere = _smoothed(nothing, own, other, kept, spread)
@@ -47,11 +48,13 @@ def _soft_labels(
         output[i, label] = _smoothed(own, own, other, kept, spread)
         output[i, of_partner] = _smoothed(own + other if label == of_partner else other, own, other, kept, spread)
         i = following(turns, i)
+    end(turns, waits)
 
 
 @compiled
 def _mixed_labels(
     turns: np.ndarray,  # int64 [4]
+    waits: bool,
     labels: np.ndarray,  # float32 [B, classes], soft already
     partner: np.ndarray,
     weight: np.ndarray,
@@ -59,13 +62,14 @@ def _mixed_labels(
     spread: float,
     output: np.ndarray,
 ) -> None:
-    i = following(turns, NONE)
-    while i != NONE:
+    i = following(turns, NO_SAMPLE)
+    while i != NO_SAMPLE:
         own, other = weight[i, 0], weight[i, 1]
         mine, of_partner, target = labels[i], labels[partner[i]], output[i]
         for c in range(len(target)):
             target[c] = _smoothed(own * mine[c] + other * of_partner[c], own, other, kept, spread)
         i = following(turns, i)
+    end(turns, waits)
 
 
 @inlined

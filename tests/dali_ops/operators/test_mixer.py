@@ -10,6 +10,7 @@ from dali_ops.operators.mixer import Mixer
 from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
 from dalimix import AttentiveCutMix, CutMix
+from dalimix.cpu import PLANNERS
 
 BYTES = np.full((4, 8, 8, 3), 200, np.uint8)
 LABELS = np.arange(4)
@@ -29,9 +30,33 @@ CHANGES = {
     "dtype": ({"images": BYTES.astype(np.int16)}, TypeError, "images must have dtype"),
     "units": ({"images": BYTES.astype(np.float32) / 255}, ValueError, "mean"),
     "layout": ({"images": np.zeros((4, 3, 64, 64), np.uint8)}, ValueError, "look like CHW"),
-    "labels": ({"labels": np.eye(4, 5, dtype=np.float32)}, ValueError, "num_classes is 4 but labels has 5 columns"),
+    "labels": ({"labels": np.eye(4, 5)}, ValueError, "num_classes is 4 but labels has 5 columns"),
+    "dtype of labels": ({"labels": LABELS.astype(np.float64)}, ValueError, "labels must be integer"),
     "batch": ({"labels": np.arange(3)}, ValueError, "labels has 3 entries but the batch has 4 images"),
 }
+
+
+def test_soft_labels_of_another_shape_are_checked_again() -> None:
+    ours = mixer(CutMix())
+    mixed(ours, labels=np.eye(4))
+    with pytest.raises(ValueError, match="num_classes is 4 but labels has 5 columns"):
+        mixed(ours, labels=np.eye(4, 5))
+
+
+def test_a_planner_that_writes_a_wrong_plan_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(method: Any, draws: Any, scene: Any) -> Any:
+        plan = right(method, draws, scene)
+        plan.box[0] = 0, 0, 8, 9
+        return plan
+
+    right = PLANNERS["cutmix"]
+    monkeypatch.setitem(PLANNERS, "cutmix", wrong)
+    ours = mixer(CutMix())
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"plan.box\[0\] is \[0, 0, 8, 9\]"):
+            mixed(ours)
+
+
 VALUES = {
     "class": ({"labels": np.array([0, 1, 2, 4])}, ValueError, "label 4 of sample 3 is outside"),
     "NaN": ({"heatmaps": np.full((4, 7, 7), np.nan, np.float32)}, ValueError, "has NaN in it"),

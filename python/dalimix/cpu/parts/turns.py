@@ -2,10 +2,11 @@
 
 A loop over ``turns``, int64 [4], takes one sample after another until none is left::
 
-    i = following(turns, NONE)
-    while i != NONE:
+    i = following(turns, NO_SAMPLE)
+    while i != NO_SAMPLE:
         ...
         i = following(turns, i)
+    end(turns, waits)
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from numba.extending import intrinsic
 from dalimix.cpu.compiled import inlined
 
 NEXT, SIZE, FINISHED, THREADS = range(4)  # the entries of `turns`
-NONE = -1
-LOOKS = 1 << 18  # at what other threads have finished: a third of a millisecond, in which most finish a sample
+NO_SAMPLE = -1
+LOOKS = 1 << 16  # at what other threads have finished: a third of a millisecond, in which most finish a sample
 
 
 def begun(size: int) -> np.ndarray:
@@ -37,20 +38,22 @@ def thread_number(turns: np.ndarray) -> int:
 
 @inlined
 def following(turns: np.ndarray, done: int) -> int:
-    """Return a sample that no thread has taken, after sample `done` is finished; NONE, if all are taken.
-
-    Whoever finds none waits for the others, since to give the GIL up again would take longer, but not for ever: a
-    thread may be stopped by the system.
-    """
-    if done != NONE:
+    """Return a sample that no thread has taken, after sample `done` is finished; NO_SAMPLE if all are taken."""
+    if done != NO_SAMPLE:
         _add(turns, FINISHED, 1)
     sample = _add(turns, NEXT, 1)
-    if sample < turns[SIZE]:
-        return sample
-    for _ in range(LOOKS):
+    return sample if sample < turns[SIZE] else NO_SAMPLE
+
+
+@inlined
+def end(turns: np.ndarray, waits: bool) -> None:
+    """End a loop; the thread that `waits` until all samples are finished does so here, without the GIL.
+
+    It does not wait for ever: the system may have stopped another thread.
+    """
+    for _ in range(LOOKS if waits else 0):
         if _add(turns, FINISHED, 0) >= turns[SIZE]:
             break
-    return NONE
 
 
 @intrinsic
