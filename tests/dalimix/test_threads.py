@@ -39,15 +39,14 @@ class NoThreads:
     def __init__(self) -> None:
         self.late: list[Callable[[], None]] = []
 
-    def submit(self, work: Callable[[], None]) -> None:
+    def ask(self, work: Callable[[], None]) -> None:
         self.late.append(work)
-        raise RuntimeError("can't start new thread")
 
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> NoThreads:
     pool = NoThreads()
-    monkeypatch.setattr("dalimix.cpu.sharing._pool", lambda: pool)
+    monkeypatch.setattr("dalimix.cpu.sharing.HELPERS", pool)
     return pool
 
 
@@ -113,6 +112,31 @@ def test_a_thread_that_cannot_be_started_is_not_waited_for(pool: NoThreads) -> N
     assert sorted(calls) == list(range(8))
 
 
+def test_a_thread_that_comes_although_none_could_be_started_is_waited_for(pool: NoThreads) -> None:
+    """Its work is found by a thread of another batch, after the last sample is taken and before it is finished."""
+    main, taken, done = current_thread(), Barrier(2), []
+
+    def loop(turns: np.ndarray, waits: bool, _: np.ndarray) -> None:
+        for sample in samples(turns, waits):
+            if sample == 0 and current_thread() is main:
+                Thread(target=pool.late[0]).start()
+                taken.wait(timeout=PATIENCE)
+            elif current_thread() is not main and not done:
+                taken.wait(timeout=PATIENCE)
+                sleep(0.3)
+            done.append(sample)
+
+    with threads(2):
+        share(loop, OUTPUT)
+    assert sorted(done) == list(range(8))
+
+
+def test_a_signal_handler_mixes_while_work_is_handed_out() -> None:
+    program = HANDLER.replace("SECONDS", "3")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.split() == ["True"], done.stderr
+
+
 def test_a_thread_that_has_finished_is_not_waited_for() -> None:
     """Another one may hold the GIL, without which it cannot end."""
     main, both, over = current_thread(), Barrier(2), Event()
@@ -166,6 +190,30 @@ def test_eight_threads_that_mix_at_once_beside_a_busy_gil() -> None:
         busy.join()
 
 
+HANDLER = """
+import signal, time
+import numpy as np
+from dalimix.cpu.sharing import share
+from dalimix.support.threads import threads
+from tests.support.turns import samples
+output, small = np.zeros((8, 1 << 19), np.uint8), np.zeros((2, 1 << 19), np.uint8)
+def loop(turns, waits, output):
+    for i in samples(turns, waits):
+        output[i, :9] += 1
+def handler(*_):
+    with threads(2):
+        share(loop, small)
+with threads(8):
+    share(loop, output)
+    handler()
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0011, 0.0011)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        share(loop, output)
+    signal.setitimer(signal.ITIMER_REAL, 0, 0)
+print(len(set(output[:, 0].tolist())) == 1)
+"""
 AT_EXIT = """
 import atexit
 import numpy as np
