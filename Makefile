@@ -19,8 +19,10 @@ demo: $(VENV)/.demo
 	$(BIN)/dalimix demo
 
 # A file runs in one process, which makes once what its tests share; the longest files begin, as tests/conftest.py sorts.
-test: $(VENV)/.test check
-	$(BIN)/python -m tests.support.programs.compile_loops
+# Before them the loops are compiled, beside the checks, of which each keeps one core busy.
+test: $(VENV)/.test
+	@$(BIN)/python -m tests.support.programs.compile_loops & compiling=$$!; \
+	  $(MAKE) --no-print-directory check && wait $$compiling
 	CXX=$(CXX) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test
