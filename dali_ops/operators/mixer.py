@@ -44,7 +44,7 @@ class Mixer:
     threads: int = 1  # of the processor, among which a batch is cut
     calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
-    _known: Known = field(init=False, repr=False, compare=False, default_factory=lambda: Known())
+    _known: Known = field(init=False, repr=False, compare=False, default_factory=Known)
 
     def __post_init__(self) -> None:
         """Refuse now what can be refused without data."""

@@ -38,7 +38,8 @@ def blocks(key: Key, wanted: int, grid: int, aspects: np.ndarray, mask: np.ndarr
         aspects: float64 [1024], quantiles of height / width.
         mask: uint32 [grid], written.
     """
-    mask[:] = 0
+    for row in range(grid):
+        mask[row] = 0
     tries, failed = 0, 0
     while wanted > 0 and failed < TRIES:
         top, bottom, bits = _block(philox((tries, 0, 0, 0), key), wanted, grid, aspects)
