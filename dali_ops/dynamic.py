@@ -23,7 +23,7 @@ import nvidia.dali.experimental.dynamic as ndd
 from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.lifetime import OneProcess
 from dali_ops.operators.bridge import Exported
-from dali_ops.operators.draws import draw_by
+from dali_ops.operators.draws import WORDS, draw_by
 from dali_ops.operators.mix import one_mirror
 from dali_ops.operators.mixer import Mixer
 from dali_ops.operators.model_heatmaps import refuse_model
@@ -67,10 +67,10 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
     checks.kind("rng", rng, (ndd.random.RNG, type(None)), "an ndd.random.RNG")
 
-    def random(operator: Callable[..., Any], **arguments: Any) -> Any:
-        return operator(batch_size=batch_size, rng=rng, **arguments)
+    def random(operator: Callable[..., Any], *inputs: Any, **arguments: Any) -> Any:
+        return operator(*inputs, batch_size=batch_size, rng=rng, **arguments)
 
-    return draw_by(ndd, ndd.math.floor, method, random)
+    return draw_by(ndd, WORDS, method, random)
 
 
 def mix(

@@ -15,7 +15,7 @@ from dali_ops.loader.reading.unreadable import LEAVES_OUT
 from dali_ops.operators import bridge
 from dali_ops.operators.augment import Augment, augmented
 from dali_ops.operators.model_heatmaps import model_heatmaps
-from dali_ops.operators.stored_heatmaps import stored_heatmaps
+from dali_ops.operators.stored_heatmaps import Crop, boxes_of, crop_of
 from dali_ops.sources import ImageFolder, Source
 from dalimix import Method
 from dalimix.heatmap_crop import MAX_GRID
@@ -28,7 +28,7 @@ class Samples(NamedTuple):
 
     images: DataNode
     labels: DataNode
-    heatmaps: DataNode | None = None
+    heatmaps: DataNode | Crop | None = None
     predictions: DataNode | None = None
 
 
@@ -71,8 +71,8 @@ class StoreSource:
     def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
         encoded, labels, index = feed.read(feed.source.class_indices, places(feed.source, self.store, feed.skipped))
         images, window = random_crop(encoded, size, device)
-        crop = {"image_shape": window.image_shape, "grid": self.grid, "device": device}
-        heatmaps = stored_heatmaps(index, self.store, window.anchor, window.shape, **crop)
+        boxes = boxes_of(window.anchor, window.shape, window.image_shape)
+        heatmaps = crop_of(index, self.store, boxes, self.grid, device)
         images = augmented(images, augment, size)
         return Samples(images, bridge.moved(labels, device), heatmaps)
 

@@ -19,6 +19,7 @@ from dali_ops.operators.mix import mixed
 from dali_ops.operators.mixer import Mixer
 from dali_ops.operators.nodes import facts
 from dali_ops.operators.pixels import Pixels
+from dali_ops.operators.stored_heatmaps import Crop
 from dali_ops.operators.targets import Targets
 from dalimix import Method, MixPlan
 
@@ -70,19 +71,22 @@ def _mixed(
     device: str,
 ) -> tuple[Any, ...]:
     """What `mix` does. Only what the user's function returns may be of another layout than crops, or of several."""
-    augmented = transform.augment is not None
+    augmented, heatmaps = transform.augment is not None, samples.heatmaps
+    cut = heatmaps if isinstance(heatmaps, Crop) else None
     mixer = Mixer(
         method=method,
         num_classes=classes,
         targets=targets,
         pixels=Pixels(**transform.normalise, layout=None if augmented else "HWC"),
-        with_heatmaps=samples.heatmaps is not None,
+        with_heatmaps=heatmaps is not None,
+        crop=cut and cut.function,
         mirrored=True,
         return_plan=return_plan,
         threads=bridge.current_threads(),
     )
     known = facts(None, samples.images) if augmented else None  # they take a millisecond of the CPU
-    return mixed(mixer, samples.images, samples.labels, draw(method), samples.heatmaps, mirror, known, device=device)
+    seen = cut.inputs if cut else [heatmaps]
+    return mixed(mixer, samples.images, samples.labels, draw(method), *seen, mirror, known, device=device)
 
 
 def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNode, DataNode]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nvidia.dali import fn, math, types
+import numpy as np
+from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
 from dalimix import Draws, Method
 from dalimix.support.numbers import is_whole
 
+WORDS = np.int64(1 << 32)  # as many as a key is drawn from: DALI's uniform distribution has only 2²⁴ numbers
 MAX_SEED = 2**62  # DALI's seeds have 64 bits, and further operators count up from this one
 Operator = Callable[..., Any]
 
@@ -30,16 +32,16 @@ def draw(method: Method, seed: int | None = -1) -> Draws:
         raise ValueError(f"seed must be a whole number from -1 to {MAX_SEED - 1}, or None, got {seed!r}")
     count = iter(range(1 << 30))
 
-    def seeded(operator: Operator, **arguments: Any) -> DataNode:
-        return operator(seed=None if first < 0 else int(first) + next(count), **arguments)
+    def seeded(operator: Operator, *inputs: Any, **arguments: Any) -> DataNode:
+        return operator(*inputs, seed=None if first < 0 else int(first) + next(count), **arguments)
 
-    return draw_by(fn, math.floor, method, seeded)
+    return draw_by(fn, types.Constant(WORDS), method, seeded)
 
 
-def draw_by(dali: Any, floor: Operator, method: Method, random: Operator) -> Draws:
+def draw_by(dali: Any, words: Any, method: Method, random: Operator) -> Draws:
     """Return draws made by the operators of `dali`, which is ``fn`` or that of dynamic mode.
 
-    ``random(operator, **arguments)`` calls those that are random.
+    `words` is `WORDS` as those take it; ``random(operator, *inputs, **arguments)`` calls those that are random.
     """
     permutation = random(dali.batch_permutation)
 
@@ -48,16 +50,10 @@ def draw_by(dali: Any, floor: Operator, method: Method, random: Operator) -> Dra
         if member.beta is not None:
             lam = random(dali.random.beta, alpha=member.beta, beta=member.beta)
         uniform = random(dali.random.uniform, range=[0.0, 1.0], shape=[member.uniforms + 1])
-        key = _key(dali, floor, random) if member.keyed else None
+        key = dali.cast(random(dali.random.choice, words, shape=[2]), dtype=types.UINT32) if member.keyed else None
         return Draws(permutation, lam, uniform, tuple(map(of, member.members)), key)
 
     return of(method)
-
-
-def _key(dali: Any, floor: Operator, random: Operator) -> Any:
-    """uint32 [2], from four numbers of 16 bits: DALI draws float32, which have only 24."""
-    halves = floor(random(dali.random.uniform, range=[0.0, 1.0], shape=[4]) * 65536.0)
-    return dali.reinterpret(dali.cast(halves, dtype=types.UINT16), dtype=types.UINT32, shape=[2])
 
 
 def flatten(draws: Draws) -> list[Any]:

@@ -117,7 +117,8 @@ def mixed(
         mixer: the callback.
         images, labels: what is mixed.
         drawn: the random numbers.
-        others: heatmaps, mirror, and the facts if the mixer does not know the layout; each may be None.
+        others: heatmaps or what they are cut of, mirror, and the facts if the mixer does not know the layout; each may
+            be None.
         device: ``"cpu"`` or ``"gpu"``.
     """
     nodes = [images, labels, *flatten(drawn), *others]

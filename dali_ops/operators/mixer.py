@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dali_ops.operators.bridge import Callback
 from dali_ops.operators.draws import unflatten
 from dali_ops.operators.nodes import NodeLayout, check_images, check_labels
 from dali_ops.operators.pixels import Pixels
@@ -41,6 +43,7 @@ class Mixer:
     with_heatmaps: bool
     mirrored: bool
     return_plan: bool
+    crop: Callback | None = None  # makes the heatmaps of its inputs, if they come like that
     threads: int = 1  # of the processor, among which a batch is cut
     calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
@@ -73,11 +76,17 @@ class Mixer:
     def __call__(self, images: Array, labels: Array, *rest: Array) -> list[Array]:
         values = iter(rest)
         draws = unflatten(self.method, values)
-        heatmaps = next(values) if self.with_heatmaps else None
+        heatmaps = self._heatmaps(values)
         mirror = next(values) if self.mirrored else None
         check_labels(labels)
         layout = self.node_layout.of(next(values, None), images.shape)
         return self.outputs(images, labels, draws, heatmaps, mirror, layout)
+
+    def _heatmaps(self, values: Iterator[Array]) -> Array | None:
+        if self.crop is not None:
+            (heatmaps,) = self.crop(next(values), next(values))
+            return heatmaps
+        return next(values) if self.with_heatmaps else None
 
     def outputs(
         self,

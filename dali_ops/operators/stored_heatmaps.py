@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from nvidia.dali import fn, types
@@ -85,19 +85,35 @@ def stored_heatmaps(
     device = device_of(device, index)
     grid = store.grid if grid is None else grid
     check_grid(grid)
-    index, boxes = fn.cast(index, dtype=types.INT64), _boxes(anchor, shape, image_shape)
+    return crop_of(index, store, boxes_of(anchor, shape, image_shape), grid, device).node(device)
+
+
+class Crop(NamedTuple):
+    """Heatmaps that are still to be cut: ``function(*inputs)`` returns them in a list.
+
+    The callback of `mix` can do that itself, so that Python is called, and the GIL waited for, once for a batch.
+    """
+
+    function: bridge.Callback
+    inputs: list[DataNode]
+
+    def node(self, device: str) -> DataNode:
+        """Cut them in a callback of their own."""
+        (heatmaps,) = bridge.whole_batch(self.function, self.inputs, 1, device, [""], name="StoredHeatmaps")
+        return heatmaps
+
+
+def crop_of(index: DataNode, store: HeatmapStore, boxes: DataNode, grid: int, device: str) -> Crop:
+    """Return what `stored_heatmaps` calls."""
+    index = fn.cast(index, dtype=types.INT64)
     if device == "gpu" and store.nbytes > store.gpu_limit:
         (maps,) = bridge.whole_batch(Gather(store), [index], 1, "cpu", [""], name="GatherHeatmaps")
-        inputs = [maps.gpu(), boxes.gpu()]
-    else:
-        maps, inputs = store, [bridge.moved(index, device), bridge.moved(boxes, device)]
-    cut = CropOfStore(store, grid) if maps is store else CropOfBatch(grid)
-    (heatmaps,) = bridge.whole_batch(cut, inputs, 1, device, [""], name="StoredHeatmaps")
-    return heatmaps
+        return Crop(CropOfBatch(grid), [maps.gpu(), boxes.gpu()])
+    return Crop(CropOfStore(store, grid), [bridge.moved(index, device), bridge.moved(boxes, device)])
 
 
-def _boxes(anchor: DataNode | None, shape: DataNode | None, image_shape: DataNode | None) -> DataNode:
-    """Float64 [4]: top, left, height and width as shares of the image."""
+def boxes_of(anchor: DataNode | None, shape: DataNode | None, image_shape: DataNode | None) -> DataNode:
+    """Float64 [4]: top, left, height and width of a crop as shares of the image."""
     if anchor is None:
         return fn.cast(fn.constant(fdata=list(WHOLE), shape=[4]), dtype=types.FLOAT64)
     crop = fn.cast(fn.cat(anchor, shape), dtype=types.FLOAT64)

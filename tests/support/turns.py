@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled
+from dalimix.cpu.compiled import without_gil
 from dalimix.cpu.parts.turns import NO_SAMPLE, end, following
 
 
-@compiled
+@without_gil
 def take(turns: np.ndarray, done: int) -> int:
     return following(turns, done)
 
 
-@compiled
+@without_gil
 def over(turns: np.ndarray, waits: bool) -> None:
     end(turns, waits)
 

@@ -25,17 +25,28 @@ if numba.config.DISABLE_JIT:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
-OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+OPTIONS = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
 def compiled(function: Function) -> Function:
-    """Compile `function` when it is first called; from then on it runs without the GIL.
+    """Compile `function` when it is first called. It is short, and keeps the GIL.
+
+    Who gives up the GIL waits for it afterwards, 5 ms where another thread of Python is busy: planning takes 0.2 ms.
 
     It is given all the memory that it needs. If it could allocate some (by NRT), every array would be counted, which is
     two calls for each row. Floating-point operations keep their order and their roundings: there is no fastmath, and
     nothing is contracted.
     """
-    dispatcher = numba.njit(**OPTIONS)(function)
+    return _kept(function, numba.njit(**OPTIONS)(function))
+
+
+def without_gil(function: Function) -> Function:
+    """Compile `function` likewise; it gives up the GIL while it runs, because it may take long."""
+    return _kept(function, numba.njit(**OPTIONS, nogil=True)(function))
+
+
+def _kept(function: Function, dispatcher: Any) -> Any:
+    """Return the dispatcher, which keeps what it compiles on disk."""
     try:
         dispatcher._cache = _Cache(function)
     except RuntimeError:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled, inlined
+from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.parts.dtype import bits
 from dalimix.cpu.parts.finished import finish
@@ -68,7 +68,7 @@ def _along_row(scaling: Channels, planes: int, width: int, channels: int) -> lis
     return [ready(np.tile(row, (width, 1)).reshape(planes, -1)) for row in rows]
 
 
-@compiled
+@without_gil
 def _compose(
     turns: np.ndarray,  # int64 [4]
     waits: bool,

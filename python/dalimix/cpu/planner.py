@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from dalimix.cpu.parts.plan import Drawn, Rows
+from dalimix.cpu.parts.tokens import Edges
 from dalimix.draws import Draws
 from dalimix.methods import Method
 from dalimix.methods.base import PAIRINGS, PERS
-from dalimix.mix_plan import MixPlan
+from dalimix.mix_plan import MixPlan, edges
 
 NOTHING = np.empty(0, np.float32)
 
@@ -44,6 +46,12 @@ def rows(plan: MixPlan) -> Rows:
     """The arrays of a plan as the loops take them."""
     tokens = np.empty((*plan.partner.shape, 0, 0), np.uint8) if plan.tokens is None else plan.tokens
     return Rows(plan.partner, plan.weight, plan.blend, plan.box, plan.shift, tokens)
+
+
+@lru_cache(maxsize=64)
+def edges_of(size: tuple[int, int], grid: tuple[int, int]) -> Edges:
+    """Return where the rows and columns of a grid begin in images of `size`, (H, W)."""
+    return Edges(*(ready(edges(n, g)) for n, g in zip(size, grid, strict=True)))
 
 
 def flips(mirror: np.ndarray | None, size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from dalimix.cpu.compiled import compiled, inlined
+from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
 from dalimix.resampling import axis_weights
@@ -27,7 +27,7 @@ def _shares(old: int, new: int) -> np.ndarray:
     return np.array(axis_weights(old, new))
 
 
-@compiled
+@without_gil
 def _resample(
     heatmaps: np.ndarray,  # float32 [B, h, w]
     rows: np.ndarray,  # float64 [g, h] shares of the old rows

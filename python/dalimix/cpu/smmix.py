@@ -7,8 +7,8 @@ import numpy as np
 from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.attention_region import attention_region
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
-from dalimix.cpu.parts.tokens import first_pixel
-from dalimix.cpu.planner import flips, ready, run_planner
+from dalimix.cpu.parts.tokens import Edges
+from dalimix.cpu.planner import edges_of, flips, ready, run_planner
 from dalimix.cpu.registry import planner
 from dalimix.draws import Draws
 from dalimix.methods import SMMix
@@ -21,7 +21,8 @@ def smmix(method: SMMix, draws: Draws, scene: Scene, into: MixPlan | None = None
     """Plan the region of xⱼ with the highest heatmap, pasted over that of xᵢ with the lowest."""
     assert scene.heatmaps is not None
     size, down, across = scene.heatmaps.shape
-    own = (ready(scene.heatmaps), flips(scene.mirror, size), np.empty((2, down * across)), *scene.size, *method.sides)
+    edges, memory = edges_of(scene.size, (down, across)), np.empty((2, down * across))
+    own = (ready(scene.heatmaps), flips(scene.mirror, size), memory, edges, *method.sides)
     return run_planner(_smmix, method, draws, own, into)
 
 
@@ -31,8 +32,7 @@ def _smmix(
     heatmaps: np.ndarray,  # float32 [B, gh, gw]
     mirror: np.ndarray,  # uint8 [B]
     values: np.ndarray,  # float64 [2, gh * gw], overwritten
-    height: int,
-    width: int,
+    edges: Edges,
     low: int,
     high: int,
     rows: Rows,
@@ -46,20 +46,21 @@ def _smmix(
         to = attention_region(heatmaps[i], mirror[i], side, False, values)
         source = attention_region(heatmaps[j], mirror[j], side, True, values)
         box, shift = rows.box[i], rows.shift[i]
-        box[0], box[2], shift[0] = _place(to[0], source[0], side, height, down)
-        box[1], box[3], shift[1] = _place(to[1], source[1], side, width, across)
-        label_share(rows, i, np.float64(box[2] - box[0]) * (box[3] - box[1]) / (np.float64(height) * width))
+        box[0], box[2], shift[0] = _place(to[0], source[0], side, edges.down)
+        box[1], box[3], shift[1] = _place(to[1], source[1], side, edges.across)
+        pixels = np.float64(edges.down[-1]) * edges.across[-1]
+        label_share(rows, i, np.float64(box[2] - box[0]) * (box[3] - box[1]) / pixels)
         _write_tokens(to, side, down, across, rows.tokens[i])
 
 
 @inlined
-def _place(to: int, source: int, side: int, n: int, g: int) -> tuple[int, int, int]:
+def _place(to: int, source: int, side: int, edges: np.ndarray) -> tuple[int, int, int]:
     """Return the pixels along one axis: from where to where is written, and how far from there is read.
 
     Where the grid does not divide the image, some cells are a pixel larger; what is read still ends within the image.
     """
-    start = first_pixel(to, n, g)
-    return start, first_pixel(to + side, n, g), first_pixel(source, n, g) - start
+    start = edges[to]
+    return start, edges[to + side], edges[source] - start
 
 
 @inlined

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from dalimix.cpu.compiled import compiled, inlined
+from dalimix.cpu.compiled import compiled, inlined, without_gil
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.parts.turns import NO_SAMPLE, end, following
 from dalimix.cpu.planner import ready
-from dalimix.cpu.sharing import share
+from dalimix.cpu.sharing import WORTHWHILE, share
 from dalimix.mix_plan import MixPlan
 
 
@@ -16,7 +18,8 @@ def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: 
     """y = weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ), smoothed; float32 [B, num_classes]."""
     output = OUTPUTS.empty((len(labels), num_classes), np.float32)
     numbers = np.float32(1 - smoothing), np.float32(smoothing / num_classes)
-    loop = _soft_labels if labels.ndim == 1 else _mixed_labels
+    loops = (_soft_labels, _few_soft_labels) if labels.ndim == 1 else (_mixed_labels, _few_mixed_labels)
+    loop = loops[output.nbytes < WORTHWHILE]
     labels = ready(labels.astype(np.int64 if labels.ndim == 1 else np.float32, copy=False))
     share(loop, output, labels, ready(plan.partner), ready(plan.weight), *numbers)
     return output
@@ -27,7 +30,7 @@ def pair_labels(labels: np.ndarray, plan: MixPlan) -> tuple[np.ndarray, ...]:
     return labels.copy(), labels[plan.partner], plan.weight.copy()
 
 
-@compiled
+@without_gil
 def _soft_labels(
     turns: np.ndarray,  # int64 [4]
     waits: bool,
@@ -51,7 +54,7 @@ def _soft_labels(
     end(turns, waits)
 
 
-@compiled
+@without_gil
 def _mixed_labels(
     turns: np.ndarray,  # int64 [4]
     waits: bool,
@@ -70,6 +73,17 @@ def _mixed_labels(
             target[c] = _smoothed(own * mine[c] + other * of_partner[c], own, other, kept, spread)
         i = following(turns, i)
     end(turns, waits)
+
+
+@compiled
+def _few_soft_labels(*given: Any) -> None:
+    """Do what `_soft_labels` does, for so few that giving up the GIL would take longer."""
+    _soft_labels(*given)
+
+
+@compiled
+def _few_mixed_labels(*given: Any) -> None:
+    _mixed_labels(*given)
 
 
 @inlined

@@ -9,9 +9,9 @@ import numpy as np
 from dalimix.cpu.compiled import compiled, inlined
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, label_share
 from dalimix.cpu.parts.subnormals import SMALLEST_NORMAL
-from dalimix.cpu.parts.token_mask import blocks, lone_tokens
-from dalimix.cpu.parts.tokens import pixels_of
-from dalimix.cpu.planner import flips, ready, run_planner
+from dalimix.cpu.parts.token_mask import Memory, blocks, lone_tokens
+from dalimix.cpu.parts.tokens import Edges, show
+from dalimix.cpu.planner import edges_of, flips, ready, run_planner
 from dalimix.cpu.registry import planner
 from dalimix.cpu.resample_heatmaps import resample_heatmaps
 from dalimix.draws import Draws
@@ -30,9 +30,8 @@ def token_mix(method: TokenMix, draws: Draws, scene: Scene, into: MixPlan | None
         heatmaps = resample_heatmaps(scene.heatmaps, method.grid)
     arrays = map(ready, (draws.key, aspects, heatmaps, flips(scene.mirror, size)))  # type: ignore[arg-type]
     fixed = -1 if method.fixed_tokens is None else method.fixed_tokens
-    cells = method.grid**2
-    memory = np.empty(method.grid, np.uint32), np.empty(cells + 3, np.uint32), np.empty(cells, np.uint8)
-    own = (*arrays, *memory, fixed, method.added_tokens, *scene.size, method.grid)
+    grid = method.grid, method.grid
+    own = (*arrays, Memory.empty(method.grid), fixed, method.added_tokens, edges_of(scene.size, grid))
     return run_planner(_token_mix, method, draws, own, into)
 
 
@@ -48,53 +47,27 @@ def _token_mix(
     aspects: np.ndarray,  # float64 [1024], empty for tokens by themselves
     heatmaps: np.ndarray,  # float32 [B, g, g] or [B, 0, 0]
     mirror: np.ndarray,  # uint8 [B]
-    mask: np.ndarray,  # uint32 [g], overwritten
-    random: np.ndarray,  # uint32 [g * g + 3], overwritten
-    chosen: np.ndarray,  # uint8 [g * g], overwritten
+    memory: Memory,
     fixed: int,
     added: int,
-    height: int,
-    width: int,
-    grid: int,
+    edges: Edges,
     rows: Rows,
 ) -> None:
+    mask, cells = memory.mask, memory.mask.size
     for at in range(len(drawn.permutation)):
         i, j, row, mixed = begin(drawn, at, rows)
         if not mixed:
             continue
-        wanted = fixed if fixed >= 0 else int((1.0 - np.float64(drawn.lam[row])) * (grid * grid))
-        wanted, key = min(grid * grid, wanted + added), (keys[row, 0], keys[row, 1])
+        wanted = fixed if fixed >= 0 else int((1.0 - np.float64(drawn.lam[row])) * cells)
+        wanted, key = min(cells, wanted + added), (keys[row, 0], keys[row, 1])
         if len(aspects):
-            blocks(key, wanted, grid, aspects, mask)
+            blocks(key, wanted, aspects, memory)
         else:
-            lone_tokens(key, wanted, grid, random, chosen, mask)
-        _write_tokens(mask, rows.tokens[i])
-        label_share(rows, i, _pixels(mask, height, width) / (np.float64(height) * width))
+            lone_tokens(key, wanted, memory)
+        label_share(rows, i, show(mask, edges, rows.tokens[i]))
         if heatmaps.shape[1]:
             rows.weight[i, 0] = _activation(heatmaps[i], mirror[i], mask, 0)
             rows.weight[i, 1] = _activation(heatmaps[j], mirror[j], mask, 1)
-
-
-@inlined
-def _write_tokens(mask: np.ndarray, tokens: np.ndarray) -> None:
-    """Write the bits of the mask to tokens, which may be finer."""
-    down, across = tokens.shape[0] // len(mask), tokens.shape[1] // len(mask)
-    for y in range(tokens.shape[0]):
-        bits = mask[y // down]
-        for x in range(tokens.shape[1]):
-            tokens[y, x] = bits >> np.uint32(x // across) & np.uint32(1)
-
-
-@inlined
-def _pixels(mask: np.ndarray, height: int, width: int) -> float:
-    """Return how many pixels the tokens cover."""
-    grid, pixels = len(mask), 0
-    for r in range(grid):
-        across = 0
-        for c in range(grid):
-            across += pixels_of(c, width, grid) if mask[r] >> np.uint32(c) & np.uint32(1) else 0
-        pixels += pixels_of(r, height, grid) * across
-    return np.float64(pixels)
 
 
 @inlined
@@ -110,7 +83,7 @@ def _activation(heatmap: np.ndarray, flip: int, mask: np.ndarray, shown: int) ->
             value = heatmap[r, grid - 1 - c if flip else c]
             value = np.float64(value) if value >= SMALLEST_NORMAL else 0.0
             row += value
-            inside_row += value if mask[r] >> np.uint32(c) & np.uint32(1) == shown else 0.0
+            inside_row += value if mask[r, c] == shown else 0.0
         inside += inside_row
         everywhere += row
     return np.float32(inside / (everywhere + 1e-8))

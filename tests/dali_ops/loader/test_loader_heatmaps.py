@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dali_ops.operators import bridge
 from dalimix import AttentiveCutMix
 from tests.support.loaders import brightness, load
+from tests.support.stores import store_of
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,17 @@ def cut(receiver, giver, flip_receiver, flip_giver):
     chosen[brightness(giver[None]).flatten().argsort(descending=True, stable=True)[:5]] = True
     mask = chosen.reshape(4, 4).repeat_interleave(8, 0).repeat_interleave(8, 1)
     return torch.where(mask, giver, receiver)
+
+
+def test_a_batch_calls_python_once(noise, tmp_path, monkeypatch):
+    """Each callback waits for the GIL, so that of `mix` cuts the heatmaps of a store as well."""
+    made, whole_batch = [], bridge.whole_batch
+
+    def noted(*arguments, name, **options):
+        made.append(name)
+        return whole_batch(*arguments, name=name, **options)
+
+    monkeypatch.setattr(bridge, "whole_batch", noted)
+    store = store_of(tmp_path / "store", [f"only/{k}.png" for k in range(8)], np.eye(4)[None].repeat(8, 0))
+    next(iter(load(noise, AttentiveCutMix(4, grid=4), heatmaps=store)))
+    assert made == ["Mix"]

@@ -47,7 +47,8 @@ def samples(root, store, method, **options):
     feed = Feed(ImageFolder.scan(root), Order(COUNT, COUNT, training=True))
 
     def body():
-        images, labels, heatmaps, _ = StoreSource(store, method).samples(feed, SIZE, "cpu")
+        images, labels, crop, _ = StoreSource(store, method).samples(feed, SIZE, "cpu")
+        heatmaps = crop.node("cpu")
         mirror = fn.random.coin_flip()
         more = {"heatmaps": heatmaps, "mirror": mirror, "num_classes": 2, "return_plan": True}
         mixed, targets, plan = dali_ops.mix(images, labels, method, **more)
@@ -238,7 +239,8 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
     store = store_of(tmp_path / "store", folder.names, maps, "the upper quarter")
 
     def body():
-        return StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")[:3]
+        images, labels, crop, _ = StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")
+        return images, labels, crop.node("cpu")
 
     for images, _, heatmaps in run(build(body, batch=6), 4):
         assert abs(heatmaps - by_cells(images, 8)).mean() < 0.04

@@ -23,11 +23,16 @@ def attention_region(
     rows, columns = heatmap.shape
     cells, sums = values[0], values[1]
     for r in range(rows):
-        for c in range(columns):
-            cells[r * columns + c] = normal(np.float64(heatmap[r, columns - 1 - c if flip else c]))
+        _load(cells[r * columns : (r + 1) * columns], heatmap[r], flip)
     _add_neighbours(cells, sums, side, 1)
     _add_neighbours(sums, cells, side, columns)
     return _best_window(cells, rows - side + 1, columns - side + 1, columns, highest)
+
+
+@inlined
+def _load(cells: np.ndarray, row: np.ndarray, flip: int) -> None:
+    for c in range(len(row)):
+        cells[c] = normal(np.float64(row[len(row) - 1 - c if flip else c]))
 
 
 @inlined
@@ -49,9 +54,25 @@ def _add_neighbours(values: np.ndarray, sums: np.ndarray, side: int, step: int) 
 def _best_window(sums: np.ndarray, down: int, across: int, columns: int, highest: bool) -> tuple[int, int]:
     best, row, column = -np.inf, 0, 0
     for y in range(down):
-        for x in range(across):
-            total = sums[y * columns + x]
-            total = total if highest else -total
-            if total > best:
-                best, row, column = total, y, x
+        most = _most(sums[y * columns : y * columns + across], highest)
+        if most > best:
+            best, row = most, y
+    if best > -np.inf:
+        while _rank(sums[row * columns + column], highest) != best:
+            column += 1
     return row, column
+
+
+@inlined
+def _most(sums: np.ndarray, highest: bool) -> float:
+    """Return the best of a row, without a branch that the processor would have to guess."""
+    most = -np.inf
+    for x in range(len(sums)):
+        rank = _rank(sums[x], highest)
+        most = rank if rank > most else most
+    return most
+
+
+@inlined
+def _rank(total: float, highest: bool) -> float:
+    return total if highest else -total

@@ -1,20 +1,36 @@
-"""The loops of kernels/include/token_mask.cuh for the CPU. Bit c of a mask's row r is token (r, c)."""
+"""The loops of kernels/include/token_mask.cuh for the CPU."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
 from dalimix.cpu.compiled import inlined
+from dalimix.cpu.parts.highest import choose_highest
 from dalimix.cpu.parts.philox import philox, unit
 
 TRIES = 10  # for each block
 ASPECTS_BITS = 10
 
 Key = tuple[int, int]
+
+
+class Memory(NamedTuple):
+    """The memory in which masks are made."""
+
+    mask: np.ndarray  # uint8 [g, g], the result: 1 where the partner shows
+    chosen: np.ndarray  # uint8 [g * g], the mask once more
+    bits: np.ndarray  # uint32 [g]: bit c of row r is token (r, c)
+    keys: np.ndarray  # uint32 [g * g + 3]
+
+    @classmethod
+    def empty(cls, grid: int) -> Memory:
+        """Make memory for a grid."""
+        mask = np.empty((grid, grid), np.uint8)
+        return cls(mask, mask.reshape(-1), np.empty(grid, np.uint32), np.empty(grid * grid + 3, np.uint32))
 
 
 @intrinsic
@@ -28,31 +44,34 @@ def _ones(context: Any, bits: Any) -> Any:
 
 
 @inlined
-def blocks(key: Key, wanted: int, grid: int, aspects: np.ndarray, mask: np.ndarray) -> None:
+def blocks(key: Key, wanted: int, aspects: np.ndarray, memory: Memory) -> None:
     """Add blocks until the tokens `wanted` are covered, or ten tries in a row cover nothing new or too much.
 
     Args:
         key: of the random numbers.
         wanted: tokens.
-        grid: rows and columns.
         aspects: float64 [1024], quantiles of height / width.
-        mask: uint32 [grid], written.
+        memory: of the mask.
     """
+    mask, bits, grid = memory.mask, memory.bits, len(memory.bits)
     for row in range(grid):
-        mask[row] = 0
+        bits[row] = 0
     tries, failed = 0, 0
     while wanted > 0 and failed < TRIES:
-        top, bottom, bits = _block(philox((tries, 0, 0, 0), key), wanted, grid, aspects)
+        top, bottom, block = _block(philox((tries, 0, 0, 0), key), wanted, grid, aspects)
         fresh = 0
         for row in range(top, bottom):
-            fresh += _ones(np.uint32(bits & ~mask[row]))
+            fresh += _ones(np.uint32(block & ~bits[row]))
         taken = 0 < fresh <= wanted
         if taken:
             for row in range(top, bottom):
-                mask[row] |= bits
+                bits[row] |= block
         wanted -= fresh if taken else 0
         failed = 0 if taken else failed + 1
         tries += 1
+    for row in range(grid):
+        for column in range(grid):
+            mask[row, column] = bits[row] >> np.uint32(column) & np.uint32(1)
 
 
 @inlined
@@ -67,59 +86,9 @@ def _block(random: tuple[int, int, int, int], left: int, grid: int, aspects: np.
 
 
 @inlined
-def choose_highest(keys: np.ndarray, count: int, chosen: np.ndarray) -> None:
-    """Write 1 for the `count` highest keys and 0 for the others; ties go to the lower index.
-
-    Args:
-        keys: uint32 [n].
-        count: up to n.
-        chosen: uint8 [n].
-    """
-    lowest, reach = _lowest_of_highest(keys, count)
-    for k in range(len(keys)):
-        chosen[k] = keys[k] >= lowest
-    k, too_many = len(keys), np.int64(reach) - count
-    while too_many > 0:  # the last of the ties
-        k -= 1
-        if keys[k] == lowest:
-            chosen[k] = 0
-            too_many -= 1
-
-
-@inlined
-def _lowest_of_highest(keys: np.ndarray, count: int) -> tuple[int, int]:
-    """Return a number that `count` keys reach, or more if some are equal, and how many that are.
-
-    It is found bit by bit, from the highest.
-    """
-    lowest, reached = np.uint32(0), np.uint32(len(keys))
-    for bit in range(31, -1, -1):
-        tried = np.uint32(lowest | (np.uint32(1) << np.uint32(bit)))
-        reach = np.uint32(0)
-        for k in range(len(keys)):
-            reach = np.uint32(reach + np.uint32(keys[k] >= tried))  # as wide as the keys, or it takes twice as long
-        if reach >= count:
-            lowest, reached = tried, reach
-        if reach == count:
-            break
-    return lowest, reached
-
-
-@inlined
-def lone_tokens(
-    key: Key,
-    wanted: int,
-    grid: int,
-    keys: np.ndarray,  # uint32 [grid * grid + 3], overwritten
-    chosen: np.ndarray,  # uint8 [grid * grid], overwritten
-    mask: np.ndarray,
-) -> None:
-    """Choose the `wanted` tokens with the highest random numbers; the other arguments are those of `blocks`."""
-    cells = grid * grid
-    for quad in range((cells + 3) // 4):
+def lone_tokens(key: Key, wanted: int, memory: Memory) -> None:
+    """Make a mask of the `wanted` tokens with the highest random numbers."""
+    keys, chosen = memory.keys, memory.chosen
+    for quad in range((len(chosen) + 3) // 4):
         keys[4 * quad], keys[4 * quad + 1], keys[4 * quad + 2], keys[4 * quad + 3] = philox((quad, 1, 0, 0), key)
-    choose_highest(keys[:cells], wanted, chosen)
-    for row in range(grid):
-        mask[row] = 0
-        for column in range(grid):
-            mask[row] |= np.uint32(chosen[row * grid + column]) << np.uint32(column)
+    choose_highest(keys[: len(chosen)], wanted, chosen)

@@ -2,7 +2,54 @@
 
 from __future__ import annotations
 
-from dalimix.cpu.compiled import compiled
+from typing import NamedTuple
+
+import numpy as np
+
+from dalimix.cpu.compiled import compiled, inlined
+
+
+class Edges(NamedTuple):
+    """The first pixel of every row and column of a grid, and the end of the last ones.
+
+    Planners are given them, since a division takes as long as all else that they do for a cell.
+    """
+
+    down: np.ndarray  # int64 [gh + 1]
+    across: np.ndarray  # int64 [gw + 1]
+
+
+@inlined
+def show(mask: np.ndarray, edges: Edges, tokens: np.ndarray) -> float:
+    """Write a mask to the tokens of an image, and return the share of the image that it covers.
+
+    Args:
+        mask: uint8 [gh, gw], 1 where the partner shows.
+        edges: of its grid.
+        tokens: uint8 [gh * n, gw * m], written; they may be finer.
+    """
+    _write(mask, tokens)
+    pixels = 0
+    for r in range(mask.shape[0]):
+        inside = 0
+        for c in range(mask.shape[1]):
+            inside += edges.across[c + 1] - edges.across[c] if mask[r, c] else 0
+        pixels += inside * (edges.down[r + 1] - edges.down[r])
+    return pixels / (np.float64(edges.down[-1]) * edges.across[-1])
+
+
+@inlined
+def _write(mask: np.ndarray, tokens: np.ndarray) -> None:
+    down, across = tokens.shape[0] // mask.shape[0], tokens.shape[1] // mask.shape[1]
+    for y in range(tokens.shape[0]):
+        row, target = mask[y // down], tokens[y]
+        if across == 1:  # as it nearly always is
+            for c in range(len(row)):
+                target[c] = row[c]
+            continue
+        for c in range(len(row)):
+            for x in range(c * across, (c + 1) * across):
+                target[x] = row[c]
 
 
 @compiled
@@ -15,9 +62,3 @@ def cell(pixel: int, n: int, g: int) -> int:
 def first_pixel(r: int, n: int, g: int) -> int:
     """Row r of a grid of g covers pixels ⌊r n / g⌋ … ⌊(r + 1) n / g⌋ − 1 of n."""
     return r * n // g
-
-
-@compiled
-def pixels_of(r: int, n: int, g: int) -> int:
-    """Return how many pixels row r of a grid of g covers."""
-    return first_pixel(r + 1, n, g) - first_pixel(r, n, g)
