@@ -40,16 +40,16 @@ def show(mask: np.ndarray, edges: Edges, tokens: np.ndarray) -> float:
 
 @inlined
 def _write(mask: np.ndarray, tokens: np.ndarray) -> None:
+    if tokens.size == mask.size:  # as it nearly always is
+        cells, target = mask.reshape(mask.size), tokens.reshape(tokens.size)
+        for k in range(len(cells)):
+            target[k] = cells[k]
+        return
     down, across = tokens.shape[0] // mask.shape[0], tokens.shape[1] // mask.shape[1]
     for y in range(tokens.shape[0]):
-        row, target = mask[y // down], tokens[y]
-        if across == 1:  # as it nearly always is
-            for c in range(len(row)):
-                target[c] = row[c]
-            continue
-        for c in range(len(row)):
+        for c in range(mask.shape[1]):
             for x in range(c * across, (c + 1) * across):
-                target[x] = row[c]
+                tokens[y, x] = mask[y // down, c]
 
 
 @compiled
