@@ -31,6 +31,7 @@ class SMMixBatch:
         plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read. All partners must be in the
             batch, so it cannot be a last batch that was cut (use ``drop_last=True``).
         predictions: floating [B, C], the model's logits of the unmixed images; None: no consistency loss.
+        index: of a loader's batch, which images these are, by their positions in its source; the loss does not read it.
 
     Raises:
         TypeError: a field is not a tensor, or the plan is not one of tensors. `SMMixLoss` checks shapes and dtypes.
@@ -48,6 +49,7 @@ class SMMixBatch:
     labels: Tensor
     plan: MixPlan
     predictions: Tensor | None = None
+    index: Tensor | None = None
 
     def __post_init__(self) -> None:
         tensors = {"images": self.images, "targets": self.targets, "labels": self.labels}
