@@ -21,14 +21,14 @@ ROUNDED_TO = 256  # images of an epoch, in the authors' code
 class Repeated(Sampler):
     """Repeated augmentation: every image comes several times in a row, each time with a crop and flip of its own.
 
-    As `RASampler` of DeiT (Touvron et al., arXiv 2012.12877; Hoffer et al., arXiv 1901.09335) does it: the shuffled
-    images are repeated, and the processes take them in turn. So where the batches of all processes together are a
-    multiple of `times` images, each image is in one step `times` times, and with several processes mostly in as many
-    of them. In other steps, the first and the last image have some of their copies in the steps before and after.
+    As the `RASampler` of DeiT does it (Hoffer et al., arXiv 1901.09335; Touvron et al., arXiv 2012.12877): the images
+    are shuffled and repeated, and the processes take them in turn. If the global batch, `batch_size` times the number
+    of processes, is a multiple of `times`, each of its images is in it exactly so often. Otherwise its first and its
+    last image may have copies in the batches before and after.
 
-    An epoch stays as long as one without repeating, and therefore has a third of the images, if `times` is 3; other
-    ones in every epoch. It is rounded down to a multiple of 256 images, as the authors do; fewer than 256 images, of
-    which they would leave none, are not rounded. What does not divide by the number of processes is left out, too.
+    An epoch has as many steps as without repeating, so with ``times=3`` it has a third of the images, other ones every
+    time. As the authors do, its length is rounded down to a multiple of 256, and what the number of processes does not
+    divide is left out. Fewer than 256 images, of which they would leave none, are not rounded.
 
     Args:
         times: how often each image comes.

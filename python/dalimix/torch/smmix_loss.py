@@ -53,8 +53,8 @@ class SMMixBatch:
 
     def __post_init__(self) -> None:
         tensors = {"images": self.images, "targets": self.targets, "labels": self.labels}
-        if self.predictions is not None:
-            tensors["predictions"] = self.predictions
+        optional = {"predictions": self.predictions, "index": self.index}
+        tensors |= {name: given for name, given in optional.items() if given is not None}
         for name, given in tensors.items():
             if not isinstance(given, Tensor):
                 raise TypeError(f"batch.{name} must be a tensor, got {described(given)}")

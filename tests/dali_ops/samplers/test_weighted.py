@@ -112,7 +112,7 @@ def test_classes_come_equally_often_and_their_images_too():
         check_rates(own, np.full(len(own), 1 / len(own)))
 
 
-@pytest.mark.parametrize("sampler", [Weighted(range(1, 101)), Balanced()], ids=str)
+@pytest.mark.parametrize("sampler", [Weighted(range(1, 101)), Balanced()], ids=["weighted", "balanced"])
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
 def test_processes_take_the_draws_of_an_epoch_in_turn(sampler, ranks):
     """So a step of all together is the same images, however many they are."""
