@@ -76,8 +76,8 @@ class Loader(Batches):
         world_size: how many processes share the data; None: likewise.
         runtime: ``Runtime(device="gpu", num_threads=4, …)``; see `dali_ops.Runtime`.
         seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
-            torch.distributed makes the shares, different seeds or images are found when the second process makes its
-            loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the same, are
+            torch.distributed makes the shares, different seeds, images or samplers are found when the second process
+            makes its loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the same, are
             not compared.
 
     Yields:
@@ -99,8 +99,8 @@ class Loader(Batches):
     Raises:
         TypeError: an argument has another type, or does not exist; then the error names the one that is meant.
             While iterating, `augment` has returned images of another dtype.
-        ValueError: mean and std are in other units than the images; the device does not exist; the seed or the images
-            are not those of another process; the source has no images, or fewer than one batch while the last one is
+        ValueError: mean and std are in other units than the images; the device does not exist; the seed, the images or
+            the sampler are not those of another process; the source has no images, or fewer than one batch while the last one is
             dropped; there is a method or a sampler with an Eval, or smoothing, pairs or `keep_info` without a method;
             a store lacks the map of an image, or a sampler the weight of one; there are several processes without a
             seed; an archive has corrupt members. While iterating, an image cannot be decoded (the error names it), or
