@@ -77,8 +77,8 @@ class Loader(Batches):
         runtime: ``Runtime(device="gpu", num_threads=4, …)``; see `dali_ops.Runtime`.
         seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
             torch.distributed makes the shares, different seeds, images or samplers are found when the second process
-            makes its loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the same, are
-            not compared.
+            makes its loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the
+            same, are not compared.
 
     Yields:
         ``(images, targets)``. Images are [B, C, H, W] or [B, H, W, C]. With a method, targets are float32 [B, classes],
@@ -99,12 +99,13 @@ class Loader(Batches):
     Raises:
         TypeError: an argument has another type, or does not exist; then the error names the one that is meant.
             While iterating, `augment` has returned images of another dtype.
-        ValueError: mean and std are in other units than the images; the device does not exist; the seed, the images or
-            the sampler are not those of another process; the source has no images, or fewer than one batch while the last one is
-            dropped; there is a method or a sampler with an Eval, or smoothing, pairs or `keep_info` without a method;
-            a store lacks the map of an image, or a sampler the weight of one; there are several processes without a
-            seed; an archive has corrupt members. While iterating, an image cannot be decoded (the error names it), or
-            `augment` has returned images of another shape or in other units.
+        ValueError: mean and std are in other units than the images; the device does not exist; the seed, images or
+            sampler are not those of another process; the source has no images, or fewer than one batch while the
+            last one is dropped; there is a method or a sampler with an Eval, or smoothing, pairs or `keep_info` without
+            a method; a store lacks the map of an image; a sampler has more or fewer weights than there are images, or
+            no image for each process; there are several processes without a seed; an archive has corrupt members.
+            While iterating, an image cannot be decoded (the error names it), or `augment` has returned images of
+            another shape or in other units.
         RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
 
