@@ -18,13 +18,17 @@ METHODS = "it is the method's, such as RandomChoice([Mixup(alpha=0.8), CutMix(pr
 EVERY = "transform=Train() shuffles and crops at random, transform=Eval() does not"
 SIZE = "transform=Train(size=…) or Eval(size=…) says the side of the images"
 LAYOUT = "transform=Train(layout=…) or Eval(layout=…) takes 'CHW', 'HWC' or 'channels_last'"
+DRAWS = "Weighted(weights) draws with replacement, as many images as the source has"
 ADVICE = {  # the keywords of other loaders, and what to write here
     **dict.fromkeys(("num_workers", "workers", "num_proc"), f"{ITSELF}: runtime=Runtime(num_threads=…) says how many"),
     **dict.fromkeys(("persistent_workers", "worker_init_fn", "multiprocessing_context", "timeout"), ITSELF),
-    **dict.fromkeys(("collate_fn", "sampler", "batch_sampler"), ITSELF),
+    **dict.fromkeys(("collate_fn", "batch_sampler"), ITSELF),
     **dict.fromkeys(("shuffle", "train", "training", "is_training"), EVERY),
     "prefetch_factor": "runtime=Runtime(prefetch=…) says how many batches are worked ahead",
     "generator": "seed= decides what is random",
+    "sampler": "a loader takes it when it is made",
+    **dict.fromkeys(("num_repeats", "aug_repeats", "repeated_aug"), "sampler=Repeated(3) of dali_ops.samplers is that"),
+    **dict.fromkeys(("num_samples", "replacement"), DRAWS),
     **dict.fromkeys(("label_smoothing", "smooth"), "targets=Targets(smoothing=…) is that"),
     **dict.fromkeys(("size", "image_size", "img_size", "input_size", "crop"), SIZE),
     **dict.fromkeys(("num_shards", "num_replicas"), "world_size= is that"),

@@ -1,4 +1,4 @@
-"""Checks that processes which train together agree on seed and source; else some images are read twice or never."""
+"""Checks that processes which train together agree on what they read; else some images are read twice or never."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from dali_ops.loader.settings import LoaderSettings
 MUST_AGREE = {  # by argument: what to do where processes differ
     "seed": "give all processes the same seed=",
     "source": "all processes must read the same images, in the same order",
+    "sampler": "give all processes the same sampler=",
 }
 _MADE: Counter[str] = Counter()  # how many loaders this process has made, by their key
 
 
 def check_agreement(feed: Feed, settings: LoaderSettings) -> None:
-    """Compare the seed and the source of a loader with those of the other processes of torch.distributed.
+    """Compare the seed, source and sampler of a loader with those of the other processes of torch.distributed.
 
     No process waits. The first process that makes a loader leaves its seed in the process group's store, and the others
-    compare theirs with it; likewise the source. The key in the store is everything else about the loader, and how many
-    such loaders the process has made before. So a process may make several loaders, in any order: each is compared only
-    with those that are like it in all but the seed (or the source). Loaders of validation are not compared.
+    compare theirs with it; likewise the source and the sampler. The key in the store is everything else about the
+    loader, and how many such loaders the process has made before. So a process may make several loaders, in any order:
+    each is compared only with those that are like it in all but the seed (or the source, or the sampler). Loaders of
+    validation are not compared.
 
     If the process group does not make the shares, or its store cannot compare, nothing is checked.
 
     Raises:
-        ValueError: another process has another seed or source.
+        ValueError: another process has another seed, source or sampler.
     """
     store = _store_of(feed.order.shard) if settings.training else None
     if store is None:
@@ -56,7 +58,7 @@ def _key(name: str, facts: dict[str, Any]) -> str:
 
 
 def _compare(store: Any, name: str, key: str, own: list[Any]) -> None:
-    """Compare with what the first process left at this key; `own`: the seed or source, and the rank of this process."""
+    """Compare with what the first process left at this key; `own`: the value and the rank of this process."""
     try:
         first, rank = json.loads(store.compare_set(key, "", json.dumps(own)))
     except (NotImplementedError, RuntimeError):  # a store that cannot do this, or is gone

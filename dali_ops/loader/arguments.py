@@ -10,6 +10,7 @@ from dali_ops.loader.reading.order import SEEDS, Order
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.sources import Source
 from dali_ops.sources.callers import warn_caller
+from dalimix.support.lists import listed
 from dalimix.support.numbers import is_whole
 
 MANY = 0.05  # share of all images; so many are hardly damaged by chance
@@ -55,7 +56,32 @@ def check_source(source: Source, order: Order, skip_corrupt: bool) -> None:
     lost, found = len(source.corrupt), len(source.corrupt) + len(source)
     if lost > MANY * found:
         warn_caller(f"{lost} of {found} images are left out, more than a few: {source.corrupt[0]}")
+    if not order.share and order.epochs is not None:
+        raise ValueError(f"{len(source)} images are too few for this sampler and {order.shard.world_size} processes: "
+                         "in an epoch of it none is left for each of them")  # fmt: skip
     if not order.steps:
-        share = f"{len(source)} images" + (f", in {order.shard.world_size} shares" * (order.shard.world_size > 1))
-        raise ValueError(f"batch_size {order.batch_size} is more than the {share}: "
+        raise ValueError(f"batch_size {order.batch_size} is more than the {_share(order)}: "
                          "choose a smaller one, or drop_last=False")  # fmt: skip
+
+
+def _share(order: Order) -> str:
+    if order.epochs is not None:
+        return f"{order.share} images that a process has in an epoch of this sampler"
+    processes = order.shard.world_size
+    return f"{order.count} images" + (f", in {processes} shares" if processes > 1 else "")
+
+
+def positions(given: Any, count: int) -> list[int]:
+    """Check positions of images in a source of `count`.
+
+    Raises:
+        TypeError: they are not whole numbers [n].
+        ValueError: one is not from 0 to count - 1.
+    """
+    found = listed("index", given, "positions of images, whole numbers [n]")
+    for position in found:
+        if not is_whole(position):
+            raise TypeError(f"index must be whole numbers [n], positions of images, got {position!r:.100}")
+        if not 0 <= position < count:
+            raise ValueError(f"index must be positions of images, from 0 to {count - 1}, got {position}")
+    return found

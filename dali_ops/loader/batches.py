@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from dali_ops.loader.arguments import positions
 from dali_ops.loader.outputs import BatchInfo
 from dali_ops.loader.prefetcher import Prefetcher
 from dali_ops.loader.reading.order import checked_epoch
@@ -52,6 +53,26 @@ class Batches:
         if self._info is None:
             raise RuntimeError("batch_info is there from the first batch on, in a loader with keep_info=True")
         return self._info
+
+    def names(self, index: Iterable[int]) -> list[str]:
+        """Return the names of images, as the source has them, by their positions in it.
+
+        Args:
+            index: integer [n], such as that of `batch_info`; a tensor, array or sequence.
+
+        Raises:
+            TypeError: `index` is not whole numbers [n].
+            ValueError: one is not the position of an image.
+
+        Examples:
+            >>> loader = ImageFolderLoader(folder, CutMix(), batch_size=4, transform=Train(32), keep_info=True, seed=0)
+            >>> images, targets = next(iter(loader))
+            >>> loader.names(loader.batch_info.index)
+            ['cat/0.jpg', 'cat/2.jpg', 'fox/3.jpg', 'fox/1.jpg']
+            >>> loader.close()
+        """
+        source = self._prefetcher.feed.source
+        return [source.names[position] for position in positions(index, len(source))]
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next loop go through this epoch from its start; after `load_state_dict` of it, from where it was.

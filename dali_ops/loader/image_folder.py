@@ -11,6 +11,7 @@ from dali_ops.loader.loader import Loader
 from dali_ops.loader.runtime import Runtime
 from dali_ops.loader.transforms import Eval, Train
 from dali_ops.operators.targets import Targets
+from dali_ops.samplers.sampler import Sampler
 from dali_ops.sources import ImageFolder, Source
 from dalimix import Method
 from dalimix.heatmaps import HeatmapProvider
@@ -23,8 +24,8 @@ class ImageFolderLoader(Loader):
 
     Args:
         root: the folder; ``~`` and environment variables are replaced.
-        method, batch_size, transform, targets, heatmaps, heatmap_labels, keep_info, drop_last, skip_corrupt, rank,
-            world_size, runtime, seed: as in `Loader`.
+        method, batch_size, transform, targets, heatmaps, heatmap_labels, keep_info, sampler, drop_last, skip_corrupt,
+            rank, world_size, runtime, seed: as in `Loader`.
 
     Raises:
         TypeError: root is not a path.
@@ -51,6 +52,7 @@ class ImageFolderLoader(Loader):
         heatmaps: HeatmapProvider | HeatmapStore | None = None,
         heatmap_labels: bool = False,
         keep_info: bool = False,
+        sampler: Sampler | None = None,
         drop_last: bool | None = None,
         skip_corrupt: bool = False,
         rank: int | None = None,
@@ -60,8 +62,9 @@ class ImageFolderLoader(Loader):
     ) -> None:
         super().__init__(
             ImageFolder.scan(_folder(root)), method, batch_size, transform=transform, targets=targets,
-            heatmaps=heatmaps, heatmap_labels=heatmap_labels, keep_info=keep_info, drop_last=drop_last,
-            skip_corrupt=skip_corrupt, rank=rank, world_size=world_size, runtime=runtime, seed=seed,
+            heatmaps=heatmaps, heatmap_labels=heatmap_labels, keep_info=keep_info, sampler=sampler,
+            drop_last=drop_last, skip_corrupt=skip_corrupt, rank=rank, world_size=world_size, runtime=runtime,
+            seed=seed,
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from dali_ops.loader.runtime import Runtime
 from dali_ops.loader.settings import LoaderSettings
 from dali_ops.loader.transforms import Eval, Train
 from dali_ops.operators.targets import Targets
+from dali_ops.samplers.sampler import Sampler
 from dali_ops.sources import Source
 from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider
@@ -65,6 +66,8 @@ class Loader(Batches):
         drop_last: leave out batches that are not full; None: only with Train. The images of a shorter batch that is
             kept are mixed among themselves.
         keep_info: provide in `batch_info` what each batch was made of; with a method.
+        sampler: of `dali_ops.samplers`, with Train: ``Repeated(3)``, ``Weighted(weights)`` or ``Balanced()``; None:
+            every image once in an epoch.
         skip_corrupt: leave out images that cannot be read or decoded, instead of an error, and those that a
             `HeatmapStore` has left out for that reason. Their batch is smaller, or empty if it has no other image, and
             comes late, because the pipeline is restarted for it: this is for a few images, not for many. `skipped`
@@ -73,9 +76,9 @@ class Loader(Batches):
         world_size: how many processes share the data; None: likewise.
         runtime: ``Runtime(device="gpu", num_threads=4, …)``; see `dali_ops.Runtime`.
         seed: of everything random, the same for all processes; -1 or None: a fresh one, for a single process. Where
-            torch.distributed makes the shares, different seeds or images are found when the second process makes its
-            loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the same, are
-            not compared.
+            torch.distributed makes the shares, different seeds, images or samplers are found when the second process
+            makes its loader; with your own `rank` and `world_size` they cannot be. Batch sizes, which must also be the
+            same, are not compared.
 
     Yields:
         ``(images, targets)``. Images are [B, C, H, W] or [B, H, W, C]. With a method, targets are float32 [B, classes],
@@ -91,17 +94,18 @@ class Loader(Batches):
         epoch: the epoch of the next batch, from 0.
         skipped: with `skip_corrupt`, the images that were left out so far, a line each.
         batch_info: with `keep_info`, a `BatchInfo` of the last batch that was yielded: labels before mixing, the plan,
-            and with a `SnapshotHeatmap` the predictions of its model.
+            which images they are, and with a `SnapshotHeatmap` the predictions of its model.
 
     Raises:
         TypeError: an argument has another type, or does not exist; then the error names the one that is meant.
             While iterating, `augment` has returned images of another dtype.
-        ValueError: mean and std are in other units than the images; the device does not exist; the seed or the images
-            are not those of another process; the source has no images, or fewer than one batch while the last one is
-            dropped; there is a method with an Eval, or smoothing, pairs or `keep_info` without a method; a store lacks
-            the map of an image; there are several processes without a seed; an archive has corrupt members. While
-            iterating, an image cannot be decoded (the error names it), or `augment` has returned images of another
-            shape or in other units.
+        ValueError: mean and std are in other units than the images; the device does not exist; the seed, images or
+            sampler are not those of another process; the source has no images, or fewer than one batch while the
+            last one is dropped; there is a method or a sampler with an Eval, or smoothing, pairs or `keep_info` without
+            a method; a store lacks the map of an image; a sampler has more or fewer weights than there are images, or
+            no image for each process; there are several processes without a seed; an archive has corrupt members.
+            While iterating, an image cannot be decoded (the error names it), or `augment` has returned images of
+            another shape or in other units.
         RuntimeError: `batch_info` is read without `keep_info`, or before the first batch; a closed loader is used.
         ModuleNotFoundError: PyTorch is missing, or CuPy for the GPU.
 
@@ -128,6 +132,7 @@ class Loader(Batches):
         heatmaps: HeatmapProvider | HeatmapStore | None = None,
         heatmap_labels: bool = False,
         keep_info: bool = False,
+        sampler: Sampler | None = None,
         drop_last: bool | None = None,
         skip_corrupt: bool = False,
         rank: int | None = None,
@@ -140,12 +145,14 @@ class Loader(Batches):
         self.device, device_id = runtime.resolved()
         settings = LoaderSettings(
             method=method, transform=transform, targets=targets, heatmaps=heatmaps, heatmap_labels=heatmap_labels,
-            keep_info=keep_info, device=self.device,
+            keep_info=keep_info, sampler=sampler, device=self.device,
         )  # fmt: skip
         training, skip_corrupt = settings.training, checks.flag("skip_corrupt", skip_corrupt)
         drop_last = training if drop_last is None else checks.flag("drop_last", drop_last)
         batch_size, shard = checks.count("batch_size", batch_size, MOST_IMAGES), Shard.of(rank, world_size)
-        feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed_of(seed, shard, training), shard))
+        epochs = None if sampler is None else sampler.of(source)
+        seed = seed_of(seed, shard, training)
+        feed = Feed(source, Order(len(source), batch_size, training, drop_last, seed, shard, epochs))
         check_source(source, feed.order, skip_corrupt)
         pin_memory = runtime.pins(self.device)
         check_agreement(feed, settings)

@@ -22,6 +22,8 @@ class BatchInfo:
     Attributes:
         labels: int64 [B], each image's own class, before mixing.
         plan: how the images were mixed, a `dalimix.MixPlan` of tensors.
+        index: int64 [B], which image each one is, by its position in the source: ``loader.names(index)``. That of the
+            image that was mixed in is ``index[plan.partner]``.
         predictions: float32 [B, C], the outputs of the model under training for the unmixed images, for a consistency
             loss (SMMix, arXiv 2212.12977); None unless the heatmaps come from a `dalimix.heatmaps.SnapshotHeatmap`.
 
@@ -31,11 +33,14 @@ class BatchInfo:
         >>> info = loader.batch_info
         >>> info.labels.shape, info.plan.box.shape, info.predictions
         (torch.Size([4]), torch.Size([4, 4]), None)
+        >>> loader.names(info.index)
+        ['cat/0.jpg', 'cat/2.jpg', 'fox/3.jpg', 'fox/1.jpg']
         >>> loader.close()
     """
 
     labels: Tensor
     plan: MixPlan
+    index: Tensor
     predictions: Tensor | None = None
 
 
@@ -64,7 +69,7 @@ class Outputs:
         """One for each output."""
         names = ["images", *TARGETS[self.form]]
         if self.info:
-            names += ["own_labels", *self._plan]
+            names += ["own_labels", *self._plan, "index"]
         return [*names, "predictions"] if self.predictions else names
 
     @property
@@ -86,4 +91,4 @@ class Outputs:
         if not self.info:
             return None
         plan = MixPlan(*(outputs[name] for name in self._plan), size=(self.size, self.size))
-        return BatchInfo(outputs["own_labels"], plan, outputs.get("predictions"))
+        return BatchInfo(outputs["own_labels"], plan, outputs["index"], outputs.get("predictions"))

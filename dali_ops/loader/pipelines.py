@@ -56,7 +56,7 @@ def training_pipeline(
     images, soft, *plan = _mixed(
         samples, method, len(feed.source.classes), transform, targets, mirror, keep_info, device
     )
-    info = _info(samples, *plan) if keep_info else ()
+    info = _info(samples, bridge.moved(feed.index(), device), *plan) if keep_info else ()
     return (images, *(soft if isinstance(soft, tuple) else (soft,)), *info)
 
 
@@ -96,8 +96,8 @@ def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNo
     return fn.crop_mirror_normalize(samples.images, mirror=mirror, **transform.normalise), labels
 
 
-def _info(samples: Samples, plan: MixPlan) -> tuple[DataNode, ...]:
-    own = (samples.labels, *plan.arrays())
+def _info(samples: Samples, index: DataNode, plan: MixPlan) -> tuple[DataNode, ...]:
+    own = (samples.labels, *plan.arrays(), index)
     return own if samples.predictions is None else (*own, samples.predictions)
 
 

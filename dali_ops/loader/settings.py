@@ -15,6 +15,7 @@ from dali_ops.loader.transforms import Eval, Train, is_function
 from dali_ops.operators.augment import as_raised
 from dali_ops.operators.model_heatmaps import check_takes_labels, refuse_model
 from dali_ops.operators.targets import Targets
+from dali_ops.samplers.sampler import Sampler
 from dalimix import Method, Mixup, checks
 from dalimix.heatmaps import HeatmapProvider, SnapshotHeatmap
 from dalimix.stores import HeatmapStore
@@ -33,6 +34,7 @@ class LoaderSettings:
     heatmaps: HeatmapProvider | HeatmapStore | None
     heatmap_labels: bool
     keep_info: bool
+    sampler: Sampler | None
     device: str
 
     def __post_init__(self) -> None:
@@ -44,6 +46,7 @@ class LoaderSettings:
             checks.method(self.method)
         if self.method is not None and not self.training:
             raise ValueError("mixing is for training, but transform is an Eval: give method=None, or transform=Train()")
+        self._check_sampler()
         self._check_heatmaps()
         self._check_mixed_only()
 
@@ -51,6 +54,13 @@ class LoaderSettings:
     def training(self) -> bool:
         """Whether images are shuffled and cropped at random."""
         return isinstance(self.transform, Train)
+
+    def _check_sampler(self) -> None:
+        if self.sampler is not None:
+            checks.kind("sampler", self.sampler, Sampler, "one of dali_ops.samplers, such as Balanced()")
+        if self.sampler is not None and not self.training:
+            raise ValueError(f"a sampler is for training, got {self.sampler}, but transform is an Eval, which sees "
+                             "every image once: leave sampler out, or give transform=Train()")  # fmt: skip
 
     def _check_heatmaps(self) -> None:
         heatmaps, stored = self.heatmaps, isinstance(self.heatmaps, HeatmapStore)

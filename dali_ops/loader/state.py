@@ -27,6 +27,7 @@ REASONS = {
     "rank": "of another process: each saves its own state",
     "batch_size": "of another batch size",
     "drop_last": "of another rule for the last batch",
+    "sampler": "of another sampler: make the loader as it was",
     "transform": "of another kind of transform: make the loader as it was",
     "device": "of another device: make the loader as it was",
     "keep_info": "of a loader with another keep_info: make the loader as it was",

@@ -40,10 +40,12 @@ from tests.support.models.vits import Small, Timm
 from tests.support.paths import ROOT
 from tests.support.stores import store_of
 
-PACKAGES = ["dalimix", "dalimix.torch", "dalimix.heatmaps", "dalimix.stores", "dali_ops", "dali_ops.sources"]
+PACKAGES = ["dalimix", "dalimix.torch", "dalimix.heatmaps", "dalimix.stores", "dali_ops", "dali_ops.samplers",
+            "dali_ops.sources"]  # fmt: skip
 OTHERS = ["dalimix.heatmap_crop.heatmap_crop", "dali_ops.dynamic.draw", "dali_ops.dynamic.mix"]
 METHODS = [
     *(f"dali_ops.Loader.{name}" for name in ("set_epoch", "switch", "state_dict", "load_state_dict", "as_dataset")),
+    "dali_ops.Loader.names",
     *(f"dalimix.heatmaps.SnapshotHeatmap.{name}" for name in ("step", "refresh")),
     "dalimix.heatmaps.ModelHeatmap.observe",
     "dalimix.torch.BatchMixer.__call__",

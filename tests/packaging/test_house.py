@@ -32,7 +32,7 @@ dalimix.torch
 dali_ops.decorators dali_ops.imagenet dali_ops.keywords dali_ops.error_chain dali_ops.lifetime
 dali_ops.device
 dali_ops.sources
-dali_ops.operators
+dali_ops.operators dali_ops.samplers
 dali_ops.loader dali_ops.dynamic
 dali_ops.stores dali_ops.assets
 dali_ops.sheets

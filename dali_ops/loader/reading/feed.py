@@ -81,17 +81,23 @@ class Feed:
     def read(self, *columns: np.ndarray) -> tuple[DataNode, ...]:
         """Nodes of encoded images, uint8 [n], and for each array [N] the values of these images, scalars."""
 
-        def numbers_of(info: Any) -> np.ndarray:
-            ahead = self.step + info.iteration
-            return self.asked(self.epoch + ahead // self.order.steps, ahead % self.order.steps)
-
         def fetch(info: Any) -> Sequence[np.ndarray] | np.ndarray:
-            return self.source.fetch(numbers_of(info))
+            return self.source.fetch(self._asked_by(info))
 
         def look_up(info: Any) -> Sequence[np.ndarray]:
-            numbers = numbers_of(info)
+            numbers = self._asked_by(info)
             return [column[numbers] for column in columns]
 
         fetched = fn.external_source(fetch, batch=True, batch_info=True, no_copy=self.source.no_copy)
         values = fn.external_source(look_up, num_outputs=len(columns), batch=True, batch_info=True) if columns else ()
         return (self.source.encoded(fetched), *values)
+
+    @plain_python
+    def index(self) -> DataNode:
+        """Node of the numbers of the images, int64 scalars."""
+        return fn.external_source(self._asked_by, batch=True, batch_info=True)
+
+    def _asked_by(self, info: Any) -> np.ndarray:
+        """The numbers of a batch of the pipeline, which counts them from where it began."""
+        ahead = self.step + info.iteration
+        return self.asked(self.epoch + ahead // self.order.steps, ahead % self.order.steps)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from dali_ops.loader.reading.shard import ALONE, Shard
+from dali_ops.samplers.random_numbers import shuffled
+from dali_ops.samplers.sampler import Epochs
 from dalimix import checks
 from dalimix.support.numbers import is_whole
 
@@ -27,6 +29,8 @@ class Order:
       torch's DistributedSampler;
     * in validation otherwise, every image comes exactly once, and the last batch of a process may be empty.
 
+    With a sampler, the processes take the images of its epoch in turn instead, and all shares are equal.
+
     Attributes:
         count: of images.
         batch_size: of one process.
@@ -34,6 +38,7 @@ class Order:
         drop_last: whether batches that are not full are left out.
         seed: of the shuffling, the same for all processes.
         shard: which process.
+        epochs: those of a sampler, for training; None: all images have their turn.
 
     Raises:
         TypeError, ValueError: an argument is not as described.
@@ -45,6 +50,7 @@ class Order:
     drop_last: bool = False
     seed: int = 0
     shard: Shard = ALONE
+    epochs: Epochs | None = None
 
     def __post_init__(self) -> None:
         checks.counts(count=self.count, batch_size=self.batch_size)
@@ -59,10 +65,15 @@ class Order:
     @cached_property
     def steps(self) -> int:
         """Batches per epoch, the same for every process."""
+        return self.share // self.batch_size if self.drop_last else -(-self.share // self.batch_size)
+
+    @cached_property
+    def share(self) -> int:
+        """Images of a process in an epoch; in validation, of the one with most of them."""
+        if self.epochs is not None:
+            return self.epochs.share(self.shard.world_size)
         share, rest = divmod(self.count, self.shard.world_size)
-        if self.drop_last:
-            return share // self.batch_size
-        return -(-(share + (rest > 0)) // self.batch_size)
+        return share if self.drop_last else share + (rest > 0)
 
     def numbers(self, epoch: int, step: int) -> np.ndarray:
         """Return int64 [n], n ≤ batch_size: the images of a batch.
@@ -73,19 +84,20 @@ class Order:
         epoch = checked_epoch(epoch)
         if not is_whole(step) or not 0 <= step < self.steps:
             raise ValueError(f"step must be one of the {self.steps} of an epoch, from 0, got {step!r}")
-        start, end = self._share
-        first = start + int(step) * self.batch_size
-        at = np.arange(first, min(first + self.batch_size, end)) % self.count
-        return shuffled(self.count, self.seed, epoch)[at] if self.training else at
+        places = self._places(int(step) * self.batch_size)
+        if self.epochs is not None:
+            return self.epochs.numbers(places, self.seed, epoch)
+        return shuffled(self.count, self.seed, epoch)[places % self.count] if self.training else places
 
-    @property
-    def _share(self) -> tuple[int, int]:
-        """Where this process's images begin and end in the epoch."""
+    def _places(self, first: int) -> np.ndarray:
+        """int64 [n]: where in the epoch the images of a batch are whose first one is the `first` of its share."""
         rank, world_size = self.shard.rank, self.shard.world_size
+        if self.epochs is not None:
+            return rank + world_size * np.arange(first, min(first + self.batch_size, self.share))
+        start, end = rank * self.share, (rank + 1) * self.share
         if not self.training:
-            return self.count * rank // world_size, self.count * (rank + 1) // world_size
-        share = self.count // world_size if self.drop_last else -(-self.count // world_size)
-        return rank * share, (rank + 1) * share
+            start, end = self.count * rank // world_size, self.count * (rank + 1) // world_size
+        return np.arange(start + first, min(start + first + self.batch_size, end))
 
 
 def checked_epoch(epoch: int) -> int:
@@ -94,9 +106,3 @@ def checked_epoch(epoch: int) -> int:
     if epoch >= EPOCHS:
         raise ValueError(f"epoch must be below 2**63, got {epoch}")
     return int(epoch)
-
-
-@lru_cache(maxsize=8)  # for a few loaders, an epoch and, as pipelines work ahead, the next one
-def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Shuffle by a generator's raw numbers, which no version of NumPy changes, as it may its permutations."""
-    return np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count).argsort(kind="stable")

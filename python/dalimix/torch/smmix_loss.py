@@ -31,6 +31,7 @@ class SMMixBatch:
         plan: a `dalimix.MixPlan` of tensors; `partner`, `weight` and `tokens` are read. All partners must be in the
             batch, so it cannot be a last batch that was cut (use ``drop_last=True``).
         predictions: floating [B, C], the model's logits of the unmixed images; None: no consistency loss.
+        index: of a loader's batch, which images these are, by their positions in its source; the loss does not read it.
 
     Raises:
         TypeError: a field is not a tensor, or the plan is not one of tensors. `SMMixLoss` checks shapes and dtypes.
@@ -48,11 +49,12 @@ class SMMixBatch:
     labels: Tensor
     plan: MixPlan
     predictions: Tensor | None = None
+    index: Tensor | None = None
 
     def __post_init__(self) -> None:
         tensors = {"images": self.images, "targets": self.targets, "labels": self.labels}
-        if self.predictions is not None:
-            tensors["predictions"] = self.predictions
+        optional = {"predictions": self.predictions, "index": self.index}
+        tensors |= {name: given for name, given in optional.items() if given is not None}
         for name, given in tensors.items():
             if not isinstance(given, Tensor):
                 raise TypeError(f"batch.{name} must be a tensor, got {described(given)}")

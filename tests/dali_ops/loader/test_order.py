@@ -5,8 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dali_ops.loader.reading.order import Order, shuffled
+from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
+from dali_ops.samplers.random_numbers import shuffled
 
 COUNTS = [(1, 1, 1), (10, 4, 1), (12, 4, 1), (10, 3, 3), (25, 4, 2), (24, 4, 3), (7, 2, 8), (1000, 64, 8)]
 EPOCHS = range(3)

@@ -12,6 +12,7 @@ import pytest
 from torch import distributed
 
 from dali_ops import ImageFolderLoader, Loader
+from dali_ops.samplers import Balanced, Repeated
 from dali_ops.sources import ImageFolder
 from dalimix import CutMix, Method
 from tests.support.loaders import grouped
@@ -93,6 +94,13 @@ class Ranks:
         if self.here:
             with pytest.raises(ValueError, match="source is .* in process 1, but .*all processes must read the same"):
                 raise made
+
+    def test_another_sampler(self) -> None:
+        made = self.in_turn(lambda: self.load(size=64, sampler=Balanced() if self.here else Repeated(3)))
+        if self.here:
+            with pytest.raises(ValueError, match=r"sampler is Balanced.* in process 1, but Repeated.times=3. in pro"):
+                raise made
+        assert not isinstance(self.in_turn(lambda: self.load(size=72, sampler=Repeated(3))), ValueError)
 
 
 def main(folder: str, other: str) -> None:

@@ -14,7 +14,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", *DOCS]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-SMALLER = {r"\b(256|64)\b": "6"}  # batches, for a few images
+SMALLER = {r"\b(256|192|64)\b": "6"}  # batches, for a few images
 WITHOUT_GPU = {"device_id=0": "device_id=None", 'device="mixed"': 'device="cpu"', r"\.cuda\(\)": ""}
 
 
