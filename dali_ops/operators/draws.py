@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from nvidia.dali import fn, math, types
 from nvidia.dali.data_node import DataNode
 
-from dalimix import Draws, Method
+from dalimix import Draws, Erase, Method
 from dalimix.support.numbers import is_whole
 
 MAX_SEED = 2**62  # DALI's seeds have 64 bits, and further operators count up from this one
 Operator = Callable[..., Any]
 
 
-def draw(method: Method, seed: int | None = -1) -> Draws:
+def draw(method: Method, seed: int | None = -1, erase: Erase | None = None) -> Draws:
     """Return `dalimix.Draws` of DALI nodes on the CPU, as `dalimix.draw` makes them of arrays.
 
     Args:
         method: the method that is going to be planned.
         seed: of the first random operator, the others count up from it; -1 or None: the pipeline's seed decides.
+        erase: random erasing that is going to be planned, too.
 
     Raises:
         ValueError: `seed` is not a whole number from -1 to 2⁶² − 1.
@@ -33,13 +35,14 @@ def draw(method: Method, seed: int | None = -1) -> Draws:
     def seeded(operator: Operator, **arguments: Any) -> DataNode:
         return operator(seed=None if first < 0 else int(first) + next(count), **arguments)
 
-    return draw_by(fn, math.floor, method, seeded)
+    return draw_by(fn, math.floor, method, seeded, erase)
 
 
-def draw_by(dali: Any, floor: Operator, method: Method, random: Operator) -> Draws:
+def draw_by(dali: Any, floor: Operator, method: Method, random: Operator, erase: Erase | None = None) -> Draws:
     """Return draws made by the operators of `dali`, which is ``fn`` or that of dynamic mode.
 
-    ``random(operator, **arguments)`` calls those that are random.
+    ``random(operator, **arguments)`` calls those that are random. Those of `erase` come last, so that the others are
+    the same without it.
     """
     permutation = random(dali.batch_permutation)
 
@@ -51,7 +54,8 @@ def draw_by(dali: Any, floor: Operator, method: Method, random: Operator) -> Dra
         key = _key(dali, floor, random) if member.keyed else None
         return Draws(permutation, lam, uniform, tuple(map(of, member.members)), key)
 
-    return of(method)
+    draws = of(method)
+    return draws if erase is None else replace(draws, erase=_key(dali, floor, random))
 
 
 def _key(dali: Any, floor: Operator, random: Operator) -> Any:
@@ -61,8 +65,8 @@ def _key(dali: Any, floor: Operator, random: Operator) -> Any:
 
 
 def flatten(draws: Draws) -> list[Any]:
-    """Return the permutation, then λ, uniform numbers and key of the method and of its members, as a list."""
-    return [draws.partner, *_numbers(draws)]
+    """Return the permutation; λ, uniform numbers and key of the method and of its members; the key of erasing."""
+    return [draws.partner, *_numbers(draws), *([] if draws.erase is None else [draws.erase])]
 
 
 def _numbers(draws: Draws) -> list[Any]:
@@ -70,7 +74,7 @@ def _numbers(draws: Draws) -> list[Any]:
     return own + [number for member in draws.members for number in _numbers(member)]
 
 
-def unflatten(method: Method, values: Iterator[Any]) -> Draws:
+def unflatten(method: Method, values: Iterator[Any], erase: Erase | None = None) -> Draws:
     """Return the draws that `flatten` made into a list."""
     permutation = next(values)
 
@@ -80,4 +84,5 @@ def unflatten(method: Method, values: Iterator[Any]) -> Draws:
         key = next(values) if member.keyed else None
         return Draws(permutation, lam, uniform, tuple(map(of, member.members)), key)
 
-    return of(method)
+    draws = of(method)
+    return draws if erase is None else replace(draws, erase=next(values))

@@ -1,0 +1,189 @@
+"""What is erased of a row, for `dalimix.cpu.compose`: written over what was mixed, while the row is in the cache.
+
+It is mixed after normalising, since the noise is standard normal then. Rows are gone through stretch by stretch: parts
+in which all pixels show the same image, and are erased in the same images.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dalimix.cpu.compiled import inlined
+from dalimix.cpu.parts.dtype import from_float, to_float
+from dalimix.cpu.parts.noise import noise
+
+# What a key is good for: the last word of Philox's counter tells; 0 is noise.
+BOXES, WHETHER = 1, 2
+
+
+class Erased(NamedTuple):
+    """The arrays of an `ErasePlan`, and memory: W is the width, rounded up to a multiple of 8."""
+
+    box: np.ndarray  # int32 [B, n, 4]
+    key: np.ndarray  # uint32 [B, 2]
+    value: float  # float32, of erased pixels; NaN: noise
+    spans: np.ndarray  # int64 [threads, 2, n, 2], overwritten
+    words: np.ndarray  # uint32 [threads, W / 2], overwritten
+    values: np.ndarray  # float32 [threads, 2, C, W], overwritten
+
+
+class Mixed(NamedTuple):
+    """A row of the output, as it was mixed."""
+
+    i: int
+    j: int  # its partner
+    y: int
+    dy: int  # to where the partner is read
+    dx: int
+    keep: float
+    lines: np.ndarray  # [2, planes, W * items], of image i and of its partner; read where they are blended
+    segments: np.ndarray  # int64 [enough, 2], in which the partner shows
+    shown: int  # how many there are
+    width: int
+
+
+@inlined
+def erases(erased: Erased | None, i: int, j: int) -> bool:
+    """Return whether anything is erased of one of the two images."""
+    if erased is None:
+        return False
+    found = False
+    for k in range(erased.box.shape[1]):
+        found = found or erased.box[i, k, 2] > erased.box[i, k, 0] or erased.box[j, k, 2] > erased.box[j, k, 0]
+    return found
+
+
+@inlined
+def erase_row(
+    erased: Erased | None,
+    erasing: bool,
+    thread: int,
+    mixed: Mixed,
+    scale: np.ndarray,  # float32 [planes, W * items]
+    bias: np.ndarray,
+    output: np.ndarray,  # [planes of its layout, H, W * items of its layout]
+) -> None:
+    """Write the pixels of a row that are erased in an image which they show, if anything is (`erasing`)."""
+    if erased is None:
+        return
+    if not erasing:
+        return
+    spans, width, blended = erased.spans[thread], mixed.width, mixed.keep != 1
+    own, other = _spans(erased.box[mixed.i], mixed.y, 0, width, spans[0]), 0
+    if blended or mixed.shown:
+        other = _spans(erased.box[mixed.j], mixed.y + mixed.dy, mixed.dx, width, spans[1])
+    x = 0 if own or other else width
+    while x < width:
+        start = x
+        shows, x = _stretch(mixed.segments, mixed.shown, start, width)
+        of_own, x = _stretch(spans[0], own, start, x)
+        of_other, x = _stretch(spans[1], other, start, x)
+        if (of_own and not shows) or (of_other and (shows or blended)):
+            _erase(erased, thread, mixed, shows, of_own, of_other, start, x, scale, bias, output)
+
+
+@inlined
+def _erase(
+    erased: Erased,
+    thread: int,
+    mixed: Mixed,
+    shows: bool,
+    of_own: bool,
+    of_other: bool,
+    start: int,
+    stop: int,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    output: np.ndarray,
+) -> None:
+    """Write a stretch that `shows` the partner alone, and is erased in the one, in the other or in both."""
+    values, words, y, keep = erased.values[thread], erased.words[thread], mixed.y, mixed.keep
+    for k in range(2):
+        used = shows or keep != 1 if k else not shows
+        if used and (of_other if k else of_own):
+            image, down, across = (mixed.j, mixed.dy, mixed.dx) if k else (mixed.i, 0, 0)
+            _fill(erased, image, y + down, start + across, stop + across, words, values[k])
+        elif used:
+            _normalise(mixed.lines[k], scale, bias, mixed.width, start, stop, values[k])
+    source, across = (1, mixed.dx) if shows else (0, 0)
+    _write(values, source, across, np.float32(1) if shows else keep, y, start, stop, mixed.width, output)
+
+
+@inlined
+def _fill(erased: Erased, image: int, y: int, start: int, stop: int, words: np.ndarray, values: np.ndarray) -> None:
+    """Write what is put in the place of pixels start … stop − 1 of a row of an image, plane by plane."""
+    key, noisy = (erased.key[image, 0], erased.key[image, 1]), erased.value != erased.value
+    for c in range(len(values)):
+        if noisy:
+            noise(key, y, c, start, stop, words, values[c])
+        else:
+            for x in range(start, stop):
+                values[c, x] = erased.value
+
+
+@inlined
+def _spans(boxes: np.ndarray, y: int, dx: int, width: int, spans: np.ndarray) -> int:
+    """Write [first, end) of each box in a row, moved by `dx` to the left; return how many there are."""
+    count = 0
+    for k in range(len(boxes)):
+        first, end = max(boxes[k, 1] - dx, 0), min(boxes[k, 3] - dx, width)
+        if boxes[k, 0] <= y < boxes[k, 2] and first < end:
+            spans[count, 0], spans[count, 1] = first, end
+            count += 1
+    return count
+
+
+@inlined
+def _stretch(spans: np.ndarray, count: int, x: int, end: int) -> tuple[bool, int]:
+    """Return whether pixel x is in one of the spans, and up to where that holds, `end` at most."""
+    inside, until, before = False, x, end
+    for k in range(count):
+        if spans[k, 0] <= x < spans[k, 1]:
+            inside, until = True, max(until, spans[k, 1])
+        elif spans[k, 0] > x:
+            before = min(before, spans[k, 0])
+    return inside, min(until, end) if inside else before
+
+
+@inlined
+def _normalise(
+    line: np.ndarray, scale: np.ndarray, bias: np.ndarray, width: int, start: int, stop: int, values: np.ndarray
+) -> None:
+    """Write pixels start … stop − 1 of a line, normalised, plane by plane."""
+    items = line.shape[1] // width
+    for c in range(len(values)):
+        p, at = (c, 0) if items == 1 else (0, c)
+        for x in range(start, stop):
+            k = x * items + at
+            values[c, x] = to_float(line[p, k]) * scale[p, k] + bias[p, k]
+
+
+@inlined
+def _write(
+    values: np.ndarray,  # float32 [2, C, W]
+    source: int,
+    dx: int,
+    keep: float,
+    y: int,
+    start: int,
+    stop: int,
+    width: int,
+    output: np.ndarray,
+) -> None:
+    """Write the values of one source, read `dx` to the right; or of both, blended, unless keep is 1."""
+    items = output.shape[2] // width
+    for c in range(values.shape[1]):
+        q, at = (c, 0) if items == 1 else (0, c)
+        target, from_one, giver = output[q, y], values[source, c], values[1, c]
+        if keep != 1:
+            for x in range(start, stop):
+                value = keep * from_one[x] + (np.float32(1) - keep) * giver[x]
+                target[x * items + at] = from_float(value, target[0])
+        elif items == 1:
+            for x in range(start, stop):
+                target[x] = from_float(from_one[x + dx], target[0])
+        else:
+            for x in range(start, stop):
+                target[x * items + at] = from_float(from_one[x + dx], target[0])
