@@ -9,16 +9,17 @@ constexpr int BLOCK = 8;  // pixels of a channel that share a counter: two for e
 
 // sqrt(-2 ln u) for u = (k + 1/2) / 2^16, where k is the upper half of the word; up to 4.85.
 __device__ float radius(unsigned word) {
-  const unsigned u = __float_as_uint(static_cast<float>(2 * (word >> 16) + 1) * (1.0f / 131072));
-  const int exponent = static_cast<int>(u - 0x3F3504F3u) >> 23;  // u = 2^exponent (1 + t), 1/2 <= (1 + t)^2 < 2
-  const float t = __uint_as_float(u - (static_cast<unsigned>(exponent) << 23)) - 1.0f;
-  float log = -0.1466237f;  // ln(1 + t) / t, within 8e-6
-  log = log * t + 0.2216873f;
-  log = log * t - 0.2535916f;
-  log = log * t + 0.33248273f;
-  log = log * t - 0.49991405f;
-  log = log * t + 1.0000055f;
-  return sqrtf(-2.0f * (static_cast<float>(exponent) * 0.6931472f + t * log));
+  constexpr int ROOT_HALF = 0x3F3504F3;                                    // its bits
+  const float odd = static_cast<float>(static_cast<int>(word >> 15 | 1));  // 2^17 u = 2^(exponent + 17) (1 + t)
+  const int above = static_cast<int>(__float_as_uint(odd)) - (ROOT_HALF + (17 << 23));
+  const float exponent = static_cast<float>(above >> 23);
+  const float t = __int_as_float((above & 0x7FFFFF) + ROOT_HALF) - 1.0f;  // 1/2 <= (1 + t)^2 < 2
+  float log = -0.36205435f;                                               // -2 ln(1 + t) / t, within 1e-4
+  log = log * t + 0.5440662f;
+  log = log * t - 0.67186564f;
+  log = log * t + 0.99877304f;
+  log = log * t - 1.9999456f;
+  return sqrtf(exponent * -1.3862944f + t * log);
 }
 
 // Two of them, from the halves of a word: the lower one is an angle of a quarter circle, and which quarter.

@@ -56,12 +56,12 @@ def compose(
 
 def _erased(erase: ErasePlan, threads: int, channels: int, width: int) -> Erased:
     """The plan as the loop takes it, with its memory."""
-    length = (width + BLOCK - 1) // BLOCK * BLOCK
+    numbers = channels * ((width + BLOCK - 1) // BLOCK * BLOCK)
     spans = np.empty((threads, 2, erase.box.shape[1], 2), np.int64)
-    words = np.empty((threads, length // 2), np.uint32)
-    values = np.empty((threads, 2, channels, length), np.float32)
+    counters = np.empty((threads, 2, numbers // BLOCK), np.uint32)
+    words, values = np.empty((threads, numbers // 2), np.uint32), np.empty((threads, 2, numbers), np.float32)
     value = np.float32(np.nan if erase.value is None else erase.value)
-    return Erased(ready(erase.box), ready(erase.key), value, spans, words, values)
+    return Erased(ready(erase.box), ready(erase.key), value, spans, counters, words, values)
 
 
 def _memory(threads: int, source: np.ndarray, tokens: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.dtype import from_float, to_float
-from dalimix.cpu.parts.noise import noise
+from dalimix.cpu.parts.noise import BLOCK, noise
 
 # What a key is good for: the last word of Philox's counter tells; 0 is noise.
 BOXES, WHETHER = 1, 2
@@ -25,8 +25,9 @@ class Erased(NamedTuple):
     key: np.ndarray  # uint32 [B, 2]
     value: float  # float32, of erased pixels; NaN: noise
     spans: np.ndarray  # int64 [threads, 2, n, 2], overwritten
-    words: np.ndarray  # uint32 [threads, W / 2], overwritten
-    values: np.ndarray  # float32 [threads, 2, C, W], overwritten
+    counters: np.ndarray  # uint32 [threads, 2, C * W / 8], overwritten
+    words: np.ndarray  # uint32 [threads, C * W / 2], overwritten
+    values: np.ndarray  # float32 [threads, 2, C * W], overwritten
 
 
 class Mixed(NamedTuple):
@@ -74,10 +75,10 @@ def erase_row(
     own, other = _spans(erased.box[mixed.i], mixed.y, 0, width, spans[0]), 0
     if blended or mixed.shown:
         other = _spans(erased.box[mixed.j], mixed.y + mixed.dy, mixed.dx, width, spans[1])
-    x = 0 if own or other else width
-    while x < width:
+    x, until = _reach(spans[0], own, spans[1], other, width)
+    while x < until:
         start = x
-        shows, x = _stretch(mixed.segments, mixed.shown, start, width)
+        shows, x = _stretch(mixed.segments, mixed.shown, start, until)
         of_own, x = _stretch(spans[0], own, start, x)
         of_other, x = _stretch(spans[1], other, start, x)
         if (of_own and not shows) or (of_other and (shows or blended)):
@@ -99,28 +100,99 @@ def _erase(
     output: np.ndarray,
 ) -> None:
     """Write a stretch that `shows` the partner alone, and is erased in the one, in the other or in both."""
-    values, words, y, keep = erased.values[thread], erased.words[thread], mixed.y, mixed.keep
+    keep, width, values = mixed.keep, mixed.width, erased.values[thread]
+    across, channels = mixed.dx if shows else 0, scale.size // width
+    first, last = (start + across) // BLOCK, (stop + across + BLOCK - 1) // BLOCK
+    at, pitch = start + across - BLOCK * first, BLOCK * (last - first)  # in the values of a channel; of one channel
     for k in range(2):
         used = shows or keep != 1 if k else not shows
         if used and (of_other if k else of_own):
-            image, down, across = (mixed.j, mixed.dy, mixed.dx) if k else (mixed.i, 0, 0)
-            _fill(erased, image, y + down, start + across, stop + across, words, values[k])
+            image, y = (mixed.j, mixed.y + mixed.dy) if k else (mixed.i, mixed.y)
+            _fill(erased, thread, image, y, first, last, channels, values[k])
         elif used:
-            _normalise(mixed.lines[k], scale, bias, mixed.width, start, stop, values[k])
-    source, across = (1, mixed.dx) if shows else (0, 0)
-    _write(values, source, across, np.float32(1) if shows else keep, y, start, stop, mixed.width, output)
+            _normalise(mixed.lines[k], scale, bias, width, start, stop, values[k], at, pitch)
+    if keep != 1 and not shows:
+        _blend(values[0, 0 : channels * pitch], values[1, 0 : channels * pitch], keep)
+    _write(values[1 if shows else 0], at, pitch, channels, mixed.y, start, stop, width, output)
 
 
 @inlined
-def _fill(erased: Erased, image: int, y: int, start: int, stop: int, words: np.ndarray, values: np.ndarray) -> None:
-    """Write what is put in the place of pixels start … stop − 1 of a row of an image, plane by plane."""
-    key, noisy = (erased.key[image, 0], erased.key[image, 1]), erased.value != erased.value
-    for c in range(len(values)):
-        if noisy:
-            noise(key, y, c, start, stop, words, values[c])
+def _fill(
+    erased: Erased, thread: int, image: int, y: int, first: int, last: int, channels: int, values: np.ndarray
+) -> None:
+    """Write what is put in the place of blocks first … last − 1 of a row of an image, channel by channel."""
+    if erased.value != erased.value:
+        key = (erased.key[image, 0], erased.key[image, 1])
+        noise(key, y, first, last, channels, erased.counters[thread], erased.words[thread], values)
+    else:
+        for k in range(BLOCK * channels * (last - first)):
+            values[k] = erased.value
+
+
+@inlined
+def _normalise(
+    line: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    width: int,
+    start: int,
+    stop: int,
+    values: np.ndarray,
+    at: int,
+    pitch: int,
+) -> None:
+    """Write pixels start … stop − 1 of a line, normalised, channel by channel."""
+    items = line.shape[1] // width
+    for c in range(scale.size // width):
+        p, item = (c, 0) if items == 1 else (0, c)
+        low, high = start * items, stop * items
+        pixels, s, t = line[p, low:high], scale[p, low:high], bias[p, low:high]
+        run = values[c * pitch + at : c * pitch + at + stop - start]
+        for k in range(len(run)):
+            run[k] = to_float(pixels[k * items + item]) * s[k * items + item] + t[k * items + item]
+
+
+@inlined
+def _blend(first: np.ndarray, second: np.ndarray, keep: float) -> None:
+    for k in range(len(first)):
+        first[k] = keep * first[k] + (np.float32(1) - keep) * second[k]
+
+
+@inlined
+def _write(
+    values: np.ndarray,
+    at: int,
+    pitch: int,
+    channels: int,
+    y: int,
+    start: int,
+    stop: int,
+    width: int,
+    output: np.ndarray,
+) -> None:
+    """Write the values to pixels start … stop − 1 of a row of the output."""
+    items = output.shape[2] // width
+    for c in range(channels):
+        run = values[c * pitch + at : c * pitch + at + stop - start]
+        if items == 1:
+            target = output[c, y, start:stop]
+            for k in range(len(run)):
+                target[k] = from_float(run[k], target[k])
         else:
-            for x in range(start, stop):
-                values[c, x] = erased.value
+            pixels = output[0, y, start * items : stop * items]
+            for k in range(len(run)):
+                pixels[k * items + c] = from_float(run[k], pixels[k])
+
+
+@inlined
+def _reach(own: np.ndarray, count: int, other: np.ndarray, others: int, width: int) -> tuple[int, int]:
+    """Return the first pixel in any of the spans, and the end of the last one."""
+    first, end = width, 0
+    for k in range(count):
+        first, end = min(first, own[k, 0]), max(end, own[k, 1])
+    for k in range(others):
+        first, end = min(first, other[k, 0]), max(end, other[k, 1])
+    return first, end
 
 
 @inlined
@@ -145,45 +217,3 @@ def _stretch(spans: np.ndarray, count: int, x: int, end: int) -> tuple[bool, int
         elif spans[k, 0] > x:
             before = min(before, spans[k, 0])
     return inside, min(until, end) if inside else before
-
-
-@inlined
-def _normalise(
-    line: np.ndarray, scale: np.ndarray, bias: np.ndarray, width: int, start: int, stop: int, values: np.ndarray
-) -> None:
-    """Write pixels start … stop − 1 of a line, normalised, plane by plane."""
-    items = line.shape[1] // width
-    for c in range(len(values)):
-        p, at = (c, 0) if items == 1 else (0, c)
-        for x in range(start, stop):
-            k = x * items + at
-            values[c, x] = to_float(line[p, k]) * scale[p, k] + bias[p, k]
-
-
-@inlined
-def _write(
-    values: np.ndarray,  # float32 [2, C, W]
-    source: int,
-    dx: int,
-    keep: float,
-    y: int,
-    start: int,
-    stop: int,
-    width: int,
-    output: np.ndarray,
-) -> None:
-    """Write the values of one source, read `dx` to the right; or of both, blended, unless keep is 1."""
-    items = output.shape[2] // width
-    for c in range(values.shape[1]):
-        q, at = (c, 0) if items == 1 else (0, c)
-        target, from_one, giver = output[q, y], values[source, c], values[1, c]
-        if keep != 1:
-            for x in range(start, stop):
-                value = keep * from_one[x] + (np.float32(1) - keep) * giver[x]
-                target[x * items + at] = from_float(value, target[0])
-        elif items == 1:
-            for x in range(start, stop):
-                target[x] = from_float(from_one[x + dx], target[0])
-        else:
-            for x in range(start, stop):
-                target[x * items + at] = from_float(from_one[x + dx], target[0])
