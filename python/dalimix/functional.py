@@ -125,7 +125,7 @@ def plan_erase(erase: Erase, draws: Draws, size: int | tuple[int, int]) -> Erase
     checks.instance("draws", draws, Draws, "that of dalimix.draw")
     containers.check_erase_draws(draws)
     height, width = checks.size(size)
-    erased = dispatch.backend_of(draws.erase).erase(erase, draws.erase, (height, width))
+    erased: ErasePlan = dispatch.backend_of(draws.erase).erase(erase, draws.erase, (height, width))
     return replace(erased, size=(height, width))
 
 
@@ -181,12 +181,9 @@ def compose(
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
     dtype = checks.output_dtype(dtype, images.dtype, mean, std)
     output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
-    hw, erasing = checks.image_size(images, layout), ()
+    hw, erasing = checks.image_size(images, layout), [] if erase is None else _checked_erase(erase, images, layout)
     if erase is not None:
-        checks.instance("erase", erase, ErasePlan, "that of dalimix.plan_erase")
-        containers.check_erase_plan(erase, len(images), hw)
         check_noise(erase.value, images.dtype, scaling is not None, dtype)
-        erasing = erase.arrays()
     backend = dispatch.backend_of(images, *plan.arrays(), mirror, *erasing)
     if backend.READS_VALUES:
         values.check_places(plan, hw)
@@ -194,6 +191,13 @@ def compose(
         if erase is not None:
             values.check_boxes("erase.box", erase.box, hw)
     return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout, erase)
+
+
+def _checked_erase(erase: ErasePlan, images: Array, layout: str) -> list[Array]:
+    """The arrays of the plan, if it is one for these images."""
+    checks.instance("erase", erase, ErasePlan, "that of dalimix.plan_erase")
+    containers.check_erase_plan(erase, len(images), checks.image_size(images, layout))
+    return list(erase.arrays())
 
 
 def soft_labels(

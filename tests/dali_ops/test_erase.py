@@ -23,7 +23,7 @@ from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_a
 from tests.support.same import same
 
 ERASE, METHOD = Erase(prob=0.7, count=(1, 3)), RandomChoice()
-PIXELS = {"mean": 120.0, "std": 60.0, "output_layout": "CHW"}
+PIXELS: dict[str, Any] = {"mean": 120.0, "std": 60.0, "output_layout": "CHW"}
 
 device = device_fixture("gpu")
 
@@ -41,8 +41,9 @@ def expected(draws: Draws, erase: Erase | None = ERASE) -> tuple[np.ndarray, np.
     """Images and targets, by the functions on arrays."""
     plan = dalimix.plan(METHOD, draws, SIZE)
     erased = None if erase is None else dalimix.plan_erase(erase, draws, SIZE)
-    images = dalimix.compose(random_images(BATCH, *SIZE), plan, None, **PIXELS, erase=erased)  # type: ignore[arg-type]
-    return images, dalimix.soft_labels(np.arange(BATCH), plan, BATCH)
+    images = dalimix.compose(random_images(BATCH, *SIZE), plan, None, **PIXELS, erase=erased)
+    targets: Any = dalimix.soft_labels(np.arange(BATCH), plan, BATCH)
+    return images, targets
 
 
 def test_mix_erases_what_was_drawn_and_leaves_labels_alone(device: str) -> None:
@@ -128,8 +129,8 @@ def test_a_loader_erases_with_and_without_a_method(root: Path, method: Any) -> N
     with load(root, method, 5, erase=CONST) as loader:
         for images, targets in loader:
             share = (images == -1).float().mean(dim=(1, 2, 3))
-            assert (share > 0.1).all()
-            assert (share < 0.5).all()
+            assert (share > (0.15 if method is None else 0.01)).all()
+            assert (share < (0.35 if method is None else 0.65)).all()
             assert targets.shape == ((5,) if method is None else (5, 3))
     if method is None:
         assert targets.dtype == torch.int64

@@ -106,9 +106,8 @@ def test_parameters_out_of_their_range(parameters: dict[str, Any], said: str) ->
 
 
 def test_equal_options_are_equal() -> None:
-    assert Erase(prob=np.float32(0.5), area=[0, 1], count=[1, 2], value=0) == Erase(
-        0.5, (0.0, 1.0), count=(1, 2), value=0.0
-    )
+    given: dict[str, Any] = {"prob": np.float32(0.5), "area": [0, 1], "count": [1, 2], "value": 0}
+    assert Erase(**given) == Erase(0.5, (0.0, 1.0), count=(1, 2), value=0.0)
     assert hash(Erase(value="const")) != hash(Erase(value="noise"))
     assert [Erase(value=value).fill for value in ("noise", "const", 2)] == [None, 0.0, 2.0]
 
