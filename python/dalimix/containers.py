@@ -31,6 +31,8 @@ def check_draws(method: Method, drawn: Draws) -> None:
         _exact("draws.lam", drawn.lam, FLOAT32, (size,), reader)
     if method.keyed or drawn.key is not None:
         _exact("draws.key", drawn.key, UINT32, (size, 2), reader)
+    if drawn.erase is not None:
+        _exact("draws.erase", drawn.erase, UINT32, (size, 2))
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):

@@ -29,6 +29,7 @@ BOUNDS = {
     "attentive_cutmix": (32, 16392, 7, 17),
     "compose": (72, 4096, 188, 12),
     "cutmix": (32, 0, 12, 10),
+    "erase": (56, 0, 3, 4),
     "heatmap_crop": (64, 0, 21, 1),
     "mixup": (32, 0, 4, 10),
     "random_choice": (32, 0, 16, 12),

@@ -47,9 +47,9 @@ def compose(
         GROUP=group,
         THREADS=THREADS,
         NORMALISE=int(scaling is not None),
+        ERASE=0 if erase is None else 2 if erase.value is None else 1,
         MIRROR=int(mirror is not None),
         TOKENS=int(plan.tokens is not None),
-        ERASE=0 if erase is None else 2 if erase.value is None else 1,
     )
     blocks = (height * width // group + THREADS - 1) // THREADS
     arguments = _arguments(images, plan, mirror, scaling, erase, (height, width))
