@@ -25,13 +25,18 @@ def noise(
     to: np.ndarray,  # float32 [8 * C * blocks], written
 ) -> None:
     """Write standard normal numbers for blocks first … last − 1 of a row, channel by channel."""
-    count, at = channels * (last - first), 0
+    blocks = last - first
+    count = channels * blocks
     for c in range(channels):
-        for block in range(first, last):
-            counters[0, at], counters[1, at] = block, c
-            at += 1
+        _count(counters[0, c * blocks : (c + 1) * blocks], counters[1, c * blocks : (c + 1) * blocks], first, c)
     _draw(key, y, counters[0, 0:count], counters[1, 0:count], words[0 : WORDS * count])
     _to_normals(words[0 : WORDS * count], to[0 : BLOCK * count])
+
+
+@inlined
+def _count(blocks: np.ndarray, channels: np.ndarray, first: int, channel: int) -> None:
+    for k in range(len(blocks)):
+        blocks[k], channels[k] = first + k, channel
 
 
 @inlined
