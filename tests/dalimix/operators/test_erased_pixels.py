@@ -12,6 +12,7 @@ import pytest
 import dalimix
 import dalimix.cpu
 from dalimix import CutMix, Erase, ErasePlan, Mixup
+from dalimix.support.threads import threads
 from tests.support import by_hand
 from tests.support.by_hand import Row
 from tests.support.cases import MEAN, ODD, STD, UNTOUCHED, WIDE, assert_same_images, pairwise, plan_of_situations
@@ -198,6 +199,19 @@ def test_replayed_it_is_the_same(backend: Any, method: Any) -> None:
     np.testing.assert_array_equal(first, second)
     plain = backend.compose(images, backend.plan(method, draws, WIDE), None, 100, 50)
     assert (first != plain).any()
+
+
+def test_threads_share_no_memory() -> None:
+    """One and several, which take images in any order, give the same."""
+    erase, images = Erase(prob=0.8, count=3), random_images(24, 96, 112)
+    draws = dalimix.draw(Mixup(), 24, 1, erase)
+    plan, erased = dalimix.plan(Mixup(), draws, (96, 112)), dalimix.plan_erase(erase, draws, (96, 112))
+    found = []
+    for count in (1, 4):
+        with threads(count):
+            found += [dalimix.compose(images, plan, None, 100, 50, erase=erased) for _ in range(3)]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
 
 
 def test_const_is_the_mean_and_a_number_is_itself(backend: Any) -> None:
