@@ -58,8 +58,9 @@ def _erased_difference(number: int) -> str:
     got = dalimix.cpu.compose(given, plan, mirror, None, np.dtype("float32"), *layouts, erase)
     seen = images.astype(np.float32)
     seen[mirror != 0] = seen[mirror != 0, :, ::-1]
-    for i, (top, left, bottom, right) in ((i, box) for i in range(size) for box in boxes[i]):
-        seen[i, top:bottom, left:right] = -3
+    for image, of_image in zip(seen, boxes, strict=True):
+        for top, left, bottom, right in of_image:
+            image[top:bottom, left:right] = -3
     want = composed(seen, plan, None, None, "float32")
     want = want if layouts[1] == "HWC" else want.transpose(0, 3, 1, 2)
     return "" if got.shape == want.shape and _same_bits(got, want) else f"[{number}] {images.shape} {layouts}"
