@@ -88,16 +88,8 @@ def _mixed(
         threads=bridge.current_threads(),
     )
     known = facts(None, samples.images) if augmented else None  # they take a millisecond of the CPU
-    return mixed(
-        mixer,
-        samples.images,
-        samples.labels,
-        draw(method, erase=transform.erase),
-        samples.heatmaps,
-        mirror,
-        known,
-        device=device,
-    )
+    drawn = draw(method, erase=transform.erase)
+    return mixed(mixer, samples.images, samples.labels, drawn, samples.heatmaps, mirror, known, device=device)
 
 
 def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNode, DataNode]:

@@ -55,7 +55,7 @@ def _erased_difference(number: int) -> str:
     boxes, keys = _boxes(rng, size, height, width), np.zeros((size, 2), np.uint32)
     erase, layouts = ErasePlan(boxes, keys, -3.0), rng.choice(["HWC", "CHW"], 2).tolist()
     given = images if layouts[0] == "HWC" else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    got = dalimix.cpu.compose(given, plan, mirror, None, np.dtype("float32"), *layouts, erase)
+    got = dalimix.cpu.compose(given, plan, mirror, None, np.dtype("float32"), layouts[0], layouts[1], erase)
     seen = images.astype(np.float32)
     seen[mirror != 0] = seen[mirror != 0, :, ::-1]
     for image, of_image in zip(seen, boxes, strict=True):
