@@ -30,7 +30,7 @@ from dali_ops.operators.model_heatmaps import refuse_model
 from dali_ops.operators.nodes import check_labels, layout_of_images, unequal
 from dali_ops.operators.pixels import PerChannel, Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Draws, Method, checks, containers, dispatch, values
+from dalimix import Draws, Erase, Method, checks, containers, dispatch, values
 from dalimix.arrays import Array
 from dalimix.cuda.stream import borrowed_stream
 
@@ -41,7 +41,7 @@ SAME_STREAM = -1  # DLPack's number for a stream that need not wait
 _PROCESS = OneProcess("dynamic mode", "use it in one process, or start the other one by spawn")
 
 
-def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> Draws:
+def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None, erase: Erase | None = None) -> Draws:
     """Draw the random numbers of one batch by DALI's operators.
 
     Args:
@@ -49,12 +49,13 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
         batch_size: B, from 1.
         rng: a generator of dynamic mode; None: the thread's default one, whose seed
             ``ndd.random.set_seed`` sets.
+        erase: random erasing that comes with it; the method's numbers are the same without it.
 
     Returns:
         `dalimix.Draws` of batches on the CPU.
 
     Raises:
-        TypeError: `method` is not a mixing method, or `rng` is not a generator of dynamic mode.
+        TypeError: `method` is not a mixing method, `rng` is not a generator of dynamic mode, or `erase` is no `Erase`.
         ValueError: `batch_size` is below 1.
 
     Examples:
@@ -67,10 +68,13 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None) -> 
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
     checks.kind("rng", rng, (ndd.random.RNG, type(None)), "an ndd.random.RNG")
 
+    if erase is not None:
+        checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
+
     def random(operator: Callable[..., Any], *inputs: Any, **arguments: Any) -> Any:
         return operator(*inputs, batch_size=batch_size, rng=rng, **arguments)
 
-    return draw_by(ndd, WORDS, method, random)
+    return draw_by(ndd, WORDS, method, random, erase)
 
 
 def mix(
@@ -80,6 +84,7 @@ def mix(
     *,
     num_classes: int | None = None,
     heatmaps: Any = None,
+    erase: Erase | None = None,
     mirror: Any = None,
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
@@ -105,6 +110,7 @@ def mix(
         method: e.g. ``dalimix.CutMix()``.
         num_classes: C; needed for integer labels in the dense form.
         heatmaps: floating [h, w], for methods that read them: of the images as they come, not mirrored.
+        erase: as in `dali_ops.mix`.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
         mean, std, dtype, smoothing, form: as in `dali_ops.mix`; dtype may also be one of dynamic mode.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the batch, or ``"HWC"`` if it has none.
@@ -141,15 +147,16 @@ def mix(
         with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
         return_plan=return_plan,
+        erase=erase,
         threads=ndd.get_num_threads(),
         calls="ndd",
     )
     target = _target(batch, device)
-    drawn = draw(method, batch.batch_size, rng) if draws is None else _replayed(draws, rng)
+    drawn = draw(method, batch.batch_size, rng, erase) if draws is None else _replayed(draws, rng)
     with _queue(target):
         put = partial(_array, target=target)
         images, numbers = put(batch, "batch"), drawn.mapped(partial(put, name="draws"))
-        _check_draws(method, numbers)
+        _check_draws(method, numbers, erase)
         checks.batch("draws", numbers.partner, len(images))
         given = [put(labels, "labels"), put(heatmaps, "heatmaps"), put(_mirrors(mirror, len(images)), "mirror")]
         if isinstance(labels, ndd.Batch):
@@ -195,8 +202,10 @@ def _replayed(draws: Draws, rng: Any) -> Draws:
     return draws
 
 
-def _check_draws(method: Method, draws: Draws) -> None:
+def _check_draws(method: Method, draws: Draws, erase: Erase | None) -> None:
     containers.check_draws(method, draws)
+    if erase is not None:
+        containers.check_erase_draws(draws)
     if dispatch.backend_of(*draws.arrays()).READS_VALUES:
         values.check_draws(draws)
 

@@ -8,8 +8,10 @@
 //   THREADS          per block
 //   NORMALISE        1 to apply scale and bias
 //   MIRROR, TOKENS   1 if the argument of that name is given; otherwise it is not read
+//   ERASE            1 to erase boxes by a value, 2 by noise; 0: what is said of them is not read
 #include "dtype.cuh"
 #include "group.cuh"
+#include "noise.cuh"
 
 using Source = Group<IN, IN_CHW, GROUP, CHANNELS>;
 using Target = Layout<OUT_CHW, GROUP, CHANNELS>;
@@ -56,6 +58,10 @@ __device__ void load(Source& group, const In* image, bool flip, int y, int x, in
   }
 }
 
+__device__ float normalised(float value, const float* scale, const float* bias, int c) {
+  return NORMALISE ? value * scale[c] + bias[c] : value;
+}
+
 // `first`, or where BOTH, `second` at the pixels shown and keep * first + (1 - keep) * second at the others.
 template <bool BOTH>
 __device__ Out finished(const Source& first, const Source& second, unsigned shown, float keep, const float* scale,
@@ -66,21 +72,79 @@ __device__ Out finished(const Source& first, const Source& second, unsigned show
     const float mixed = keep == 1.0f ? value : keep * value + (1.0f - keep) * other;
     value = shown >> p & 1 ? other : mixed;
   }
-  if (NORMALISE) value = value * scale[c] + bias[c];
-  return OUT::from_float(value);
+  return OUT::from_float(normalised(value, scale, bias, c));
 }
 
 // Where a chunk waits in the tile: moved within 8 neighbours, so that the 8 lanes that access shared memory together
 // find their chunks in different banks, though each lane's own lie side by side.
 __device__ int slot(int chunk) { return chunk ^ (chunk >> 3 & 7); }
 
+// What is erased of a group of pixels.
+struct Erased {
+  unsigned bits = 0;  // bit p: of pixel p
+  uint2 key = {};     // of the image's noise
+  int y = 0, x = 0;   // of the first pixel, in that image
+  float value = 0;    // which is put there without noise
+};
+
+// Of pixels x .. x + GROUP - 1 of row y of an image.
+__device__ Erased erased(const int* box, const unsigned* key, int boxes, float value, int image, int y, int x) {
+  Erased of = {0, {key[2 * image], key[2 * image + 1]}, y, x, value};
+  for (const int *b = box + 4 * image * boxes, *end = b + 4 * boxes; b < end; b += 4)
+    if (b[0] <= y && y < b[2]) of.bits |= bits(clamp(b[1], x, x + GROUP) - x, clamp(b[3], x, x + GROUP) - x);
+  return of;
+}
+
+// What channel c of pixels start .. start + N - 1 of the group is, where it is erased.
+template <int N>
+__device__ void fill(const Erased& of, unsigned wanted, int start, int c, float (&to)[N]) {
+  if (ERASE == 2 && wanted) return noise(of.key, of.x + start, of.y, c, to);
+#pragma unroll
+  for (int n = 0; n < N; ++n) to[n] = of.value;
+}
+
+// Puts what is erased into the chunks of this lane in the tile, those of a run that begins with item `run`. It is mixed
+// after normalising, since the noise is standard normal then.
+template <bool BOTH>
+__device__ void erase(const Source& first, const Source& second, const Erased& of_first, const Erased& of_second,
+                      unsigned shown, float keep, const float* scale, const float* bias, int run, Pack::Raw* tile) {
+  constexpr int N = GROUP < BLOCK ? GROUP : BLOCK;
+  const unsigned own = of_first.bits & ~shown, other = BOTH ? of_second.bits & (keep == 1.0f ? shown : ALL) : 0u;
+#pragma unroll
+  for (int c = OUT_CHW ? run / GROUP : 0; c < (OUT_CHW ? run / GROUP + 1 : CHANNELS); ++c)
+#pragma unroll
+    for (int start = 0; start < GROUP; start += N) {
+      const unsigned of_own = own >> start & (ALL >> (GROUP - N)), of_other = other >> start & (ALL >> (GROUP - N));
+      if (!(of_own | of_other)) continue;
+      float one[N], two[N];
+      fill(of_first, of_own, start, c, one);
+      if (BOTH) fill(of_second, of_other, start, c, two);
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+        if (!((of_own | of_other) >> n & 1)) continue;
+        const int p = start + n, at = Target::item(p, c) - run;
+        float value = of_own >> n & 1 ? one[n] : normalised(first.get(p, c), scale, bias, c);
+        if (BOTH) {
+          const float giver = of_other >> n & 1 ? two[n] : normalised(second.get(p, c), scale, bias, c);
+          const float mixed = keep == 1.0f ? value : keep * value + (1.0f - keep) * giver;
+          value = shown >> p & 1 ? giver : mixed;
+        }
+        Pack::Raw& chunk = tile[slot(static_cast<int>(threadIdx.x) % WARP * PACKS + at / Pack::SIZE)];
+        Pack pack = Pack::of(chunk);
+        pack.set(at % Pack::SIZE, OUT::from_float(value));
+        chunk = pack.raw();
+      }
+    }
+}
+
 // Stores the groups of a warp: all its lanes must come here together. `count` of them have a group, the first at pixel
 // `start`, and the groups lie one after another in memory. Each lane holds several chunks that are neighbours: written
 // by itself, a store of the warp would fill every other 16 bytes, or fewer. Through `tile` they change lanes, so that
 // each store of the warp fills 512 bytes in a row.
 template <bool BOTH>
-__device__ void store(Out* image, const Source& first, const Source& second, unsigned shown, float keep,
-                      const float* scale, const float* bias, int start, int count, int H, int W, Pack::Raw* tile) {
+__device__ void store(Out* image, const Source& first, const Source& second, const Erased& of_first,
+                      const Erased& of_second, unsigned shown, float keep, const float* scale, const float* bias,
+                      int start, int count, int H, int W, Pack::Raw* tile) {
   const int lane = threadIdx.x % WARP;
 #pragma unroll
   for (int run = 0; run < Target::size; run += RUN) {
@@ -95,6 +159,7 @@ __device__ void store(Out* image, const Source& first, const Source& second, uns
       }
       tile[slot(lane * PACKS + k)] = pack.raw();
     }
+    if (ERASE) erase<BOTH>(first, second, of_first, of_second, shown, keep, scale, bias, run, tile);
     __syncwarp();
 #pragma unroll
     for (int k = lane; k < WARP * PACKS; k += WARP)
@@ -113,7 +178,9 @@ extern "C" __global__ void compose(const In* __restrict__ images,             //
                                    const int* __restrict__ mirror,            // [B]
                                    const float* __restrict__ scale,           // [C]
                                    const float* __restrict__ bias,            // [C]
-                                   int H, int W, int grid_h, int grid_w,
+                                   const int* __restrict__ erase_box,       // [B, boxes, 4], of every image as mirrored
+                                   const unsigned* __restrict__ erase_key,  // [B, 2]
+                                   int boxes, float erase_value, int H, int W, int grid_h, int grid_w,
                                    Out* __restrict__ output) {  // [B, H, W, C] or [B, C, H, W]
   const int i = blockIdx.y, last = static_cast<int>(gridDim.y) - 1;
   const int j = clamp(partner[i], 0, last);  // a plan that is wrong stays within the batch, and below within the image
@@ -138,17 +205,23 @@ extern "C" __global__ void compose(const In* __restrict__ images,             //
   const bool covered = shown == ALL;
   const bool both = !covered && (shown || keep != 1.0f);
   Source first = {}, second = {};
-  load(first, images + (covered ? j : i) * pixels, covered ? flip_j : flip_i, covered ? y + dy : y,
-       covered ? x + dx : x, H, W, ALL);
-  if (both) load(second, images + j * pixels, flip_j, y + dy, x + dx, H, W, shown);
+  const int shown_y = y + dy, shown_x = x + dx;  // where the partner is read
+  load(first, images + (covered ? j : i) * pixels, covered ? flip_j : flip_i, covered ? shown_y : y,
+       covered ? shown_x : x, H, W, ALL);
+  if (both) load(second, images + j * pixels, flip_j, shown_y, shown_x, H, W, shown);
+  Erased of_first, of_second;
+  if (ERASE) {
+    of_second = erased(erase_box, erase_key, boxes, erase_value, j, shown_y, shown_x);
+    of_first = covered ? of_second : erased(erase_box, erase_key, boxes, erase_value, i, y, x);
+  }
 
   __shared__ Pack::Raw tiles[THREADS / WARP][WARP * PACKS];
   Pack::Raw* tile = tiles[threadIdx.x / WARP];
   Out* image = output + i * pixels;
   const int count = min(groups - start, WARP);
   if (__any_sync(~0u, both))  // one way for the whole warp, since its lanes store together
-    store<true>(image, first, second, covered ? 0u : shown, covered ? 1.0f : keep, scale, bias, start * GROUP, count, H,
-                W, tile);
+    store<true>(image, first, second, of_first, of_second, covered ? 0u : shown, covered ? 1.0f : keep, scale, bias,
+                start * GROUP, count, H, W, tile);
   else
-    store<false>(image, first, second, 0u, 1.0f, scale, bias, start * GROUP, count, H, W, tile);
+    store<false>(image, first, second, of_first, of_second, 0u, 1.0f, scale, bias, start * GROUP, count, H, W, tile);
 }

@@ -29,7 +29,7 @@ from benchmarks.kernels.occupancy import MULTIPROCESSORS, occupancy
 from benchmarks.pipeline.callback_cases import CASES, SIZE, Case
 from benchmarks.pipeline.launches import launches_of
 from benchmarks.tensors import MEAN, STD
-from dalimix import SMMix
+from dalimix import Erase, Mixup, SMMix
 from dalimix.heatmap_crop import heatmap_crop
 
 # What runs kernels on the CPU is test equipment first, and stays with the tests.
@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
 
 def launched() -> list[tuple[str, Symbols, int]]:
     """Every kernel that pipelines launch, once for each set of symbols, with the threads of its blocks."""
-    launches = launches_of(crop)
+    launches = launches_of(crop) + launches_of(boxes)
     for case in CASES.values():
         arrays = case.inputs(BATCH, np, zeros=True)
         launches += launches_of(lambda case=case, arrays=arrays: case.mixer(*arrays))
@@ -76,6 +76,12 @@ def launched() -> list[tuple[str, Symbols, int]]:
 def crop() -> object:
     """That of stored heatmaps, 14 × 14 bytes each."""
     return heatmap_crop(np.zeros((BATCH, 14, 14), np.uint8), np.arange(BATCH, dtype=np.int32), np.ones((BATCH, 4)), 14)
+
+
+def boxes() -> object:
+    """Those of random erasing."""
+    erase = Erase()
+    return dalimix.plan_erase(erase, dalimix.draw(Mixup(), BATCH, 0, erase), SIZE)
 
 
 def kernel_row(name: str, symbols: Symbols, threads: int, architecture: int) -> dict[str, object]:

@@ -21,9 +21,10 @@ from dali_ops.operators.nodes import facts
 from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.stored_heatmaps import Crop
 from dali_ops.operators.targets import Targets
-from dalimix import Method, MixPlan
+from dalimix import Method, MixPlan, Mixup
 
 NO_HEATMAPS = ModelSource()
+NO_MIXING = Mixup(prob=0.0)  # keeps the targets in the form that mixing gives
 
 
 @pipeline_of
@@ -51,8 +52,12 @@ def training_pipeline(
     """
     samples = heatmap_source.samples(feed, transform.size, device, transform.augment)
     mirror = fn.random.coin_flip()
-    if method is None:
+    if method is None and transform.erase is None:
         return _plain(samples, transform, mirror)
+    if method is None:
+        pairs = Targets(form="pair")
+        images, *_ = _mixed(samples, NO_MIXING, len(feed.source.classes), transform, pairs, mirror, False, device)
+        return images, samples.labels
     images, soft, *plan = _mixed(
         samples, method, len(feed.source.classes), transform, targets, mirror, keep_info, device
     )
@@ -82,11 +87,12 @@ def _mixed(
         crop=cut and cut.function,
         mirrored=True,
         return_plan=return_plan,
+        erase=transform.erase,
         threads=bridge.current_threads(),
     )
     known = facts(None, samples.images) if augmented else None  # they take a millisecond of the CPU
-    seen = cut.inputs if cut else [heatmaps]
-    return mixed(mixer, samples.images, samples.labels, draw(method), *seen, mirror, known, device=device)
+    drawn, seen = draw(method, erase=transform.erase), cut.inputs if cut else [heatmaps]
+    return mixed(mixer, samples.images, samples.labels, drawn, *seen, mirror, known, device=device)
 
 
 def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNode, DataNode]:

@@ -9,18 +9,17 @@ from typing import Any
 
 from dali_ops.loader.heatmap_sources import source_of_heatmaps
 from dali_ops.loader.outputs import Outputs
-from dali_ops.loader.pipelines import training_pipeline, validation_pipeline
+from dali_ops.loader.pipelines import NO_MIXING, training_pipeline, validation_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.transforms import Eval, Train, is_function
 from dali_ops.operators.augment import as_raised
 from dali_ops.operators.model_heatmaps import check_takes_labels, refuse_model
 from dali_ops.operators.targets import Targets
 from dali_ops.samplers.sampler import Sampler
-from dalimix import Method, Mixup, checks
+from dalimix import Method, checks
 from dalimix.heatmaps import HeatmapProvider, SnapshotHeatmap
 from dalimix.stores import HeatmapStore
 
-NO_MIXING = Mixup(prob=0.0)  # keeps the targets in the form that mixing gives
 ADDRESS = re.compile(" at 0x[0-9a-fA-F]+")  # in the repr of objects that define none
 
 

@@ -9,8 +9,8 @@ from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dali_ops.keywords import part_of_loader
 from dali_ops.operators.augment import Augment
 from dali_ops.operators.pixels import PerChannel
-from dalimix import checks
-from dalimix.pixels import check_bytes, image_dtype, per_channel
+from dalimix import Erase, checks
+from dalimix.pixels import check_bytes, check_noise, image_dtype, per_channel
 
 CHANNELS = 3  # images are decoded to RGB
 MOST_PIXELS = 1 << 14  # on a side
@@ -64,6 +64,8 @@ class Train(Transform):
             [H, W, C]; it returns a node of the same shape, uint8 or floating, in the units of mean and std: e.g. that
             of ``rand_augment`` in ``nvidia.dali.auto_aug``. The function must be written in a file, since DALI reads
             its source. The model of a provider sees what it returns. With a `HeatmapStore` it should not move pixels.
+        erase: random erasing, such as ``dalimix.Erase(prob=0.25)``, of every image as the last step before it is mixed;
+            labels stay.
         mean: per channel, in units of pixels 0 to 255, or of what `augment` returns; one number, or a sequence, array
             or tensor.
         std: likewise.
@@ -85,8 +87,12 @@ class Train(Transform):
 
     _: KW_ONLY
     augment: Augment | None = None
+    erase: Erase | None = None
 
     def __post_init__(self) -> None:
+        if self.erase is not None:
+            checks.instance("erase", self.erase, Erase, "dalimix.Erase(prob=0.25)")
+            check_noise(self.erase.fill, checks.FLOAT32, True, image_dtype(self.dtype))
         if self.augment is not None and not is_function(self.augment):
             raise ValueError(f"augment must be a function from images to images, got {self.augment!r}")
         super().__post_init__()

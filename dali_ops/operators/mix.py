@@ -16,7 +16,7 @@ from dali_ops.operators.model_heatmaps import refuse_model
 from dali_ops.operators.nodes import check_node, device_of, facts
 from dali_ops.operators.pixels import PerChannel, Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Draws, Method, checks
+from dalimix import Draws, Erase, Method, checks
 from dalimix.support.numbers import is_whole
 
 
@@ -28,6 +28,7 @@ def mix(
     *,
     num_classes: int | None = None,
     heatmaps: DataNode | None = None,
+    erase: Erase | None = None,
     mirror: DataNode | int | None = None,
     mean: PerChannel | None = None,
     std: PerChannel | None = None,
@@ -52,6 +53,7 @@ def mix(
         num_classes: C; needed for integer labels in the dense form.
         heatmaps: floating [h, w], for methods that read them, as from `dali_ops.model_heatmaps` or
             `dali_ops.stored_heatmaps`: of the images as they come, not mirrored.
+        erase: random erasing of every image before it is mixed, such as ``dalimix.Erase(prob=0.25)``; labels stay.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
         mean: subtracted from each channel, in the units of the input; one number or C of them, in any array or tensor.
         std: each channel is divided by it; likewise.
@@ -95,6 +97,7 @@ def mix(
         with_heatmaps=heatmaps is not None,
         mirrored=mirror is not None,
         return_plan=return_plan,
+        erase=erase,
         threads=bridge.current_threads(),
     )
     check_node("images", images)
@@ -103,7 +106,7 @@ def mix(
         refuse_model("heatmaps", heatmaps, "give dali_ops.model_heatmaps(images, provider) of a provider")
         check_node("heatmaps", heatmaps, "that of model_heatmaps or stored_heatmaps")
     bridge.current_pipeline("mix", "; for arrays there is dalimix.compose, for dynamic mode dali_ops.dynamic.mix")
-    device, drawn = device_of(device, images), draw(method, seed)
+    device, drawn = device_of(device, images), draw(method, seed, erase)
     known = facts(layout, images, labels=labels, heatmaps=heatmaps)
     return mixed(mixer, images, labels, drawn, heatmaps, _mirror_node(mirror), known, device=device)
 

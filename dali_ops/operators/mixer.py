@@ -11,8 +11,9 @@ from dali_ops.operators.draws import unflatten
 from dali_ops.operators.nodes import NodeLayout, check_images, check_labels
 from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
-from dalimix import Draws, Method, MixPlan, checks, containers, dispatch, values
+from dalimix import Draws, Erase, Method, MixPlan, checks, containers, dispatch, values
 from dalimix.arrays import Array
+from dalimix.pixels import check_noise
 from dalimix.scene import Scene
 from dalimix.support.threads import threads
 
@@ -44,6 +45,7 @@ class Mixer:
     mirrored: bool
     return_plan: bool
     crop: Callback | None = None  # makes the heatmaps of its inputs, if they come like that
+    erase: Erase | None = None
     threads: int = 1  # of the processor, among which a batch is cut
     calls: str = "fn"  # the module in which users find DALI's operators
     node_layout: NodeLayout = field(init=False, repr=False, compare=False)
@@ -54,6 +56,10 @@ class Mixer:
         checks.method(self.method)
         how = "such as heatmaps=dali_ops.model_heatmaps(images, provider)"
         checks.heatmaps_wanted(self.method, self.with_heatmaps, how)
+        if self.erase is not None:
+            checks.instance("erase", self.erase, Erase, "dalimix.Erase(prob=0.25)")
+            if self.pixels.dtype is not None:
+                check_noise(self.erase.fill, checks.FLOAT32, True, self.pixels.dtype)
         if self.num_classes is not None:
             checks.class_count(self.num_classes)
         object.__setattr__(self, "return_plan", checks.flag("return_plan", self.return_plan))
@@ -75,7 +81,7 @@ class Mixer:
 
     def __call__(self, images: Array, labels: Array, *rest: Array) -> list[Array]:
         values = iter(rest)
-        draws = unflatten(self.method, values)
+        draws = unflatten(self.method, values, self.erase)
         heatmaps = self._heatmaps(values)
         mirror = next(values) if self.mirrored else None
         check_labels(labels)
@@ -117,7 +123,8 @@ class Mixer:
             plan = backend.PLANNERS[self.method.name](self.method, draws, scene)
             if known is not self._known:
                 _check_planner(plan, scene.size, backend.READS_VALUES)
-            outputs = [backend.compose(images, plan, scene.mirror, *known.made_of)]
+            erased = None if self.erase is None else backend.erase(self.erase, draws.erase, scene.size)
+            outputs = [backend.compose(images, plan, scene.mirror, *known.made_of, erased)]
             if self.targets.form == "pair":
                 outputs += backend.pair_labels(labels, plan)
             else:
@@ -136,6 +143,8 @@ class Mixer:
         mean, std, pixels = self.pixels.mean, self.pixels.std, self.pixels
         scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
         dtype = checks.output_dtype(pixels.dtype, images.dtype, mean, std)
+        if self.erase is not None:
+            check_noise(self.erase.fill, images.dtype, scaling is not None, dtype)
         return scaling, dtype, layout, pixels.output_layout or layout
 
     def _classes(self, labels: Array, size: int) -> int | None:

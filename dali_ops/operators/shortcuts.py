@@ -12,7 +12,7 @@ from nvidia.dali.data_node import DataNode
 from dali_ops.decorators import plain_python
 from dali_ops.operators.mix import mix
 from dali_ops.operators.pixels import PerChannel
-from dalimix import AttentiveCutMix, CutMix, Method, Mixup, SMMix, TokenMix, checks
+from dalimix import AttentiveCutMix, CutMix, Erase, Method, Mixup, SMMix, TokenMix, checks
 from dalimix.methods.base import Pairing, Per
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     pairing: Pairing
     num_classes: int | None
     heatmaps: DataNode | None
+    erase: Erase | None
     mirror: DataNode | int | None
     mean: PerChannel | None
     std: PerChannel | None

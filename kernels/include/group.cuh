@@ -38,6 +38,7 @@ struct Chunk {
     word[0] = quad.x, word[1] = quad.y, word[2] = quad.z, word[3] = quad.w;
   }
   __device__ Raw raw() const { return {word[0], word[1], word[2], word[3]}; }
+  static __device__ Chunk of(Raw raw) { return {{raw.x, raw.y, raw.z, raw.w}}; }
   static __device__ void store(T* to, Raw raw) {
     __stcs(reinterpret_cast<uint4*>(to), raw);  // one access; evicted first, for nobody here reads it again
   }
@@ -52,6 +53,7 @@ struct Chunk<T, 1> {
   __device__ void set(int, T value) { item = value; }
   __device__ void load(const T* from) { item = *from; }
   __device__ Raw raw() const { return item; }
+  static __device__ Chunk of(Raw raw) { return {raw}; }
   static __device__ void store(T* to, Raw raw) { *to = raw; }
 };
 

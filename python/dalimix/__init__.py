@@ -5,7 +5,9 @@ targets. The type of the arrays chooses between the loops for the CPU and the CU
 """
 
 from dalimix.draws import Draws
-from dalimix.functional import compose, draw, plan, soft_labels
+from dalimix.erase import Erase
+from dalimix.erase_plan import ErasePlan
+from dalimix.functional import compose, draw, plan, plan_erase, soft_labels
 from dalimix.methods import METHODS, AttentiveCutMix, CutMix, Method, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.mix_plan import MixPlan
 
@@ -15,6 +17,8 @@ __all__ = [
     "AttentiveCutMix",
     "CutMix",
     "Draws",
+    "Erase",
+    "ErasePlan",
     "Method",
     "MixPlan",
     "Mixup",
@@ -24,5 +28,6 @@ __all__ = [
     "compose",
     "draw",
     "plan",
+    "plan_erase",
     "soft_labels",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 from dalimix import checks
 from dalimix.arrays import Array, array_module
 from dalimix.draws import Draws
+from dalimix.erase_plan import ErasePlan
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 
@@ -30,11 +31,32 @@ def check_draws(method: Method, drawn: Draws) -> None:
         _exact("draws.lam", drawn.lam, FLOAT32, (size,), reader)
     if method.keyed or drawn.key is not None:
         _exact("draws.key", drawn.key, UINT32, (size, 2), reader)
+    if drawn.erase is not None:
+        _exact("draws.erase", drawn.erase, UINT32, (size, 2))
     if len(drawn.members) != len(method.members):
         raise ValueError(f"draws are of {len(drawn.members)} methods, but {len(method.members)} are to be planned")
     for member, of_member in zip(method.members, drawn.members, strict=True):
         check_draws(member, of_member)
         checks.batch("draws.members", of_member.partner, size)
+
+
+def check_erase_draws(drawn: Draws) -> None:
+    """Check the key of every image, as the kernels read it."""
+    if drawn.erase is None:
+        raise ValueError("draws are without those of erasing: dalimix.draw(…, erase=erase) draws them")
+    size = _batch_size("draws.partner", drawn.partner)
+    _exact("draws.erase", drawn.erase, UINT32, (size, 2))
+
+
+def check_erase_plan(plan: ErasePlan, size: int, hw: tuple[int, int]) -> None:
+    """Check that every array is as the kernels read it, and that the plan is for images of these sizes."""
+    array_module(plan.box, "erase.box")
+    if plan.box.ndim != 3:
+        raise ValueError(f"erase.box must be [{size}, boxes, 4], got {list(plan.box.shape)}")
+    _exact("erase.box", plan.box, INT32, (size, plan.box.shape[1], 4))
+    _exact("erase.key", plan.key, UINT32, (size, 2))
+    if plan.size not in (None, hw):
+        raise ValueError(f"erase is for images of {plan.size} pixels, but images are {hw}")
 
 
 def check_plan(plan: MixPlan) -> None:

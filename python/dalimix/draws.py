@@ -19,6 +19,7 @@ class Draws:
             the last one decides whether the image is mixed at all.
         members: the draws of each method of a `RandomChoice`; all of them share its permutation.
         key: uint32 [B, 2], for methods that make their own random numbers from a counter; None for the others.
+        erase: uint32 [B, 2], likewise, for random erasing; None without it.
 
     Raises:
         TypeError: a field is plainly not an array, or a member is not a `Draws`.
@@ -36,9 +37,10 @@ class Draws:
     uniform: Array
     members: tuple[Draws, ...] = ()
     key: Array | None = None
+    erase: Array | None = None
 
     def __post_init__(self) -> None:
-        for name in ("partner", "lam", "uniform", "key"):
+        for name in ("partner", "lam", "uniform", "key", "erase"):
             value = getattr(self, name)
             if value is not None or name in ("partner", "uniform"):
                 check_field(f"draws.{name}", value)
@@ -49,11 +51,13 @@ class Draws:
         """Return draws that have ``function(array)`` in the place of every array."""
         if not callable(function):
             raise TypeError(f"function must be one that takes an array, got {function!r}")
-        lam, key = (None if array is None else function(array) for array in (self.lam, self.key))
+        others = self.lam, self.key, self.erase
+        lam, key, erase = (None if array is None else function(array) for array in others)
         members = tuple(member.mapped(function) for member in self.members)
-        return Draws(function(self.partner), lam, function(self.uniform), members, key)
+        return Draws(function(self.partner), lam, function(self.uniform), members, key, erase)
 
     def arrays(self) -> list[Array]:
         """Return the arrays, those of the members included."""
-        own = [array for array in (self.partner, self.lam, self.uniform, self.key) if array is not None]
+        every = self.partner, self.lam, self.uniform, self.key, self.erase
+        own = [array for array in every if array is not None]
         return own + [array for member in self.members for array in member.arrays()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +12,11 @@ import numpy as np
 from dalimix import checks, containers, dispatch, values
 from dalimix.arrays import Array
 from dalimix.draws import Draws
+from dalimix.erase import Erase
+from dalimix.erase_plan import ErasePlan
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
+from dalimix.pixels import check_noise
 from dalimix.scene import Scene
 from dalimix.support.numbers import is_whole
 
@@ -20,7 +24,7 @@ PerChannel = float | Sequence[float]
 MAX_BATCH = 1 << 20
 
 
-def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:
+def draw(method: Method, batch_size: int, rng: Any = None, erase: Erase | None = None) -> Draws:
     """Draw the random numbers of one batch, as NumPy arrays.
 
     Args:
@@ -28,9 +32,10 @@ def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:
         batch_size: B, from 1 to 1048576.
         rng: a `numpy.random.Generator`, a `torch.Generator`, a seed (a whole number from 0), or None for fresh entropy.
             Each call takes one 64-bit seed from a torch generator.
+        erase: random erasing that is going to be planned, too; the method's numbers are the same without it.
 
     Raises:
-        TypeError: `method` is not a mixing method, or `rng` is not a generator.
+        TypeError: `method` is not a mixing method, `rng` is not a generator, or `erase` is no `Erase`.
         ValueError: `batch_size` is out of range, or the seed is below 0.
 
     Examples:
@@ -40,8 +45,11 @@ def draw(method: Method, batch_size: int, rng: Any = None) -> Draws:
     """
     checks.method(method)
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
+    if erase is not None:
+        checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
     generator = _numpy_generator(rng)
-    return _draw(method, generator.permutation(batch_size).astype(np.int32), generator)
+    draws = _draw(method, generator.permutation(batch_size).astype(np.int32), generator)
+    return draws if erase is None else replace(draws, erase=_key(batch_size, generator))
 
 
 def plan(
@@ -91,6 +99,36 @@ def plan(
     return MixPlan(*backend.PLANNERS[method.name](method, draws, scene).arrays(), size=scene.size)
 
 
+def plan_erase(erase: Erase, draws: Draws, size: int | tuple[int, int]) -> ErasePlan:
+    """Decide which boxes of every image of a batch are erased: a pure function of its arguments.
+
+    Args:
+        erase: what is to be erased, e.g. ``dalimix.Erase(prob=0.25)``.
+        draws: as from ``dalimix.draw(method, batch_size, rng, erase)``.
+        size: (H, W) of the images in pixels, or one number for both.
+
+    Returns:
+        The plan, on the device of the draws.
+
+    Raises:
+        TypeError: an argument is of another type, or ``draws.erase`` of another dtype.
+        ValueError: the draws are without those of erasing, or `size` is not a size of images.
+
+    Examples:
+        >>> erase = Erase(prob=1.0, area=(0.25, 0.25), ratio=(1, 1))
+        >>> draws = dalimix.draw(CutMix(), batch_size=4, rng=0, erase=erase)
+        >>> erased = dalimix.plan_erase(erase, draws, size=32)
+        >>> (erased.box[:, 0, 2:] - erased.box[:, 0, :2]).tolist()
+        [[16, 16], [16, 16], [16, 16], [16, 16]]
+    """
+    checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
+    checks.instance("draws", draws, Draws, "that of dalimix.draw")
+    containers.check_erase_draws(draws)
+    height, width = checks.size(size)
+    erased: ErasePlan = dispatch.backend_of(draws.erase).erase(erase, draws.erase, (height, width))
+    return replace(erased, size=(height, width))
+
+
 def compose(
     images: Array,
     plan: MixPlan,
@@ -100,8 +138,9 @@ def compose(
     dtype: Any = None,
     layout: checks.Layout = "HWC",
     output_layout: checks.Layout | None = None,
+    erase: ErasePlan | None = None,
 ) -> Array:
-    """Make the pixels of a planned batch: paste and blend, mirror, normalise, cast and change layout, in one pass.
+    """Make the pixels of a planned batch: erase, paste and blend, mirror, normalise, cast and lay out, in one pass.
 
     Args:
         images: uint8, float16 or float32, [B, H, W, C] or [B, C, H, W], contiguous.
@@ -113,6 +152,8 @@ def compose(
             a mean or std and the images are uint8, else that of the images.
         layout: of the images, ``"HWC"`` or ``"CHW"``.
         output_layout: of the output; None: that of the images.
+        erase: as from `dalimix.plan_erase`: what is erased of every image before it is mixed. Noise needs a floating
+            output, and for uint8 images mean and std, after which it is standard normal.
 
     Returns:
         A new array. `images` is never modified.
@@ -120,8 +161,9 @@ def compose(
     Raises:
         TypeError: an array is neither NumPy's nor CuPy's, the arrays are of both, or a dtype is not supported.
         ValueError: a layout is unknown, or contradicts the shape; the plan is for another batch size or other images;
-            mean or std are not numbers for these channels, or are in other units than bytes. On the CPU, the plan
-            reaches out of the batch or the images, or mean and std plainly do not fit the values of floating images.
+            mean or std are not numbers for these channels, or are in other units than bytes; noise has no meaning in
+            the units of the output. On the CPU, a plan reaches out of the batch or the images, or mean and std plainly
+            do not fit the values of floating images.
             On a GPU, which the host does not wait for, such a plan is cut off at their borders.
 
     Examples:
@@ -139,11 +181,23 @@ def compose(
     scaling = checks.scaling(mean, std, images.shape[layout.index("C") + 1], images.dtype)
     dtype = checks.output_dtype(dtype, images.dtype, mean, std)
     output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
-    backend = dispatch.backend_of(images, *plan.arrays(), mirror)
+    hw, erasing = checks.image_size(images, layout), [] if erase is None else _checked_erase(erase, images, layout)
+    if erase is not None:
+        check_noise(erase.value, images.dtype, scaling is not None, dtype)
+    backend = dispatch.backend_of(images, *plan.arrays(), mirror, *erasing)
     if backend.READS_VALUES:
-        values.check_places(plan, checks.image_size(images, layout))
+        values.check_places(plan, hw)
         values.check_pixels(images, mean, std)
-    return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout)
+        if erase is not None:
+            values.check_boxes("erase.box", erase.box, hw)
+    return backend.compose(images, plan, mirror, scaling, dtype, layout, output_layout, erase)
+
+
+def _checked_erase(erase: ErasePlan, images: Array, layout: str) -> list[Array]:
+    """The arrays of the plan, if it is one for these images."""
+    checks.instance("erase", erase, ErasePlan, "that of dalimix.plan_erase")
+    containers.check_erase_plan(erase, len(images), checks.image_size(images, layout))
+    return list(erase.arrays())
 
 
 def soft_labels(
@@ -201,9 +255,13 @@ def _draw(method: Method, permutation: Array, generator: np.random.Generator) ->
     if method.beta is not None:
         lam = generator.beta(method.beta, method.beta, size).astype(np.float32)
     uniform = generator.random((size, method.uniforms + 1), dtype=np.float32)
-    key = generator.integers(0, 1 << 32, (size, 2), np.uint32) if method.keyed else None
+    key = _key(size, generator) if method.keyed else None
     members = tuple(_draw(member, permutation, generator) for member in method.members)
     return Draws(permutation, lam, uniform, members, key)
+
+
+def _key(size: int, generator: np.random.Generator) -> Array:
+    return generator.integers(0, 1 << 32, (size, 2), np.uint32)
 
 
 def _numpy_generator(rng: Any) -> np.random.Generator:

@@ -170,6 +170,26 @@ def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
         )
 
 
+def check_noise(value: float | None, dtype: np.dtype, normalised: bool, output: np.dtype) -> None:
+    """Refuse noise, which is standard normal, where numbers go from 0 to 255.
+
+    Args:
+        value: what is put in the place of erased pixels; None: noise.
+        dtype: of the images.
+        normalised: whether there is a mean or std.
+        output: the dtype of the output.
+
+    Raises:
+        ValueError: the output is uint8, or uint8 images are not normalised.
+    """
+    if value is None and DTYPES["uint8"] in (output, output if normalised else dtype):
+        where = "uint8 images are" if output == DTYPES["uint8"] else "images 0 … 255 are"
+        raise ValueError(
+            f"erase has value='noise', standard normal numbers, but {where} to come out: "
+            "give mean and std and a floating dtype, or a value such as Erase(value=127)"
+        )
+
+
 def _white(mean: float, std: float) -> int:
     """The value of white in the units of a mean and a std."""
     return 1 if mean <= 1 and std < 1 else 255

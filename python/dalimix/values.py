@@ -43,12 +43,17 @@ def check_places(plan: MixPlan, size: tuple[int, int]) -> None:
     """Refuse a plan that reaches out of the batch, or out of images of `size`."""
     _check_partner(plan)
     _check("plan.blend", plan.blend, (plan.blend >= 0) & (plan.blend <= 1), "a number in [0, 1]")
-    start, stop = plan.box[:, :2], plan.box[:, 2:]
-    height, width = size
-    inside = (start >= 0) & (start <= stop) & (stop <= size)
-    _check("plan.box", plan.box, inside, f"(y0, x0, y1, x1) in order, inside of {height} × {width} pixels")
+    check_boxes("plan.box", plan.box, size)
     if plan.shift.any():
         _check_shift(plan, size)
+
+
+def check_boxes(name: str, boxes: np.ndarray, size: tuple[int, int]) -> None:
+    """Refuse boxes [B, …, 4] that reach out of images of `size`."""
+    start, stop = boxes[..., :2], boxes[..., 2:]
+    height, width = size
+    inside = (start >= 0) & (start <= stop) & (stop <= size)
+    _check(name, boxes, inside, f"(y0, x0, y1, x1) in order, inside of {height} × {width} pixels")
 
 
 def _check_shift(plan: MixPlan, size: tuple[int, int]) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dalimix
 from benchmarks.kernels.compiled import Compiled, compiled, missing
 from benchmarks.kernels.occupancy import MULTIPROCESSORS, occupancy
-from dalimix import MixPlan
+from dalimix import CutMix, Erase, MixPlan, Mixup
 from dalimix.cuda.loader import kernel_folder
 from tests.support.host import counted
 from tests.support.paths import TEST_KERNELS
@@ -28,6 +29,7 @@ BOUNDS = {
     "attentive_cutmix": (32, 16392, 7, 17),
     "compose": (72, 4096, 188, 12),
     "cutmix": (32, 0, 12, 10),
+    "erase": (56, 0, 3, 4),
     "heatmap_crop": (64, 0, 21, 1),
     "mixup": (32, 0, 4, 10),
     "random_choice": (32, 0, 16, 12),
@@ -142,6 +144,20 @@ def test_only_what_is_shifted_is_read_pixel_by_pixel() -> None:
         assert loads.keys() <= {16, 1}
         assert sum(width * count for width, count in loads.items()) >= images.nbytes
         assert stores == {16: images.nbytes * 2 // 16}
+
+
+@pytest.mark.parametrize("method", [CutMix(), Mixup()], ids=lambda method: method.name)
+def test_erasing_moves_no_byte_more(method: Any) -> None:
+    """Neither images nor outputs: what is erased is put into what is stored anyway."""
+    if why := counted.missing():
+        pytest.skip(why)
+    images, erase = np.random.default_rng(0).integers(0, 256, (4, 32, 64, 3), np.uint8), Erase(prob=0.9)
+    draws = dalimix.draw(method, 4, 0, erase)
+    plan, erased = dalimix.plan(method, draws, (32, 64)), dalimix.plan_erase(erase, draws, (32, 64))
+    assert erased.box.any()
+    options = {"mean": 1.0, "dtype": "float16", "output_layout": "CHW"}
+    with_it = counted.accesses(images, plan, **options, erase=erased)
+    assert with_it == counted.accesses(images, plan, **options)
 
 
 def test_accesses_of_every_width_are_counted() -> None:

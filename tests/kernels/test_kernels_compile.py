@@ -20,7 +20,7 @@ ARCHITECTURES = [75, 80, 86, 89, 90, 100, 120]
 
 # What most pipelines run: bytes as a decoder gives them, float16 planes as a model takes them.
 HOT = {"IN": "U8", "OUT": "F16", "IN_CHW": 0, "OUT_CHW": 1, "CHANNELS": 3, "GROUP": 16, "THREADS": 128}
-HOT |= {"NORMALISE": 1, "TOKENS": 0}
+HOT |= {"NORMALISE": 1, "TOKENS": 0, "ERASE": 0}
 COMPOSE = pairwise(
     IN=["U8", "F16", "F32"],
     OUT=["U8", "F16", "F32"],
@@ -32,6 +32,7 @@ COMPOSE = pairwise(
     NORMALISE=[0, 1],
     MIRROR=[0, 1],
     TOKENS=[0, 1],
+    ERASE=[0, 1, 2],
 )
 ONE_BY_ONE = pairwise(
     IN=["U8", "F16", "F32"],
@@ -44,6 +45,7 @@ ONE_BY_ONE = pairwise(
     NORMALISE=[1],
     MIRROR=[1],
     TOKENS=[0, 1],
+    ERASE=[0, 1, 2],
 )
 LABELS = [{"LABEL": kind, "DENSE": int(kind == "float")} for kind in ("int", "long long", "float")]
 TOKEN_MIX = [dict(zip(("BLOCKS", "HEATMAPS", "MIRROR"), flags, strict=True)) for flags in product((1, 0), repeat=3)]
@@ -52,11 +54,12 @@ PLANNER: list[dict[str, Any]] = [{}]
 
 # Kernel: its sets of symbols on all architectures, and on the oldest and a recent one only.
 KERNELS = {
-    "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}], COMPOSE + ONE_BY_ONE),
+    "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}, HOT | {"MIRROR": 1, "ERASE": 2}], COMPOSE + ONE_BY_ONE),
     **{name: (PLANNER, []) for name in METHODS},
     "attentive_cutmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
     "smmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
     "token_mix": (TOKEN_MIX[:1], TOKEN_MIX[1:]),
+    "erase": (PLANNER, []),
     "heatmap_crop": (CROP[:1], CROP[1:]),
     "resample_heatmaps": (PLANNER, []),
     "soft_labels": (LABELS[:1], LABELS[1:]),

@@ -14,7 +14,7 @@ import dalimix
 import dalimix.cuda.loader
 import dalimix.dispatch
 import dalimix.heatmap_crop
-from dalimix import Draws, MixPlan
+from dalimix import Draws, ErasePlan, MixPlan
 from tests.support import host
 
 
@@ -57,13 +57,13 @@ class Backend:
     def put(self, value: Any) -> Any:
         if isinstance(value, Draws):
             return value.mapped(self.put)
-        if isinstance(value, MixPlan):
-            return MixPlan(**{name: self.put(array) for name, array in vars(value).items()})
+        if isinstance(value, (MixPlan, ErasePlan)):
+            return type(value)(**{name: self.put(array) for name, array in vars(value).items()})
         return self.xp.asarray(value) if isinstance(value, np.ndarray) else value
 
     def get(self, value: Any) -> Any:
-        if isinstance(value, MixPlan):
-            return MixPlan(**{name: self.get(array) for name, array in vars(value).items()})
+        if isinstance(value, (MixPlan, ErasePlan)):
+            return type(value)(**{name: self.get(array) for name, array in vars(value).items()})
         if isinstance(value, tuple):
             return tuple(self.get(item) for item in value)
         return value.get() if hasattr(value, "get") else value
@@ -74,6 +74,9 @@ class Backend:
 
     def plan(self, *args: Any, **kwargs: Any) -> MixPlan:
         return self._call(dalimix.plan, *args, **kwargs)
+
+    def plan_erase(self, *args: Any, **kwargs: Any) -> ErasePlan:
+        return self._call(dalimix.plan_erase, *args, **kwargs)
 
     def compose(self, *args: Any, **kwargs: Any) -> np.ndarray:
         return self._call(dalimix.compose, *args, **kwargs)

@@ -260,7 +260,7 @@ def _pixel(images: np.ndarray, plan: MixPlan, mirror: np.ndarray | None, i: int,
     """Float32 [C]: the mixed pixel of image i."""
     partner, keep = int(plan.partner[i]), plan.blend[i]
     dy, dx = plan.shift[i] if keep == 1 else (0, 0)
-    if _shows_partner(plan, i, y, x, images.shape):
+    if shows_partner(plan, i, y, x, images.shape):
         return _seen(images, mirror, partner, y + dy, x + dx)
     own = _seen(images, mirror, i, y, x)
     if keep == 1:
@@ -276,7 +276,7 @@ def _seen(images: np.ndarray, mirror: np.ndarray | None, n: int, y: int, x: int)
     return images[n, y, images.shape[2] - 1 - x if flipped else x].astype(np.float32)
 
 
-def _shows_partner(plan: MixPlan, i: int, y: int, x: int, shape: tuple[int, ...]) -> bool:
+def shows_partner(plan: MixPlan, i: int, y: int, x: int, shape: tuple[int, ...]) -> bool:
     top, left, bottom, right = plan.box[i]
     if top <= y < bottom and left <= x < right:
         return True

@@ -13,6 +13,7 @@ need("mixing on the CPU", "numba")
 # The planners enter themselves.
 from dalimix.cpu import attentive_cutmix, cutmix, mixup, random_choice, smmix, token_mix  # noqa: E402, F401
 from dalimix.cpu.compose import compose  # noqa: E402
+from dalimix.cpu.erase import erase  # noqa: E402
 from dalimix.cpu.heatmap_crop import heatmap_crop  # noqa: E402
 from dalimix.cpu.registry import PLANNERS  # noqa: E402
 from dalimix.cpu.resample_heatmaps import resample_heatmaps  # noqa: E402
@@ -24,6 +25,7 @@ __all__ = [
     "PLANNERS",
     "READS_VALUES",
     "compose",
+    "erase",
     "heatmap_crop",
     "pair_labels",
     "resample_heatmaps",

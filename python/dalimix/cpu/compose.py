@@ -3,7 +3,8 @@
 A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner; then
 one loop, which the compiler vectorises, makes the output of it. So every pixel is read once from memory and written
 once. Images are taken as [B, planes, H, W · items], where C = planes · items: planes of one item for CHW, one plane of
-C items for HWC.
+C items for HWC. What is erased is written over the row in the end; a plan of it that is None costs nothing, as the
+compiler makes one version of the loop with it and one without.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import numpy as np
 from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.parts.dtype import bits
+from dalimix.cpu.parts.erased import Erased, Mixed, erase_row, erases
 from dalimix.cpu.parts.finished import finish
+from dalimix.cpu.parts.noise import BLOCK
 from dalimix.cpu.parts.plan import Rows
 from dalimix.cpu.parts.tokens import cell, first_pixel
 from dalimix.cpu.parts.turns import NO_SAMPLE, end, following, thread_number
 from dalimix.cpu.planner import flips, ready, rows
 from dalimix.cpu.sharing import share, workers
+from dalimix.erase_plan import ErasePlan
 from dalimix.mix_plan import MixPlan
 
 Channels = tuple[tuple[float, ...], tuple[float, ...]]  # scale and bias of every channel
@@ -35,8 +39,9 @@ def compose(
     dtype: np.dtype,
     layout: str,
     output_layout: str,
+    erase: ErasePlan | None = None,
 ) -> np.ndarray:
-    """Mix, mirror, normalise, cast and change layout; see `dalimix.compose`."""
+    """Erase, mix, mirror, normalise, cast and change layout; see `dalimix.compose`."""
     height, width, channels = (images.shape[1 + layout.index(axis)] for axis in "HWC")
     shape = tuple({"H": height, "W": width, "C": channels}[axis] for axis in output_layout)
     output = OUTPUTS.empty((len(images), *shape), dtype)
@@ -44,8 +49,19 @@ def compose(
     of_plan = Rows(*map(ready, rows(plan)))
     of_row = _along_row(scaling or UNSCALED, source.shape[1], width, channels)
     memory = _memory(workers(target), source, of_plan.tokens.shape[2])
-    share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row, *memory)
+    erased = None if erase is None else _erased(erase, workers(target), channels, width)
+    share(_compose, target, ready(source), width, of_plan, flips(mirror, len(images)), *of_row, *memory, erased)
     return output
+
+
+def _erased(erase: ErasePlan, threads: int, channels: int, width: int) -> Erased:
+    """The plan as the loop takes it, with its memory."""
+    numbers = channels * ((width + BLOCK - 1) // BLOCK * BLOCK)
+    spans = np.empty((threads, 2, erase.box.shape[1], 2), np.int64)
+    counters = np.empty((threads, 2, numbers // BLOCK), np.uint32)
+    words, values = np.empty((threads, numbers // 2), np.uint32), np.empty((threads, 2, numbers), np.float32)
+    value = np.float32(np.nan if erase.value is None else erase.value)
+    return Erased(ready(erase.box), ready(erase.key), value, spans, counters, words, values)
 
 
 def _memory(threads: int, source: np.ndarray, tokens: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +96,7 @@ def _compose(
     bias: np.ndarray,
     lines: np.ndarray,  # [threads, 2, planes, W * items], overwritten
     all_segments: np.ndarray,  # int64 [threads, columns of tokens + 2, 2], overwritten
+    erased: Erased | None,
     output: np.ndarray,  # [B, planes of its layout, H, W * items of its layout]
 ) -> None:
     height, thread = images.shape[2], thread_number(turns)
@@ -91,6 +108,7 @@ def _compose(
         j, keep, box, tokens = plan.partner[i], plan.blend[i], plan.box[i], plan.tokens[i]
         own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
         dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
+        erasing = erases(erased, i, j)
         row, inside, shown = -1, False, 0
         for y in range(height):
             last_row, last_inside, inside = row, inside, box[0] <= y < box[2] and box[1] < box[3]
@@ -110,6 +128,8 @@ def _compose(
                 line, first, last = giver, 0, shown  # which is pasted over what was blended
             for k in range(first, last):
                 finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
+            mixed = Mixed(i, j, y, dy, dx, keep, lines[thread], segments, shown, width)
+            erase_row(erased, erasing, thread, mixed, scale, bias, target)
         i = following(turns, i)
     end(turns, waits)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from dalimix.arrays import Array, array_module
 from dalimix.cuda import loader
 from dalimix.cuda.constants import constant
 from dalimix.cuda.planner import flips
+from dalimix.erase_plan import ErasePlan
 from dalimix.mix_plan import MixPlan
 
 THREADS = 128
@@ -25,8 +28,9 @@ def compose(
     dtype: np.dtype,
     layout: str,
     output_layout: str,
+    erase: ErasePlan | None = None,
 ) -> Array:
-    """Mix, mirror, normalise, cast and change layout; see `dalimix.compose`."""
+    """Erase, mix, mirror, normalise, cast and change layout; see `dalimix.compose`."""
     xp = array_module(images)
     images = xp.ascontiguousarray(images)
     size, height, width, channels = _sizes(images, layout)
@@ -43,11 +47,12 @@ def compose(
         GROUP=group,
         THREADS=THREADS,
         NORMALISE=int(scaling is not None),
+        ERASE=0 if erase is None else 2 if erase.value is None else 1,
         MIRROR=int(mirror is not None),
         TOKENS=int(plan.tokens is not None),
     )
     blocks = (height * width // group + THREADS - 1) // THREADS
-    arguments = _arguments(images, plan, mirror, scaling, (height, width))
+    arguments = _arguments(images, plan, mirror, scaling, erase, (height, width))
     kernel((blocks, size), (THREADS,), (*arguments, output))
     return output
 
@@ -77,12 +82,21 @@ def _arguments(
     plan: MixPlan,
     mirror: Array | None,
     scaling: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    erase: ErasePlan | None,
     size: tuple[int, int],
-) -> tuple[Array | np.int32, ...]:
+) -> tuple[Any, ...]:
     """All arguments but the output, in the order of the kernel's parameters."""
     xp, unused = array_module(images), plan.partner  # something to point to where nothing is read
     tokens = unused if plan.tokens is None else plan.tokens
     scale, bias = (constant(xp, values, "float32") for values in scaling or ((1.0,), (0.0,)))
     grid = (0, 0) if plan.tokens is None else plan.tokens.shape[1:]
     numbers = [np.int32(value) for value in (*size, *grid)]
-    return images, plan.partner, plan.blend, plan.box, plan.shift, tokens, flips(mirror, unused), scale, bias, *numbers
+    of_plan = plan.partner, plan.blend, plan.box, plan.shift, tokens
+    return images, *of_plan, flips(mirror, unused), scale, bias, *_erasing(erase, unused), *numbers
+
+
+def _erasing(erase: ErasePlan | None, unused: Array) -> tuple[Any, ...]:
+    """Boxes, keys, how many boxes an image has, and the value that is put there."""
+    if erase is None:
+        return unused, unused, np.int32(0), np.float32(0)
+    return *erase.arrays(), np.int32(erase.box.shape[1]), np.float32(erase.value or 0)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
-from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
+from dalimix.support.checked import Checked
+from dalimix.support.numbers import is_number
 
 Per = Literal["sample", "pair", "batch"]
 Pairing = Literal["random", "flip", "roll"]
@@ -19,7 +17,7 @@ ALPHAS = 1e-30, 1e30  # of a Beta distribution
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(Checked):
     """A mixing method: frozen parameters, checked when it is made.
 
     Args:
@@ -99,39 +97,8 @@ class Method:
         mutual = self.per != "pair" or self.pairing != "roll"
         self._require(mutual, "per='pair' needs partners that are mutual: pairing 'random' or 'flip'", self.pairing)
 
-    def _keep_number(self, name: str, lowest: float, highest: float, expectation: str) -> None:
-        """Require a number in the range, and keep it as Python's float, because NumPy's small ones overflow."""
-        value = getattr(self, name)
-        with np.errstate(over="ignore"):  # a limit beyond NumPy's small ones is infinity there
-            holds = is_number(value) and lowest <= value <= highest
-        self._require(holds, f"{name} must be {expectation}", value)
-        object.__setattr__(self, name, float(value))
-
     def _keep_alpha(self, expectation: str = "above 0") -> None:
         """Require a parameter of a Beta distribution; beyond `ALPHAS` the numbers drawn would not follow it."""
         alpha: Any = getattr(self, "alpha", None)
         self._require(is_number(alpha) and 0 < alpha < inf, f"alpha must be {expectation}", alpha)
         self._keep_number("alpha", *ALPHAS, "from {:g} to {:g}".format(*ALPHAS))
-
-    def _keep_whole(self, name: str, lowest: int, highest: int) -> None:
-        """Require a whole number in the range."""
-        value = getattr(self, name)
-        holds = is_whole(value) and lowest <= value <= highest
-        self._require(holds, f"{name} must be a whole number from {lowest} to {highest}", value)
-        object.__setattr__(self, name, int(value))
-
-    def _keep_one_or_two(self, name: str, holds: Callable[[Any, Any], bool], expectation: str) -> None:
-        """Require one whole number or a pair of them; `holds` is called with the pair, or with the one number twice."""
-        value: Any = getattr(self, name)
-        pair = tuple(value) if is_pair(value) else (value, value)
-        self._require(all(map(is_whole, pair)) and holds(*pair), f"{name} must be {expectation}", value)
-        object.__setattr__(self, name, tuple(map(int, pair)) if is_pair(value) else int(value))
-
-    def _keep_truth(self, name: str) -> None:
-        value = getattr(self, name)
-        self._require(is_truth(value), f"{name} must be True or False", value)
-        object.__setattr__(self, name, bool(value))
-
-    def _require(self, holds: bool, expectation: str, got: object) -> None:
-        if not holds:
-            raise ValueError(f"{type(self).__name__}: {expectation}, got {got!r}")

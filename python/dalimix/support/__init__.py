@@ -1,4 +1,4 @@
-"""Helpers for every part: numbers, lists, paths, packages, forks and torch's compiler.
+"""Helpers for every part: options that check themselves, numbers, lists, paths, packages, forks and torch's compiler.
 
-Other rooms use all of it: `forks`, `lists`, `numbers`, `packages`, `paths`, `threads` and `uncompiled`.
+Other rooms use all of it: `checked`, `forks`, `lists`, `numbers`, `packages`, `paths`, `threads` and `uncompiled`.
 """

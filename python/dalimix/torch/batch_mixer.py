@@ -11,6 +11,7 @@ import torch
 import dalimix
 from dalimix import checks
 from dalimix.draws import Draws
+from dalimix.erase import Erase
 from dalimix.functional import PerChannel
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
@@ -39,6 +40,7 @@ class BatchMixer:
         dtype: of the mixed images: uint8, float16, bfloat16 or float32, as torch's dtype or by its name. None: float32
             if there is a mean or std and the images are uint8, else that of the images.
         return_plan: return the plan, too.
+        erase: random erasing of every image before it is mixed, such as ``dalimix.Erase(prob=0.25)``; labels stay.
         generator: `torch.Generator` for the random numbers, preferably on the CPU, since the host has to wait for one
             on a GPU. None: torch's default generator as it is when the mixer is called, so that `torch.manual_seed`
             also seeds copies of the mixer.
@@ -73,6 +75,7 @@ class BatchMixer:
         smoothing: float = 0.0,
         form: Literal["dense", "pair"] = "dense",
         return_plan: bool = False,
+        erase: Erase | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         checks.method(method)
@@ -81,6 +84,8 @@ class BatchMixer:
         self.method, self.num_classes = method, classes
         self.return_plan = checks.flag("return_plan", return_plan)
         self._pixels = Pixels(mean, std, dtype, layout, output_layout)
+        self._pixels.check_erase(erase)
+        self.erase = erase
         self._labels: dict[str, Any] = {"num_classes": classes, "smoothing": smoothing, "form": form}
         self._random = RandomNumbers(generator)
 
@@ -100,7 +105,7 @@ class BatchMixer:
             labels: integer [B] or [B, 1], or floating [B, C], on the device of the images.
             heatmaps: floating [B, h, w], on the same device, for methods that read them, as from a provider of
                 `dalimix.heatmaps`.
-            draws: the random numbers, as from `dalimix.draw`; None: new ones.
+            draws: the random numbers, as from `dalimix.draw`, those of `erase` among them; None: new ones.
 
         Returns:
             ``(images, targets)``, or with `return_plan` ``(images, targets, plan)``, on the same device. Images
@@ -123,13 +128,15 @@ class BatchMixer:
         if heatmaps is not None:
             arguments.heatmaps(heatmaps, images)
         if draws is None:
-            draws = self._random.draw(self.method, len(images))
+            draws = self._random.draw(self.method, len(images), self.erase)
         arguments.draws(draws, images)
         with _stream_of(images):
             maps = None if heatmaps is None else as_array(heatmaps.float())
-            plan = dalimix.plan(self.method, _put(draws, images.device), self._pixels.size(images), maps)
+            draws, size = _put(draws, images.device), self._pixels.size(images)
+            plan = dalimix.plan(self.method, draws, size, maps)
+            erased = None if self.erase is None else dalimix.plan_erase(self.erase, draws, size)
             targets = dalimix.soft_labels(as_array(labels), plan, **self._labels)
-            outputs = self._pixels(images, plan), as_tensors(targets)
+            outputs = self._pixels(images, plan, erased), as_tensors(targets)
             return (*outputs, _plan_of_tensors(plan)) if self.return_plan else outputs
 
 

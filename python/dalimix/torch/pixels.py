@@ -9,10 +9,12 @@ from torch import Tensor
 
 import dalimix
 from dalimix import checks
+from dalimix.erase import Erase
+from dalimix.erase_plan import ErasePlan
 from dalimix.heatmaps.arguments import normalisation
 from dalimix.heatmaps.dtypes import is_bfloat16
 from dalimix.mix_plan import MixPlan
-from dalimix.pixels import check_bytes, image_dtype
+from dalimix.pixels import check_bytes, check_noise, image_dtype
 from dalimix.torch.arrays import as_array
 
 
@@ -39,14 +41,22 @@ class Pixels:
         rows = 1 + self.layout.index("H")
         return images.shape[rows], images.shape[rows + 1]
 
-    def __call__(self, images: Tensor, plan: MixPlan) -> Tensor:
+    def check_erase(self, erase: Erase | None) -> None:
+        """Refuse what is not random erasing, and noise for bytes."""
+        if erase is not None:
+            checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
+            if self._dtype is not None:
+                check_noise(erase.fill, checks.FLOAT32, True, self._dtype)
+
+    def __call__(self, images: Tensor, plan: MixPlan, erase: ErasePlan | None = None) -> Tensor:
         as_hwc = self.layout == "CHW" and _is_channels_last(images)
         stays = as_hwc and self.output_layout == "CHW"
         array = as_array(images.permute(0, 2, 3, 1) if as_hwc else images)
         layouts = "HWC" if as_hwc else self.layout, "HWC" if stays else self.output_layout
         to_bfloat16 = self._to_bfloat16 or (self._dtype is None and images.dtype == torch.bfloat16)
         dtype = "float32" if to_bfloat16 else self._dtype
-        mixed = torch.from_dlpack(dalimix.compose(array, plan, None, self._mean, self._std, dtype, *layouts))
+        mixed = dalimix.compose(array, plan, None, self._mean, self._std, dtype, *layouts, erase)
+        mixed = torch.from_dlpack(mixed)
         mixed = mixed.permute(0, 3, 1, 2) if stays else mixed
         return mixed.bfloat16() if to_bfloat16 else mixed
 

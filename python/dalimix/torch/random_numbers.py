@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from dalimix.draws import Draws
+from dalimix.erase import Erase
 from dalimix.functional import draw
 from dalimix.methods import Method
 
@@ -37,14 +38,14 @@ class RandomNumbers:
             raise TypeError(f"generator must be a torch.Generator, such as {seeded}, or None, got {generator!r}")
         self.generator = generator
 
-    def draw(self, method: Method, batch_size: int) -> Draws:
+    def draw(self, method: Method, batch_size: int, erase: Erase | None = None) -> Draws:
         if self.generator is None:
-            return draw(method, batch_size, torch.default_generator)
+            return draw(method, batch_size, torch.default_generator, erase)
         worker = get_worker_info()
         if worker is None:
-            return draw(method, batch_size, self.generator)
+            return draw(method, batch_size, self.generator, erase)
         own = torch.randint(2**63 - 1, (1,), generator=self.generator, device=self.generator.device)
-        return draw(method, batch_size, np.random.default_rng([int(own), worker.seed]))
+        return draw(method, batch_size, np.random.default_rng([int(own), worker.seed]), erase)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RandomNumbers:
         return RandomNumbers(copy.deepcopy(self.generator, memo))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fuzz.composing import PAIRS, differences
+from tests.support.fuzz.composing import PAIRS, differences, erased_differences
 from tests.support.fuzz.rounds import times
 from tests.support.paths import ROOT
 
@@ -18,6 +18,10 @@ from tests.support.paths import ROOT
 def test_every_batch_equals_plain_indexing(pair: str) -> None:
     first = PAIRS.index(pair)
     assert not differences(range(first, times(150) * len(PAIRS), len(PAIRS)))
+
+
+def test_erasing_is_as_if_before_mixing() -> None:
+    assert not erased_differences(range(times(150)))
 
 
 @pytest.mark.skipif(times(1) < 10, reason="compiles everything anew: ask for it by DALIMIX_FUZZ=10")

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 import dalimix.cpu
-from dalimix import MixPlan
+from dalimix import ErasePlan, MixPlan
 
 DTYPES = ("uint8", "float16", "float32")
 PAIRS = tuple("-".join(pair) for pair in product(DTYPES, DTYPES))
@@ -40,6 +40,36 @@ def _difference(number: int, pair: str) -> str:
     want = want if layouts[1] == "HWC" else want.transpose(0, 3, 1, 2)
     same = got.shape == want.shape and got.dtype == want.dtype and _same_bits(got, want)
     return "" if same else f"[{number}] {pair} {images.shape} {layouts} mirror={mirror} scaled={scaling is not None}"
+
+
+def erased_differences(numbers: Iterator[int] | range) -> list[str]:
+    """What differs where boxes are erased by a value: it is as if they had been erased before."""
+    return [said for number in numbers if (said := _erased_difference(number))]
+
+
+def _erased_difference(number: int) -> str:
+    rng = np.random.default_rng(number)
+    size, height, width, channels = (int(rng.integers(1, most)) for most in (6, 131, 131, 6))
+    images = _images(rng, (size, height, width, channels), "uint8")
+    plan, mirror = _plan(rng, size, height, width), rng.integers(0, 2, size)
+    boxes, keys = _boxes(rng, size, height, width), np.zeros((size, 2), np.uint32)
+    erase, layouts = ErasePlan(boxes, keys, -3.0), rng.choice(["HWC", "CHW"], 2).tolist()
+    given = images if layouts[0] == "HWC" else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    got = dalimix.cpu.compose(given, plan, mirror, None, np.dtype("float32"), layouts[0], layouts[1], erase)
+    seen = images.astype(np.float32)
+    seen[mirror != 0] = seen[mirror != 0, :, ::-1]
+    for image, of_image in zip(seen, boxes, strict=True):
+        for top, left, bottom, right in of_image:
+            image[top:bottom, left:right] = -3
+    want = composed(seen, plan, None, None, "float32")
+    want = want if layouts[1] == "HWC" else want.transpose(0, 3, 1, 2)
+    return "" if got.shape == want.shape and _same_bits(got, want) else f"[{number}] {images.shape} {layouts}"
+
+
+def _boxes(rng: np.random.Generator, size: int, height: int, width: int) -> np.ndarray:
+    count = int(rng.integers(0, 4))
+    rows, columns = (np.sort(rng.integers(0, n + 1, (2, size, count)), axis=0) for n in (height, width))
+    return np.stack([rows[0], columns[0], rows[1], columns[1]], axis=2).astype(np.int32)
 
 
 def _images(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -34,6 +34,10 @@ struct uint2 {
   unsigned x, y;
 };
 
+struct int4 {
+  int x, y, z, w;
+} __attribute__((aligned(16)));
+
 struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
 };

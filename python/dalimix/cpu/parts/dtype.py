@@ -72,26 +72,26 @@ def _byte(builder: Any, value: Any) -> Any:
 def widened(half: int) -> float:
     """Return the float32 of a float16's bits, by integers; for compiled loops only."""
     magnitude = np.uint32(half & 0x7FFF)
-    value = _as_bits(_as_float(np.uint32(magnitude << 13)) * _as_float(np.uint32(239 << 23)))  # the latter is 2¹¹²
+    value = as_bits(as_float(np.uint32(magnitude << 13)) * as_float(np.uint32(239 << 23)))  # the latter is 2¹¹²
     value = value | (255 << 23) if magnitude >= 0x7C00 else value  # infinity and NaN
-    return _as_float(np.uint32(value | (half & 0x8000) << 16))
+    return as_float(np.uint32(value | (half & 0x8000) << 16))
 
 
 def narrowed(value: float) -> int:
     """Return the bits of the nearest float16, ties to even, by integers; for compiled loops only."""
-    sign = _as_bits(value) & 0x80000000
-    magnitude = _as_bits(value) ^ sign
+    sign = as_bits(value) & 0x80000000
+    magnitude = as_bits(value) ^ sign
     if magnitude >= 143 << 23:  # 2¹⁶ or more, or NaN
         half = 0x7E00 if magnitude > 255 << 23 else 0x7C00
     elif magnitude < WIDEST:
-        half = _as_bits(_as_float(np.uint32(magnitude)) + np.float32(0.5)) - SUBNORMAL
+        half = as_bits(as_float(np.uint32(magnitude)) + np.float32(0.5)) - SUBNORMAL
     else:
         half = magnitude - (112 << 23) + 0xFFF + (magnitude >> 13 & 1) >> 13
     return np.uint16(half | sign >> 16)
 
 
 @intrinsic
-def _as_bits(context: Any, value: Any) -> Any:
+def as_bits(context: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
@@ -99,7 +99,7 @@ def _as_bits(context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _as_float(context: Any, value: Any) -> Any:
+def as_float(context: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], FLOAT)
 
