@@ -58,7 +58,7 @@ def blamed(error: Failure, source: Source, numbers: Iterable[int], device_id: in
         OSError: one cannot be read for a reason that may pass, such as a failing disk or network.
     """
     said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
-    if any(operator in said for operator in OPERATORS):
+    if not said or any(operator in said for operator in OPERATORS):  # Python 3.10 loses a text with such a name
         yield from unreadable(source, numbers, device_id)
 
 
