@@ -13,10 +13,11 @@ Parameters = ParamSpec("Parameters")
 Part = TypeVar("Part", bound=type)
 
 ITSELF = "a loader makes whole batches itself, in threads of its own"
-AUGMENT = "transform=Train(augment=…) takes a function of DALI's nodes, beside crop and flip"
+AUGMENT = "transform=Train(augment=…) takes a name such as 'rand-m9-n2', or a function of DALI's nodes"
 METHODS = "it is the method's, such as RandomChoice([Mixup(alpha=0.8), CutMix(prob=0.5)])"
 EVERY = "transform=Train() shuffles and crops at random, transform=Eval() does not"
-SIZE = "transform=Train(size=…) or Eval(size=…) says the side of the images"
+SIZE = "transform=Train(size=…) or Eval(size=…) says the size of the images"
+INTERPOLATION = "transform=Train(interpolation=…) or Eval(interpolation=…) takes it"
 LAYOUT = "transform=Train(layout=…) or Eval(layout=…) takes 'CHW', 'HWC' or 'channels_last'"
 DRAWS = "Weighted(weights) draws with replacement, as many images as the source has"
 ADVICE = {  # the keywords of other loaders, and what to write here
@@ -30,13 +31,16 @@ ADVICE = {  # the keywords of other loaders, and what to write here
     **dict.fromkeys(("num_repeats", "aug_repeats", "repeated_aug"), "sampler=Repeated(3) of dali_ops.samplers is that"),
     **dict.fromkeys(("num_samples", "replacement"), DRAWS),
     **dict.fromkeys(("label_smoothing", "smooth"), "targets=Targets(smoothing=…) is that"),
-    **dict.fromkeys(("size", "image_size", "img_size", "input_size", "crop"), SIZE),
+    **dict.fromkeys(("size", "image_size", "img_size", "input_size"), SIZE),
     **dict.fromkeys(("num_shards", "num_replicas"), "world_size= is that"),
     **dict.fromkeys(("num_classes", "classes"), "the source knows how many classes there are"),
     **dict.fromkeys(("normalize", "normalise"), "transform=Train(mean=…, std=…) is that, in the units of bytes"),
     **dict.fromkeys(("prob", "alpha", "mixup_alpha", "cutmix_alpha", "mode", "switch_prob"), METHODS),
-    **dict.fromkeys(("transforms", "augment", "color_jitter", "auto_augment", "hflip"), AUGMENT),
+    **dict.fromkeys(("transforms", "augment", "color_jitter", "auto_augment", "aa"), AUGMENT),
     **dict.fromkeys(("re_prob", "reprob", "random_erasing"), "transform=Train(erase=Erase(prob=…)) is that"),
+    "hflip": "transform=Train(flip=…) is that",
+    "crop_pct": "transform=Eval(crop=…) is that",
+    **dict.fromkeys(("interpolation", "train_interpolation"), INTERPOLATION),
     "shard_id": "rank= is that",
     **dict.fromkeys(("layout", "output_layout", "channels_last", "memory_format"), LAYOUT),
     **{name: f"transform=Train({name}=…) or Eval({name}=…) takes it" for name in ("mean", "std", "dtype")},

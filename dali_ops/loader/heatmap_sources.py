@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from nvidia.dali.data_node import DataNode
 
-from dali_ops.loader.reading.decoding import random_crop
+from dali_ops.loader.augmentations import apply_named
+from dali_ops.loader.reading.decoding import Window, random_crop
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.unreadable import LEAVES_OUT
+from dali_ops.loader.transforms import Train
 from dali_ops.operators import bridge
-from dali_ops.operators.augment import Augment, augmented
+from dali_ops.operators.augment import augmented
 from dali_ops.operators.model_heatmaps import model_heatmaps
 from dali_ops.operators.stored_heatmaps import Crop, boxes_of, crop_of
 from dali_ops.sources import ImageFolder, Source
@@ -43,10 +45,10 @@ class ModelSource:
     labelled: bool = False
     predictions: bool = False
 
-    def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
+    def samples(self, feed: Feed, transform: Train, device: str) -> Samples:
         encoded, labels = feed.read(feed.source.class_indices)
-        labels, (images, _) = bridge.moved(labels, device), random_crop(encoded, size, device)
-        images = augmented(images, augment, size)
+        labels, (images, _) = bridge.moved(labels, device), cropped(encoded, transform, device)
+        images = changed(images, transform)
         if self.provider is None:
             return Samples(images, labels)
         seen = labels if self.labelled else None
@@ -68,16 +70,29 @@ class StoreSource:
         square = own is not None and own[0] == own[1] <= MAX_GRID
         return own[0] if own is not None and square else min(self.store.grid, MAX_GRID)
 
-    def samples(self, feed: Feed, size: int, device: str, augment: Augment | None = None) -> Samples:
+    def samples(self, feed: Feed, transform: Train, device: str) -> Samples:
         encoded, labels, index = feed.read(feed.source.class_indices, places(feed.source, self.store, feed.skipped))
-        images, window = random_crop(encoded, size, device)
+        images, window = cropped(encoded, transform, device)
         boxes = boxes_of(window.anchor, window.shape, window.image_shape)
         heatmaps = crop_of(index, self.store, boxes, self.grid, device)
-        images = augmented(images, augment, size)
+        images = changed(images, transform)
         return Samples(images, bridge.moved(labels, device), heatmaps)
 
 
 HeatmapSource = ModelSource | StoreSource
+
+
+def cropped(encoded: DataNode, transform: Train, device: str) -> tuple[DataNode, Window]:
+    """Random crops of the images, resized."""
+    scale, ratio, interpolation = transform.scale, transform.ratio, transform.interpolation
+    return random_crop(encoded, transform.sides, device, scale=scale, ratio=ratio, interpolation=interpolation)
+
+
+def changed(images: DataNode, transform: Train) -> DataNode:
+    """What the transform's `augment` makes of cropped images, if there is one."""
+    if isinstance(transform.augment, str):
+        return apply_named(transform.augment, images, transform.sides)
+    return augmented(images, transform.augment, transform.sides)
 
 
 def places(source: Source, store: HeatmapStore, skipped: Set[int] = frozenset()) -> np.ndarray:

@@ -53,7 +53,7 @@ class Outputs:
         form: of the targets.
         info: whether there is an info.
         predictions: whether predictions are part of it.
-        size: side of the images in pixels.
+        size: height and width of the images in pixels.
         channels_last: whether images come as HWC, for ``torch.channels_last``.
     """
 
@@ -61,7 +61,7 @@ class Outputs:
     form: str
     info: bool
     predictions: bool
-    size: int
+    size: tuple[int, int]
     channels_last: bool = False
 
     @property
@@ -90,5 +90,5 @@ class Outputs:
         """The info of the same batch, if there is one."""
         if not self.info:
             return None
-        plan = MixPlan(*(outputs[name] for name in self._plan), size=(self.size, self.size))
+        plan = MixPlan(*(outputs[name] for name in self._plan), size=self.size)
         return BatchInfo(outputs["own_labels"], plan, outputs["index"], outputs.get("predictions"))

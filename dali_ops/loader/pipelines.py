@@ -37,7 +37,7 @@ def training_pipeline(
     heatmap_source: HeatmapSource = NO_HEATMAPS,
     keep_info: bool = False,
 ) -> tuple[Any, ...]:
-    """Random crop and flip as in ImageNet recipes; mixed by `method`, if there is one.
+    """Random crop and flip; mixed by `method`, if there is one.
 
     Args:
         feed: what to read.
@@ -50,8 +50,8 @@ def training_pipeline(
         keep_info: with a method, its plan and the parts of the info are outputs, too, in the order of
             `dali_ops.loader.outputs.Outputs`.
     """
-    samples = heatmap_source.samples(feed, transform.size, device, transform.augment)
-    mirror = fn.random.coin_flip()
+    samples = heatmap_source.samples(feed, transform, device)
+    mirror = fn.random.coin_flip(probability=transform.flip)
     if method is None and transform.erase is None:
         return _plain(samples, transform, mirror)
     if method is None:
@@ -76,7 +76,7 @@ def _mixed(
     device: str,
 ) -> tuple[Any, ...]:
     """What `mix` does. Only what the user's function returns may be of another layout than crops, or of several."""
-    augmented, heatmaps = transform.augment is not None, samples.heatmaps
+    augmented, heatmaps = transform.own_augment is not None, samples.heatmaps
     cut = heatmaps if isinstance(heatmaps, Crop) else None
     mixer = Mixer(
         method=method,
@@ -97,7 +97,7 @@ def _mixed(
 
 def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNode, DataNode]:
     labels = samples.labels
-    if transform.augment is not None:
+    if transform.own_augment is not None:
         labels = with_checked_units(labels, samples.images, transform.mean, transform.std)
     return fn.crop_mirror_normalize(samples.images, mirror=mirror, **transform.normalise), labels
 
@@ -111,5 +111,6 @@ def _info(samples: Samples, index: DataNode, plan: MixPlan) -> tuple[DataNode, .
 def validation_pipeline(feed: Feed, transform: Eval, device: str) -> tuple[Any, ...]:
     """Centre crop; class indices."""
     encoded, labels = feed.read(feed.source.class_indices)
-    images = centre_crop(encoded, transform.size, device)
+    crop, interpolation = transform.crop, transform.interpolation
+    images = centre_crop(encoded, transform.sides, device, crop=crop, interpolation=interpolation)
     return fn.crop_mirror_normalize(images, **transform.normalise), bridge.moved(labels, device)

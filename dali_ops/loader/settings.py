@@ -95,7 +95,7 @@ class LoaderSettings:
         """The outputs of the pipeline."""
         transform = self.transform
         form, info, predictions = self.targets.form, self.keep_info, self._predictions
-        return Outputs(self.method, form, info, predictions, transform.size, transform.channels_last)
+        return Outputs(self.method, form, info, predictions, transform.sides, transform.channels_last)
 
     def pipeline(self, feed: Feed, **runtime: Any) -> Any:
         """Make a pipeline from the feed to finished batches; `runtime` is what every DALI pipeline takes."""

@@ -21,8 +21,8 @@ from dalimix.values import check_pixels
 Augment = Callable[[DataNode], DataNode]
 
 
-def augmented(images: DataNode, augment: Augment | None, size: int) -> DataNode:
-    """Return what `augment` makes of square RGB images of this size.
+def augmented(images: DataNode, augment: Augment | None, size: tuple[int, int]) -> DataNode:
+    """Return what `augment` makes of RGB images of this height and width.
 
     Raises:
         TypeError: raised here, if it returns no node. ValueError: when the pipeline runs, if it returns another size.
@@ -37,7 +37,7 @@ def augmented(images: DataNode, augment: Augment | None, size: int) -> DataNode:
 
 
 @plain_python
-def _of_size(images: DataNode, size: int) -> DataNode:
+def _of_size(images: DataNode, size: tuple[int, int]) -> DataNode:
     """Return the same images. Their shapes come from the check, so no operator sees images before they are checked."""
     (shapes,) = bridge.whole_batch(_Shapes(size), [rows_of(images)], 1, "cpu", [""], name="Augment")
     return fn.reshape(images, shape=shapes)  # without a copy
@@ -47,12 +47,13 @@ def _of_size(images: DataNode, size: int) -> DataNode:
 class _Shapes:
     """The callback: int32 [B, 3], the shapes of images by what DALI knows about them; see `nodes.py`."""
 
-    size: int
+    size: tuple[int, int]
 
     def __call__(self, rows: Array) -> Sequence[Array]:
         own, shape = layout_and_shape(rows[0])
         expected = {"": "HWC", "HWC": "HWC", "CHW": "CHW"}.get(own)
-        wanted = [3 if axis == "C" else self.size for axis in expected or "HWC"]
+        sides = dict(zip("HWC", (*self.size, 3), strict=True))
+        wanted = [sides[axis] for axis in expected or "HWC"]
         shapes = rows[:, rows.shape[1] - len(shape) :]
         wrong = shapes if expected is None or len(shape) != 3 else shapes[(shapes != wanted).any(axis=1)]
         if len(wrong):

@@ -105,7 +105,7 @@ def _preview_pipeline(
     feed: Feed, method: Method, device: str, size: int, provider: HeatmapProvider | None
 ) -> tuple[Any, ...]:
     encoded, labels = feed.read(feed.source.class_indices)
-    images, _ = random_crop(encoded, size, device, SMALLEST)
+    images, _ = random_crop(encoded, (size, size), device, scale=(SMALLEST, 1.0))
     heatmaps = None if provider is None else model_heatmaps(images, provider, device=device)
     classes = len(feed.source.classes)
     mixed, targets, plan = mix(

@@ -7,8 +7,15 @@ from typing import NamedTuple
 from nvidia.dali import fn, types
 from nvidia.dali.data_node import DataNode
 
-SMALLEST = 0.08  # smallest share of an image's area in a random crop, as in ImageNet recipes
-RESIZE_FOR_CROP = 256 / 224  # validation: shorter side before the centre crop, over the side of the crop
+from dali_ops.loader.reading.crops import Pair, Size, centre_region, random_window
+
+SCALE, RATIO, CROP = (0.08, 1.0), (3 / 4, 4 / 3), 0.875  # as in ImageNet recipes
+INTERPOLATIONS = {
+    "nearest": types.INTERP_NN,
+    "bilinear": types.INTERP_LINEAR,
+    "bicubic": types.INTERP_CUBIC,
+    "lanczos": types.INTERP_LANCZOS3,
+}
 
 
 class Window(NamedTuple):
@@ -19,22 +26,34 @@ class Window(NamedTuple):
     image_shape: DataNode
 
 
-def random_crop(encoded: DataNode, size: int, device: str, smallest: float = SMALLEST) -> tuple[DataNode, Window]:
-    """Decode a random part, from the share `smallest` of the area to all of it, and resize it to `size` × `size`."""
+def random_crop(
+    encoded: DataNode,
+    size: Size,
+    device: str,
+    *,
+    scale: Pair = SCALE,
+    ratio: Pair = RATIO,
+    interpolation: str = "bilinear",
+) -> tuple[DataNode, Window]:
+    """Decode a random part, of a share of the area and of a ratio of width to height, and resize it."""
     image_shape = fn.peek_image_shape(encoded)
-    anchor, shape = fn.random_crop_generator(image_shape, random_area=[smallest, 1.0])
+    anchor, shape = random_window(image_shape, scale, ratio)
     images = _decode(encoded, anchor, shape, device)
-    return fn.resize(images, size=[size, size]), Window(anchor, shape, image_shape)
+    resized = fn.resize(images, size=list(size), interp_type=INTERPOLATIONS[interpolation])
+    return resized, Window(anchor, shape, image_shape)
 
 
-def centre_crop(encoded: DataNode, size: int, device: str) -> DataNode:
-    """Resize the shorter side to a little more than `size`, and cut `size` × `size` from the middle, as torchvision.
+def centre_crop(
+    encoded: DataNode, size: Size, device: str, *, crop: float = CROP, interpolation: str = "bilinear"
+) -> DataNode:
+    """Resize images to a little more than `size`, and cut `size` from the middle, as torchvision and timm do it.
 
     It is one step, which makes only the pixels that are kept: the longer side of an image of 1 × 16,000 pixels would
     become 4 million pixels long, 3 GB.
     """
-    shorter = round(size * RESIZE_FOR_CROP)
-    return fn.resize_crop_mirror(whole_image(encoded, device), resize_shorter=shorter, crop=(size, size))
+    start, end = centre_region(fn.peek_image_shape(encoded), size, crop)
+    options = {"size": list(size), "interp_type": INTERPOLATIONS[interpolation]}
+    return fn.resize(whole_image(encoded, device), roi_start=start, roi_end=end, **options)
 
 
 def whole_image(encoded: DataNode, device: str) -> DataNode:

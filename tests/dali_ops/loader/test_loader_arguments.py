@@ -93,7 +93,18 @@ def a_model():
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"size": (32, 48)}, r"size must be one whole number, the side of square images in pixels, got \(32, 48\)"),
+    ({"size": (3, 32, 48)}, r"size must be one whole number or \(height, width\), in pixels, got \(3, 32, 48\)"),
+    ({"size": (32, 0.5)}, "size must be a whole number from 1, got 0.5"),
+    ({"scale": (0.5, 0.1)}, r"scale must be two numbers, the smallest and the largest, from 0 to 1, got \(0.5, 0.1\)"),
+    ({"scale": 0.08}, "scale must be two numbers, .* got 0.08"),
+    ({"scale": (0.0, 0.0)}, "scale must be two numbers"),
+    ({"ratio": (4 / 3, 3 / 4)}, "ratio must be two numbers, the smallest and the largest, from 0.01 to 100, got"),
+    ({"ratio": (0.75, float("nan"))}, "ratio must be two numbers"),
+    ({"interpolation": "cubic"}, "interpolation must be one of .*'bicubic', 'lanczos'.*, got 'cubic'"),
+    ({"flip": 1.5}, "flip must be a number from 0 to 1, got 1.5"),
+    ({"flip": True}, "flip must be a number from 0 to 1, got True"),
+    ({"training": False, "crop": 1.2}, "crop must be a number from 0.01 to 1, got 1.2"),
+    ({"training": False, "crop": 0}, "crop must be a number from 0.01 to 1, got 0"),
     ({"size": 1 << 20}, "size must be at most 16384, got 1048576"),
     ({"transform": "val"}, r"transform must be dali_ops.Train\(\) or dali_ops.Eval\(\), or one like it, got 'val'"),
     ({"transform": Train}, "transform must be .*, got <class"),
@@ -215,6 +226,11 @@ OF_PARTS = {
     (Train, "image_size"): "Train.size=",
     (Eval, "image_size"): "Eval.size=",
     (Eval, "augment"): "Train.augment=",
+    (Eval, "scale"): "Train.scale=",
+    (Train, "crop"): "Eval.crop=",
+    (Eval, "crop_pct"): "Eval.crop=",
+    (Train, "hflip"): "Train.flip=",
+    (Train, "train_interpolation"): "Train.interpolation=",
     (Targets, "label_smoothing"): "Targets.smoothing=",
     (Targets, "from"): "did you mean form=",
     (Runtime, "workers"): "Runtime.num_threads=",
@@ -284,4 +300,7 @@ def test_gathering_without_a_process_group(root):
 def test_transforms_are_equal_if_they_mean_the_same():
     given: dict[str, Any] = {"mean": np.full(3, 5), "std": torch.tensor(2), "dtype": np.float16}
     assert Train(8, mean=5, std=[2], dtype="half") == Train(8, **given)
+    crops: dict[str, Any] = {"ratio": [np.float32(1), 1]}
+    assert Train((8, 8), **crops, augment="rand-n2-m9-p0.5") == Train(8, ratio=(1.0, 1.0), augment="rand-m9")
+    assert Train((8, 9)) != Train((9, 8))
     assert Train(8) != Eval(8)  # type: ignore[comparison-overlap]

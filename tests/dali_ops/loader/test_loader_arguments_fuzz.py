@@ -7,7 +7,7 @@ from inspect import signature
 import pytest
 
 import dali_ops.loader.loader
-from dali_ops import ImageFolderLoader, Loader, Runtime, Targets, Train
+from dali_ops import Eval, ImageFolderLoader, Loader, Runtime, Targets, Train
 from dali_ops.loader.reading.order import Order
 from dali_ops.loader.reading.shard import Shard
 from dali_ops.sources import ImageFolder
@@ -63,7 +63,9 @@ def test_arguments_of_a_loader(source, monkeypatch, name, base):
     assert complaints(lambda value: made(source, {**plain, name: value}), [name, *ALSO_NAMED.get(name, ())]) == []
 
 
-GOOD = {"method": CutMix(), "smoothing": 0.1, "form": "pair", "dtype": "uint8", "mean": 0, "std": 1, "size": (8, 8),
+GOOD = {"method": CutMix(), "smoothing": 0.1, "form": "pair", "dtype": "uint8", "mean": 0, "std": 1,
+        "size": (8, 12), "scale": (0.5, 1), "ratio": (1, 2),
+        "interpolation": "lanczos", "flip": 1,
         "drop_last": False, "rank": 1, "world_size": 2, "seed": 3, "keep_info": True,
         "heatmaps": len, "augment": len, "layout": "channels_last", "device_id": 0, "device": "cpu"}  # fmt: skip
 
@@ -101,6 +103,10 @@ def test_sources_and_roots():
 def test_switches(root, name):
     settings = load(root, CutMix())._prefetcher.settings
     assert complaints(lambda value: settings.switched(**{name: value}), [name]) == []
+
+
+def test_the_crop_of_validation():
+    assert complaints(lambda value: Eval(crop=value), ["crop"]) == []
 
 
 def test_what_a_loader_is_told_later(root):

@@ -1,5 +1,7 @@
 """ImageFolderLoader with a provider of heatmaps: what it sees, and what is cut by it."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,8 @@ import torch
 from PIL import Image
 
 from dali_ops.operators import bridge
-from dalimix import AttentiveCutMix
+from dalimix import AttentiveCutMix, SMMix, TokenMix
+from tests.support.data.coloured import CLASSES
 from tests.support.loaders import brightness, load
 from tests.support.stores import store_of
 
@@ -42,6 +45,28 @@ def test_image_heatmap_and_mix_are_mirrored_together(noise):
             assert len(fitting) == 1
             flips |= set(fitting)
     assert len(flips) == 4
+
+
+METHODS = [AttentiveCutMix(5, grid=4), AttentiveCutMix(9, grid=7), SMMix(grid=4), TokenMix(grid=4)]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+@pytest.mark.parametrize("size", [(24, 40), (52, 32)], ids=str)
+def test_square_grids_on_images_that_are_not_square(root, method, size):
+    """By a provider, which sees the images as they are, and by a store; labels are the shares of the pixels."""
+    files = [f"{name}/{k}.jpg" for name in CLASSES for k in range(5)]
+    with TemporaryDirectory() as folder:
+        store = store_of(Path(folder) / "store", files, np.random.default_rng(0).random((15, 4, 4)))
+        for heatmaps in (store, brightness):
+            options: dict[str, Any] = {"size": size, "heatmaps": heatmaps, "keep_info": True}
+            loader = load(root, method, **options)
+            for images, targets in loader:
+                assert images.shape == (4, 3, *size)
+                assert loader.batch_info.plan.size == size
+                if not isinstance(method, TokenMix):  # whose labels are shares of heatmaps
+                    colours = torch.tensor(list(CLASSES.values()), dtype=torch.float32)
+                    assert torch.allclose(images.mean((2, 3)), targets @ colours, atol=3)
+            loader.close()
 
 
 def cut(receiver, giver, flip_receiver, flip_giver):

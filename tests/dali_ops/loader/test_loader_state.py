@@ -173,6 +173,12 @@ OTHER = [
     ({"smoothing": 0.1}, "of another smoothing"),
     ({"std": [1.0, 2.0, 3.0]}, "of another std"),
     ({"dtype": "float32"}, "of another dtype"),
+    ({"size": (24, 32)}, r"of another size.*\(size was 24, here it is \[24, 32\]\)"),
+    ({"scale": (0.1, 1.0)}, "of another scale"),
+    ({"ratio": (1.0, 1.0)}, "of another ratio"),
+    ({"interpolation": "bicubic"}, "of another interpolation.*bilinear.*bicubic"),
+    ({"flip": 0.0}, "of another flip"),
+    ({"augment": "three"}, "of another augment.*here it is 'three'"),
     ({"layout": "HWC"}, "of another layout"),
     ({"layout": "channels_last"}, "of another layout"),
     ({"augment": lambda images: images}, r"of another augment.*\(augment was None, here it is .*<lambda>\)"),
@@ -184,6 +190,13 @@ def test_a_state_of_another_loader_is_refused(root, options, reason):
     state = load(root, CutMix(), **OPTIONS).state_dict()
     with pytest.raises(ValueError, match=f"the state is {reason}"):
         load(root, **{"method": CutMix(), **OPTIONS, **options}).load_state_dict(state)
+
+
+def test_a_state_of_another_validation_is_refused(root):
+    state = load(root, training=False, crop=0.9).state_dict()
+    load(root, training=False, crop=0.9).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"of another crop: .* \(crop was 0.9, here it is 0.875\)"):
+        load(root, training=False).load_state_dict(state)
 
 
 def test_a_state_from_before_there_were_transforms_is_refused(root):

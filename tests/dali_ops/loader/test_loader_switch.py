@@ -2,12 +2,15 @@
 
 import gc
 import os
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from dali_ops import Eval
 from dalimix import AttentiveCutMix, CutMix, Mixup, RandomChoice
+from tests.support.data.coloured import CLASSES
 from tests.support.loaders import class_of, load, redness, sized
 from tests.support.memory import used
 from tests.support.same import same
@@ -47,6 +50,24 @@ def test_another_size(root):
         for images, _ in loader:
             assert images.shape == (4, 3, size, size)
             assert loader.batch_info.plan.size == (size, size)
+
+
+def test_other_crops_and_sides(root):
+    """The labels of all methods and the info follow; switching back gives what was before."""
+    loader = load(root, CutMix(), keep_info=True)
+    changes: dict[str, Any] = {
+        "size": (24, 40),
+        "scale": (0.5, 1.0),
+        "ratio": (1.0, 2.0),
+        "interpolation": "lanczos",
+        "flip": 0.1,
+    }
+    loader.switch(transform=replace(loader.transform, **changes))
+    for images, targets in loader:
+        assert images.shape == (4, 3, 24, 40)
+        assert loader.batch_info.plan.size == (24, 40)
+        expected = torch.tensor(list(CLASSES.values()), dtype=torch.float32)
+        assert torch.allclose(images.mean((2, 3)), targets @ expected, atol=3)  # boxes of one colour, by their area
 
 
 def test_plain_batches_stay_plain(root):

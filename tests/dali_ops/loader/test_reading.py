@@ -1,4 +1,4 @@
-"""From files to images: random crops draw as DALI's own, and what is no image is an error and no crash."""
+"""From files to images: random crops are alike DALI's own, and what is no image is an error and no crash."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import pytest
 from nvidia.dali import fn
 from PIL import Image
 
-from dali_ops.loader.reading.decoding import centre_crop, random_crop, whole_image
+from dali_ops.loader.reading.decoding import CROP, centre_crop, random_crop, whole_image
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.sources import ImageFolder
+from tests.support.formulas import torchvision_by_hand as torchvision
 from tests.support.pipelines import build, run
 from tests.support.scripts import script
 
@@ -38,7 +39,7 @@ def crops(folder, make):
 
 def test_a_window_is_what_was_decoded(folder):
     def body(encoded):
-        images, window = random_crop(encoded, 64, "cpu")
+        images, window = random_crop(encoded, (64, 64), "cpu")
         return images, *window
 
     for images, anchor, shape, image_shape in crops(folder, body):
@@ -53,7 +54,9 @@ def of_dali(encoded):
 
 def test_areas_are_those_that_dalis_own_operator_draws(folder):
     stats = pytest.importorskip("scipy.stats")
-    ours = np.concatenate([areas(images) for (images, *_) in crops(folder, lambda e: random_crop(e, 64, "cpu")[:1])])
+    ours = np.concatenate(
+        [areas(images) for (images, *_) in crops(folder, lambda e: random_crop(e, (64, 64), "cpu")[:1])]
+    )
     theirs = np.concatenate([areas(images) for (images,) in crops(folder, of_dali)])
     assert 0.06 < ours.min() < 0.12
     assert ours.max() > 0.9
@@ -69,9 +72,16 @@ def test_the_whole_image_is_what_the_decoder_gives(folder):
 SHAPES = [(480, 640), (500, 375), (333, 500), (64, 64), (73, 73), (40, 51), (1, 1), (900, 7), (7, 900), (600, 601)]
 
 
+def constants(rows):
+    return fn.external_source(lambda: list(rows), batch=True)
+
+
 def by_two_steps(encoded):
     """As torchvision's Resize and CenterCrop do it: all of the resized image, and then its middle."""
-    return fn.crop(fn.resize(whole_image(encoded, "cpu"), resize_shorter=73), crop=(64, 64))
+    wholes = [torchvision.resized_size(shape, (64, 64), CROP) for shape in SHAPES]
+    offsets = [torchvision.centre_box(whole, (64, 64))[:2] for whole in wholes]
+    sizes, anchors = map(constants, (np.array(wholes, np.float32), np.array(offsets, np.int32)))
+    return fn.slice(fn.resize(whole_image(encoded, "cpu"), size=sizes), anchors, [64, 64], axes=[0, 1])
 
 
 def noise(folder, shapes):
@@ -85,7 +95,7 @@ def noise(folder, shapes):
 def test_the_centre_crop_is_the_middle_of_the_resized_image(tmp_path):
     def body():
         encoded, *_ = Feed(noise(tmp_path, SHAPES), Order(len(SHAPES), len(SHAPES))).read()
-        return centre_crop(encoded, 64, "cpu"), by_two_steps(encoded)
+        return centre_crop(encoded, (64, 64), "cpu"), by_two_steps(encoded)
 
     ((ours, expected),) = run(build(body, batch=len(SHAPES)))
     difference = np.abs(ours.astype(int) - expected)
@@ -132,7 +142,7 @@ from dali_ops.sources import ImageFolder
 from tests.support.pipelines import build, run
 
 folder = ImageFolder.scan(sys.argv[1])
-make = {"crop": lambda e: random_crop(e, 64, "cpu")[0], "whole": lambda e: whole_image(e, "cpu")}[sys.argv[2]]
+make = {"crop": lambda e: random_crop(e, (64, 64), "cpu")[0], "whole": lambda e: whole_image(e, "cpu")}[sys.argv[2]]
 try:
     run(build(lambda: make(*Feed(folder, Order(64, 64)).read()), batch=64))
 except RuntimeError as error:

@@ -28,6 +28,7 @@ from tests.support.same import same
 from tests.support.stores import store_of
 
 COUNT, SIZE = 24, 64
+SQUARE = Train(SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +43,12 @@ def store(root):
     return HeatmapStore.open(root.parent / "store")
 
 
-def samples(root, store, method, **options):
+def samples(root, store, method, transform=SQUARE, **options):
     """A body: crops as they are, their heatmaps, the mirror, the mixed batch and its plan."""
     feed = Feed(ImageFolder.scan(root), Order(COUNT, COUNT, training=True))
 
     def body():
-        images, labels, crop, _ = StoreSource(store, method).samples(feed, SIZE, "cpu")
+        images, labels, crop, _ = StoreSource(store, method).samples(feed, transform, "cpu")
         heatmaps = crop.node("cpu")
         mirror = fn.random.coin_flip()
         more = {"heatmaps": heatmaps, "mirror": mirror, "num_classes": 2, "return_plan": True}
@@ -59,14 +60,19 @@ def samples(root, store, method, **options):
 
 def by_cells(images, grid):
     """Mean brightness of grid × grid cells: float64 [B, grid, grid]."""
-    side = images.shape[1] // grid
-    return images[..., 0].reshape(len(images), grid, side, grid, side).mean((2, 4)) / 255
+    down, across = (side // grid for side in images.shape[1:3])
+    return images[..., 0].reshape(len(images), grid, down, grid, across).mean((2, 4)) / 255
 
 
-def test_image_and_map_show_the_marker_at_the_same_token(root, store):
+TRANSFORMS = [SQUARE, Train((48, 80)), Train((80, 48), scale=(0.3, 0.6), ratio=(1.5, 1.6), interpolation="lanczos"),
+              Train((96, 64), interpolation="bicubic", scale=(1.0, 1.0))]  # fmt: skip
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda transform: f"{transform.size} {transform.interpolation}")
+def test_image_and_map_show_the_marker_at_the_same_token(root, store, transform):
     """After random crop and resize: cell by cell, the map is as bright as the image; the marker is there in most."""
     shown = 0
-    for images, heatmaps, *_ in run(samples(root, store, TokenMix(grid=8)), 4):
+    for images, heatmaps, *_ in run(samples(root, store, TokenMix(grid=8), transform), 4):
         expected = by_cells(images, 8)
         assert heatmaps.shape == (COUNT, 8, 8)
         assert abs(heatmaps - expected).mean() < 0.02
@@ -93,7 +99,7 @@ def test_after_the_flip_the_token_that_is_pasted_shows_the_markers_of_the_giver(
 
 def test_labels_of_token_mix_are_what_shows_of_the_markers(root, store):
     errors = []
-    for images, _, mirror, _, _, *arrays in run(samples(root, store, TokenMix(grid=8)), 4):
+    for images, _, mirror, _, _, *arrays in run(samples(root, store, TokenMix(grid=8)), 6):
         plan = MixPlan(*arrays)
         seen = by_cells(np.where(mirror[:, None, None, None] != 0, images[:, :, ::-1], images), 8)
         for i, j in enumerate(plan.partner):
@@ -239,11 +245,11 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
     store = store_of(tmp_path / "store", folder.names, maps, "the upper quarter")
 
     def body():
-        images, labels, crop, _ = StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SIZE, "cpu")
+        images, labels, crop, _ = StoreSource(store, TokenMix(grid=8)).samples(Feed(folder, Order(6, 6)), SQUARE, "cpu")
         return images, labels, crop.node("cpu")
 
-    for images, _, heatmaps in run(build(body, batch=6), 4):
-        assert abs(heatmaps - by_cells(images, 8)).mean() < 0.04
+    errors = [abs(heatmaps - by_cells(images, 8)).mean() for images, _, heatmaps in run(build(body, batch=6), 12)]
+    assert np.mean(errors) < 0.045  # the map's border is a cell wide, which is much of a small crop
 
 
 def test_resuming_training_with_a_store(root, store):

@@ -252,7 +252,9 @@ def test_images_in_the_units_of_mean_and_std(root, method):
 
 
 def test_what_is_no_augmentation():
-    with pytest.raises(ValueError, match="augment must be a function from images to images, got 'strong'"):
-        Train(augment="strong")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"augment must be a function from images to images, or one of 'rand-m9-n2' .*, got 'strong'"
+    ):
+        Train(augment="strong")
     with pytest.raises(TypeError, match="Eval has no argument augment: transform=Train"):
         Eval(augment=inverted)  # type: ignore[call-arg]
