@@ -78,9 +78,9 @@ class Train(Transform):
     """For training: a random crop, resized; a random flip; shuffled in every epoch.
 
     Crops are torchvision's ``RandomResizedCrop``: up to ten times an area and a ratio are drawn, until the window fits;
-    if none does, it is the largest one. (Unlike torchvision's, that one may lie anywhere if the range of ratios is wide;
-    so it is with images that are four times as long as wide.) Pixels are those of its ``resized_crop`` with
-    ``antialias=True``, to a unit of rounding; ``"nearest"`` is its ``NEAREST_EXACT``, as Pillow's.
+    if none does, it is the largest one. (Unlike torchvision's, it may then lie anywhere if the range of ratios is wide,
+    which shows in images four times as long as wide.) Pixels are those of its ``resized_crop`` with ``antialias=True``,
+    to a unit of rounding; ``"nearest"`` is its ``NEAREST_EXACT``, as Pillow's.
 
     Args:
         size: height and width in pixels; one number for square images. 16,384 at most.

@@ -143,7 +143,7 @@ def test_crops_of_a_pipeline_depend_on_the_image_and_on_nothing_else():
     assert len(np.unique(np.concatenate([anchors, shapes], axis=1), axis=0)) > 500  # of 512
     shares = shapes.prod(axis=1) / size[:2].prod()
     assert 0.07 < shares.min() < 0.12
-    assert shares.max() > 0.95
+    assert shares.max() > 0.9
 
 
 def test_crops_are_those_of_the_transform(folder, pictures):
