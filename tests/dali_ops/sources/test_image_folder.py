@@ -149,7 +149,8 @@ def test_a_class_without_an_image_is_told_with_what_is_there(tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"no image in .*/bee: expected .* 2 files without .*, such as 'bee/b\.gif'"):
         ImageFolder.scan(root)
     flat = touched(tmp_path / "flat", "a.jpg", "b.jpg")
-    with pytest.raises(ValueError, match=r"no class folders in .*/flat: .*2 images beside the class folders"):
+    message = r"no class folders in .*/flat: expected .*/flat/CLASS/IMAGE with .*2 images beside the class folders"
+    with pytest.raises(ValueError, match=message):
         ImageFolder.scan(flat)
     with pytest.raises(ValueError, match=r"a\.jpg is not a folder"):
         ImageFolder.scan(flat / "a.jpg")
