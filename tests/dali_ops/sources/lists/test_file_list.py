@@ -55,13 +55,6 @@ def test_a_list_in_python(root):
     assert batch[1].tolist() == [4, 0, 4]
 
 
-@pytest.mark.parametrize("line", ["red/0.jpg", "red/0.jpg two", "3", "a.jpg 1.5"])
-def test_lines_that_say_nothing(tmp_path, line):
-    path = written(tmp_path / "list.txt", ["a.jpg 0", "", line])
-    with pytest.raises(ValueError, match=rf"list.txt, line 3: expected PATH LABEL, got '{line}'"):
-        FileList.open(path)
-
-
 def test_what_does_not_fit():
     with pytest.raises(ValueError, match="labels has 1 entries but files has 2"):
         FileList(["a", "b"], [0])
