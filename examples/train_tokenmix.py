@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from dali_ops import Eval, ImageFolderLoader, Runtime, Targets, Train
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.assets.teacher import teacher
-from dali_ops.device import usable_device
+from dali_ops.device import torch_device, usable_device
 from dali_ops.sources import ImageFolder
 from dali_ops.stores import build_store
 from dalimix import Mixup, RandomChoice, TokenMix
@@ -84,7 +84,7 @@ def main():
     )
     plain = ImageFolderLoader(root, transform=Eval(SIZE), **shared)
 
-    model = SmallViT(len(mixed.classes), SIZE).to({"cpu": "cpu", "gpu": "cuda"}[device])
+    model = SmallViT(len(mixed.classes), SIZE).to(torch_device(device))
     print(f"{len(mixed.classes)} classes, {len(mixed)} steps an epoch, on the {device}; heatmaps in {store.path}")
     for epoch, loss in enumerate(train(model, mixed, options.epochs, options.lr), 1):
         print(f"epoch {epoch:3}: loss {loss:.3f}")

@@ -115,36 +115,34 @@ def test_a_thread_that_cannot_be_started_is_started_later(monkeypatch):
     assert not undertaker._thread.is_alive()
 
 
+class Inner:
+    """What is inside of a pipeline: it tells which threads shut it down."""
+
+    def __init__(self):
+        self.shut_down_by = []
+
+    def Shutdown(self):  # noqa: N802
+        self.shut_down_by.append(threading.current_thread().name)
+
+
 def test_what_comes_after_the_end_is_shut_down_at_once():
-    ended = []
-
-    class Pipe:
-        def Shutdown(self):  # noqa: N802
-            ended.append(threading.current_thread().name)
-
-    undertaker = lifetime._Undertaker()
+    inner, undertaker = Inner(), lifetime._Undertaker()
     undertaker.start()
     undertaker.stop()
-    undertaker.take([Pipe()], wait=True)
-    assert ended == ["MainThread"]
+    undertaker.take([inner], wait=True)
+    assert inner.shut_down_by == ["MainThread"]
 
 
 def test_the_collector_hands_a_pipeline_over_in_any_thread():
     """The thread that lets go of it must not be the one that joins DALI's threads."""
-    shut_down_by = []
-
-    class Inner:
-        def Shutdown(self):  # noqa: N802
-            shut_down_by.append(threading.current_thread().name)
-
     pipeline = a_pipeline()
-    pipeline._pipe = Inner()
+    pipeline._pipe = inner = Inner()
     owner = Owner(pipeline)
     gone = weakref.ref(pipeline)
     del pipeline, owner
     gc.collect()
     assert gone() is None
-    assert shut_down_by == ["dalimix-pipelines"]
+    assert inner.shut_down_by == ["dalimix-pipelines"]
 
 
 def test_a_guarded_pipeline_is_still_one_of_its_class():

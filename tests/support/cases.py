@@ -55,8 +55,24 @@ def check_plan(backend: Any, method: Method, batch: int, size: tuple[int, int], 
     """A backend plans what the formulas say, both for random draws and for the ends of their ranges."""
     drawn, heatmaps = dalimix.draw(method, batch, seed), heatmaps_for(method, batch, seed=seed)
     for draws in (drawn, planted(drawn)):
-        got, want = (at.plan(method, draws, size, heatmaps) for at in (backend, by_hand))
-        assert_same_plan(got, want)
+        check_drawn(backend, method, draws, size, heatmaps)
+
+
+def check_drawn(backend: Any, *given: Any) -> None:
+    """The same of draws that are there: `given` are the arguments of `plan`."""
+    assert_same_plan(backend.plan(*given), by_hand.plan(*given))
+
+
+def check_shares(backend: Any, method: Method, size: tuple[int, int], mirror: np.ndarray | None = None) -> None:
+    """The label shares of 16 images are those of the pixels: image n is filled with n, so that each pixel names it."""
+    batch = 16
+    heatmaps = heatmaps_for(method, batch) if method.needs_heatmaps else None
+    plan = backend.plan(method, dalimix.draw(method, batch, 0), size, heatmaps, mirror)
+    images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
+    mixed = backend.compose(images, plan, mirror)[..., 0]
+    for i, j in enumerate(plan.partner):
+        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
+        np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
 
 
 def assert_same_plan(got: MixPlan, want: MixPlan) -> None:

@@ -143,17 +143,6 @@ def test_an_unreadable_file_is_named(root, tmp_path, content):
         list(load(tmp_path / "data", CutMix(), batch_size=5))
 
 
-def test_folders_without_images(tmp_path):
-    with pytest.raises(ValueError, match="is not a folder"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"no class folders in .*: expected .*/CLASS/IMAGE"):
-        load(tmp_path)
-    (tmp_path / "cat").mkdir()
-    (tmp_path / "cat" / "notes.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"no image in .*cat"):
-        load(tmp_path)
-
-
 BAD = [
     ({"batch_size": 0}, ValueError, "batch_size must be a whole number from 1, got 0"),
     ({"size": 0}, ValueError, "size must be a whole number from 1, got 0"),
@@ -176,16 +165,6 @@ def test_bad_options(root, options, error, message):
 def test_options_of_mixing_need_a_method(root, options):
     with pytest.raises(ValueError, match="smoothing and form are for mixed batches, but method is None"):
         load(root, None, **options)
-
-
-def test_hidden_files_are_left_out_and_folders_inside_come_in_torchvisions_order(root, tmp_path):
-    picture = (root / "red" / "0.jpg").read_bytes()
-    for name in ("cat/b.JPG", "cat/.hidden.jpg", "cat/inner/a.jpg", ".ipynb_checkpoints/c.jpg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(picture)
-    folder = ImageFolder.scan(tmp_path)
-    assert folder.classes == ["cat"]
-    assert folder.files == [str(tmp_path / "cat" / "b.JPG"), str(tmp_path / "cat" / "inner" / "a.jpg")]
 
 
 def test_the_gpu_is_never_given_up_silently(root, monkeypatch):

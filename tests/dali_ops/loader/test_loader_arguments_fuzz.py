@@ -23,7 +23,6 @@ BASES = {  # with what else an argument comes
     "validation": {"training": False},
     "a share": {"rank": 0, "world_size": 2},
 }
-GROUPS = ("transform", "targets", "runtime")
 OWN = [name for name in signature(Loader).parameters if name != "source"]
 FIELDS = [field.name for kind in (Train, Targets, Runtime) for field in fields(kind)]
 ARGUMENTS = [*OWN, *FIELDS]

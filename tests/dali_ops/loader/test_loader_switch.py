@@ -16,14 +16,10 @@ from tests.support.memory import used
 from tests.support.same import same
 
 
-def epoch(loader):
-    return list(loader)
-
-
 def test_mixing_stops_and_targets_keep_their_form(root):
     for form in ("dense", "pair"):
         loader = load(root, CutMix(), form=form, smoothing=0.3 if form == "dense" else 0.0)
-        epoch(loader)
+        list(loader)
         loader.switch(method=None)
         for images, targets in loader:
             if form == "pair":
@@ -110,7 +106,7 @@ def test_a_method_that_reads_heatmaps_and_back(root):
     for _, targets in loader:
         assert set(targets.unique().tolist()) <= {0, 0.25, 0.75, 1}
     loader.switch(method=Mixup())  # the provider is forgotten
-    assert len(epoch(loader)) == 3
+    assert len(list(loader)) == 3
 
 
 def labels_of(loader):
@@ -133,9 +129,9 @@ def test_the_order_of_images_does_not_depend_on_switches(root):
 def test_the_same_switches_give_the_same_batches(root):
     def run(method):
         loader = load(root, CutMix())
-        first = epoch(loader)
+        first = list(loader)
         loader.switch(method=method)
-        return first + epoch(loader) + epoch(loader)
+        return first + list(loader) + list(loader)
 
     assert same(run(Mixup()), run(Mixup()))
     assert not same(run(Mixup()), run(Mixup(0.1)))
@@ -173,7 +169,7 @@ def test_what_cannot_be_switched(root):
         loader.switch(method=None, transform=Eval(32))
     with pytest.raises(TypeError, match="transform must be dali_ops.Train"):
         loader.switch(transform=32)  # type: ignore[arg-type]
-    assert len(epoch(loader)) == 3  # as it was
+    assert len(list(loader)) == 3  # as it was
 
 
 def test_a_refused_switch_changes_nothing(root):
@@ -182,7 +178,7 @@ def test_a_refused_switch_changes_nothing(root):
     first = next(running)
     with pytest.raises(ValueError, match="AttentiveCutMix needs heatmaps"):
         loader.switch(method=AttentiveCutMix(1, grid=2))
-    assert same([first, *running], epoch(plain))
+    assert same([first, *running], list(plain))
 
 
 def test_switches_leave_nothing_behind(root):

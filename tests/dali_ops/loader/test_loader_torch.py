@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dali_ops import ImageFolderLoader, Loader
+from dali_ops import ImageFolderLoader
 from dalimix import AttentiveCutMix, CutMix
 from tests.support.loaders import grouped, load
 from tests.support.same import same
@@ -115,12 +115,6 @@ def test_the_number_of_an_epoch_may_be_of_numpy(root, kind):
 def test_what_is_no_epoch(root, epoch):
     with pytest.raises(ValueError, match=f"epoch must be a whole number from 0, got {epoch!r}"):
         load(root, None).set_epoch(epoch)
-
-
-def test_what_is_no_source():
-    message = "source must be one of dali_ops.sources.*a folder is for ImageFolderLoader, got the path 'photos'"
-    with pytest.raises(TypeError, match=message):
-        Loader("photos", CutMix(), 8)  # type: ignore[arg-type]
 
 
 def test_uint8_is_not_for_normalised_images(root):

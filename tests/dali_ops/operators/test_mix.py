@@ -1,7 +1,5 @@
 """dali_ops.mix in pipelines."""
 
-import inspect
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ import dali_ops.device
 import dalimix
 from dali_ops.operators import bridge
 from dali_ops.operators.draws import draw, flatten, unflatten
-from dali_ops.operators.shortcuts import OF_METHODS, Options
 from dalimix import CutMix, MixPlan, Mixup, RandomChoice
 from tests.support.backends import device_fixture
 from tests.support.data.at_random import random_images
@@ -222,31 +219,6 @@ def test_one_mirror_for_all():
 
     ((images, _),) = run(build(body))
     assert np.array_equal(images, random_images(BATCH, *SIZE)[:, :, ::-1])
-
-
-def test_shortcuts_take_the_parameters_of_the_method():
-    def body():
-        images, labels = images_and_labels()
-        a = dali_ops.cutmix(images, labels, ratio_minmax=(0.5, 0.5), num_classes=BATCH, smoothing=0.1, seed=3)
-        b = dali_ops.mix(images, labels, CutMix(ratio_minmax=(0.5, 0.5)), num_classes=BATCH, smoothing=0.1, seed=3)
-        return *a, *b, *dali_ops.mixup(images, labels, alpha=0.4, num_classes=BATCH)
-
-    (outputs,) = run(build(body))
-    assert np.array_equal(outputs[0], outputs[2])
-    assert np.array_equal(outputs[1], outputs[3])
-    with pytest.raises(ValueError, match="Mixup: alpha must be above 0, got 0"):
-        build(lambda: dali_ops.mixup(*images_and_labels(), alpha=0, num_classes=BATCH))
-
-
-@pytest.mark.parametrize("name", ["mixup", "cutmix", "attentive_cutmix", "token_mix", "smmix"])
-def test_shortcuts_have_the_defaults_of_their_methods(name):
-    """They are written out, for editors and type checkers."""
-    method = dalimix.METHODS[name]
-    written = inspect.signature(getattr(dali_ops, name).__wrapped__).parameters
-    own = {key: p.default for key, p in written.items() if p.kind is p.KEYWORD_ONLY}
-    assert own == {field.name: field.default for field in fields(method) if field.name not in OF_METHODS}
-    keywords = [*inspect.signature(dali_ops.mix).parameters][3:]
-    assert [*Options.__annotations__] == [*OF_METHODS, *keywords]
 
 
 def test_normalising_equals_dali_where_nothing_is_mixed():

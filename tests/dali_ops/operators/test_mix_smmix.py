@@ -1,17 +1,14 @@
 """SMMix in a pipeline, by the heatmaps of a model of which the grid is not square: 8 × 12 cells."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-import dali_ops
 import dalimix
 from dalimix import MixPlan, Mixup, RandomChoice, SMMix
 from tests.support.data.at_random import random_images
 from tests.support.formulas import smmix_by_hand
 from tests.support.models.guided import a_provider, guided
-from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, images_and_labels, resumes, run
+from tests.support.pipelines import BATCH, SIZE, all_ways_agree, build, resumes, run
 
 GRID = (8, 12)
 METHODS = [SMMix(grid=GRID), RandomChoice([Mixup(), SMMix(grid=GRID)], per="batch")]
@@ -40,18 +37,6 @@ def test_bridge_fallback_and_kernels_agree(monkeypatch):
 
 def test_it_resumes_from_a_checkpoint():
     assert resumes(lambda **options: build(guided(a_provider(), METHODS[1]), **options))
-
-
-def test_the_shortcut():
-    def body():
-        images, labels = images_and_labels()
-        options: Any = {"heatmaps": dali_ops.model_heatmaps(images, a_provider()), "num_classes": BATCH, "seed": 3}
-        first = dali_ops.smmix(images, labels, max_side=0.5, grid=GRID, **options)
-        return *first, *dali_ops.mix(images, labels, SMMix(max_side=0.5, grid=GRID), **options)
-
-    (outputs,) = run(build(body))
-    assert np.array_equal(outputs[0], outputs[2])
-    assert np.array_equal(outputs[1], outputs[3])
 
 
 def test_heatmaps_of_another_grid():

@@ -1,7 +1,5 @@
 """TokenMix in a pipeline: keys, masks, labels by heatmaps."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from nvidia.dali import fn
@@ -79,15 +77,3 @@ def test_it_resumes_from_a_checkpoint():
 
 def test_bridge_fallback_and_kernels_agree(monkeypatch):
     assert all_ways_agree(mixed(AMONG_OTHERS), monkeypatch)
-
-
-def test_the_shortcut():
-    def body():
-        images, labels = images_and_labels()
-        options: Any = {"num_classes": BATCH, "seed": 3}
-        first = dali_ops.token_mix(images, labels, grid=7, blocks=False, min_tokens=5, **options)
-        return *first, *dali_ops.mix(images, labels, TokenMix(grid=7, blocks=False, min_tokens=5), **options)
-
-    (outputs,) = run(build(body))
-    assert np.array_equal(outputs[0], outputs[2])
-    assert np.array_equal(outputs[1], outputs[3])

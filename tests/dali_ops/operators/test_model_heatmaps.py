@@ -61,12 +61,13 @@ def test_input_size_and_autocast_are_the_providers(device, options):
     assert not np.array_equal(got[:, :5, :5], maps(a_provider(device), device)[:, :5, :5])
 
 
-def test_labels_reach_the_provider(device, way):
+@pytest.mark.parametrize("predictions", [False, True])
+def test_labels_reach_the_provider(device, way, predictions):
     provider = ClassActivationHeatmap(a_model(device), "3", "6", mean=120.0, std=60.0)
 
     def body():
         images, labels = images_and_labels()
-        return dali_ops.model_heatmaps(images, provider, labels, device=device)
+        return dali_ops.model_heatmaps(images, provider, labels, predictions=predictions, device=device)
 
     images = torch.from_numpy(random_images(BATCH, *SIZE)).permute(0, 3, 1, 2)
     parameter = next(provider.model.parameters())
@@ -104,17 +105,6 @@ def test_predictions_come_of_the_same_run(device, way, wrap):
         assert predictions.dtype == np.float32
         assert predictions.shape == (BATCH, BATCH)
         np.testing.assert_array_equal(predictions, first_tensor(output).float().cpu().numpy())
-
-
-def test_labels_reach_a_provider_that_is_asked_for_predictions():
-    provider = ClassActivationHeatmap(a_model(), "3", "6", mean=120.0, std=60.0)
-
-    def body():
-        images, labels = images_and_labels()
-        return dali_ops.model_heatmaps(images, provider, labels, predictions=True)
-
-    images = torch.from_numpy(random_images(BATCH, *SIZE)).permute(0, 3, 1, 2)
-    np.testing.assert_array_equal(run(build(body))[0][0], provider(images, torch.arange(BATCH)).numpy())
 
 
 def test_images_and_heatmaps_are_shared_not_copied(monkeypatch):

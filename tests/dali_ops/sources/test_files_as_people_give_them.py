@@ -87,13 +87,6 @@ def test_braces_that_mean_more_than_any_data_set_has(kind: str) -> None:
         WebDataset(BRACES[kind])
 
 
-def test_a_folder_where_its_files_are_wanted(home: Path) -> None:
-    with pytest.raises(ValueError, match=r"/data, which is a folder: give its files, such as .*/data/\*\.tar"):
-        WebDataset("~/data")
-    with pytest.raises(ValueError, match=r"no file is, or fits, .*/data/\*\.tgz; 1 of 1 shards are missing"):
-        WebDataset("~/data/*.tgz")
-
-
 @pytest.mark.parametrize(
     ("image", "label"), [("JPG", "cls.txt"), ("jpeg", "label"), ("Png", "JSON"), ("webp", "class")]
 )

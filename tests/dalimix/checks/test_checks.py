@@ -37,13 +37,16 @@ def test_fields_of_every_method(cls: type[Method], given: dict[str, Any], messag
 
 
 @pytest.mark.parametrize("cls", [Mixup, CutMix])
-@pytest.mark.parametrize("alpha", [0, -1.0, float("nan"), float("inf")])
-def test_alpha(cls: Any, alpha: float) -> None:
-    with pytest.raises(ValueError, match=f"{cls.__name__}: alpha must be above 0, got {alpha}"):
+@pytest.mark.parametrize("alpha", [0, -1.0, float("nan"), float("inf"), "1"])
+def test_alpha(cls: Any, alpha: Any) -> None:
+    with pytest.raises(ValueError, match=f"{cls.__name__}: alpha must be above 0, got {alpha!r}"):
         cls(alpha=alpha)
 
 
-@pytest.mark.parametrize("ratios", [(0.8, 0.2), (-0.1, 0.5), (0.5, 1.1), (0.5,), (0.1, 0.2, 0.3), (float("nan"), 0.5)])
+RATIOS = [(0.8, 0.2), (-0.1, 0.5), (0.5, 1.1), (0.5,), (0.1, 0.2, 0.3), (float("nan"), 0.5), 0.3]
+
+
+@pytest.mark.parametrize("ratios", RATIOS, ids=str)
 def test_ratio_minmax(ratios: Any) -> None:
     with pytest.raises(ValueError, match=r"ratio_minmax must be \(a, b\) with 0 <= a <= b <= 1, got"):
         CutMix(ratio_minmax=ratios)
@@ -104,7 +107,9 @@ def test_draws_without_lam() -> None:
         dalimix.plan(CutMix(), Draws(drawn.partner[:3], drawn.lam[:3], drawn.uniform), SIZE)
 
 
-@pytest.mark.parametrize("size", [(224,), (224, 224, 3), (0, 224), (224, -1)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(224,), (224, 224, 3), (0, 224), (224, -1), 224.0, True, (224.0, 224.0), "ab"], ids=str
+)
 def test_size(size: Any) -> None:
     with pytest.raises(ValueError, match=r"size must be \(H, W\) in pixels, whole numbers from 1.*, got"):
         dalimix.plan(CutMix(), draws(), size)
@@ -194,17 +199,6 @@ def test_soft_labels(given: dict[str, Any], message: str) -> None:
         dalimix.soft_labels(**{"labels": LABELS, "plan": a_plan(), "num_classes": 10} | given)
 
 
-def test_labels_of_another_batch() -> None:
-    plan = dalimix.plan(CutMix(), dalimix.draw(CutMix(), 32, 0), SIZE)
-    with pytest.raises(ValueError, match="labels has 31 entries but the batch has 32 images"):
-        dalimix.soft_labels(np.zeros(31, np.int64), plan, num_classes=10)
-
-
-def test_labels_that_are_a_list() -> None:
-    with pytest.raises(TypeError, match="labels must be a NumPy or CuPy array, got a list: make .* numpy.asarray"):
-        dalimix.soft_labels([0, 1, 2, 3], a_plan(), num_classes=10)
-
-
 @pytest.mark.parametrize("backend", ["host"], indirect=True)
 def test_more_images_than_one_launch_takes(backend: Any) -> None:
     method = Mixup()
@@ -223,12 +217,6 @@ def test_a_method_is_an_instance(given: Any) -> None:
 def test_a_choice_is_among_a_list() -> None:
     with pytest.raises(ValueError, match="RandomChoice: methods must be a list of methods, got CutMix"):
         RandomChoice(CutMix())
-
-
-@pytest.mark.parametrize("size", [224.0, True, (224.0, 224.0), "ab"], ids=str)
-def test_a_size_is_two_whole_numbers(size: Any) -> None:
-    with pytest.raises(ValueError, match=r"size must be \(H, W\) in pixels, whole numbers from 1.*, got"):
-        dalimix.plan(CutMix(), draws(), size)
 
 
 def test_draws_of_another_type_or_stride_are_not_read_as_something_else() -> None:
@@ -257,15 +245,7 @@ def test_plans_of_another_shape() -> None:
         dalimix.compose(IMAGES, replace(a_plan(), box=a_plan().shift))
 
 
-@pytest.mark.parametrize("make", [Mixup, CutMix], ids=["mixup", "cutmix"])
-def test_alpha_is_a_number(make: Any) -> None:
-    with pytest.raises(ValueError, match="alpha must be above 0, got '1'"):
-        make(alpha="1")
-
-
-def test_ratio_minmax_is_a_pair() -> None:
-    with pytest.raises(ValueError, match=r"ratio_minmax must be \(a, b\) with 0 <= a <= b <= 1, got 0.3"):
-        CutMix(ratio_minmax=0.3)
+def test_ratio_minmax_may_be_a_list() -> None:
     assert CutMix(ratio_minmax=[0.2, 0.8]) == CutMix(ratio_minmax=(0.2, 0.8))
     assert len({CutMix(ratio_minmax=[0.2, 0.8])}) == 1
 

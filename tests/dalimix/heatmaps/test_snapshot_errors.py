@@ -32,20 +32,21 @@ def alone():
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("outer", [nn.Identity, nn.Sequential], ids=["itself", "inside"])
+OUTER = pytest.mark.parametrize("outer", [lambda model: model, nn.Sequential], ids=["itself", "inside"])
+
+
+@OUTER
 def test_ddp_would_speak_with_the_other_ranks(alone, outer):
     wrapped = nn.parallel.DistributedDataParallel(nn.Conv2d(3, 3, 1))
-    model = wrapped if outer is nn.Identity else outer(wrapped)
     expected = r"a bare model, such as ddp\.module, but the provider's is or holds a DistributedDataParallel"
     with pytest.raises(TypeError, match=expected):
-        SnapshotHeatmap(FeatureHeatmap(model, ""))
+        SnapshotHeatmap(FeatureHeatmap(outer(wrapped), ""))
     SnapshotHeatmap(FeatureHeatmap(wrapped.module, ""))(IMAGES)
 
 
-@pytest.mark.parametrize("outer", [nn.Identity, nn.Sequential], ids=["itself", "inside"])
+@OUTER
 def test_data_parallel_would_use_other_gpus(outer):
-    wrapped = nn.DataParallel(nn.Conv2d(3, 3, 1))
-    model = wrapped if outer is nn.Identity else outer(wrapped)
+    model = outer(nn.DataParallel(nn.Conv2d(3, 3, 1)))
     with pytest.raises(TypeError, match="a bare model, .*, but the provider's is or holds a DataParallel"):
         SnapshotHeatmap(FeatureHeatmap(model, ""))
 

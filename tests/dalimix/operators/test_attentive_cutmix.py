@@ -10,8 +10,7 @@ import pytest
 
 import dalimix
 from dalimix import AttentiveCutMix, Draws, MixPlan
-from tests.support import by_hand
-from tests.support.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, assert_same_plan, check_plan, heatmaps_for
+from tests.support.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, check_drawn, check_plan, check_shares, heatmaps_for
 from tests.support.host import ORDERS, HostKernel
 
 VARIANTS = [{"top": 1}, {"top": 49}, {"top": (3, 20)}, {"top": (1, 4), "grid": 2}, {"top": 30, "grid": 14}]
@@ -50,15 +49,8 @@ def test_the_label_share_is_exactly_n_of_49(backend: Any, top: int) -> None:
 @pytest.mark.parametrize("size", [(224, 224), (33, 17), (50, 70), (5, 64), (3, 2)], ids=str)
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, int], mirrored: bool) -> None:
-    """Image n is filled with n, so that each pixel names its source."""
-    method, batch = AttentiveCutMix((1, 49)), 16
-    mirror = np.random.default_rng(0).integers(0, 2, batch).astype(np.int32) if mirrored else None
-    plan = backend.plan(method, dalimix.draw(method, batch, 0), size, heatmaps_for(method, batch), mirror)
-    images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
-    mixed = backend.compose(images, plan, mirror)[..., 0]
-    for i, j in enumerate(plan.partner):
-        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
-        np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
+    mirror = np.random.default_rng(0).integers(0, 2, 16).astype(np.int32) if mirrored else None
+    check_shares(backend, AttentiveCutMix((1, 49)), size, mirror)
 
 
 def test_the_giver_decides_and_its_cells_keep_their_places(backend: Any) -> None:
@@ -116,9 +108,7 @@ def test_every_number_of_cells_is_drawn_alike() -> None:
 def test_heatmaps_of_another_grid(backend: Any, shape: tuple[int, int], size: tuple[int, int]) -> None:
     method = AttentiveCutMix((1, 49))
     draws, mirror = dalimix.draw(method, 7, 1), np.array([1, 0, 1, 1, 0, 0, 1])
-    heatmaps = heatmaps_for(method, 7, shape)
-    want = by_hand.plan(method, draws, size, heatmaps, mirror)
-    assert_same_plan(backend.plan(method, draws, size, heatmaps, mirror), want)
+    check_drawn(backend, method, draws, size, heatmaps_for(method, 7, shape), mirror)
 
 
 def test_maps_of_one_cell_choose_no_place() -> None:
@@ -131,10 +121,8 @@ def test_maps_of_one_cell_choose_no_place() -> None:
 @pytest.mark.parametrize("kind", ["float16", "float64"])
 def test_heatmaps_of_another_type_and_stride(backend: Any, kind: str) -> None:
     method = AttentiveCutMix()
-    draws, heatmaps = dalimix.draw(method, 7, 1), heatmaps_for(method, 7).astype(np.float16)
-    strided = np.asfortranarray(heatmaps.astype(kind))
-    want = by_hand.plan(method, draws, (33, 17), heatmaps.astype(np.float32))
-    assert_same_plan(backend.plan(method, draws, (33, 17), strided), want)
+    heatmaps = heatmaps_for(method, 7).astype(np.float16).astype(kind)
+    check_drawn(backend, method, dalimix.draw(method, 7, 1), (33, 17), np.asfortranarray(heatmaps))
 
 
 @pytest.mark.parametrize("backend", ["host"], indirect=True)

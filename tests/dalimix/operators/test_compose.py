@@ -157,24 +157,6 @@ def test_random_plans_and_sizes_by_hand(backend: Any, seed: int) -> None:
     assert_same_images(backend.compose(images, plan, **options), by_hand.compose(images, plan, **options))
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("size", [(224, 224), (33, 17)], ids=str)
-def test_pixels_name_their_source_and_are_worth_their_share(
-    backend: Any, size: tuple[int, int], mirrored: bool
-) -> None:
-    batch, method = 16, CutMix()
-    plan = backend.plan(method, dalimix.draw(method, batch, 4), size)
-    images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
-    mirror = np.arange(batch) % 2 if mirrored else None
-    mixed = backend.compose(images, plan, mirror=mirror, dtype="float16", output_layout="CHW", mean=0, std=1)
-    for i, partner in enumerate(plan.partner):
-        assert set(np.unique(mixed[i])) <= {i, partner}
-        if partner != i:
-            share = (mixed[i] == partner).mean(dtype=np.float64)
-            assert np.float32(share) == plan.weight[i, 1]
-            assert np.float32(1 - share) == plan.weight[i, 0]
-
-
 def flipped_plan(backend: Any, method: Method, lam: float, size: tuple[int, int], batch: int) -> MixPlan:
     """λ given, the centre of the box in the middle."""
     drawn = dalimix.draw(method, batch, 0)

@@ -9,8 +9,7 @@ import pytest
 
 import dalimix
 from dalimix import CutMix, Draws
-from tests.support import by_hand
-from tests.support.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, assert_same_plan, check_plan
+from tests.support.cases import BATCHES, BELOW_ONE, COUPLES, SIZES, check_drawn, check_plan, check_shares
 
 VARIANTS = [
     {},
@@ -91,7 +90,7 @@ def test_centres_move_at_the_same_u_everywhere(backend: Any) -> None:
     assert (np.floor(u * np.float32(n)) != np.floor(u.astype(float) * n)).sum() > 50
     partner, lam = np.roll(np.arange(len(u), dtype=np.int32), 1), np.full(len(u), 0.9, np.float32)
     draws = Draws(partner, lam, np.stack([u, u, 0 * u], axis=1))
-    assert_same_plan(backend.plan(CutMix(), draws, (n, n)), by_hand.plan(CutMix(), draws, (n, n)))
+    check_drawn(backend, CutMix(), draws, (n, n))
 
 
 def test_sides_grow_at_the_same_lam_everywhere(backend: Any) -> None:
@@ -101,7 +100,13 @@ def test_sides_grow_at_the_same_lam_everywhere(backend: Any) -> None:
     lam = np.concatenate([exact, np.nextafter(exact, np.float32(0)), np.nextafter(exact, np.float32(1))]).clip(0, 1)
     batch = len(lam)
     draws = Draws(np.roll(np.arange(batch, dtype=np.int32), 1), lam, np.full((batch, 3), 0.5, np.float32))
-    assert_same_plan(backend.plan(CutMix(), draws, (n, n)), by_hand.plan(CutMix(), draws, (n, n)))
+    check_drawn(backend, CutMix(), draws, (n, n))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("size", [(224, 224), (33, 17)], ids=str)
+def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, int], mirrored: bool) -> None:
+    check_shares(backend, CutMix(), size, np.arange(16) % 2 if mirrored else None)
 
 
 def test_every_box_lies_inside_and_is_worth_its_area() -> None:

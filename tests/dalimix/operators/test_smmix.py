@@ -20,6 +20,7 @@ from tests.support.cases import (
     assert_same_images,
     assert_same_plan,
     check_plan,
+    check_shares,
     heatmaps_for,
 )
 from tests.support.data.at_random import random_images
@@ -115,14 +116,7 @@ def by_hand_cells(plan: Any, i: int, size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(224, 224), (33, 17), (50, 70), (100, 30)], ids=str)
 def test_the_label_share_is_that_of_the_pixels(backend: Any, size: tuple[int, int]) -> None:
-    """Image n is filled with n, so that each pixel names its source."""
-    method, batch = SMMix(grid=(6, 9)), 16
-    plan = backend.plan(method, dalimix.draw(method, batch, 0), size, heatmaps_for(method, batch))
-    images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
-    mixed = backend.compose(images, plan)[..., 0]
-    for i, j in enumerate(plan.partner):
-        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
-        np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
+    check_shares(backend, SMMix(grid=(6, 9)), size)
 
 
 @pytest.mark.parametrize("mirror", [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]], ids=str)

@@ -10,8 +10,7 @@ import pytest
 
 import dalimix
 from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, Mixup, RandomChoice, TokenMix
-from tests.support import by_hand
-from tests.support.cases import BATCHES, COUPLES, SIZES, assert_same_plan, check_plan, heatmaps_for, planted
+from tests.support.cases import BATCHES, COUPLES, SIZES, check_drawn, check_plan, check_shares, heatmaps_for, planted
 
 VARIANTS = [
     {},
@@ -43,12 +42,12 @@ def test_every_variant_follows_the_formulas(backend: Any, variant: dict[str, Any
     method = TokenMix(**variant)
     check_plan(backend, method, 7, size)
     for draws in (dalimix.draw(method, 7, 1), planted(dalimix.draw(method, 7, 2))):  # and without heatmaps
-        assert_same_plan(backend.plan(method, draws, size), by_hand.plan(method, draws, size))
+        check_drawn(backend, method, draws, size)
 
 
 def test_numbers_that_the_method_does_not_draw_are_not_read(backend: Any) -> None:
     draws = dalimix.draw(TokenMix(alpha=1.0), 16, 0)
-    assert_same_plan(backend.plan(TokenMix(), draws, (33, 17)), by_hand.plan(TokenMix(), draws, (33, 17)))
+    check_drawn(backend, TokenMix(), draws, (33, 17))
 
 
 def test_images_share_a_mask_where_they_share_the_draws(backend: Any) -> None:
@@ -62,14 +61,7 @@ def test_images_share_a_mask_where_they_share_the_draws(backend: Any) -> None:
 @pytest.mark.parametrize("size", [(224, 224), (33, 17), (50, 70), (3, 2)], ids=str)
 @pytest.mark.parametrize("blocks", [True, False])
 def test_without_heatmaps_labels_are_shares_of_the_pixels(backend: Any, size: tuple[int, int], blocks: bool) -> None:
-    """Image n is filled with n, so that each pixel names its source."""
-    method, batch = TokenMix(alpha=1.0, grid=8, blocks=blocks), 16
-    plan = backend.plan(method, dalimix.draw(method, batch, 0), size)
-    images = np.broadcast_to(np.arange(batch, dtype=np.uint8)[:, None, None, None], (batch, *size, 3)).copy()
-    mixed = backend.compose(images, plan)[..., 0]
-    for i, j in enumerate(plan.partner):
-        shares = np.array([(mixed[i] == n).mean() for n in (i, j)], np.float32)
-        np.testing.assert_array_equal(plan.weight[i], shares if i != j else [1, 0])
+    check_shares(backend, TokenMix(alpha=1.0, grid=8, blocks=blocks), size)
 
 
 def targets_of(backend: Any, plan: MixPlan, smoothing: float = 0.0) -> np.ndarray:
@@ -143,9 +135,7 @@ def test_an_image_that_is_not_mixed_keeps_its_label_whatever_its_heatmap(backend
 def test_heatmaps_of_another_grid(backend: Any, shape: tuple[int, int]) -> None:
     method = TokenMix()
     draws, mirror = dalimix.draw(method, 7, 1), np.array([1, 0, 1, 1, 0, 0, 1])
-    heatmaps = heatmaps_for(method, 7, shape)
-    want = by_hand.plan(method, draws, (224, 224), heatmaps, mirror)
-    assert_same_plan(backend.plan(method, draws, (224, 224), heatmaps, mirror), want)
+    check_drawn(backend, method, draws, (224, 224), heatmaps_for(method, 7, shape), mirror)
 
 
 @pytest.mark.parametrize("per", ["sample", "batch"])
@@ -158,7 +148,7 @@ def test_among_other_methods(backend: Any, per: Any, guided: bool) -> None:
     for seed in range(4):
         draws = dalimix.draw(method, 16, seed)
         maps = heatmaps_for(TokenMix(), 16) if guided else None
-        assert_same_plan(backend.plan(method, draws, (56, 56), maps), by_hand.plan(method, draws, (56, 56), maps))
+        check_drawn(backend, method, draws, (56, 56), maps)
 
 
 BAD_METHODS = [

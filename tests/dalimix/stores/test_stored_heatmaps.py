@@ -1,5 +1,6 @@
 """Heatmaps of a store in pipelines and in the loader: they show what the crop of the image shows."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,7 @@ from nvidia.dali import fn, types
 
 import dali_ops
 import dalimix
-from dali_ops import Targets, Train
 from dali_ops.loader.heatmap_sources import StoreSource
-from dali_ops.loader.pipelines import training_pipeline
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
 from dali_ops.operators import bridge
@@ -142,13 +141,10 @@ def test_without_a_crop_they_are_the_whole_maps(store):
 
 def test_seeds_checkpoints_and_the_fallback(root, store, monkeypatch):
     method = RandomChoice([Mixup(), TokenMix(grid=8)])
-    whole = run(samples(root, store, method, enable_checkpointing=True), 5)
-    pipeline = samples(root, store, method, enable_checkpointing=True)
-    assert same(whole[:2], run(pipeline, 2))
-    checkpoint = pipeline.checkpoint()
-    assert same(whole[2:], run(samples(root, store, method, enable_checkpointing=True, checkpoint=checkpoint), 3))
-    assert not same(whole, run(samples(root, store, method, enable_checkpointing=True, seed=12), 5))
+    assert resumes(partial(samples, root, store, method), 2, 3)
     shared = run(samples(root, store, method), 2)
+    assert same(shared, run(samples(root, store, method), 2))
+    assert not same(shared, run(samples(root, store, method, seed=12), 2))
     monkeypatch.setattr(bridge, "_WholeBatch", None)
     assert same(shared, run(samples(root, store, method), 2))
 
@@ -250,18 +246,6 @@ def test_images_lying_on_their_side_are_turned_before_they_are_cut(tmp_path):
 
     errors = [abs(heatmaps - by_cells(images, 8)).mean() for images, _, heatmaps in run(build(body, batch=6), 12)]
     assert np.mean(errors) < 0.045  # the map's border is a cell wide, which is much of a small crop
-
-
-def test_resuming_training_with_a_store(root, store):
-    def pipeline(**options):
-        transform = Train(32, mean=120.0, std=60.0, dtype="float16")
-        method = TokenMix(grid=8)
-        heatmap_source = StoreSource(store, method)
-        feed = Feed(ImageFolder.scan(root), Order(COUNT, 5, training=True))
-        arguments = (feed, method, transform, Targets(), "cpu", heatmap_source)
-        return training_pipeline(*arguments, batch_size=5, num_threads=2, device_id=None, seed=5, **options)
-
-    assert resumes(pipeline, 6, 5)
 
 
 def test_maps_that_are_too_large_for_the_gpu_are_gathered_on_the_host(store):

@@ -93,10 +93,6 @@ def test_a_file_is_named_up_to_its_last_dot(tmp_path: Path) -> None:
     assert store.maps.tolist() == [[[255, 0], [0, 255]]] * 3
 
 
-class StoppedError(Exception):
-    pass
-
-
 def test_import_is_stopped_and_gone_on_with(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import_token_labels(folder, FILES, LABELS, tmp_path / "whole" / "store")
     monkeypatch.setattr(token_labels, "SHARD", 3)
@@ -105,9 +101,9 @@ def test_import_is_stopped_and_gone_on_with(folder: Path, tmp_path: Path, monkey
     def advance(count: int) -> None:
         counts.append(count)
         if counts == [0, 3]:
-            raise StoppedError
+            raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError):
+    with pytest.raises(KeyboardInterrupt):
         import_token_labels(folder, FILES, LABELS, tmp_path / "parts" / "store", advance)
     (folder / FILES[1]).with_suffix(".pt").unlink()  # is not read again
     import_token_labels(folder, FILES, LABELS, tmp_path / "parts" / "store", advance)

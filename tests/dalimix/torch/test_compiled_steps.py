@@ -12,12 +12,8 @@ from dalimix import CutMix, SMMix
 from dalimix.heatmaps import AttentionHeatmap, FeatureHeatmap, SnapshotHeatmap
 from dalimix.support.uncompiled import uncompiled
 from dalimix.torch import BatchMixer, SMMixLoss, SMMixStep, TokenClassifier, soft_target_accuracy
+from tests.support.data.at_random import seeded
 from tests.support.models.vits import SIDE, Small
-
-
-def seeded():
-    return torch.Generator().manual_seed(3)
-
 
 B, C, GRID, LAYER = 6, 5, 8, "layers.layers.1.self_attn"
 IMAGES = torch.randn(B, 3, SIDE, SIDE, generator=seeded())

@@ -10,14 +10,11 @@ import dalimix.torch.class_indices as class_indices_module
 from dalimix import CutMix, TokenMix
 from dalimix.torch import BatchMixer, soft_target_accuracy
 from tests.support.backends import device_fixture
+from tests.support.data.at_random import seeded
 
 B, C = 12, 7
 
 device = device_fixture("cuda")
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def logits(size=B, seed=0):

@@ -9,17 +9,13 @@ import dalimix
 from dalimix.heatmaps import FeatureHeatmap
 from dalimix.torch import BatchMixer
 from tests.support.backends import device_fixture
-from tests.support.data.at_random import random_images
+from tests.support.data.at_random import random_images, seeded
 
 B, C, H, W = 6, 5, 32, 48
 METHODS = [dalimix.CutMix(), dalimix.Mixup()]
 
 
 device = device_fixture("cuda")
-
-
-def seeded(seed=3):
-    return torch.Generator().manual_seed(seed)
 
 
 def images(dtype=torch.float32, device="cpu"):

@@ -14,17 +14,14 @@ import torch
 import dalimix
 from dalimix.heatmaps import AttentionHeatmap, ClassActivationHeatmap, FeatureHeatmap, SnapshotHeatmap
 from dalimix.torch import SMMixBatch, SMMixLoss, SMMixStep, TokenClassifier
+from tests.support.data.at_random import seeded
 from tests.support.models.versions import Versions, a_snapshot, version
 from tests.support.models.vits import SIDE, Small, vit
 from tests.support.programs.workers import BATCH, WORKERS, checksum, checksum_to, drawn, mixer
 
 
-def own_generator():
-    return torch.Generator().manual_seed(3)
-
-
 @pytest.mark.parametrize("persistent_workers", [False, True], ids=["new workers", "the same workers"])
-@pytest.mark.parametrize("make", [lambda: None, own_generator], ids=["default", "own"])
+@pytest.mark.parametrize("make", [lambda: None, seeded], ids=["default", "own"])
 def test_every_worker_and_epoch_draws_its_own(make, persistent_workers):
     def run(seed):
         torch.manual_seed(seed)
@@ -38,10 +35,10 @@ def test_every_worker_and_epoch_draws_its_own(make, persistent_workers):
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
 def test_workers_that_start_anew_draw_as_forked_ones(context):
     torch.manual_seed(1)
-    blends = drawn(context, own_generator(), epochs=1)
+    blends = drawn(context, seeded(), epochs=1)
     assert len(set(blends)) == WORKERS
     torch.manual_seed(1)
-    assert blends == drawn("fork", own_generator(), epochs=1)
+    assert blends == drawn("fork", seeded(), epochs=1)
 
 
 def pickled(given):
@@ -56,7 +53,7 @@ def shared(given):
 
 
 COPIES = pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled, shared], ids=lambda way: way.__name__)
-IMAGES, LABELS = torch.rand(BATCH, 3, SIDE, SIDE, generator=own_generator()), torch.arange(BATCH)
+IMAGES, LABELS = torch.rand(BATCH, 3, SIDE, SIDE, generator=seeded()), torch.arange(BATCH)
 
 
 def blend(made):
@@ -75,7 +72,7 @@ def test_copies_without_a_generator_follow_the_seed(copied):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, pickled, shared], ids=lambda way: way.__name__)
 def test_copies_go_on_with_the_state_of_an_own_generator(copied):
-    first = mixer(own_generator())
+    first = mixer(seeded())
     blend(first)
     other = copied(first)
     expected = [blend(first) for _ in range(2)]
@@ -84,7 +81,7 @@ def test_copies_go_on_with_the_state_of_an_own_generator(copied):
 
 
 def test_a_generator_that_is_shared_stays_shared_in_a_deep_copy():
-    generator = own_generator()
+    generator = seeded()
     given, made = copy.deepcopy((generator, mixer(generator)))
     expected = blend(made)
     given.manual_seed(3)
@@ -94,7 +91,7 @@ def test_a_generator_that_is_shared_stays_shared_in_a_deep_copy():
 def parts(model):
     """Everything that holds a model."""
     provider = AttentionHeatmap(model, "layers.layers.1.self_attn")
-    step = SMMixStep(provider, 5, dalimix.SMMix(grid=8), generator=own_generator())
+    step = SMMixStep(provider, 5, dalimix.SMMix(grid=8), generator=seeded())
     return provider, step, TokenClassifier(model, "layers", "head"), SMMixLoss(0.1)
 
 
@@ -169,7 +166,7 @@ def test_what_holds_a_model_goes_to_a_process_that_starts_anew(kind, context):
     """The memory that is to be shared is there until the process is."""
     torch.manual_seed(0)
     provider = AttentionHeatmap(Small(), "layers.layers.1.self_attn")
-    step = SMMixStep(provider, 5, dalimix.SMMix(grid=8), generator=own_generator())
+    step = SMMixStep(provider, 5, dalimix.SMMix(grid=8), generator=seeded())
     made = {"snapshot": SnapshotHeatmap(provider), "provider": provider, "step": step}[kind]
     results = torch.multiprocessing.get_context(context).SimpleQueue()
     arguments = (made, IMAGES, LABELS, results)

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nvidia.dali import fn
 
 from dali_ops.sources import Source
+from tests.support.pipelines import build
 
 image = pytest.importorskip("PIL.Image")
 
@@ -154,6 +156,15 @@ def check_images(source: Source, numbers: Iterable[int]) -> None:
     fetched = source.fetch(np.arange(len(source)))
     assert [one.tobytes() for one in fetched] == [encoded(number) for number in numbers]
     assert list(source.labels) == [number % 3 for number in numbers]
+
+
+def check_decoding(source: Source) -> None:
+    """DALI decodes the images of `sample` where they lie, in any order."""
+    numbers = np.array([3, 1, 4, 0, 2])
+    images = build(
+        lambda: fn.decoders.image(fn.external_source(lambda: source.fetch(numbers), batch=True, no_copy=True)), COUNT
+    ).run()[0]
+    assert [images.at(k).shape for k in range(COUNT)] == [(16, 20 + number, 3) for number in numbers]
 
 
 def check(source: Source, numbers: Iterable[int], *corrupt: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 
 def random_images(size: int, height: int, width: int, channels: int = 3, dtype: str = "uint8", seed: int = 0) -> Any:
@@ -16,6 +17,5 @@ def random_images(size: int, height: int, width: int, channels: int = 3, dtype: 
 
 def seeded(seed: int = 3) -> Any:
     """A generator of torch's."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     return torch.Generator().manual_seed(seed)

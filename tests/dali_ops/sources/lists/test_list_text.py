@@ -62,6 +62,8 @@ def test_lists_of_other_programs(tmp_path: Path, kind: str) -> None:
 
 WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
     "no-label": ("a.jpg 0\n\nb.jpg\n", (), 3, r"expected PATH LABEL, got 'b\.jpg'"),
+    "no-path": ("a.jpg 0\n3\n", (), 2, "expected PATH LABEL, got '3'"),
+    "a-fraction": ("a.jpg 0\nb.jpg 1.5\n", (), 2, r"expected PATH LABEL, got 'b\.jpg 1\.5'"),
     "negative": ("a.jpg -1\n", (), 1, "a.jpg has label -1, but labels begin with 0: first_label= says"),
     "no-whole-number": ("a.jpg 0\nb.jpg,1.5\n", (), 2, "LABEL is a class index, a whole number from 0"),
     "several-numbers": ("a.jpg 0\nb.jpg 1 5 7\n", (), 2, "which has several numbers; an image has one class"),
@@ -72,7 +74,8 @@ WRONG: dict[str, tuple[str, tuple[str, ...], int, str]] = {
                       "classes has 'dog' more than once, so that this label may be any of 1, 2: give the number"),
     "boxes": ("a.jpg,0.5,0.25,1,1,0\n", (), 1, "which has several numbers"),
     "number-first": ("0 a.jpg\n", (), 1, "the number comes last"),
-    "a-name-but-no-classes": ("a.jpg 0\nb.jpg cat\n", (), 2, r"for names, give classes=\[…\], all in the order"),
+    "a-name-but-no-classes": ("a.jpg 0\nb.jpg cat\n", (), 2,
+                              r"PATH LABEL, got 'b\.jpg cat'; for names, give classes=\[…\], all in the order"),
     "another-name": ("a.jpg cat\nb.jpg bird\n", ("cat",), 2, "it is none of classes"),
     "a-number-beyond": ("a.jpg 0\nb.jpg 2\n", ("cat", "dog"), 2, "b.jpg has label 2, but the 2 classes"),
     "a-number-without-end": (f"a.jpg {'9' * 5000}\n", (), 1, "expected PATH LABEL"),
