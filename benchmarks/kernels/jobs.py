@@ -13,7 +13,7 @@ import numpy as np
 import dalimix
 from benchmarks.harness import CACHES
 from benchmarks.tensors import CLASSES, MEAN, SMOOTHING, STD
-from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
+from dalimix import AttentiveCutMix, CutMix, Draws, Erase, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix
 from dalimix.arrays import array_module
 from dalimix.checks import Layout
 from dalimix.dispatch import backend_of
@@ -52,6 +52,7 @@ def jobs(xp: Any, batch: int, size: int) -> Iterator[Job]:
     """All of them, one after another: the inputs of those that are done can be forgotten."""
     for make in (compose_jobs, label_jobs, plan_jobs):
         yield from make(xp, batch, size)
+    yield erase_job(xp, batch, size)
     yield crop_job(xp, batch)
     yield resample_job(xp, batch)
 
@@ -142,6 +143,17 @@ def drawn_and_seen(method: Method, batch: int, seed: int) -> tuple[Draws, np.nda
         values = np.random.default_rng(seed).integers(0, 1 << 16, (batch, *method.token_grid))
         maps = values.astype(np.float32)
     return dalimix.draw(method, batch, seed), maps
+
+
+def erase_job(xp: Any, batch: int, size: int) -> Job:
+    """The boxes of random erasing; their pixels are made by `compose`."""
+    rng = np.random.default_rng(0)
+    inputs = [xp.asarray(rng.integers(0, 1 << 32, (batch, 2), np.uint32)) for _ in range(8)]
+    return Job("erase", "boxes of every image", inputs, partial(erased, size), bytes_of(inputs[0]))
+
+
+def erased(size: int, keys: Any) -> Any:
+    return backend_of(keys).erase(Erase(prob=1.0), keys, (size, size)).box
 
 
 def crop_job(xp: Any, batch: int) -> Job:

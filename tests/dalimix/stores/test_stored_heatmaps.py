@@ -11,6 +11,7 @@ from nvidia.dali import fn, types
 
 import dali_ops
 import dalimix
+from dali_ops import Train
 from dali_ops.loader.heatmap_sources import StoreSource
 from dali_ops.loader.reading.feed import Feed
 from dali_ops.loader.reading.order import Order
