@@ -6,7 +6,7 @@
 constexpr int TRIES = 10;  // for each box
 constexpr int ASPECTS_BITS = 10;
 
-// Box k of an image; `area` in pixels is what is drawn from for it.
+// Box k of an image, whose area in pixels is drawn from `smallest` to `largest`.
 __device__ int4 box_of(uint2 key, unsigned k, double smallest, double largest,
                        const double* aspects,  // [1 << ASPECTS_BITS] quantiles of height / width
                        int H, int W) {

@@ -19,7 +19,7 @@ from nvidia.dali.data_node import DataNode
 from dali_ops.loader.reading.crops import Size
 
 PLAIN = ("auto", "trivial", "three")
-KNOWN = "'rand-m9-n2' (m and n are free; also mstd, inc and p, as in timm), 'auto', 'trivial' or 'three'"
+KNOWN = "'rand-m9-n2' (m from 0 to 10, any n; also mstd, inc and p, as in timm), 'auto', 'trivial' or 'three'"
 LEVELS = 10  # timm's magnitudes are 0 … 10
 FINE = 10  # magnitudes to a level
 BINS = LEVELS * FINE + 1
@@ -95,10 +95,12 @@ def apply_named(name: str, images: DataNode, size: Size) -> DataNode:
         return trivial_augment_wide(images)
     if name == "three":
         return three_augment(images)
-    return rand_augment(images, size, _rand(name))
+    rand = _rand(name)
+    assert rand is not None  # the name was checked
+    return rand_augment(images, size, rand)
 
 
-def rand_augment(images: DataNode, size: Size, rand: Any) -> DataNode:
+def rand_augment(images: DataNode, size: Size, rand: Rand) -> DataNode:
     """RandAugment (arXiv 1909.13719) as in timm: its fifteen operations and their ranges, each with a probability."""
     suite, n = [ops.identity, *operations(bool(rand.inc))], int(rand.n)
     numbers = fn.random.uniform(values=list(range(1, len(suite))), shape=[n], dtype=types.INT32)

@@ -21,7 +21,7 @@ class BatchInfo:
 
     Attributes:
         labels: int64 [B], each image's own class, before mixing.
-        plan: how the images were mixed, a `dalimix.MixPlan` of tensors.
+        plan: how the images were mixed, a `dalimix.MixPlan` of tensors; what was erased is no part of it.
         index: int64 [B], which image each one is, by its position in the source: ``loader.names(index)``. That of the
             image that was mixed in is ``index[plan.partner]``.
         predictions: float32 [B, C], the outputs of the model under training for the unmixed images, for a consistency

@@ -63,7 +63,7 @@ def mix(
         output_layout: of the output; None: `layout`, or without it that of the node, if it has one.
         smoothing: label smoothing in [0, 1].
         form: ``"dense"`` targets or ``"pair"``.
-        return_plan: return the plan, too.
+        return_plan: return the plan, too; what `erase` erases is no part of it.
         seed: of the random operators; -1 or None: the pipeline's seed decides.
         device: ``"cpu"``, ``"gpu"``, ``"cuda"`` or a torch.device; None: that of the images.
 

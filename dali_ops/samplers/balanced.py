@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dali_ops.samplers.draws import Draws
+from dali_ops.keywords import part_of_loader
 from dali_ops.samplers.sampler import Epochs, Sampler
+from dali_ops.samplers.with_replacement import WithReplacement
 from dali_ops.sources import Source
 
 
+@part_of_loader("sampler")
 @dataclass(frozen=True)
 class Balanced(Sampler):
     """Images are drawn with replacement, every class equally often, and within a class every image.
@@ -27,4 +29,4 @@ class Balanced(Sampler):
 
     def of(self, source: Source) -> Epochs:
         labels = source.class_indices
-        return Draws(1.0 / np.bincount(labels)[labels])
+        return WithReplacement(1.0 / np.bincount(labels)[labels])

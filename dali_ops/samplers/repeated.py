@@ -23,8 +23,8 @@ class Repeated(Sampler):
 
     As the `RASampler` of DeiT does it (Hoffer et al., arXiv 1901.09335; Touvron et al., arXiv 2012.12877): the images
     are shuffled and repeated, and the processes take them in turn. If the global batch, `batch_size` times the number
-    of processes, is a multiple of `times`, each of its images is in it exactly so often. Otherwise its first and its
-    last image may have copies in the batches before and after.
+    of processes, is a multiple of `times`, each of its images is in it exactly so often, but for the last one of an
+    epoch. Otherwise its first and its last image may have copies in the batches before and after.
 
     An epoch has as many steps as without repeating, so with ``times=3`` it has a third of the images, other ones every
     time. As the authors do, its length is rounded down to a multiple of 256, and what the number of processes does not

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dali_ops.keywords import part_of_loader
-from dali_ops.samplers.draws import Draws
 from dali_ops.samplers.sampler import Epochs, Sampler
+from dali_ops.samplers.with_replacement import WithReplacement
 from dali_ops.sources import Source
 
 EXPECTED = "weights must be numbers [N], one for each image of the source"
@@ -52,7 +52,7 @@ class Weighted(Sampler):
         if len(self.weights) != len(source):
             raise ValueError(f"sampler has {len(self.weights)} weights but source has {len(source)} images: "
                              "Weighted takes one for each, in the order of source.names")  # fmt: skip
-        return Draws(np.asarray(self.weights))
+        return WithReplacement(np.asarray(self.weights))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Weighted) and np.array_equal(self.weights, other.weights)

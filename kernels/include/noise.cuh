@@ -38,8 +38,8 @@ __device__ void normals(unsigned word, float& first, float& second) {
 // Those of pixels x .. x + N - 1 of a row. N is at most BLOCK, so they lie in two blocks at most.
 template <int N>
 __device__ void noise(uint2 key, int x, int y, int channel, float (&to)[N]) {
-  const unsigned block = static_cast<unsigned>(x) / BLOCK, row = y, plane = channel;
-  const int skipped = x & (BLOCK - 1);
+  const int skipped = x & (BLOCK - 1);  // x may be negative, where a group begins outside of the image that is read
+  const unsigned block = (x - skipped) / BLOCK, row = y, plane = channel;
   const uint4 one = philox({block, row, plane, NOISE}, key);
   unsigned word[8] = {one.x, one.y, one.z, one.w};
   if (skipped + N > BLOCK) {

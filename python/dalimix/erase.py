@@ -74,7 +74,7 @@ class Erase(Checked):
 
     def _keep_value(self) -> None:
         named = isinstance(self.value, str) and self.value in ("noise", "const")
-        number = is_number(self.value) and abs(float(self.value)) <= LARGEST
+        number = not isinstance(self.value, str) and is_number(self.value) and abs(self.value) <= LARGEST
         self._require(named or number, "value must be 'noise', 'const' or a finite number, of float32", self.value)
         object.__setattr__(self, "value", str(self.value) if named else float(self.value))
 

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from dalimix import checks
 from dalimix.arrays import Array, check_field
+from dalimix.erase import LARGEST
 from dalimix.support.numbers import is_number
 
 
@@ -23,7 +24,7 @@ class ErasePlan:
 
     Raises:
         TypeError: a field is plainly not an array, or `value` not a number.
-        ValueError: `size` is not a size of images.
+        ValueError: `value` is not finite in float32, or `size` is not a size of images.
 
     Examples:
         >>> erase = Erase(prob=1.0, count=2)
@@ -42,6 +43,8 @@ class ErasePlan:
             check_field(f"erase.{name}", getattr(self, name))
         if self.value is not None and not is_number(self.value):
             raise TypeError(f"erase.value must be a number, or None for noise, got {self.value!r}")
+        if self.value is not None and not abs(self.value) <= LARGEST:
+            raise ValueError(f"erase.value must be finite in float32, or None for noise, got {self.value!r}")
         if self.size is not None:
             object.__setattr__(self, "size", checks.size(self.size, "erase.size"))
 

@@ -141,6 +141,7 @@ def situations(height: int, width: int) -> dict[str, dict[str, Any]]:
         "shift back by a group": {"box": (1, 16, 4, 32), "shift": (-1, -16)},
         "shift inside a group": {"box": (1, 2, 4, 14), "shift": (2, 5)},
         "shift back inside a group": {"box": (2, 16, 6, 32), "shift": (-2, -7)},
+        "shift from the middle of a group to the left edge": {"box": (1, 18, 4, 31), "shift": (0, -18)},
         "shift is not read in a blend": {"blend": 0.5, "box": (1, 2, 4, 14), "shift": (2, 5)},
         "partner itself": {"own": True, "box": (1, 1, 4, 9)},
         "partner itself, blended": {"own": True, "blend": 0.5},

@@ -3,7 +3,7 @@
 A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner; then
 one loop, which the compiler vectorises, makes the output of it. So every pixel is read once from memory and written
 once. Images are taken as [B, planes, H, W · items], where C = planes · items: planes of one item for CHW, one plane of
-C items for HWC. What is erased is written over the row in the end; a plan of it that is None costs nothing, as the
+C items for HWC. What is erased is written last, over the finished row. An erase plan that is None costs nothing, as the
 compiler makes one version of the loop with it and one without.
 """
 

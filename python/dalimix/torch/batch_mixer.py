@@ -39,7 +39,7 @@ class BatchMixer:
             default layout is ``"CHW"``. Mean and std may also be tensors.
         dtype: of the mixed images: uint8, float16, bfloat16 or float32, as torch's dtype or by its name. None: float32
             if there is a mean or std and the images are uint8, else that of the images.
-        return_plan: return the plan, too.
+        return_plan: return the plan, too; what `erase` erases is no part of it.
         erase: random erasing of every image before it is mixed, such as ``dalimix.Erase(prob=0.25)``; labels stay.
         generator: `torch.Generator` for the random numbers, preferably on the CPU, since the host has to wait for one
             on a GPU. None: torch's default generator as it is when the mixer is called, so that `torch.manual_seed`

@@ -90,7 +90,7 @@ def test_weights_of_any_size(weights, possible):
 
 
 def test_the_largest_random_number_draws_the_last_image_of_any_weight(monkeypatch):
-    monkeypatch.setattr("dali_ops.samplers.draws.uniform", lambda *_: np.array([0.0, 1 - 2.0**-53]))
+    monkeypatch.setattr("dali_ops.samplers.with_replacement.uniform", lambda *_: np.array([0.0, 1 - 2.0**-53]))
     for count in (3, 7, 1000):
         weights = np.random.default_rng(count).random(count)
         weights[[0, -1]] = 0

@@ -188,6 +188,27 @@ def test_noise_does_not_depend_on_the_box(backend: Any) -> None:
         np.testing.assert_array_equal(part[inside], everything[inside])
 
 
+@pytest.mark.parametrize("left", range(0, 32, 5))
+def test_noise_moves_with_the_partner(backend: Any, left: int) -> None:
+    """From any column to any other, so that a group of pixels may begin outside of the image that is read."""
+    keys, size = dalimix.draw(Mixup(), 2, 5, Erase()).erase, (4, 48)
+    erase = ErasePlan(np.broadcast_to(np.array([0, 0, *size], np.int32), (2, 1, 4)).copy(), keys)
+    images = random_images(2, *size)
+    plain = backend.compose(images, by_hand.stack([Row(0), Row(1)]), None, MEAN[:3], STD[:3], erase=erase)
+    for source in (0, 3, 35):
+        row = Row(1, box=(1, left, 3, left + 13), shift=(0, source - left))
+        mixed = backend.compose(images, by_hand.stack([row, Row(1)]), None, MEAN[:3], STD[:3], erase=erase)
+        np.testing.assert_array_equal(mixed[0, 1:3, left : left + 13], plain[1, 1:3, source : source + 13])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 10**400], ids=["NaN", "infinity", "1e300", "10 ** 400"])
+def test_a_value_that_is_no_float32_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="value must be"):
+        ErasePlan(np.zeros((1, 1, 4), np.int32), np.zeros((1, 2), np.uint32), value)
+    with pytest.raises(ValueError, match="value must be"):
+        Erase(value=value)
+
+
 @pytest.mark.parametrize("method", [CutMix(), Mixup()], ids=lambda method: method.name)
 def test_replayed_it_is_the_same(backend: Any, method: Any) -> None:
     erase, images = Erase(prob=0.7), random_images(8, *WIDE)

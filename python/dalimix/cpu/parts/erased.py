@@ -1,6 +1,6 @@
 """What is erased of a row, for `dalimix.cpu.compose`: written over what was mixed, while the row is in the cache.
 
-It is mixed after normalising, since the noise is standard normal then. Rows are gone through stretch by stretch: parts
+It is mixed after normalising, since the noise is standard normal then. Each row is split into stretches: parts
 in which all pixels show the same image, and are erased in the same images.
 """
 
@@ -14,7 +14,7 @@ from dalimix.cpu.compiled import inlined
 from dalimix.cpu.parts.dtype import from_float, to_float
 from dalimix.cpu.parts.noise import BLOCK, noise
 
-# What a key is good for: the last word of Philox's counter tells; 0 is noise.
+# What a key is used for: the last word of Philox's counter tells; 0 is noise.
 BOXES, WHETHER = 1, 2
 
 

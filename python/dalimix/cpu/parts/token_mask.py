@@ -22,7 +22,7 @@ class Memory(NamedTuple):
     """The memory in which masks are made."""
 
     mask: np.ndarray  # uint8 [g, g], the result: 1 where the partner shows
-    chosen: np.ndarray  # uint8 [g * g], the mask once more
+    chosen: np.ndarray  # uint8 [g * g], the same memory, flattened
     bits: np.ndarray  # uint32 [g]: bit c of row r is token (r, c)
     keys: np.ndarray  # uint32 [g * g + 3]
 

@@ -18,7 +18,7 @@ class Patches(NamedTuple):
     """The memory in which patches are chosen."""
 
     mask: np.ndarray  # uint8 [g, g], the result: 1 for the cells that are chosen
-    chosen: np.ndarray  # uint8 [g * g], the mask once more
+    chosen: np.ndarray  # uint8 [g * g], the same memory, flattened
     keys: np.ndarray  # uint32 [g * g]
 
     @classmethod

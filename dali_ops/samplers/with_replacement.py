@@ -8,7 +8,7 @@ from dali_ops.samplers.random_numbers import uniform
 from dali_ops.samplers.sampler import Epochs
 
 
-class Draws(Epochs):
+class WithReplacement(Epochs):
     """Every draw is independent, and as many are made as there are images, or few more, so that all shares are equal.
 
     Args:
