@@ -19,6 +19,7 @@ from nvidia.dali.data_node import DataNode
 from dali_ops.loader.reading.crops import Size
 
 PLAIN = ("auto", "trivial", "three")
+IN_PLACE = ("three",)  # these move no pixels
 KNOWN = "'rand-m9-n2' (m from 0 to 10, any n; also mstd, inc and p, as in timm), 'auto', 'trivial' or 'three'"
 LEVELS = 10  # timm's magnitudes are 0 … 10
 FINE = 10  # magnitudes to a level

@@ -7,6 +7,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from typing import Any
 
+from dali_ops.loader.augmentations import IN_PLACE
 from dali_ops.loader.heatmap_sources import source_of_heatmaps
 from dali_ops.loader.outputs import Outputs
 from dali_ops.loader.pipelines import NO_MIXING, training_pipeline, validation_pipeline
@@ -68,7 +69,9 @@ class LoaderSettings:
             checks.heatmaps_wanted(self.method, heatmaps is not None, expected)
         elif heatmaps is not None:
             raise ValueError("heatmaps are for mixed batches, but method is None")
-        if heatmaps is not None and not stored:
+        if stored:
+            _check_in_place(self.transform)
+        elif heatmaps is not None:
             _check_provider(heatmaps)
         if self.heatmap_labels and (heatmaps is None or stored):
             kind = type(heatmaps).__name__
@@ -125,6 +128,13 @@ class LoaderSettings:
         """What a state must agree with, in words: a checkpoint of another graph cannot be resumed."""
         own = {**vars(self), **vars(self.transform), **vars(self.targets), "transform": type(self.transform).__name__}
         return {name: in_words(value) for name, value in own.items() if name != "targets"}
+
+
+def _check_in_place(transform: Train | Eval) -> None:
+    name = transform.augment if isinstance(transform, Train) else None
+    if isinstance(name, str) and name not in IN_PLACE:
+        remedy = "take augment='three', or a provider, which looks at the images"
+        raise ValueError(f"augment={name!r} moves pixels, which the heatmaps of a store do not follow: {remedy}")
 
 
 def _check_provider(heatmaps: Any) -> None:

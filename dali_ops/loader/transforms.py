@@ -80,7 +80,8 @@ class Train(Transform):
     Crops are torchvision's ``RandomResizedCrop``: up to ten times an area and a ratio are drawn, until the window fits;
     if none does, it is the largest one. (Unlike torchvision's, it may then lie anywhere if the range of ratios is wide,
     which shows in images four times as long as wide.) Pixels are those of its ``resized_crop`` with ``antialias=True``,
-    to a unit of rounding; ``"nearest"`` is its ``NEAREST_EXACT``, as Pillow's.
+    to a unit of rounding, but for a rim of three pixels, where DALI repeats the edge of the image; ``"nearest"`` is its
+    ``NEAREST_EXACT``, but for pixels that lie exactly between two.
 
     Args:
         size: height and width in pixels; one number for square images. 16,384 at most.

@@ -11,6 +11,7 @@ from dalimix.support.numbers import is_whole
 
 ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
 MAX_CHANNELS = 1 << 20
+HALF = float(np.finfo(np.float16).max)
 SOME_OF_255 = 16  # no mean, std or value of images 0 … 1, or of normalised ones, is this large
 BFLOAT16 = ("bfloat16", "bf16")
 DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
@@ -180,8 +181,11 @@ def check_noise(value: float | None, dtype: np.dtype, normalised: bool, output: 
         output: the dtype of the output.
 
     Raises:
-        ValueError: the output is uint8, or uint8 images are not normalised.
+        ValueError: noise for uint8 output, or for uint8 images that are not normalised; or the value is infinite in
+            float16.
     """
+    if value is not None and output == DTYPES["float16"] and abs(value) > HALF:
+        raise ValueError(f"erase has value={value}, which is infinite in float16: its largest number is {HALF:g}")
     if value is None and DTYPES["uint8"] in (output, output if normalised else dtype):
         where = "uint8 images are" if output == DTYPES["uint8"] else "images 0 … 255 are"
         raise ValueError(

@@ -209,6 +209,12 @@ def test_a_value_that_is_no_float32_is_refused(value: Any) -> None:
         Erase(value=value)
 
 
+def test_a_value_that_is_infinite_in_float16_is_refused(backend: Any) -> None:
+    erase = ErasePlan(np.zeros((2, 1, 4), np.int32), np.zeros((2, 2), np.uint32), -1e5)
+    with pytest.raises(ValueError, match="value=-100000.0, which is infinite in float16: its largest number is 65504"):
+        backend.compose(random_images(2, *WIDE), UNTOUCHED, None, MEAN[:3], STD[:3], "float16", erase=erase)
+
+
 @pytest.mark.parametrize("method", [CutMix(), Mixup()], ids=lambda method: method.name)
 def test_replayed_it_is_the_same(backend: Any, method: Any) -> None:
     erase, images = Erase(prob=0.7), random_images(8, *WIDE)

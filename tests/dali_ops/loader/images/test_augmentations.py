@@ -40,7 +40,7 @@ def test_names_have_one_form(name):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_unknown_names_are_answered_with_the_known_ones(name):
-    known = "'rand-m9-n2' .m and n are free; .*, 'auto', 'trivial' or 'three', got"
+    known = "'rand-m9-n2' .m from 0 to 10, any n; .*, 'auto', 'trivial' or 'three', got"
     with pytest.raises(ValueError, match=f"augment must be a function from images to images, or one of {known}"):
         Train(augment=name)
 

@@ -1,6 +1,7 @@
 """Augmentations of DALI's between crop and mix."""
 
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_beside_a_store(root, tmp_path):
     for (images, targets), (images_too, targets_too) in zip(plain, negative, strict=True):
         assert torch.equal(images, 255 - images_too)
         assert torch.equal(targets, targets_too)
+
+
+def test_what_moves_pixels_is_refused_beside_a_store(root, tmp_path):
+    names = [f"{name}/{k}.jpg" for name in ("blue", "green", "red") for k in range(5)]
+    store = store_of(tmp_path / "store", names, torch.rand(COUNT, 4, 4).numpy())
+    loader = load(root, TokenMix(grid=4), heatmaps=store, augment="three")
+    assert isinstance(loader.transform, Train)
+    message = "augment='trivial' moves pixels, which the heatmaps of a store do not follow: take augment='three'"
+    with pytest.raises(ValueError, match=message):
+        load(root, TokenMix(grid=4), heatmaps=store, augment="trivial")
+    with pytest.raises(ValueError, match=message):
+        loader.switch(transform=replace(loader.transform, augment="trivial"))
 
 
 NO_NODES = {"NoneType": None, "tuple": (1, 2), "ndarray": np.zeros((32, 32, 3), np.uint8)}
