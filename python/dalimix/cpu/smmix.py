@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dalimix.cpu.compiled import compiled, inlined
-from dalimix.cpu.parts.attention_region import attention_region
+from dalimix.cpu.parts.attention_region import BLOCK, attention_region
 from dalimix.cpu.parts.plan import Drawn, Rows, begin, below, label_share
 from dalimix.cpu.parts.tokens import Edges
 from dalimix.cpu.planner import edges_of, flips, ready, run_planner
@@ -21,7 +21,7 @@ def smmix(method: SMMix, draws: Draws, scene: Scene, into: MixPlan | None = None
     """Plan the region of xⱼ with the highest heatmap, pasted over that of xᵢ with the lowest."""
     assert scene.heatmaps is not None
     size, down, across = scene.heatmaps.shape
-    edges, memory = edges_of(scene.size, (down, across)), np.empty((2, down * across))
+    edges, memory = edges_of(scene.size, (down, across)), np.zeros((2, down * across + BLOCK))
     own = (ready(scene.heatmaps), flips(scene.mirror, size), memory, edges, *method.sides)
     return run_planner(_smmix, method, draws, own, into)
 
@@ -31,7 +31,7 @@ def _smmix(
     drawn: Drawn,
     heatmaps: np.ndarray,  # float32 [B, gh, gw]
     mirror: np.ndarray,  # uint8 [B]
-    values: np.ndarray,  # float64 [2, gh * gw], overwritten
+    values: np.ndarray,  # float64 [2, gh * gw + BLOCK], overwritten
     edges: Edges,
     low: int,
     high: int,
