@@ -30,6 +30,7 @@ from dali_ops.decorators import plain_python
 from dali_ops.lifetime import guard
 from dalimix.arrays import Array, array_module
 from dalimix.cuda.stream import borrowed_stream
+from dalimix.support.switch_interval import short_switch_interval
 
 Callback = Callable[..., Sequence[Array]]
 OPERATOR = "_JaxFunction"
@@ -167,8 +168,12 @@ class _Operator:
 
 
 def _noted(callback: Callback) -> Callback:
-    """Guard the pipeline and note the whole callback, since the garbage collector may run anywhere in it."""
-    return guard(Pipeline.current()).noted(callback)
+    """Guard the pipeline and note the whole callback, since the garbage collector may run anywhere in it.
+
+    Loops for the CPU and launches on a GPU give up the GIL, which the callback would wait for, 5 ms each time, where
+    another thread of Python is busy.
+    """
+    return guard(Pipeline.current()).noted(short_switch_interval()(callback))
 
 
 class Exported:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from dalimix.cpu.compiled import compiled, inlined, without_gil
+from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.parts.dtype import bits, to_float
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
+from dalimix.support.switch_interval import short_switch_interval
 
-WORTHWHILE = 1 << 14  # cells, for which it takes half a millisecond, that are worth giving up the GIL
 FARTHEST = 10.0  # reach of a box, in images: each output cell takes as many samples as it covers cells of the map
 
 Line = tuple[float, float, int, int]  # start and bin, in cells of the map; samples; cells of the map
@@ -23,8 +21,9 @@ def heatmap_crop(maps: np.ndarray, index: np.ndarray, boxes: np.ndarray, grid: i
     _check_boxes(boxes)
     output = np.empty((len(index), grid, grid), np.float32)
     unit = 255.0 if maps.dtype == np.uint8 else 1.0
-    loop = _few_heatmaps if output.size < WORTHWHILE else _heatmap_crop
-    loop(ready(bits(maps)), ready(index.astype(np.int64)), ready(boxes), unit, np.empty((grid, maps.shape[1])), output)
+    numbers = ready(bits(maps)), ready(index.astype(np.int64)), ready(boxes)
+    with short_switch_interval():
+        _heatmap_crop(*numbers, unit, np.empty((grid, maps.shape[1])), output)
     return output
 
 
@@ -64,12 +63,6 @@ def _heatmap_crop(
             for c in range(grid):
                 samples = np.float64(rows[2]) * _line(left, width, across, grid, c)[2] * unit
                 output[i, r, c] = np.float32(normal(_sum(along[c], rows) / samples))
-
-
-@compiled
-def _few_heatmaps(*given: Any) -> None:
-    """Do what `_heatmap_crop` does, for so few that giving up the GIL would take longer."""
-    _heatmap_crop(*given)
 
 
 @inlined

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dalimix.cpu.parts.turns import FINISHED, begun
+from dalimix.support.switch_interval import short_switch_interval
 from dalimix.support.threads import allowed
 
 WORTHWHILE = 1 << 19  # bytes of output for a thread; waking it takes some ten microseconds
@@ -38,6 +39,11 @@ def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> Non
     """
     turns, given = begun(len(output)), (*arguments, output)
     helpers = workers(output) - 1
+    with short_switch_interval():
+        _share(loop, helpers, turns, given)
+
+
+def _share(loop: Callable[..., None], helpers: int, turns: np.ndarray, given: tuple[Any, ...]) -> None:
     if not helpers:
         loop(turns, False, *given)
         return
@@ -48,7 +54,7 @@ def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> Non
         loop(turns, True, *given)
     finally:
         help_.over()
-        if turns[FINISHED] < len(output):  # a thread was stopped by the system, or there was an error
+        if turns[FINISHED] < len(given[-1]):  # a thread was stopped by the system, or there was an error
             help_.wait()
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from dalimix.cpu.compiled import compiled, inlined, without_gil
+from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.parts.turns import NO_SAMPLE, end, following
 from dalimix.cpu.planner import ready
-from dalimix.cpu.sharing import WORTHWHILE, share
+from dalimix.cpu.sharing import share
 from dalimix.mix_plan import MixPlan
 
 
@@ -18,8 +16,7 @@ def soft_labels(labels: np.ndarray, plan: MixPlan, num_classes: int, smoothing: 
     """y = weight₀·onehot(labelᵢ) + weight₁·onehot(labelⱼ), smoothed; float32 [B, num_classes]."""
     output = OUTPUTS.empty((len(labels), num_classes), np.float32)
     numbers = np.float32(1 - smoothing), np.float32(smoothing / num_classes)
-    loops = (_soft_labels, _few_soft_labels) if labels.ndim == 1 else (_mixed_labels, _few_mixed_labels)
-    loop = loops[output.nbytes < WORTHWHILE]
+    loop = _soft_labels if labels.ndim == 1 else _mixed_labels
     labels = ready(labels.astype(np.int64 if labels.ndim == 1 else np.float32, copy=False))
     share(loop, output, labels, ready(plan.partner), ready(plan.weight), *numbers)
     return output
@@ -73,17 +70,6 @@ def _mixed_labels(
             target[c] = _smoothed(own * mine[c] + other * of_partner[c], own, other, kept, spread)
         i = following(turns, i)
     end(turns, waits)
-
-
-@compiled
-def _few_soft_labels(*given: Any) -> None:
-    """Do what `_soft_labels` does, for so few that giving up the GIL would take longer."""
-    _soft_labels(*given)
-
-
-@compiled
-def _few_mixed_labels(*given: Any) -> None:
-    _mixed_labels(*given)
 
 
 @inlined

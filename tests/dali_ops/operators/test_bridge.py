@@ -1,6 +1,7 @@
 """The way from DALI to arrays and back: whole batches uncopied, or the fallback by sample."""
 
 import gc
+import sys
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ from nvidia.dali import fn
 from nvidia.dali.pipeline import Pipeline, StreamPolicy
 
 from dali_ops.operators import bridge
+from dalimix.support.switch_interval import SHORT
 from tests.support.pipelines import BATCH, build, images_and_labels, run
 from tests.support.same import same
 
@@ -56,6 +58,18 @@ def test_outputs_of_any_number_type_and_rank(way):
     assert halves.dtype == np.float16
     assert doubled.tolist() == [0, 2, 4, 6, 8, 10]
     assert np.array_equal(identity, np.eye(BATCH))
+
+
+def test_a_callback_gets_the_gil_back_soon(way):
+    """Otherwise each loop that gives it up would wait 5 ms beside a busy thread."""
+    seen = []
+
+    def function(images, labels):
+        seen.append(sys.getswitchinterval())
+        return [images + 0]
+
+    run(build(node(function)))
+    assert seen[0] == pytest.approx(SHORT, rel=0.1)
 
 
 def test_given_layouts(way):
