@@ -24,7 +24,7 @@ def by_processor(value):
 
 @njit
 def back_by_processor(value):
-    return dtype.from_float(value, np.uint16(0))
+    return dtype.from_float(value, np.uint16(0), value)
 
 
 def around() -> np.ndarray:
@@ -60,7 +60,7 @@ def test_a_processor_that_cannot(tmp_path: Path) -> None:
 import numpy as np
 from numba import njit
 from dalimix.cpu.parts.dtype import from_float, to_float
-there_and_back = njit(lambda half: from_float(to_float(half), half))
+there_and_back = njit(lambda half: from_float(to_float(half), half, half))
 print([there_and_back(np.uint16(half)) for half in (0, 1, 0x3C00, 0xFBFF)])
 """
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
