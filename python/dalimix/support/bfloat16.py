@@ -14,8 +14,7 @@ import numpy as np
 from dalimix.support.packages import missing
 
 NAME = "bfloat16"
-BITS = np.dtype(np.int16)
-LARGEST = (2 - 2**-7) * 2.0**127
+BITS: np.dtype = np.dtype(np.int16)
 
 
 def is_bfloat16(dtype: Any) -> bool:
