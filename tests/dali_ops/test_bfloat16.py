@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from nvidia.dali import fn
+from nvidia.dali import fn, types
 
 import dali_ops
 import dalimix
@@ -129,15 +129,39 @@ def test_loaders(root: Any, tmp_path: Any, method: Method) -> None:
         loader.close()
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_loaders_without_a_method(root: Any, training: bool) -> None:
-    """DALI normalises to float32, and differs in the last bits; a batch that is short comes, too."""
-    both = loaders(root, None, training=training, drop_last=False, batch_size=8)
+def planes(images: Any) -> Any:
+    """An `augment` that returns floats in another layout."""
+    return fn.transpose(fn.cast(images, dtype=types.FLOAT), perm=[2, 0, 1]) + 0.5
+
+
+WITHOUT: list[dict[str, Any]] = [{"training": True}, {"training": True, "augment": planes}, {"training": False}]
+
+
+@pytest.mark.parametrize("options", WITHOUT, ids=["training", "augmented", "validation"])
+def test_loaders_without_a_method(root: Any, options: dict[str, Any]) -> None:
+    """DALI normalises to float32, and differs in the last bits. Of this process's two batches the second is empty."""
+    share = {"rank": 0, "world_size": 2, "batch_size": 7, "drop_last": False}
+    both = loaders(root, None, **share, **options)
+    sizes = []
     for (wide, labels), (made, others) in zip(*both, strict=True):
+        sizes.append(len(made))
         assert made.shape == wide.shape
         torch.testing.assert_close(made.float(), wide, rtol=2**-8, atol=1e-5)
         assert (made.dtype, others.dtype) == (torch.bfloat16, torch.int64)
         assert made.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(labels, others)
+    assert sizes == ([7, 1] if options["training"] else [7, 0])
     for loader in both:
         loader.close()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_loader_resumes(root: Any, training: bool) -> None:
+    loader = load(root, None, dtype=torch.bfloat16, training=training, mean=100, std=50)
+    assert loader.transform.dtype == "bfloat16"
+    batches = iter(loader)
+    next(batches)
+    state, (expected, _) = loader.state_dict(), next(batches)
+    loader.load_state_dict(state)
+    assert torch.equal(next(iter(loader))[0], expected)
+    loader.close()

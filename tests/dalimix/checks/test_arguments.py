@@ -92,6 +92,13 @@ def test_bfloat16_by_any_name(kind: Any) -> None:
     assert_same_images(compose(IMAGES, std=3, dtype=kind), compose(IMAGES, std=3).astype(ml_dtypes.bfloat16))
 
 
+def test_units_of_bfloat16_are_those_of_its_numbers() -> None:
+    images = (IMAGES / 255).astype(ml_dtypes.bfloat16)
+    with pytest.raises(ValueError, match="mean and std must be in the units of the images.*divide both by 255"):
+        compose(images, **NORMALISED)
+    assert compose(images, mean=0.45, std=0.22).dtype == ml_dtypes.bfloat16
+
+
 @pytest.mark.parametrize("kind", [np.int16, np.uint16])
 def test_bits_are_no_images_and_no_dtype(kind: Any) -> None:
     with pytest.raises(TypeError, match=f"images must have dtype .*, bfloat16, float32, got {kind.__name__}"):
