@@ -19,7 +19,7 @@ from dalimix.torch import BatchMixer
 from tests.support.backends import device_fixture
 from tests.support.cases import MEAN, STD, assert_same_images
 from tests.support.data.at_random import random_images, seeded
-from tests.support.data.coloured import CLASSES, PER_CLASS
+from tests.support.data.noise_folder import COUNT, NAMES, image_folder
 from tests.support.dynamic import MAPS, MIRROR, a_batch, array, maps_for, numbers
 from tests.support.loaders import load
 from tests.support.pipelines import BATCH, SIZE, build, images_and_labels, run
@@ -108,20 +108,24 @@ def test_dynamic_mode(method: Method) -> None:
     assert torch.equal(made.torch().view(torch.bfloat16), wide.torch().bfloat16())
 
 
-def loaders(root: Any, method: Method | None, **options: Any) -> list[Any]:
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return image_folder(tmp_path_factory.mktemp("noise"))
+
+
+def loaders(noise: Any, method: Method | None, **options: Any) -> list[Any]:
     """In float32 and in bfloat16, of the same batches."""
     options = {"size": (24, 40), "layout": "channels_last", "mean": 100, "std": 50, **options}
-    return [load(root, method, dtype=dtype, **options) for dtype in BOTH]
+    return [load(noise, method, dtype=dtype, **options) for dtype in BOTH]
 
 
 @every_method
-def test_loaders(root: Any, tmp_path: Any, method: Method) -> None:
+def test_loaders(noise: Any, tmp_path: Any, method: Method) -> None:
     """Whose heatmaps, if the method reads any, come from a store."""
     options: dict[str, Any] = {"erase": Erase(prob=0.5)}
     if method.reads_heatmaps:
-        files = [f"{name}/{k}.jpg" for name in CLASSES for k in range(PER_CLASS)]
-        options["heatmaps"] = store_of(tmp_path / "store", files, np.random.default_rng(0).random((len(files), 4, 4)))
-    both = loaders(root, method, **options)
+        options["heatmaps"] = store_of(tmp_path / "store", NAMES, np.random.default_rng(0).random((COUNT, 4, 4)))
+    both = loaders(noise, method, **options)
     for (wide, targets), (made, others) in zip(*both, strict=True):
         check_tensors(wide, made)
         assert torch.equal(targets, others)
@@ -134,14 +138,21 @@ def planes(images: Any) -> Any:
     return fn.transpose(fn.cast(images, dtype=types.FLOAT), perm=[2, 0, 1]) + 0.5
 
 
-WITHOUT: list[dict[str, Any]] = [{"training": True}, {"training": True, "augment": planes}, {"training": False}]
+@pytest.mark.parametrize("augment", [None, planes])
+def test_training_without_a_method(noise: Any, augment: Any) -> None:
+    """The images are those of a method that never mixes."""
+    options: dict[str, Any] = {"size": (24, 40), "layout": "channels_last", "mean": 100, "std": 50, "augment": augment}
+    wide, made = load(noise, Mixup(prob=0.0), **options), load(noise, None, dtype="bfloat16", **options)
+    for (images, targets), (others, labels) in zip(wide, made, strict=True):
+        check_tensors(images, others)
+        assert torch.equal(targets.argmax(1), labels)
+    for loader in (wide, made):
+        loader.close()
 
 
-@pytest.mark.parametrize("options", WITHOUT, ids=["training", "augmented", "validation"])
-def test_loaders_without_a_method(root: Any, options: dict[str, Any]) -> None:
+def test_validation(noise: Any) -> None:
     """DALI normalises to float32, and differs in the last bits. Of this process's two batches the second is empty."""
-    share = {"rank": 0, "world_size": 2, "batch_size": 7, "drop_last": False}
-    both = loaders(root, None, **share, **options)
+    both = loaders(noise, None, training=False, rank=0, world_size=2, batch_size=5)
     sizes = []
     for (wide, labels), (made, others) in zip(*both, strict=True):
         sizes.append(len(made))
@@ -150,14 +161,21 @@ def test_loaders_without_a_method(root: Any, options: dict[str, Any]) -> None:
         assert (made.dtype, others.dtype) == (torch.bfloat16, torch.int64)
         assert made.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(labels, others)
-    assert sizes == ([7, 1] if options["training"] else [7, 0])
+    assert sizes == [5, 0]
     for loader in both:
         loader.close()
 
 
+def test_one_image_of_an_augment(noise: Any) -> None:
+    """A last batch of one, whose shape the check of `augment` returns."""
+    loader = load(noise, None, batch_size=5, drop_last=False, augment=planes, dtype="bfloat16", mean=100, std=50)
+    assert [len(images) for images, _ in loader] == [5, 5, 1]
+    loader.close()
+
+
 @pytest.mark.parametrize("training", [True, False])
-def test_a_loader_resumes(root: Any, training: bool) -> None:
-    loader = load(root, None, dtype=torch.bfloat16, training=training, mean=100, std=50)
+def test_a_loader_resumes(noise: Any, training: bool) -> None:
+    loader = load(noise, None, dtype=torch.bfloat16, training=training, mean=100, std=50)
     assert loader.transform.dtype == "bfloat16"
     batches = iter(loader)
     next(batches)
