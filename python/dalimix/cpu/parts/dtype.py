@@ -79,13 +79,16 @@ def _of_bfloat16(builder: Any, bits: Any) -> Any:
 
 
 def _to_bfloat16(builder: Any, value: Any, may_be_nan: bool) -> Any:
-    """The bits of the nearest bfloat16, ties to even; any NaN becomes torch's, and what is made of bytes is none."""
+    """The bits of the nearest bfloat16, ties to even.
+
+    A NaN that was calculated is a quiet one, whose upper bits are a NaN, too. What is made of bytes is none.
+    """
     bits = builder.bitcast(value, WORD)
     odd = builder.icmp_unsigned("!=", builder.and_(bits, WORD(1 << 16)), WORD(0))
-    rounded = builder.add(bits, builder.select(odd, WORD(0x8000), WORD(0x7FFF)))
+    added = builder.select(odd, WORD(0x8000), WORD(0x7FFF))
     if may_be_nan:
-        rounded = builder.select(builder.fcmp_unordered("uno", value, value), WORD(0x7FC0 << 16), rounded)
-    return builder.trunc(builder.lshr(rounded, WORD(16)), BITS)
+        added = builder.and_(added, builder.sext(builder.fcmp_ordered("ord", value, value), WORD))
+    return builder.trunc(builder.lshr(builder.add(bits, added), WORD(16)), BITS)
 
 
 def widened(half: int) -> float:
