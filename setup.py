@@ -60,6 +60,7 @@ setup(
             "clang-format",
             "codespell",
             "kornia",
+            "ml_dtypes",
             "mypy",
             "pytest",
             "pytest-xdist",

@@ -112,7 +112,8 @@ def mix(
         heatmaps: floating [h, w], for methods that read them: of the images as they come, not mirrored.
         erase: as in `dali_ops.mix`.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
-        mean, std, dtype, smoothing, form: as in `dali_ops.mix`; dtype may also be one of dynamic mode.
+        mean, std, dtype, smoothing, form: as in `dali_ops.mix`; dtype may also be one of dynamic mode. bfloat16 is
+            ``images.torch().view(torch.bfloat16)``.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the batch, or ``"HWC"`` if it has none.
         output_layout: of the output; None: that of the images.
         return_plan: return the plan, too.

@@ -55,6 +55,7 @@ class Outputs:
         predictions: whether predictions are part of it.
         size: height and width of the images in pixels.
         channels_last: whether images come as HWC, for ``torch.channels_last``.
+        in_bits: whether they come as int16, the bits of bfloat16.
     """
 
     method: Method | None
@@ -63,6 +64,7 @@ class Outputs:
     predictions: bool
     size: tuple[int, int]
     channels_last: bool = False
+    in_bits: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -80,11 +82,19 @@ class Outputs:
     def batch(self, outputs: Mapping[str, Any], pin_memory: bool = False) -> tuple[Any, Any]:
         """``(images, targets)`` as a loader yields them."""
         images, *targets = (outputs[name] for name in ("images", *TARGETS[self.form]))
+        if self.in_bits:
+            images = self._in_bfloat16(images)
         if self.channels_last:
             images = images.permute(0, 3, 1, 2)
         if pin_memory:
             images, *targets = (tensor.pin_memory() for tensor in (images, *targets))
         return images, targets[0] if len(targets) == 1 else tuple(targets)
+
+    @staticmethod
+    def _in_bfloat16(images: Tensor) -> Tensor:
+        import torch
+
+        return images.view(torch.bfloat16)
 
     def batch_info(self, outputs: Mapping[str, Any]) -> BatchInfo | None:
         """The info of the same batch, if there is one."""

@@ -11,7 +11,7 @@ from dali_ops.decorators import pipeline_of
 from dali_ops.loader.heatmap_sources import HeatmapSource, ModelSource, Samples
 from dali_ops.loader.reading.decoding import centre_crop
 from dali_ops.loader.reading.feed import Feed
-from dali_ops.loader.transforms import Eval, Train
+from dali_ops.loader.transforms import Eval, Train, dali_type
 from dali_ops.operators import bridge
 from dali_ops.operators.augment import with_checked_units
 from dali_ops.operators.draws import draw
@@ -52,12 +52,10 @@ def training_pipeline(
     """
     samples = heatmap_source.samples(feed, transform, device)
     mirror = fn.random.coin_flip(probability=transform.flip)
-    if method is None and transform.erase is None:
+    if method is None and transform.erase is None and not transform.in_bits:
         return _plain(samples, transform, mirror)
     if method is None:
-        pairs = Targets(form="pair")
-        images, *_ = _mixed(samples, NO_MIXING, len(feed.source.classes), transform, pairs, mirror, False, device)
-        return images, samples.labels
+        return _unmixed(samples, len(feed.source.classes), transform, mirror, device)
     images, soft, *plan = _mixed(
         samples, method, len(feed.source.classes), transform, targets, mirror, keep_info, device
     )
@@ -65,18 +63,28 @@ def training_pipeline(
     return (images, *(soft if isinstance(soft, tuple) else (soft,)), *info)
 
 
+def _unmixed(
+    samples: Samples, classes: int, transform: Train | Eval, mirror: DataNode | None, device: str
+) -> tuple[DataNode, DataNode]:
+    """Images that are not mixed, but need what DALI's operators cannot do: random erasing, bfloat16."""
+    pairs = Targets(form="pair")
+    images, *_ = _mixed(samples, NO_MIXING, classes, transform, pairs, mirror, False, device)
+    return images, samples.labels
+
+
 def _mixed(
     samples: Samples,
     method: Method,
     classes: int,
-    transform: Train,
+    transform: Train | Eval,
     targets: Targets,
-    mirror: DataNode,
+    mirror: DataNode | None,
     return_plan: bool,
     device: str,
 ) -> tuple[Any, ...]:
     """What `mix` does. Only what the user's function returns may be of another layout than crops, or of several."""
-    augmented, heatmaps = transform.own_augment is not None, samples.heatmaps
+    own, erase = (transform.own_augment, transform.erase) if isinstance(transform, Train) else (None, None)
+    augmented, heatmaps = own is not None, samples.heatmaps
     cut = heatmaps if isinstance(heatmaps, Crop) else None
     mixer = Mixer(
         method=method,
@@ -85,13 +93,13 @@ def _mixed(
         pixels=Pixels(**transform.normalise, layout=None if augmented else "HWC"),
         with_heatmaps=heatmaps is not None,
         crop=cut and cut.function,
-        mirrored=True,
+        mirrored=mirror is not None,
         return_plan=return_plan,
-        erase=transform.erase,
+        erase=erase,
         threads=bridge.current_threads(),
     )
     known = facts(None, samples.images) if augmented else None  # they take a millisecond of the CPU
-    drawn, seen = draw(method, erase=transform.erase), cut.inputs if cut else [heatmaps]
+    drawn, seen = draw(method, erase=erase), cut.inputs if cut else [heatmaps]
     return mixed(mixer, samples.images, samples.labels, drawn, *seen, mirror, known, device=device)
 
 
@@ -99,7 +107,12 @@ def _plain(samples: Samples, transform: Train, mirror: DataNode) -> tuple[DataNo
     labels = samples.labels
     if transform.own_augment is not None:
         labels = with_checked_units(labels, samples.images, transform.mean, transform.std)
-    return fn.crop_mirror_normalize(samples.images, mirror=mirror, **transform.normalise), labels
+    return _normalised(samples.images, transform, mirror=mirror), labels
+
+
+def _normalised(images: DataNode, transform: Train | Eval, **more: Any) -> DataNode:
+    """By DALI's operator."""
+    return fn.crop_mirror_normalize(images, **transform.normalise | {"dtype": dali_type(transform.dtype)}, **more)
 
 
 def _info(samples: Samples, index: DataNode, plan: MixPlan) -> tuple[DataNode, ...]:
@@ -113,4 +126,7 @@ def validation_pipeline(feed: Feed, transform: Eval, device: str) -> tuple[Any, 
     encoded, labels = feed.read(feed.source.class_indices)
     crop, interpolation = transform.crop, transform.interpolation
     images = centre_crop(encoded, transform.sides, device, crop=crop, interpolation=interpolation)
-    return fn.crop_mirror_normalize(images, **transform.normalise), bridge.moved(labels, device)
+    labels = bridge.moved(labels, device)
+    if transform.in_bits:
+        return _unmixed(Samples(images, labels), len(feed.source.classes), transform, None, device)
+    return _normalised(images, transform), labels

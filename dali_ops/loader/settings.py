@@ -98,7 +98,8 @@ class LoaderSettings:
         """The outputs of the pipeline."""
         transform = self.transform
         form, info, predictions = self.targets.form, self.keep_info, self._predictions
-        return Outputs(self.method, form, info, predictions, transform.sides, transform.channels_last)
+        last, bits = transform.channels_last, transform.in_bits
+        return Outputs(self.method, form, info, predictions, transform.sides, channels_last=last, in_bits=bits)
 
     def pipeline(self, feed: Feed, **runtime: Any) -> Any:
         """Make a pipeline from the feed to finished batches; `runtime` is what every DALI pipeline takes."""

@@ -14,7 +14,8 @@ from dali_ops.loader.reading.decoding import CROP, INTERPOLATIONS, RATIO, SCALE
 from dali_ops.operators.augment import Augment
 from dali_ops.operators.pixels import PerChannel
 from dalimix import Erase, checks
-from dalimix.pixels import check_bytes, check_noise, image_dtype, per_channel
+from dalimix.pixels import check_bytes, check_noise, dtype_name, image_dtype, per_channel
+from dalimix.support.bfloat16 import NAME as BFLOAT16
 from dalimix.support.numbers import is_number, is_pair
 
 CHANNELS = 3  # images are decoded to RGB
@@ -39,7 +40,7 @@ class Transform:
     layout: Layout = "CHW"
 
     def __post_init__(self) -> None:
-        self._keep(size=_size(self.size), dtype=str(image_dtype(self.dtype)))
+        self._keep(size=_size(self.size), dtype=dtype_name(self.dtype))
         self._keep(layout=_one_of("layout", self.layout, LAYOUTS))
         self._keep(interpolation=_one_of("interpolation", self.interpolation, tuple(INTERPOLATIONS)))
         self._keep(mean=_per_channel("mean", self.mean), std=_per_channel("std", self.std))
@@ -66,10 +67,15 @@ class Transform:
         return self.layout == "channels_last"
 
     @property
+    def in_bits(self) -> bool:
+        """Whether images come as int16, the bits of bfloat16, for which DALI has no type."""
+        return bool(self.dtype == BFLOAT16)
+
+    @property
     def normalise(self) -> dict[str, Any]:
-        """The keywords of these fields, as ``fn.crop_mirror_normalize`` and `dali_ops.mix` take them."""
+        """The keywords of these fields, as `dali_ops.mix` takes them."""
         layout = "CHW" if self.layout == "CHW" else "HWC"
-        return {"mean": self.mean, "std": self.std, "dtype": dali_type(self.dtype), "output_layout": layout}
+        return {"mean": self.mean, "std": self.std, "dtype": self.dtype, "output_layout": layout}
 
 
 @part_of_loader("transform")
@@ -103,7 +109,7 @@ class Train(Transform):
         mean: per channel, in units of pixels 0 to 255, or of what the function `augment` returns; one number, or a
             sequence, array or tensor.
         std: likewise.
-        dtype: of the images: ``"float32"``, ``"float16"`` or ``"uint8"``, by any library's name.
+        dtype: of the images: ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"uint8"``, by any library's name.
         layout: ``"CHW"``, ``"HWC"``, or ``"channels_last"`` for [B, C, H, W] in ``torch.channels_last``, which costs
             nothing.
 

@@ -59,7 +59,7 @@ class _Shapes:
         if len(wrong):
             got = f"{wrong[0].tolist()}{f' of layout {own!r}' if own else ''}"
             raise ValueError(f"augment must return images of the shape that it gets, {wanted}, got {got}")
-        return [np.ascontiguousarray(shapes)]
+        return [shapes.copy()]  # that of one image is contiguous, but part of what must not be returned
 
 
 @plain_python

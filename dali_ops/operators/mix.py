@@ -57,8 +57,9 @@ def mix(
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
         mean: subtracted from each channel, in the units of the input; one number or C of them, in any array or tensor.
         std: each channel is divided by it; likewise.
-        dtype: of the output, uint8, float16 or float32, by the name of any library. None: float32 if there is a mean or
-            std and the images are uint8, else that of the images.
+        dtype: of the output, uint8, float16, bfloat16 or float32, by the name of any library. None: float32 if there is
+            a mean or std and the images are uint8, else that of the images. DALI has no type for bfloat16: such images
+            come as int16, whose bits they are, and ``images.view(torch.bfloat16)`` of the tensor is what they mean.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
         output_layout: of the output; None: `layout`, or without it that of the node, if it has one.
         smoothing: label smoothing in [0, 1].

@@ -158,9 +158,9 @@ def check_images(images: Array, calls: str = "fn") -> None:
     """
     name, dtype = "images" if calls == "fn" else "batch", images.dtype
     check_decoded(images, name, calls)
-    if str(dtype) not in checks.NAMES:
+    if str(dtype) not in checks.OF_NUMPY:
         remedy = f"cast before, as {calls}.cast({name}, dtype={TYPES[calls]['f']}) does"
-        raise TypeError(f"{name} must have dtype {', '.join(checks.NAMES)}, got {dtype}: {remedy}")
+        raise TypeError(f"{name} must have dtype {', '.join(checks.OF_NUMPY)}, got {dtype}: {remedy}")
 
 
 def check_decoded(images: Any, name: str = "images", calls: str = "fn") -> None:

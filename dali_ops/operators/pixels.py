@@ -9,7 +9,7 @@ from typing import Any
 from nvidia.dali.data_node import DataNode
 
 from dalimix import checks
-from dalimix.pixels import by_channel, check_bytes, image_dtype, per_channel
+from dalimix.pixels import by_channel, check_bytes, dtype_name, per_channel
 
 PerChannel = float | Sequence[float]  # also arrays and tensors
 
@@ -20,7 +20,7 @@ class Pixels:
 
     Attributes:
         mean, std: tuples of floats, or None.
-        dtype: NumPy's, or None.
+        dtype: its name, or None. In DALI, which has no type for it, bfloat16 is the int16 of its bits.
         layout: of the images; None: that of the node.
         output_layout: None: that of the images.
     """
@@ -36,7 +36,7 @@ class Pixels:
         mean, std = _numbers("mean", self.mean), _numbers("std", self.std)
         means, _ = by_channel(mean or (0.0,), std or (1.0,))
         checks.scaling(mean, std, len(means))  # how many channels there are, only the images will tell
-        dtype = None if self.dtype is None else image_dtype(self.dtype)
+        dtype = None if self.dtype is None else dtype_name(self.dtype)
         check_bytes(dtype, mean, std)
         for name, value in {"mean": mean, "std": std, "dtype": dtype}.items():
             object.__setattr__(self, name, value)

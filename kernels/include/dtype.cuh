@@ -18,6 +18,22 @@ struct F16 {  // stored as bits: registers are packed as integers
   static __device__ Store from_float(float v) { return __half_as_ushort(__float2half_rn(v)); }
 };
 
+struct BF16 {  // the upper bits of a float
+  using Store = unsigned short;
+  static __device__ float to_float(Store v) { return __uint_as_float(static_cast<unsigned>(v) << 16); }
+  // Nearest, ties to even; a NaN stays one.
+  static __device__ Store from_float(float v) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    Store bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(v));
+    return bits;
+#else
+    const unsigned bits = __float_as_uint(v);
+    return v != v ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+#endif
+  }
+};
+
 struct F32 {
   using Store = unsigned;
   static __device__ float to_float(Store v) { return __uint_as_float(v); }

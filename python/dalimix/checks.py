@@ -11,10 +11,12 @@ import numpy as np
 from dalimix.arrays import Array, array_module
 from dalimix.methods import METHODS, Method
 from dalimix.pixels import DTYPES, check_bytes, check_units, image_dtype, per_channel
+from dalimix.support import bfloat16
 from dalimix.support.numbers import is_number, is_pair, is_truth, is_whole
 
 UINT8, FLOAT32 = DTYPES["uint8"], DTYPES["float32"]
 NAMES = tuple(DTYPES)
+OF_NUMPY = tuple(name for name in NAMES if name != bfloat16.NAME)  # and of CuPy and DALI
 MAX_SIDE = 1 << 24  # of an image in pixels; the kernels' products with the sides of a grid stay below 2^31
 MAX_CLASSES = 1 << 24
 Layout = Literal["HWC", "CHW"]
@@ -153,7 +155,7 @@ def size(given: int | Sequence[int], name: str = "size") -> tuple[int, int]:
 def images(array: Array, layout_name: str) -> None:
     layout(layout_name)
     array_module(array, "images")
-    if array.dtype not in DTYPES.values():
+    if array.dtype not in OF_NUMPY and not bfloat16.is_bfloat16(array.dtype):
         remedy = _floats("images", array.dtype) or ": bytes are images.astype('uint8')"
         raise TypeError(f"images must have dtype {', '.join(NAMES)}, got {array.dtype}{remedy}")
     if array.ndim != 4 or 0 in array.shape:
@@ -206,6 +208,7 @@ def image_size(array: Array, layout_name: str) -> tuple[int, int]:
 
 
 def output_dtype(dtype: Any, of_images: np.dtype, mean: Any, std: Any) -> np.dtype:
+    """Return the dtype in which the output is kept, from that of the images; `dtype` is what is wanted, or None."""
     if dtype is None:
         return FLOAT32 if of_images == UINT8 and not (mean is None and std is None) else of_images
     check_bytes(dtype, mean, std)
@@ -242,7 +245,7 @@ def _scale_and_bias(
         raise ValueError(f"mean must be finite, got {means}")
     if not (np.isfinite(stds).all() and min(stds) > 0):
         raise ValueError(f"std must be finite and above 0, got {stds}")
-    if dtype is not None:
+    if dtype == UINT8:
         check_units(dtype, means, stds)
     scale, bias = tuple(1 / s for s in stds), tuple(-m / s for m, s in zip(means, stds, strict=True))
     if max(map(abs, scale + bias)) > float(np.finfo(np.float32).max):

@@ -18,6 +18,7 @@ from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
 from dalimix.pixels import check_noise
 from dalimix.scene import Scene
+from dalimix.support import bfloat16
 from dalimix.support.numbers import is_whole
 
 PerChannel = float | Sequence[float]
@@ -143,13 +144,14 @@ def compose(
     """Make the pixels of a planned batch: erase, paste and blend, mirror, normalise, cast and lay out, in one pass.
 
     Args:
-        images: uint8, float16 or float32, [B, H, W, C] or [B, C, H, W], contiguous.
+        images: uint8, float16, bfloat16 or float32, [B, H, W, C] or [B, C, H, W], contiguous. Arrays in bfloat16 are
+            those of the package ml_dtypes.
         plan: as from `dalimix.plan`.
         mirror: integer or bool [B]: images with 1 are flipped from left to right before they are mixed.
         mean: subtracted from each channel, in the units of the input; one number or C of them.
         std: each channel is divided by it; one number or C of them.
-        dtype: of the output: uint8 (rounded to nearest, saturated), float16 or float32. None: float32 if there is
-            a mean or std and the images are uint8, else that of the images.
+        dtype: of the output: uint8 (rounded to nearest, saturated), float16, bfloat16 or float32, by the name of any
+            library. None: float32 if there is a mean or std and the images are uint8, else that of the images.
         layout: of the images, ``"HWC"`` or ``"CHW"``.
         output_layout: of the output; None: that of the images.
         erase: as from `dalimix.plan_erase`: what is erased of every image before it is mixed. Noise needs a floating
@@ -165,6 +167,7 @@ def compose(
             the units of the output. On the CPU, a plan reaches out of the batch or the images, or mean and std plainly
             do not fit the values of floating images.
             On a GPU, which the host does not wait for, such a plan is cut off at their borders.
+        ModuleNotFoundError: the output is bfloat16, but ml_dtypes is not installed.
 
     Examples:
         >>> plan = dalimix.plan(CutMix(), dalimix.draw(CutMix(), batch_size=4, rng=0), size=32)
@@ -173,6 +176,22 @@ def compose(
         ((4, 32, 32, 3), (4, 3, 32, 32), dtype('float32'))
     """
     checks.images(images, layout)
+    bits = bfloat16.as_bits(images)
+    return bfloat16.from_bits(compose_bits(bits, plan, mirror, mean, std, dtype, layout, output_layout, erase))
+
+
+def compose_bits(
+    images: Array,
+    plan: MixPlan,
+    mirror: Array | None,
+    mean: PerChannel | None,
+    std: PerChannel | None,
+    dtype: Any,
+    layout: checks.Layout,
+    output_layout: checks.Layout | None,
+    erase: ErasePlan | None,
+) -> Array:
+    """`compose` of images that are checked; those in bfloat16 are their bits, int16, on both sides."""
     checks.instance("plan", plan, MixPlan, "that of dalimix.plan")
     containers.check_plan(plan)
     checks.batch("plan", plan.partner, len(images))

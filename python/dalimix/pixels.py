@@ -7,18 +7,30 @@ from typing import Any
 
 import numpy as np
 
+from dalimix.support import bfloat16
 from dalimix.support.numbers import is_whole
 
-ALIASES = {"fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32", "byte": "uint8"}
-MAX_CHANNELS = 1 << 20
+DTYPES: dict[str, np.dtype] = {  # of images, as they are kept
+    "uint8": np.dtype("uint8"),
+    "float16": np.dtype("float16"),
+    bfloat16.NAME: bfloat16.BITS,
+    "float32": np.dtype("float32"),
+}
+ALIASES = {
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": bfloat16.NAME,
+    "fp32": "float32",
+    "float": "float32",
+    "byte": "uint8",
+}
 HALF = float(np.finfo(np.float16).max)
+MAX_CHANNELS = 1 << 20
 SOME_OF_255 = 16  # no mean, std or value of images 0 … 1, or of normalised ones, is this large
-BFLOAT16 = ("bfloat16", "bf16")
-DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}  # of images
 
 
-def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
-    """Return the dtype of images that `given` names: a string, or a dtype of NumPy, torch, CuPy or DALI.
+def dtype_name(given: Any, name: str = "dtype") -> str:
+    """Return the name of the dtype of images that `given` is: a string, or a dtype of NumPy, torch, CuPy or DALI.
 
     Args:
         given: e.g. ``"float16"``, ``"fp16"``, ``np.float16``, ``torch.float16`` or ``types.FLOAT16``.
@@ -28,15 +40,30 @@ def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
         TypeError: images cannot have this dtype.
 
     Examples:
-        >>> image_dtype("fp16"), image_dtype(np.uint8)
-        (dtype('float16'), dtype('uint8'))
+        >>> dtype_name("fp16"), dtype_name(np.uint8), dtype_name("bf16")
+        ('float16', 'uint8', 'bfloat16')
     """
     called = _called(given)
-    dtype = DTYPES.get(ALIASES.get(called, called))
-    if dtype is None:
-        remedy = ": take float32 and cast, as images.bfloat16() does" if called in BFLOAT16 else ""
-        raise TypeError(f"{name} must be {', '.join(DTYPES)}, got {called or repr(given)}{remedy}")
-    return dtype
+    known = ALIASES.get(called, called)
+    if known not in DTYPES:
+        raise TypeError(f"{name} must be {', '.join(DTYPES)}, got {called or repr(given)}")
+    return known
+
+
+def image_dtype(given: Any, name: str = "dtype") -> np.dtype:
+    """Return the dtype in which images of this dtype are kept: that of their bits for bfloat16, else their own.
+
+    Args:
+        given, name: as in `dtype_name`.
+
+    Raises:
+        TypeError: images cannot have this dtype.
+
+    Examples:
+        >>> image_dtype("fp16"), image_dtype(np.uint8), image_dtype("bf16")
+        (dtype('float16'), dtype('uint8'), dtype('int16'))
+    """
+    return DTYPES[dtype_name(given, name)]
 
 
 def _called(given: Any) -> str:
@@ -86,13 +113,13 @@ def check_units(dtype: Any, mean: Any, std: Any) -> None:
     """Refuse mean and std of values 0 … 1 for bytes, which go from 0 to 255: the most common mistake.
 
     Args:
-        dtype: of the images, as `image_dtype` takes it.
+        dtype: of the images, as `dtype_name` takes it.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
         ValueError: one of them, or both, are in other units.
     """
-    if image_dtype(dtype) != DTYPES["uint8"]:
+    if dtype_name(dtype) != "uint8":
         return
     means, stds = _means_and_stds(mean, std)
     remedy = None
@@ -155,13 +182,13 @@ def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
     Scaling and brightness windows pass, such as ``std=257`` for 16-bit images.
 
     Args:
-        dtype: of the output, as `image_dtype` takes it; None: that of the images, or floating.
+        dtype: of the output, as `dtype_name` takes it; None: that of the images, or floating.
         mean, std: as `per_channel` takes them, or None.
 
     Raises:
         ValueError: black and white come out as numbers between -16 and 16, on both sides of 0.
     """
-    if dtype is None or image_dtype(dtype) != DTYPES["uint8"]:
+    if dtype is None or dtype_name(dtype) != "uint8":
         return
     pairs = zip(*_means_and_stds(mean, std), strict=True)
     if all(0 < m < 255 and m / s < SOME_OF_255 and (_white(m, s) - m) / s < SOME_OF_255 for m, s in pairs):
@@ -176,9 +203,9 @@ def check_noise(value: float | None, dtype: np.dtype, normalised: bool, output: 
 
     Args:
         value: what is put in the place of erased pixels; None: noise.
-        dtype: of the images.
+        dtype: in which the images are kept, as from `image_dtype`.
         normalised: whether there is a mean or std.
-        output: the dtype of the output.
+        output: that of the output, likewise.
 
     Raises:
         ValueError: noise for uint8 output, or for uint8 images that are not normalised; or the value is infinite in

@@ -11,6 +11,7 @@ import numpy as np
 from dalimix.draws import Draws
 from dalimix.mix_plan import MixPlan, edges
 from dalimix.pixels import check_values
+from dalimix.support import bfloat16
 
 LOOKED_AT = 1 << 14  # numbers of a floating batch
 
@@ -87,7 +88,8 @@ def _reach(tokens: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.nd
 def check_pixels(images: np.ndarray, mean: Any, std: Any) -> None:
     """Refuse mean and std that plainly do not fit the values of floating images.
 
-    A sample of the values from all images and channels is checked, and all of them only if that does not fit.
+    A sample of the values from all images and channels is checked, and all of them only if that does not fit. Images in
+    bfloat16 are given by their bits.
     """
     if images.dtype == np.uint8 or (mean is None and std is None):
         return
@@ -106,6 +108,7 @@ def _step(size: int) -> int:
 
 
 def _finite(numbers: np.ndarray) -> np.ndarray:
+    numbers = bfloat16.widened(numbers) if numbers.dtype == bfloat16.BITS else numbers
     finite: np.ndarray = numbers[np.isfinite(numbers)]
     return finite
 

@@ -42,7 +42,7 @@ def warp_stores(stores):
 
 @pytest.mark.parametrize("method", [CutMix(), Mixup(), TokenMix(grid=7)], ids=lambda method: method.name)
 @pytest.mark.parametrize("layout", ["CHW", "HWC"])
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "bfloat16", "float32"])
 def test_every_store_of_a_warp_fills_512_bytes_in_a_row(launched, method, layout, dtype):
     images = random_images(4, 32, 112)  # 7 warps with a group of 16 pixels for each lane
     plan = dalimix.plan(method, dalimix.draw(method, 4, 0), (32, 112))

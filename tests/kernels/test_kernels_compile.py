@@ -22,8 +22,8 @@ ARCHITECTURES = [75, 80, 86, 89, 90, 100, 120]
 HOT = {"IN": "U8", "OUT": "F16", "IN_CHW": 0, "OUT_CHW": 1, "CHANNELS": 3, "GROUP": 16, "THREADS": 128}
 HOT |= {"NORMALISE": 1, "TOKENS": 0, "ERASE": 0}
 COMPOSE = pairwise(
-    IN=["U8", "F16", "F32"],
-    OUT=["U8", "F16", "F32"],
+    IN=["U8", "F16", "BF16", "F32"],
+    OUT=["U8", "F16", "BF16", "F32"],
     IN_CHW=[0, 1],
     OUT_CHW=[0, 1],
     CHANNELS=[1, 3, 4],
@@ -35,8 +35,8 @@ COMPOSE = pairwise(
     ERASE=[0, 1, 2],
 )
 ONE_BY_ONE = pairwise(
-    IN=["U8", "F16", "F32"],
-    OUT=["U8", "F16", "F32"],
+    IN=["U8", "F16", "BF16", "F32"],
+    OUT=["U8", "F16", "BF16", "F32"],
     IN_CHW=[0, 1],
     OUT_CHW=[0, 1],
     CHANNELS=[3, 7],
@@ -54,7 +54,10 @@ PLANNER: list[dict[str, Any]] = [{}]
 
 # Kernel: its sets of symbols on all architectures, and on the oldest and a recent one only.
 KERNELS = {
-    "compose": ([HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}, HOT | {"MIRROR": 1, "ERASE": 2}], COMPOSE + ONE_BY_ONE),
+    "compose": (
+        [HOT | {"MIRROR": 0}, HOT | {"MIRROR": 1}, HOT | {"MIRROR": 1, "ERASE": 2}, HOT | {"MIRROR": 1, "OUT": "BF16"}],
+        COMPOSE + ONE_BY_ONE,
+    ),
     **{name: (PLANNER, []) for name in METHODS},
     "attentive_cutmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),
     "smmix": ([{"MIRROR": 1}], [{"MIRROR": 0}]),

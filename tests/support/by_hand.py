@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any
 
+import ml_dtypes  # noqa: F401  (NumPy knows "bfloat16" from then on)
 import numpy as np
 
 from dalimix import AttentiveCutMix, CutMix, Draws, Method, MixPlan, Mixup, RandomChoice, SMMix, TokenMix

@@ -12,10 +12,11 @@ from dalimix.cuda.constants import constant
 from dalimix.cuda.planner import flips
 from dalimix.erase_plan import ErasePlan
 from dalimix.mix_plan import MixPlan
+from dalimix.pixels import DTYPES
 
 THREADS = 128
 GROUP = 16  # pixels per thread on the fast path
-TYPES = {np.dtype("uint8"): "U8", np.dtype("float16"): "F16", np.dtype("float32"): "F32"}
+TYPES = dict(zip(DTYPES.values(), ("U8", "F16", "BF16", "F32"), strict=True))
 MAX_BATCH = 65535  # of a CUDA grid's second axis
 MAX_CHANNELS = 32  # that a thread can hold in its registers
 

@@ -1,21 +1,15 @@
-"""Dtypes by their names, including bfloat16, which NumPy does not know."""
+"""The dtype that a model runs in."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dalimix.pixels import BFLOAT16, image_dtype
+from dalimix.pixels import dtype_name
 
 if TYPE_CHECKING:
     import torch
 
-
-def is_bfloat16(given: Any) -> bool:
-    """Whether `given` names bfloat16: as a string, or as a dtype of torch or of a library that adds it to NumPy."""
-    named = isinstance(given, (str, np.dtype)) or type(given).__module__ == "torch"
-    return named and str(given).removeprefix("torch.") in BFLOAT16
+NAMES = ("float16", "bfloat16")
 
 
 def autocast_dtype(given: Any) -> torch.dtype | None:
@@ -28,15 +22,16 @@ def autocast_dtype(given: Any) -> torch.dtype | None:
         return None
     import torch
 
-    if is_bfloat16(given):
-        return torch.bfloat16
-    if _is_float16(given):
-        return torch.float16
-    raise ValueError(f"autocast must be torch.float16, torch.bfloat16 or None, got {given!r}")
+    name = _name_of(given)
+    if name not in NAMES:
+        raise ValueError(f"autocast must be torch.float16, torch.bfloat16 or None, got {given!r}")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
-def _is_float16(given: Any) -> bool:
+def _name_of(given: Any) -> str:
+    """Empty if it is no dtype."""
     try:
-        return image_dtype(given) == np.float16
+        return dtype_name(given)
     except TypeError:
-        return False
+        return ""

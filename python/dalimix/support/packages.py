@@ -10,6 +10,7 @@ PACKAGES = {
     "cupy": ("CuPy", "'cupy-cuda13x[ctk]'", "'cupy-cuda12x[ctk]'"),
     "torch": ("PyTorch", "torch"),
     "numba": ("Numba", "numba"),
+    "ml_dtypes": ("ml_dtypes", "ml_dtypes"),
     "braceexpand": ("braceexpand", "braceexpand"),
     "google_crc32c": ("google-crc32c", "google-crc32c"),
     "matplotlib": ("matplotlib", "matplotlib"),

@@ -101,7 +101,7 @@ class BatchMixer:
 
         Args:
             images: uint8, float16, bfloat16 or float32, [B, C, H, W] or, with ``layout="HWC"``, [B, H, W, C]; any
-                strides. Not modified. bfloat16 is mixed as float32 and rounded once, at the end.
+                strides. Not modified. All are mixed in float32 and rounded once, at the end.
             labels: integer [B] or [B, 1], or floating [B, C], on the device of the images.
             heatmaps: floating [B, h, w], on the same device, for methods that read them, as from a provider of
                 `dalimix.heatmaps`.

@@ -7,19 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import dalimix
 from dalimix import checks
 from dalimix.erase import Erase
 from dalimix.erase_plan import ErasePlan
+from dalimix.functional import compose_bits
 from dalimix.heatmaps.arguments import normalisation
-from dalimix.heatmaps.dtypes import is_bfloat16
 from dalimix.mix_plan import MixPlan
-from dalimix.pixels import check_bytes, check_noise, image_dtype
-from dalimix.torch.arrays import as_array
+from dalimix.pixels import check_bytes, check_noise, dtype_name, image_dtype
+from dalimix.torch.arrays import as_image_tensor, as_images
 
 
 class Pixels:
-    """`dalimix.compose` for tensors: also from and to bfloat16, by way of float32, and in torch's channels_last memory.
+    """`dalimix.compose` for tensors: bfloat16 is torch's, and torch's channels_last memory stays.
 
     Args:
         mean, std, dtype, layout, output_layout: as in `BatchMixer`.
@@ -32,8 +31,7 @@ class Pixels:
         self.layout = checks.layout(layout)
         self.output_layout = layout if output_layout is None else checks.layout(output_layout, "output_layout")
         self._mean, self._std = normalisation(mean, std)
-        self._to_bfloat16 = is_bfloat16(dtype)
-        self._dtype = None if dtype is None or self._to_bfloat16 else image_dtype(dtype)
+        self._dtype = None if dtype is None else dtype_name(dtype)
         check_bytes(self._dtype, self._mean, self._std)
 
     def size(self, images: Tensor) -> tuple[int, int]:
@@ -46,19 +44,15 @@ class Pixels:
         if erase is not None:
             checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
             if self._dtype is not None:
-                check_noise(erase.fill, checks.FLOAT32, True, self._dtype)
+                check_noise(erase.fill, checks.FLOAT32, True, image_dtype(self._dtype))
 
     def __call__(self, images: Tensor, plan: MixPlan, erase: ErasePlan | None = None) -> Tensor:
         as_hwc = self.layout == "CHW" and _is_channels_last(images)
         stays = as_hwc and self.output_layout == "CHW"
-        array = as_array(images.permute(0, 2, 3, 1) if as_hwc else images)
+        array = as_images(images.permute(0, 2, 3, 1) if as_hwc else images)
         layouts = "HWC" if as_hwc else self.layout, "HWC" if stays else self.output_layout
-        to_bfloat16 = self._to_bfloat16 or (self._dtype is None and images.dtype == torch.bfloat16)
-        dtype = "float32" if to_bfloat16 else self._dtype
-        mixed = dalimix.compose(array, plan, None, self._mean, self._std, dtype, *layouts, erase)
-        mixed = torch.from_dlpack(mixed)
-        mixed = mixed.permute(0, 3, 1, 2) if stays else mixed
-        return mixed.bfloat16() if to_bfloat16 else mixed
+        mixed = as_image_tensor(compose_bits(array, plan, None, self._mean, self._std, self._dtype, *layouts, erase))
+        return mixed.permute(0, 3, 1, 2) if stays else mixed
 
 
 def _is_channels_last(images: Tensor) -> bool:

@@ -51,7 +51,7 @@ WRONG = [
     ({"mirror": MIRROR[:5]}, ValueError, r"mirror must be \[6\], one entry per image, got shape \(5, 1\)"),
     ({"mean": [1.0, 2.0]}, ValueError, "mean has 2 entries but images has 3 channels"),
     ({"std": 0}, ValueError, "std must be finite and above 0"),
-    ({"dtype": ndd.int32}, TypeError, "dtype must be uint8, float16, float32, got int32"),
+    ({"dtype": ndd.int32}, TypeError, "dtype must be uint8, float16, bfloat16, float32, got int32"),
     ({"form": "sparse"}, ValueError, "form must be 'dense' or 'pair', got 'sparse'"),
     ({"form": "pair", "smoothing": 0.1}, ValueError, "smoothing needs form='dense'"),
     ({"smoothing": 2}, ValueError, r"smoothing must be in \[0, 1\], got 2"),

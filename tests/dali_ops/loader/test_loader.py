@@ -150,7 +150,7 @@ BAD = [
     ({"std": 0}, ValueError, "std must be finite and above 0"),
     ({"training": False}, ValueError, "mixing is for training"),
     ({"device": "tpu"}, ValueError, "device must be 'cpu' or 'gpu', got 'tpu'"),
-    ({"dtype": "bfloat16"}, TypeError, "dtype must be uint8, float16, float32, got bfloat16"),
+    ({"dtype": "float64"}, TypeError, "dtype must be uint8, float16, bfloat16, float32, got float64"),
     ({"form": "sparse"}, ValueError, "form must be 'dense' or 'pair', got 'sparse'"),
 ]
 

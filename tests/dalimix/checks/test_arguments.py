@@ -1,9 +1,11 @@
 """Values that people give at the level of arrays: taken as they are meant, or refused with what to do."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -85,8 +87,29 @@ def test_uint8_of_what_is_bright(name: str) -> None:
     assert compose(images, **scaling | {"dtype": "uint8"}).max() > 100
 
 
-def test_bfloat16_is_made_of_float32() -> None:
-    with pytest.raises(TypeError, match=r"got bfloat16: take float32 and cast, as images.bfloat16\(\) does"):
+@pytest.mark.parametrize("kind", ["bfloat16", "bf16", ml_dtypes.bfloat16, np.dtype(ml_dtypes.bfloat16)], ids=str)
+def test_bfloat16_by_any_name(kind: Any) -> None:
+    assert_same_images(compose(IMAGES, std=3, dtype=kind), compose(IMAGES, std=3).astype(ml_dtypes.bfloat16))
+
+
+def test_units_of_bfloat16_are_those_of_its_numbers() -> None:
+    images = (IMAGES / 255).astype(ml_dtypes.bfloat16)
+    with pytest.raises(ValueError, match="mean and std must be in the units of the images.*divide both by 255"):
+        compose(images, **NORMALISED)
+    assert compose(images, mean=0.45, std=0.22).dtype == ml_dtypes.bfloat16
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16])
+def test_bits_are_no_images_and_no_dtype(kind: Any) -> None:
+    with pytest.raises(TypeError, match=f"images must have dtype .*, bfloat16, float32, got {kind.__name__}"):
+        compose(IMAGES.astype(kind))
+    with pytest.raises(TypeError, match=f"dtype must be uint8, float16, bfloat16, float32, got {kind.__name__}"):
+        compose(IMAGES, dtype=kind)
+
+
+def test_arrays_in_bfloat16_need_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ModuleNotFoundError, match="bfloat16 in NumPy and CuPy arrays needs ml_dtypes: pip install"):
         compose(IMAGES, dtype="bfloat16")
 
 

@@ -49,10 +49,24 @@ PAIRWISE = pairwise(
     grid=[None, (3, 2), (3, 5), (8, 40)],  # fitting the size, not fitting it, finer than its pixels
     normalise=[False, True],
 )
+TYPES = ["uint8-bfloat16", "float32-bfloat16", "bfloat16-bfloat16", "bfloat16-float32", "bfloat16-uint8"]
+WITH_BFLOAT16 = [
+    {**dict(zip(("dtype", "out"), way.pop("types").split("-"), strict=True)), **way}
+    for way in pairwise(
+        types=TYPES,
+        layout=["HWC", "CHW"],
+        output_layout=["HWC", "CHW"],
+        channels=[1, 3],
+        size=[WIDE, ODD],
+        mirror=[False, True],
+        grid=[None, (3, 5)],
+        normalise=[False, True],
+    )
+]
 WAYS = {
     "hot": HOT,
     "odd": HOT | {"layout": "CHW", "output_layout": "HWC", "channels": 7, "size": ODD, "grid": (3, 5)},
-    **{"-".join(str(value).replace(" ", "") for value in way.values()): way for way in PAIRWISE},
+    **{"-".join(str(value).replace(" ", "") for value in way.values()): way for way in PAIRWISE + WITH_BFLOAT16},
 }
 
 
@@ -188,7 +202,7 @@ def test_flipped_batch_is_what_the_papers_write_cutmix(backend: Any) -> None:
     np.testing.assert_array_equal(labels, onehot * np.float32(0.75) + onehot[::-1] * np.float32(0.25))
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "bfloat16"])
 def test_type_and_layout_of_the_output_unless_told_otherwise(backend: Any, dtype: str) -> None:
     images = in_layout(random_images(2, *WIDE, dtype=dtype), "CHW")
     plain = backend.compose(images, UNTOUCHED, layout="CHW")

@@ -13,11 +13,13 @@ import pytest
 import dalimix
 from tests.support import by_hand
 from tests.support.by_hand import Row
-from tests.support.cases import MEAN, ODD, STD, UNTOUCHED, WIDE
+from tests.support.cases import MEAN, ODD, STD, UNTOUCHED, WIDE, assert_same_images
 from tests.support.data.at_random import random_images
 
 
-@pytest.mark.parametrize(("dtype", "size"), [("float16", WIDE), ("float32", WIDE), ("float32", ODD)], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("float16", WIDE), ("bfloat16", WIDE), ("float32", WIDE), ("float32", ODD)], ids=str
+)
 def test_nan_and_infinity_stay_where_they_are(backend: Any, dtype: str, size: tuple[int, int]) -> None:
     """What is pasted replaces a NaN, what is not pasted is not touched by one."""
     spoilt = [np.nan, np.inf, -np.inf]
@@ -33,8 +35,8 @@ def test_nan_and_infinity_stay_where_they_are(backend: Any, dtype: str, size: tu
     mixed = backend.compose(images, plan)
     np.testing.assert_array_equal(mixed[:3], np.where(inside[:, :, None], sound[3:], sound[:3]))
     for n, value in enumerate(spoilt):  # and the givers receive what is spoilt, exactly
-        np.testing.assert_array_equal(mixed[n + 3], images[n + 3])
-        assert np.array_equal(mixed[n + 3][0, 0, 0], value, equal_nan=True)
+        assert_same_images(mixed[n + 3], images[n + 3])
+        assert np.array_equal(np.float32(mixed[n + 3][0, 0, 0]), value, equal_nan=True)
 
 
 def pixels(values: list[float], dtype: str = "float32") -> np.ndarray:
@@ -60,7 +62,30 @@ def test_float16_overflows_to_infinity(backend: Any) -> None:
     assert half[0].ravel().tolist() == [65504, 65504, np.inf, np.inf, -np.inf]
 
 
-@pytest.mark.parametrize("out", ["float16", "float32"])
+BFLOAT16 = {  # float32 bits: those of the nearest bfloat16, ties to even
+    0x3F808000: 0x3F80, 0x3F818000: 0x3F82, 0x3F808001: 0x3F81, 0x3F807FFF: 0x3F80, 0xBF818000: 0xBF82,
+    0x7F7F7FFF: 0x7F7F, 0x7F7F8000: 0x7F80, 0x7F800000: 0x7F80, 0xFF800000: 0xFF80, 0x7F7FFFFF: 0x7F80,
+    0x00000000: 0x0000, 0x80000000: 0x8000, 0x00800000: 0x0080, 0x80808000: 0x8080,
+}  # fmt: skip
+SUBNORMAL = {0x00000001: 0x0000, 0x00008000: 0x0000, 0x00008001: 0x0001, 0x80018000: 0x8002, 0x007FFFFF: 0x0080}
+NANS = [0x7FC00000, 0xFFC00001, 0x7F800001, 0x7FFFFFFF, 0xFFFFFFFF]  # the last would round to −0, if it were a number
+
+
+def in_bfloat16(backend: Any, bits: list[int]) -> Any:
+    images = np.array([bits, [0] * len(bits)], np.uint32).view(np.float32).reshape(2, 1, -1, 1)
+    return backend.compose(images, UNTOUCHED, dtype="bfloat16")[0].ravel()
+
+
+def test_bfloat16_is_the_nearest_ties_to_even(backend: Any) -> None:
+    seen = BFLOAT16 if backend.name == "cuda" else BFLOAT16 | SUBNORMAL  # CuPy has GPUs take subnormal numbers for 0
+    assert in_bfloat16(backend, list(seen)).view(np.uint16).tolist() == list(seen.values())
+
+
+def test_nan_stays_nan_in_bfloat16(backend: Any) -> None:
+    assert np.isnan(in_bfloat16(backend, NANS)).all()
+
+
+@pytest.mark.parametrize("out", ["float16", "bfloat16", "float32"])
 def test_the_sign_of_zero_survives_a_cast(backend: Any, out: str) -> None:
     zeros = backend.compose(pixels([-0.0, 0.0, -1e-30]), UNTOUCHED, dtype=out)
     assert np.signbit(zeros[0].ravel()).tolist() == [True, False, True]

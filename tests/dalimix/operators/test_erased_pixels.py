@@ -6,12 +6,15 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import dalimix
 import dalimix.cpu
 from dalimix import CutMix, Erase, ErasePlan, Mixup
+from dalimix.pixels import image_dtype
+from dalimix.support.bfloat16 import from_bits
 from dalimix.support.threads import threads
 from tests.support import by_hand
 from tests.support.by_hand import Row
@@ -21,7 +24,14 @@ from tests.support.formulas import erase_by_hand
 
 NOISE: dict[str, Any] = {"rtol": 0, "atol": 2.5e-4}  # of the polynomials
 WAYS = pairwise(
-    types=[("uint8", "float32"), ("uint8", "float16"), ("float32", "float32"), ("uint8", "uint8")],
+    types=[
+        ("uint8", "float32"),
+        ("uint8", "float16"),
+        ("uint8", "bfloat16"),
+        ("float32", "float32"),
+        ("bfloat16", "bfloat16"),
+        ("uint8", "uint8"),
+    ],
     layout=["HWC", "CHW"],
     output_layout=["HWC", "CHW"],
     channels=[1, 3, 4],
@@ -85,7 +95,7 @@ def test_every_situation_by_hand(backend: Any, way: dict[str, Any]) -> None:
     if value is not None:
         assert_same_images(got, want, names)
         return
-    tolerance = NOISE if out == "float32" else NOISE | {"rtol": 2e-3}
+    tolerance = NOISE | {"rtol": {"float32": 0, "float16": 2e-3, "bfloat16": 1e-2}[out]}
     np.testing.assert_allclose(got.astype("float64"), want.astype("float64"), **tolerance)
     untouched = ~moved(np.broadcast_to(touched[..., None], images.shape), way["output_layout"])
     np.testing.assert_array_equal(got[untouched], want[untouched])
@@ -93,15 +103,15 @@ def test_every_situation_by_hand(backend: Any, way: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("backend", ["host", pytest.param("cuda", marks=pytest.mark.cuda)], indirect=True)
 @pytest.mark.parametrize("size", [WIDE, ODD], ids=str)
-@pytest.mark.parametrize("out", ["float32", "float16"])
+@pytest.mark.parametrize("out", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("layouts", [("HWC", "CHW"), ("CHW", "HWC")], ids="-".join)
 def test_every_backend_gives_the_same_bits(backend: Any, layouts: Any, out: str, size: tuple[int, int]) -> None:
     plan, names = plan_of_situations(size, None)
     images, erase = moved(random_images(len(names), *size), layouts[0]), erase_plan(len(names), size)
     got = backend.compose(images, plan, None, MEAN[:3], STD[:3], out, *layouts, erase)
     scaling = dalimix.checks.scaling(MEAN[:3], STD[:3], 3)
-    want = dalimix.cpu.compose(images, plan, None, scaling, np.dtype(out), layouts[0], layouts[1], erase)
-    assert_same_images(got, want, names)
+    want = dalimix.cpu.compose(images, plan, None, scaling, image_dtype(out), layouts[0], layouts[1], erase)
+    assert_same_images(got, from_bits(want), names)
 
 
 def test_the_bits_are_these(backend: Any) -> None:
@@ -213,6 +223,12 @@ def test_a_value_that_is_infinite_in_float16_is_refused(backend: Any) -> None:
     erase = ErasePlan(np.zeros((2, 1, 4), np.int32), np.zeros((2, 2), np.uint32), -1e5)
     with pytest.raises(ValueError, match="value=-100000.0, which is infinite in float16: its largest number is 65504"):
         backend.compose(random_images(2, *WIDE), UNTOUCHED, None, MEAN[:3], STD[:3], "float16", erase=erase)
+
+
+def test_the_largest_value_is_finite_in_bfloat16(backend: Any) -> None:
+    erase = ErasePlan(np.array([[[0, 0, *WIDE]]] * 2, np.int32), np.zeros((2, 2), np.uint32), 3e38)
+    largest = backend.compose(random_images(2, *WIDE), UNTOUCHED, None, MEAN[:3], STD[:3], "bfloat16", erase=erase)
+    assert set(largest.astype(np.float64).ravel()) == {float(ml_dtypes.bfloat16(3e38))}
 
 
 @pytest.mark.parametrize("method", [CutMix(), Mixup()], ids=lambda method: method.name)

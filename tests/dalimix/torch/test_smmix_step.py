@@ -70,7 +70,7 @@ def test_a_step_is_that_of_plain_torch(device, seed, smoothing):
     close([total, *(parameter.grad for parameter in model.parameters())], [loss, *by_hand], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
     "method",
     [SMMix(grid=GRID), AttentiveCutMix(9, GRID), RandomChoice([SMMix(grid=GRID), Mixup()])],
@@ -82,8 +82,8 @@ def test_the_batch_by_hand(device, method, dtype):
     batch = stepping(model, method)(images, labels)
     heatmaps, logits = AttentionHeatmap(model, LAYER).observe(images)
     plan = dalimix.plan(method, dalimix.draw(method, 7, seeded()), (SIDE, SIDE), heatmaps.cpu().numpy())
-    mixed = dalimix.compose(images.cpu().numpy(), plan, layout="CHW")
-    assert np.array_equal(batch.images.cpu().numpy(), mixed)
+    mixed = dalimix.compose(images.float().cpu().numpy(), plan, layout="CHW")
+    assert torch.equal(batch.images.cpu(), torch.from_numpy(mixed).to(dtype))
     assert np.array_equal(batch.targets.cpu().numpy(), dalimix.soft_labels(labels.cpu().numpy(), plan, C, 0.1))
     for got, array in zip(batch.plan.arrays(), plan.arrays(), strict=True):
         assert np.array_equal(got.cpu().numpy(), array)

@@ -11,13 +11,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import product
 
+import ml_dtypes  # noqa: F401  (NumPy knows "bfloat16" from then on)
 import numpy as np
 
 import dalimix.cpu
 from dalimix import ErasePlan, MixPlan
+from dalimix.pixels import image_dtype
+from dalimix.support.bfloat16 import as_bits, from_bits
 
 DTYPES = ("uint8", "float16", "float32")
-PAIRS = tuple("-".join(pair) for pair in product(DTYPES, DTYPES))
+PAIRS = (
+    *("-".join(pair) for pair in product(DTYPES, DTYPES)),
+    *("uint8-bfloat16", "float32-bfloat16", "bfloat16-bfloat16", "bfloat16-float32", "bfloat16-uint8"),
+)
 Channels = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -35,7 +41,7 @@ def _difference(number: int, pair: str) -> str:
     scaling = (tuple(scales), tuple(biases)) if rng.random() < 0.5 else None
     layouts = rng.choice(["HWC", "CHW"], 2).tolist()
     given = images if layouts[0] == "HWC" else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    got = dalimix.cpu.compose(given, plan, mirror, scaling, np.dtype(out), *layouts)
+    got = from_bits(dalimix.cpu.compose(as_bits(given), plan, mirror, scaling, image_dtype(out), *layouts))
     want = composed(images, plan, mirror, scaling, out)
     want = want if layouts[1] == "HWC" else want.transpose(0, 3, 1, 2)
     same = got.shape == want.shape and got.dtype == want.dtype and _same_bits(got, want)

@@ -16,7 +16,7 @@ from dalimix import AttentiveCutMix, CutMix, Erase, Mixup, RandomChoice, SMMix, 
 from dalimix.heatmap_crop import heatmap_crop
 from tests.support.fuzz.composing import PAIRS, differences
 
-ERASED = ("uint8-float32", "uint8-float16", "float32-float32", "uint8-uint8")
+ERASED = ("uint8-float32", "uint8-float16", "float32-float32", "uint8-uint8", "uint8-bfloat16", "bfloat16-bfloat16")
 METHODS = (CutMix(), Mixup(), RandomChoice(), TokenMix(), AttentiveCutMix(), SMMix(grid=7))
 
 

@@ -1,7 +1,8 @@
 """The loops of kernels/include/dtype.cuh for the CPU: exact ways from the elements of images to float32 and back.
 
 Numba has no float16 on the CPU, so its images are handed over as their bits, uint16. The processor converts them; where
-it cannot, integer arithmetic does.
+it cannot, integer arithmetic does. The bits of bfloat16, int16, are the upper ones of a float32: always integers, since
+those processors that convert it take subnormal numbers for 0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-FLOAT, HALF, BITS = ir.FloatType(), ir.HalfType(), ir.IntType(16)
+FLOAT, HALF, BITS, WORD = ir.FloatType(), ir.HalfType(), ir.IntType(16), ir.IntType(32)
 WIDEST = 113 << 23  # the bits of 2⁻¹⁴, the smallest normal float16
 SUBNORMAL = 126 << 23  # the bits of 0.5: whatever is added to it is rounded to a multiple of 2⁻²⁴
 
@@ -32,6 +33,8 @@ def to_float(context: Any, value: Any) -> Any:
             return builder.uitofp(arguments[0], FLOAT)
         if value == types.float32:
             return arguments[0]
+        if value == types.int16:
+            return _of_bfloat16(builder, arguments[0])
         if _converts(context):
             return builder.fpext(builder.bitcast(arguments[0], HALF), FLOAT)
         return context.compile_internal(builder, widened, types.float32(types.uint16), arguments)
@@ -40,19 +43,21 @@ def to_float(context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def from_float(context: Any, value: Any, like: Any) -> Any:
-    """Return the element of a float32, of the type of `like`."""
+def from_float(context: Any, value: Any, like: Any, source: Any) -> Any:
+    """Return the element of a float32, of the type of `like`; `source` is one that the value was made of."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if like == types.uint8:
             return _byte(builder, arguments[0])
         if like == types.float32:
             return arguments[0]
+        if like == types.int16:
+            return _to_bfloat16(builder, arguments[0], source != types.uint8)
         if _converts(context):
             return builder.bitcast(builder.fptrunc(arguments[0], HALF), BITS)
         return context.compile_internal(builder, narrowed, types.uint16(types.float32), arguments[:1])
 
-    return like(value, like), code
+    return like(value, like, source), code
 
 
 def _converts(context: Any) -> bool:
@@ -67,6 +72,23 @@ def _byte(builder: Any, value: Any) -> Any:
     value = builder.select(builder.fcmp_ordered(">", value, low), value, low)
     value = builder.select(builder.fcmp_ordered("<", value, high), value, high)
     return builder.fptoui(builder.call(builder.module.declare_intrinsic("llvm.rint", [FLOAT]), [value]), ir.IntType(8))
+
+
+def _of_bfloat16(builder: Any, bits: Any) -> Any:
+    return builder.bitcast(builder.shl(builder.zext(bits, WORD), WORD(16)), FLOAT)
+
+
+def _to_bfloat16(builder: Any, value: Any, may_be_nan: bool) -> Any:
+    """The bits of the nearest bfloat16, ties to even.
+
+    A NaN that was calculated is a quiet one, whose upper bits are a NaN, too. What is made of bytes is none.
+    """
+    bits = builder.bitcast(value, WORD)
+    odd = builder.icmp_unsigned("!=", builder.and_(bits, WORD(1 << 16)), WORD(0))
+    added = builder.select(odd, WORD(0x8000), WORD(0x7FFF))
+    if may_be_nan:
+        added = builder.and_(added, builder.sext(builder.fcmp_ordered("ord", value, value), WORD))
+    return builder.trunc(builder.lshr(builder.add(bits, added), WORD(16)), BITS)
 
 
 def widened(half: int) -> float:
@@ -93,7 +115,7 @@ def narrowed(value: float) -> int:
 @intrinsic
 def as_bits(context: Any, value: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(32))
+        return builder.bitcast(arguments[0], WORD)
 
     return types.uint32(types.float32), code
 

@@ -6,7 +6,7 @@ in which all pixels show the same image, and are erased in the same images.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -113,7 +113,8 @@ def _erase(
             _normalise(mixed.lines[k], scale, bias, width, start, stop, values[k], at, pitch)
     if keep != 1 and not shows:
         _blend(values[0, 0 : channels * pitch], values[1, 0 : channels * pitch], keep)
-    _write(values[1 if shows else 0], at, pitch, channels, mixed.y, start, stop, width, output)
+    source = mixed.lines[0, 0, 0]
+    _write(values[1 if shows else 0], at, pitch, channels, mixed.y, start, stop, width, source, output)
 
 
 @inlined
@@ -184,20 +185,21 @@ def _write(
     start: int,
     stop: int,
     width: int,
+    source: Any,
     output: np.ndarray,
 ) -> None:
-    """Write the values to pixels start … stop − 1 of a row of the output."""
+    """Write the values to pixels start … stop − 1 of a row of the output; `source` is an element of the images."""
     items = output.shape[2] // width
     for c in range(channels):
         run = values[c * pitch + at : c * pitch + at + stop - start]
         if items == 1:
             target = output[c, y, start:stop]
             for k in range(len(run)):
-                target[k] = from_float(run[k], target[k])
+                target[k] = from_float(run[k], target[k], source)
         else:
             pixels = output[0, y, start * items : stop * items]
             for k in range(len(run)):
-                pixels[k * items + c] = from_float(run[k], pixels[k])
+                pixels[k * items + c] = from_float(run[k], pixels[k], source)
 
 
 @inlined

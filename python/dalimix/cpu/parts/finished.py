@@ -125,4 +125,4 @@ def _finished(
     value = to_float(first[k])
     if second is not None:
         value = keep * value + (np.float32(1) - keep) * to_float(second[k])
-    return from_float(value * scale[c] + bias[c], like)
+    return from_float(value * scale[c] + bias[c], like, first[k])
