@@ -15,12 +15,14 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.table import summary
 from benchmarks.page.goals import goals_table, shown
 from benchmarks.page.plots import PLOTS, draw
 from benchmarks.page.scripts import ABOUT, MODULES, kind_of
 
 HERE = Path(__file__).parents[1]  # benchmarks/
 Results = dict[str, dict[str, Any]]  # by the name of the file, without .json
+SUMMARIES = {"accuracy": summary}  # where a file has too many rows to read
 HEAD = """# Results
 
 Made by `python -m benchmarks.page.make_results` from the JSON files in [{name}]({link}/); do not edit. "speedup" is the
@@ -65,7 +67,7 @@ def section(name: str, found: dict[str, Any], place: Path) -> str:
     parts = [f"## {name}\n", *about, environment(found["environment"])]
     if kind_of(name) in PLOTS:
         parts.append(f"![{name}]({(place / name).as_posix()}.png)\n")
-    parts += [table(list(rows)) for _, rows in groupby(found["rows"], key=list)]
+    parts += [table(list(rows)) for _, rows in groupby(SUMMARIES.get(kind, list)(found["rows"]), key=list)]
     parts += [f"Left out: {what}\n" for what in found.get("left out", [])]
     return "\n".join(parts)
 
