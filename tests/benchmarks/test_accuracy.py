@@ -187,12 +187,14 @@ def test_teachers_tell_what_methods_read(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_tokens_of_smmix_have_a_loss_where_there_are_tokens() -> None:
     """The whole loss of the paper is larger than that of the classification; the CNN has that one alone."""
-    found, losses = data.split(0, 2), {}
-    for name, kind in ARCHITECTURES.items():
+
+    def loss(name: str, has_tokens: bool) -> float:
         torch.manual_seed(0)
-        given = Training(kind, kind.make(), None, found, torch.Generator().manual_seed(0))
-        alone = replace(given, kind=replace(kind, has_tokens=False), generator=torch.Generator().manual_seed(0))
-        losses[name] = [ways.self_motivated(each)(torch.arange(20)).item() for each in (given, alone)]
+        kind = replace(ARCHITECTURES[name], has_tokens=has_tokens)
+        given = Training(kind, kind.make(), None, data.split(0, 2), torch.Generator().manual_seed(0))
+        return ways.self_motivated(given)(torch.arange(20)).item()
+
+    losses = {name: (loss(name, kind.has_tokens), loss(name, False)) for name, kind in ARCHITECTURES.items()}
     assert losses[CNN][0] == losses[CNN][1]
     assert losses[VIT][0] > 1.5 * losses[VIT][1]
 
