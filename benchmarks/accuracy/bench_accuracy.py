@@ -12,7 +12,7 @@ log-likelihood), all on the test.
 The teacher of AttentiveCutMix and TokenMix is the model of the same seed that was trained without mixing. SMMix mixes
 by the model in training. A control, CutMix with a mistake in its labels, has to come out as harm.
 
-One thread of a CPU, about 20 minutes. FILE is written after every training; where it exists, it is continued.
+One thread of a CPU, 20 to 25 minutes. FILE is written after every training; where it exists, it is continued.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from benchmarks.accuracy.table import ACCURACY, CALIBRATION, LOSS
 BINS = 15
 
 
-@torch.no_grad()
 def measures(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Accuracy and calibration error as shares of 1, and the negative log-likelihood."""
-    logits = model.eval()(images)
+    with torch.no_grad():
+        logits = model.eval()(images)
     hits = (logits.argmax(1) == labels).double().mean().item()
     likely = logits.double().softmax(1)
     values = hits, calibration_error(likely, labels), cross_entropy(logits, labels).item()
@@ -33,4 +33,4 @@ def calibration_error(likely: Tensor, labels: Tensor, bins: int = BINS) -> float
     gaps = (chosen == labels).to(confidence.dtype) - confidence
     edges = torch.linspace(0, 1, bins + 1, dtype=confidence.dtype)[1:-1]
     sums = torch.zeros(bins, dtype=confidence.dtype).index_add(0, torch.bucketize(confidence, edges), gaps)
-    return sums.abs().sum().item() / len(labels)
+    return float(sums.abs().sum()) / len(labels)

@@ -25,12 +25,11 @@ class Record:
     """
 
     def __init__(self, path: Path | None, settings: Settings) -> None:
-        self.path, self.rows = path, []
+        self.path = path
         self.environment = environment_of("cpu") | {
             key.replace("_", " "): value for key, value in asdict(settings).items()
         }
-        if path is not None and path.exists():
-            self.rows: list[dict[str, Any]] = self._rows_of(path)
+        self.rows: list[dict[str, Any]] = self._rows_of(path) if path is not None and path.exists() else []
 
     def _rows_of(self, path: Path) -> list[dict[str, Any]]:
         found = json.loads(path.read_text())

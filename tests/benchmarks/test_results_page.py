@@ -53,7 +53,7 @@ def test_the_page_here_is_that_of_the_files_here() -> None:
 
 def test_the_pictures_here_are_those_of_the_files_here() -> None:
     with_pictures = {name for name in make_results.read(RESULTS) if kind_of(name) in plots.PLOTS}
-    assert {file.stem for file in RESULTS.glob("*.png")} == with_pictures
+    assert {file.stem for file in RESULTS.rglob("*.png")} == with_pictures
 
 
 def test_goals_find_their_rows_in_the_files_here() -> None:
@@ -81,7 +81,7 @@ def test_a_section() -> None:
     assert text.endswith(
         "\n## train-cpu\n\n"
         "`python -m benchmarks.training.bench_train`: steps of a training, with mixing against without.\n\n"
-        "2026-01-02, a card, python 3.11.7, numpy 2.4.6.\n\n![train-cpu](results/train-cpu.png)\n\n"
+        "2026-01-02, a card, python 3.11.7, numpy 2.4.6.\n\n![train-cpu](results/plots/train-cpu.png)\n\n"
         "| what | batch | median ms |\n| --- | ---: | ---: |\n| one | 4 | 0.123 |\n| two | 16 | 12346 |\n\n"
         "| what | note |\n| --- | --- |\n| three/four |  |\n\nLeft out: the GPU\n\nLeft out: Kornia\n"
     )
@@ -178,7 +178,7 @@ def test_a_folder(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps(file_of(*rows)))
     assert start("page.make_results", tmp_path) == f"{tmp_path}/RESULTS.md: 6 files\n"
     assert "[this folder](./)" in (tmp_path / "RESULTS.md").read_text()
-    assert sorted(file.stem for file in tmp_path.glob("*.png")) == sorted(ROWS)
+    assert sorted(file.stem for file in (tmp_path / "plots").glob("*.png")) == sorted(ROWS)
 
 
 def test_bars_and_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
