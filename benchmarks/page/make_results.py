@@ -2,8 +2,9 @@
 
     python -m benchmarks.page.make_results [FOLDER]
 
-FOLDER is benchmarks/results, and its page lies beside it; that of another one goes into it. Plots go beside the JSON
-files. The page is the same, byte for byte, whenever the files are: a test holds the one in the repository to that.
+FOLDER is benchmarks/results, and its page lies beside it; that of another one goes into it. Plots go into
+FOLDER/plots. The page is the same, byte for byte, whenever the files are: a test holds the one in the repository to
+that.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.table import summary
 from benchmarks.page.goals import goals_table, shown
 from benchmarks.page.plots import PLOTS, draw
 from benchmarks.page.scripts import ABOUT, MODULES, kind_of
 
 HERE = Path(__file__).parents[1]  # benchmarks/
+PLOTS_IN = "plots"  # within the folder of the files
 Results = dict[str, dict[str, Any]]  # by the name of the file, without .json
+SUMMARIES = {"accuracy": summary}  # where a file has too many rows to read
 HEAD = """# Results
 
 Made by `python -m benchmarks.page.make_results` from the JSON files in [{name}]({link}/); do not edit. "speedup" is the
@@ -35,8 +39,9 @@ def main() -> None:
     folder = options.parse_args().folder
     out = page_of(folder)
     results = read(folder)
+    (folder / PLOTS_IN).mkdir(exist_ok=True)
     for name, found in results.items():
-        draw(kind_of(name), found, folder / f"{name}.png")
+        draw(kind_of(name), found, folder / PLOTS_IN / f"{name}.png")
     out.write_text(page(results, Path(relpath(folder, out.parent))))
     print(f"{out}: {len(results)} files")
 
@@ -64,8 +69,8 @@ def section(name: str, found: dict[str, Any], place: Path) -> str:
     about = [f"`python -m benchmarks.{MODULES[kind]}`: {ABOUT[kind]}\n"] if kind in ABOUT else []
     parts = [f"## {name}\n", *about, environment(found["environment"])]
     if kind_of(name) in PLOTS:
-        parts.append(f"![{name}]({(place / name).as_posix()}.png)\n")
-    parts += [table(list(rows)) for _, rows in groupby(found["rows"], key=list)]
+        parts.append(f"![{name}]({(place / PLOTS_IN / name).as_posix()}.png)\n")
+    parts += [table(list(rows)) for _, rows in groupby(SUMMARIES.get(kind, list)(found["rows"]), key=list)]
     parts += [f"Left out: {what}\n" for what in found.get("left out", [])]
     return "\n".join(parts)
 

@@ -8,8 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.table import CONTROL, MEASURES, PLAIN, Measure, difference
 from dali_ops.bench.plot import draw_bars
-from dali_ops.sheets.page import GIVER, INK, QUIET
+from dali_ops.sheets.page import GIVER, INK, QUIET, TRACK
 
 Row = dict[str, Any]
 WIDTH, BAR, AROUND, LINES = 9.0, 0.3, 1.2, 4.5  # inches
@@ -18,6 +19,7 @@ SPEEDUP = "speedup"
 GROWING = {"images in a batch": "batch", "size of the images": "size", "classes": "classes"}  # and its column
 COLORS = {"CutMix": GIVER, "Mixup": INK, "soft_labels": QUIET}
 DTYPE = ", float16"
+MODELS = ((-0.12, INK), (0.12, GIVER))  # where their marks are, in rows, and their colours
 
 
 def draw(kind: str, found: dict[str, Any], out: Path) -> None:
@@ -76,6 +78,42 @@ def draw_growth(rows: Sequence[Row], out: Path, device: str) -> None:
     figure.savefig(out, dpi=100)
 
 
+def draw_accuracy(rows: Sequence[Row], out: Path, device: str) -> None:
+    """A panel for each measure, with the differences to no mixing and their intervals.
+
+    Without the control, which is so far away that all others would be one mark.
+    """
+    methods = [name for name in dict.fromkeys(row["method"] for row in rows) if name not in (PLAIN, CONTROL)]
+    figure, panels = new_figure(len(methods) * 2 * BAR + AROUND, 1, len(MEASURES))
+    for measure, axes in zip(MEASURES, panels, strict=True):
+        draw_differences(axes, rows, methods, measure)
+        shade(axes, measure)
+    for axes in panels[1:]:
+        axes.set_yticklabels([])
+    figure.suptitle(f"difference to {PLAIN}: mean and 95 % interval; grey is better")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(MODELS))
+    figure.savefig(out, dpi=100)
+
+
+def draw_differences(axes: Any, rows: Sequence[Row], methods: Sequence[str], measure: Measure) -> None:
+    """Of one measure: a mark for every method and model."""
+    for (shift, color), model in zip(MODELS, dict.fromkeys(row["model"] for row in rows), strict=False):
+        found = {at + shift: difference(rows, model, method, measure) for at, method in enumerate(methods)}
+        there = {place: interval for place, interval in found.items() if interval is not None}
+        means, halves = ([interval[k] for interval in there.values()] for k in (0, 1))
+        axes.errorbar(means, [*there], xerr=halves, fmt="o", color=color, capsize=3, label=model)
+    axes.set_yticks(range(len(methods)), methods)
+    axes.set(ylim=(len(methods) - 0.5, -0.5), xlabel=measure.heading)
+    axes.axvline(0, color="black", linewidth=1)
+
+
+def shade(axes: Any, measure: Measure) -> None:
+    """The side of 0 on which it is better."""
+    low, high = axes.get_xlim()
+    axes.axvspan(0, high if measure.better > 0 else low, color=TRACK, zorder=0)
+    axes.set_xlim(low, high)
+
+
 def draw_lines(axes: Any, rows: Sequence[Row], column: str) -> None:
     """Over a column, on logarithmic axes: a line for each method and number of threads."""
     for (what, count), group in groupby(sorted(rows, key=lined), key=lined):
@@ -116,16 +154,17 @@ def draw_ratios(axes: Any, names: Sequence[str], ratios: Sequence[float], start:
     axes.invert_yaxis()
 
 
-def new_figure(height: float, panels: int = 1) -> tuple[Any, Any]:
+def new_figure(height: float, panels: int = 1, columns: int = 1) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(panels)
+    return figure, figure.subplots(panels, columns)
 
 
 PLOTS: dict[str, Callable[[Sequence[Row], Path, str], None]] = {
+    "accuracy": draw_accuracy,
     "cpu": draw_growth,
     "kernels": draw_kernels,
     "peers": draw_peers,

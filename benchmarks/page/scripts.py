@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 MODULES = {  # below benchmarks
+    "accuracy": "accuracy.bench_accuracy",
     "attention": "methods.bench_attention",
     "callback": "pipeline.bench_callback",
     "cpu": "cpu.bench_cpu",
@@ -16,6 +17,7 @@ MODULES = {  # below benchmarks
     "train": "training.bench_train",
 }
 ABOUT = {
+    "accuracy": "small models that learn few real images, with every method and without; no speed.",
     "attention": "Attentive CutMix, its teacher, and pipelines with and without both.",
     "callback": "how long the host is busy with a batch, by the number of its images.",
     "cpu": "the loops for the CPU against what the machine can do, and against others; how their time grows.",

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from benchmarks.accuracy.table import CONTROL, PLAIN
 from benchmarks.page import goals, make_results, plots
 from benchmarks.page.scripts import ABOUT, MODULES, command, kind_of
 from tests.support.paths import BENCHMARKS
@@ -52,7 +53,7 @@ def test_the_page_here_is_that_of_the_files_here() -> None:
 
 def test_the_pictures_here_are_those_of_the_files_here() -> None:
     with_pictures = {name for name in make_results.read(RESULTS) if kind_of(name) in plots.PLOTS}
-    assert {file.stem for file in RESULTS.glob("*.png")} == with_pictures
+    assert {file.stem for file in RESULTS.rglob("*.png")} == with_pictures
 
 
 def test_goals_find_their_rows_in_the_files_here() -> None:
@@ -80,10 +81,16 @@ def test_a_section() -> None:
     assert text.endswith(
         "\n## train-cpu\n\n"
         "`python -m benchmarks.training.bench_train`: steps of a training, with mixing against without.\n\n"
-        "2026-01-02, a card, python 3.11.7, numpy 2.4.6.\n\n![train-cpu](results/train-cpu.png)\n\n"
+        "2026-01-02, a card, python 3.11.7, numpy 2.4.6.\n\n![train-cpu](results/plots/train-cpu.png)\n\n"
         "| what | batch | median ms |\n| --- | ---: | ---: |\n| one | 4 | 0.123 |\n| two | 16 | 12346 |\n\n"
         "| what | note |\n| --- | --- |\n| three/four |  |\n\nLeft out: the GPU\n\nLeft out: Kornia\n"
     )
+
+
+def test_many_rows_are_summed_up() -> None:
+    text = page(accuracy=file_of(*ROWS["accuracy"]))
+    assert "| small ViT | CutMix | 2 | 55.0 ± 63.5 | −10.0 (−10.0 … −10.0), **worse** | 10.0 ± 0.0 |" in text
+    assert text.count("| small ViT |") == 3
 
 
 def test_goals_that_nothing_was_measured_for() -> None:
@@ -147,7 +154,14 @@ def growing(grows: str, value: int, ns: float, threads: int = 1) -> Row:
     return {"what": "CutMix", "threads": threads, "grows": grows, plots.GROWING[grows]: value, "ns per value": ns}
 
 
+def learned(method: str, seed: int, accuracy: float, model: str = "small CNN") -> Row:
+    measured = {"accuracy": accuracy, "calibration error": 0.1, "loss": 1.0}
+    return {"model": model, "method": method, "seed": seed, **measured}
+
+
 ROWS = {
+    "accuracy": [learned(method, seed, accuracy + seed / 10, model) for model in ("small CNN", "small ViT")
+                 for method, accuracy in ((PLAIN, 0.6), ("CutMix", 0.5), (CONTROL, 0.1)) for seed in (0, 1)],
     "cpu": [growing("images in a batch", 64, 0.2), growing("images in a batch", 1, 0.5),
             growing("images in a batch", 1, 0.4, threads=2), growing("size of the images", 32, 0.3),
             growing("classes", 10, 3.0), peer("compose, CutMix, float32", "memcpy of as many bytes", 0.5)],
@@ -162,9 +176,9 @@ def test_a_folder(tmp_path: Path) -> None:
     """Its page and its pictures, of the kinds that have some."""
     for name, rows in (ROWS | {"other-cpu": [{"what": "one"}]}).items():
         (tmp_path / f"{name}.json").write_text(json.dumps(file_of(*rows)))
-    assert start("page.make_results", tmp_path) == f"{tmp_path}/RESULTS.md: 5 files\n"
+    assert start("page.make_results", tmp_path) == f"{tmp_path}/RESULTS.md: 6 files\n"
     assert "[this folder](./)" in (tmp_path / "RESULTS.md").read_text()
-    assert sorted(file.stem for file in tmp_path.glob("*.png")) == sorted(ROWS)
+    assert sorted(file.stem for file in (tmp_path / "plots").glob("*.png")) == sorted(ROWS)
 
 
 def test_bars_and_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -174,7 +188,14 @@ def test_bars_and_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr(plots, "new_figure", lambda *sizes: made.append(new_figure(*sizes)) or made[-1])
     for name, rows in ROWS.items():
         plots.draw(kind_of(name), file_of(*rows), tmp_path / f"{name}.png")
-    cpu, kernels, peers, train = (axes for _, axes in made)
+    accuracy, cpu, kernels, peers, train = (axes for _, axes in made)
+    assert [label.get_text() for label in accuracy[0].get_yticklabels()] == ["CutMix"]
+    assert [axes.get_xlabel() for axes in accuracy] == ["accuracy, %", "calibration error, %", "loss"]
+    marks = [mark for mark, _, _ in accuracy[0].containers]
+    assert [tuple(mark.get_xdata()) for mark in marks] == [(pytest.approx(-10),)] * 2
+    assert marks[0].get_ydata() < 0 < marks[1].get_ydata()
+    shaded = [(axes.patches[0].get_x(), axes.patches[0].get_width()) for axes in accuracy]
+    assert [start + width / 2 > 0 for start, width in shaded] == [True, False, False]  # where it is better
     lines = [{line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.lines} for axes in cpu]
     assert lines == [
         {"CutMix, 1 thread": [(1, 0.5), (64, 0.2)], "CutMix, 2 threads": [(1, 0.4)]},

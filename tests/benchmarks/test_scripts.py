@@ -38,7 +38,11 @@ WITH_DATA = (
     "pipeline.bench_pipeline",
     "training.bench_train",
 )
-ELSEWHERE = {"kernels.table": "test_kernel_table.py", "page.make_results": "test_results_page.py"}
+ELSEWHERE = {
+    "accuracy.bench_accuracy": "test_accuracy.py",
+    "kernels.table": "test_kernel_table.py",
+    "page.make_results": "test_results_page.py",
+}
 
 COMPARED = frozenset({"what", "batch", "baseline", "speedup"})
 IN_MS = COMPARED | {"median ms", "baseline median ms"}
