@@ -30,7 +30,7 @@ from dali_ops.decorators import plain_python
 from dali_ops.lifetime import guard
 from dalimix.arrays import Array, array_module
 from dalimix.cuda.stream import borrowed_stream
-from dalimix.support.switch_interval import short_switch_interval
+from dalimix.support.switch_interval import ShortSwitchInterval
 
 Callback = Callable[..., Sequence[Array]]
 OPERATOR = "_JaxFunction"
@@ -173,7 +173,12 @@ def _noted(callback: Callback) -> Callback:
     Loops for the CPU and launches on a GPU give up the GIL, which the callback would wait for, 5 ms each time, where
     another thread of Python is busy.
     """
-    return guard(Pipeline.current()).noted(short_switch_interval()(callback))
+
+    def soon_back(*arrays: Any) -> Any:
+        with ShortSwitchInterval():
+            return callback(*arrays)
+
+    return guard(Pipeline.current()).noted(soon_back)
 
 
 class Exported:

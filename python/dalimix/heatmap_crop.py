@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dalimix import dispatch
 from dalimix.arrays import Array, array_module
-from dalimix.checks import NAMES
+from dalimix.checks import OF_NUMPY
 from dalimix.support.numbers import is_whole
 
 MAX_GRID = 64
@@ -41,7 +41,7 @@ def heatmap_crop(maps: Array, index: Array, boxes: Array, grid: int) -> Array:
         array([[[7., 7.],
                 [9., 9.]]], dtype=float32)
     """
-    _check("maps", maps, NAMES, ("N", "gh", "gw"))
+    _check("maps", maps, OF_NUMPY, ("N", "gh", "gw"))
     _check("index", index, ("int32", "int64"), ("B",))
     _check("boxes", boxes, ("float64",), ("B", 4))
     if len(boxes) != len(index):

@@ -14,7 +14,7 @@ import pytest
 import dalimix
 from dali_ops.bench.busy_gil import BusyGil
 from dalimix import CutMix, cpu
-from dalimix.support.switch_interval import SHORT, short_switch_interval
+from dalimix.support.switch_interval import SHORT, ShortSwitchInterval
 from tests.support.data.at_random import random_images
 
 USUAL = 0.02  # seconds
@@ -65,30 +65,30 @@ def test_so_a_busy_thread_cannot_keep_it() -> None:
 
 def seconds_of_a_nap() -> float:
     start = time.monotonic()
-    with short_switch_interval():
+    with ShortSwitchInterval():
         time.sleep(0.01)  # without the GIL
         return time.monotonic() - start
 
 
 def test_the_interval_is_the_users_again() -> None:
-    with short_switch_interval():
+    with ShortSwitchInterval():
         assert sys.getswitchinterval() == SHORT_ENOUGH
     assert sys.getswitchinterval() == pytest.approx(USUAL)
-    with pytest.raises(KeyError), short_switch_interval():
+    with pytest.raises(KeyError), ShortSwitchInterval():
         raise KeyError
     assert sys.getswitchinterval() == pytest.approx(USUAL)
 
 
 @pytest.mark.parametrize("chosen", [SHORT / 10, 0.5])
 def test_what_somebody_chooses_meanwhile_stays(chosen: float) -> None:
-    with short_switch_interval():
+    with ShortSwitchInterval():
         sys.setswitchinterval(chosen)
     assert sys.getswitchinterval() == pytest.approx(chosen)
 
 
 def test_an_interval_that_is_shorter_stays() -> None:
     sys.setswitchinterval(SHORT / 10)
-    with short_switch_interval():
+    with ShortSwitchInterval():
         assert sys.getswitchinterval() == pytest.approx(SHORT / 10)
     assert sys.getswitchinterval() == pytest.approx(SHORT / 10)
 
@@ -98,12 +98,12 @@ def test_two_threads(first_ends: bool) -> None:
     begun, may_end = Event(), Event()
 
     def other() -> None:
-        with short_switch_interval():
+        with ShortSwitchInterval():
             begun.set()
             may_end.wait()
 
     thread = Thread(target=other)
-    with short_switch_interval():
+    with ShortSwitchInterval():
         thread.start()
         begun.wait()
         if not first_ends:
@@ -115,7 +115,7 @@ def test_two_threads(first_ends: bool) -> None:
 
 
 def test_a_process_that_is_forked_meanwhile() -> None:
-    with short_switch_interval():
+    with ShortSwitchInterval():
         child = os.fork()
         if not child:
             os._exit(sys.getswitchinterval() != pytest.approx(USUAL))

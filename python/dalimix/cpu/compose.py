@@ -1,10 +1,11 @@
 """The loops of kernels/compose.cu for the CPU: paste, blend, mirror, normalise, cast and change layout, row by row.
 
-A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner; then
-one loop, which the compiler vectorises, makes the output of it. So every pixel is read once from memory and written
-once. Images are taken as [B, planes, H, W · items], where C = planes · items: planes of one item for CHW, one plane of
-C items for HWC. What is erased is written last, over the finished row. An erase plan that is None costs nothing, as the
-compiler makes one version of the loop with it and one without.
+A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner, or read
+where it lies, if all of it is wanted and nobody mirrors it; then one loop, which the compiler vectorises, makes the
+output of it. So every pixel is read once from memory and written once. Images are taken as [B, planes, H, W · items],
+where C = planes · items: planes of one item for CHW, one plane of C items for HWC. What is erased is written last, over
+the finished row. An erase plan that is None costs nothing, as the compiler makes one version of the loop with it and
+one without.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.outputs import OUTPUTS
 from dalimix.cpu.parts.dtype import bits
 from dalimix.cpu.parts.erased import Erased, Mixed, erase_row, erases
-from dalimix.cpu.parts.finished import finish
+from dalimix.cpu.parts.finished import finish, row_or_line
 from dalimix.cpu.parts.noise import BLOCK
 from dalimix.cpu.parts.plan import Rows
 from dalimix.cpu.parts.tokens import cell, first_pixel
@@ -109,6 +110,7 @@ def _compose(
         own, other, flip, flip_other, target = images[i], images[j], mirror[i], mirror[j], output[i]
         dy, dx = (plan.shift[i, 0], plan.shift[i, 1]) if keep == 1 else (0, 0)  # what is blended stays in its place
         erasing = erases(erased, i, j)
+        in_place = len(own) == 1 and not erasing  # erasing reads lines
         row, inside, shown = -1, False, 0
         for y in range(height):
             last_row, last_inside, inside = row, inside, box[0] <= y < box[2] and box[1] < box[3]
@@ -116,16 +118,18 @@ def _compose(
             if row != last_row or inside != last_inside:
                 shown = _shown(box, inside, tokens, row, width, segments)
             covered = keep == 1 and shown > 0 and segments[0, 0] == 0 and segments[0, 1] == width
-            if not covered:
-                _load(receiver, own, flip, y, 0, width, 0, width)
+            stays = in_place and not flip and (keep != 1 or shown == 0)
+            line, first, last = row_or_line(own, y, receiver, stays), whole, whole + 1
+            _load_row(receiver, own, flip, y, width, covered or stays)
             if keep == 1:
                 for k in range(shown):
                     _load(receiver, other, flip_other, y + dy, segments[k, 0], segments[k, 1], dx, width)
-                line, first, last = receiver, whole, whole + 1
             else:
-                _load(giver, other, flip_other, y, 0, width, 0, width)
-                finish(receiver, giver, keep, scale, bias, width, y, 0, width, target)
-                line, first, last = giver, 0, shown  # which is pasted over what was blended
+                stays = in_place and not flip_other
+                of_other, first, last = row_or_line(other, y, giver, stays), 0, shown
+                _load_row(giver, other, flip_other, y, width, stays)
+                finish(line, of_other, keep, scale, bias, width, y, 0, width, target)
+                line = of_other  # which is pasted over what was blended
             for k in range(first, last):
                 finish(line, None, keep, scale, bias, width, y, segments[k, 0], segments[k, 1], target)
             mixed = Mixed(i, j, y, dy, dx, keep, lines[thread], segments, shown, width)
@@ -161,6 +165,13 @@ def _shown(box: np.ndarray, inside: bool, tokens: np.ndarray, row: int, width: i
             segments[count, 0], segments[count, 1] = start, stop
             count += 1
     return count
+
+
+@inlined
+def _load_row(line: np.ndarray, image: np.ndarray, flip: int, y: int, width: int, unwanted: bool) -> None:
+    """Write row y of an image as it looks mirrored to a line, unless it is unwanted there."""
+    if not unwanted:
+        _load(line, image, flip, y, 0, width, 0, width)
 
 
 @inlined

@@ -10,7 +10,7 @@ from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
 from dalimix.resampling import axis_weights
-from dalimix.support.switch_interval import short_switch_interval
+from dalimix.support.switch_interval import ShortSwitchInterval
 
 
 def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
     if (height, width) == (grid, grid):
         return heatmaps
     output = np.empty((size, grid, grid), np.float32)
-    with short_switch_interval():
+    with ShortSwitchInterval():
         _resample(ready(heatmaps), _shares(height, grid), _shares(width, grid), np.empty((height, grid)), output)
     return output
 

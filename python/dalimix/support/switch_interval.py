@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isclose
 
 SHORT = 1e-4  # seconds
@@ -13,25 +11,25 @@ SHORT = 1e-4  # seconds
 _usual = sys.getswitchinterval()
 
 
-@contextmanager
-def short_switch_interval() -> Iterator[None]:
+class ShortSwitchInterval:
     """Let a thread that mixes get the GIL back within 0.1 ms, not 5, when a loop of ours that gave it up has finished.
 
     The interval belongs to the whole process. So it is short only while something mixes, and it stays as it is if it
     is short already: because the user wants it so, or because another thread mixes, too. When one of several threads
     has finished, the others may wait as long as usual.
     """
-    global _usual
-    usual = sys.getswitchinterval()
-    if usual < SHORT or _is_ours():
-        yield
-        return
-    _usual = usual
-    try:
-        sys.setswitchinterval(SHORT)
-        yield
-    finally:
-        _as_before(usual)
+
+    def __enter__(self) -> None:
+        global _usual
+        usual = sys.getswitchinterval()
+        self._before = None if usual < SHORT or _is_ours() else usual
+        if self._before is not None:
+            _usual = usual
+            sys.setswitchinterval(SHORT)
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            _as_before(self._before)
 
 
 def _as_before(usual: float) -> None:

@@ -91,6 +91,22 @@ def _part(context: Any, values: Any, p: Any, start: Any, stop: Any) -> Any:
     return result(values, p, start, stop), code
 
 
+@intrinsic
+def row_or_line(context: Any, image: Any, y: Any, line: Any, in_image: Any) -> Any:
+    """Row y of an image [1, H, W * items] as a line [1, W * items], only to be read, if `in_image`; else the line."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pixels = context.make_array(image)(context, builder, arguments[0])
+        own = context.make_array(line)(context, builder, arguments[2])
+        zero = context.get_constant(types.intp, 0)
+        row = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        place = cgutils.get_item_pointer(context, builder, image, pixels, [zero, row, zero])
+        own.data = builder.select(arguments[3], place, own.data)
+        return own._getvalue()
+
+    return line(image, y, line, in_image), code
+
+
 @inlined
 def _finish_run(
     first: np.ndarray, second: Line, keep: float, scale: np.ndarray, bias: np.ndarray, target: np.ndarray
