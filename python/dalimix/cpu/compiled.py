@@ -31,7 +31,7 @@ OPTIONS = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 def compiled(function: Function) -> Function:
     """Compile `function` when it is first called. It is short, and keeps the GIL.
 
-    Who gives up the GIL waits for it afterwards, 5 ms where another thread of Python is busy. Planning 64 images takes
+    Who gives up the GIL waits for it afterwards, where another thread of Python is busy. Planning 64 images takes
     0.2 ms at most, and 1,024 with heatmaps of 28 × 28 cells 9 ms.
 
     It is given all the memory that it needs. If it could allocate some (by NRT), every array would be counted, which is
