@@ -33,6 +33,7 @@ from dali_ops.operators.targets import Targets
 from dalimix import Draws, Erase, Method, checks, containers, dispatch, values
 from dalimix.arrays import Array
 from dalimix.cuda.stream import borrowed_stream
+from dalimix.pixels import check_erase
 
 HOST = (1, 3)  # DLPack's numbers of memory of the CPU, pageable and pinned
 MAX_BATCH = 2**31 - 1  # DALI counts samples in int32
@@ -67,9 +68,7 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None, era
     checks.method(method)
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
     checks.kind("rng", rng, (ndd.random.RNG, type(None)), "an ndd.random.RNG")
-
-    if erase is not None:
-        checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
+    check_erase(erase)
 
     def random(operator: Callable[..., Any], *inputs: Any, **arguments: Any) -> Any:
         return operator(*inputs, batch_size=batch_size, rng=rng, **arguments)

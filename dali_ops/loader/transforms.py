@@ -14,7 +14,7 @@ from dali_ops.loader.reading.decoding import CROP, INTERPOLATIONS, RATIO, SCALE
 from dali_ops.operators.augment import Augment
 from dali_ops.operators.pixels import PerChannel
 from dalimix import Erase, checks
-from dalimix.pixels import check_bytes, check_noise, dtype_name, image_dtype, per_channel
+from dalimix.pixels import check_bytes, check_erase, dtype_name, per_channel
 from dalimix.support.bfloat16 import NAME as BFLOAT16
 from dalimix.support.numbers import is_number, is_pair
 
@@ -140,9 +140,7 @@ class Train(Transform):
         elif self.augment is not None and not is_function(self.augment):
             raise ValueError("augment must be a function from images to images, or a name such as 'rand-m9-n2', "
                              f"got {self.augment!r}")  # fmt: skip
-        if self.erase is not None:
-            checks.instance("erase", self.erase, Erase, "dalimix.Erase(prob=0.25)")
-            check_noise(self.erase.fill, checks.FLOAT32, True, image_dtype(self.dtype))
+        check_erase(self.erase, self.dtype)
         super().__post_init__()
 
     @property

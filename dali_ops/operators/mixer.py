@@ -13,7 +13,7 @@ from dali_ops.operators.pixels import Pixels
 from dali_ops.operators.targets import Targets
 from dalimix import Draws, Erase, Method, MixPlan, checks, containers, dispatch, values
 from dalimix.arrays import Array
-from dalimix.pixels import check_noise, image_dtype
+from dalimix.pixels import check_erase, check_noise
 from dalimix.scene import Scene
 from dalimix.support.threads import threads
 
@@ -56,10 +56,7 @@ class Mixer:
         checks.method(self.method)
         how = "such as heatmaps=dali_ops.model_heatmaps(images, provider)"
         checks.heatmaps_wanted(self.method, self.with_heatmaps, how)
-        if self.erase is not None:
-            checks.instance("erase", self.erase, Erase, "dalimix.Erase(prob=0.25)")
-            if self.pixels.dtype is not None:
-                check_noise(self.erase.fill, checks.FLOAT32, True, image_dtype(self.pixels.dtype))
+        check_erase(self.erase, self.pixels.dtype)
         if self.num_classes is not None:
             checks.class_count(self.num_classes)
         object.__setattr__(self, "return_plan", checks.flag("return_plan", self.return_plan))

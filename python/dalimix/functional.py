@@ -16,7 +16,7 @@ from dalimix.erase import Erase
 from dalimix.erase_plan import ErasePlan
 from dalimix.methods import Method
 from dalimix.mix_plan import MixPlan
-from dalimix.pixels import check_noise
+from dalimix.pixels import check_erase, check_noise
 from dalimix.scene import Scene
 from dalimix.support import bfloat16
 from dalimix.support.numbers import is_whole
@@ -46,8 +46,7 @@ def draw(method: Method, batch_size: int, rng: Any = None, erase: Erase | None =
     """
     checks.method(method)
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
-    if erase is not None:
-        checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
+    check_erase(erase)
     generator = _numpy_generator(rng)
     draws = _draw(method, generator.permutation(batch_size).astype(np.int32), generator)
     return draws if erase is None else replace(draws, erase=_key(batch_size, generator))

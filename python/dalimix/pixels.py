@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dalimix.erase import Erase
 from dalimix.support import bfloat16
 from dalimix.support.numbers import is_whole
 
@@ -196,6 +197,25 @@ def check_bytes(dtype: Any, mean: Any, std: Any) -> None:
             f"dtype is uint8, which has no place for normalised images, but mean is {mean} and std is {std}: "
             "give mean=0 and std=1, or dtype='float32'"
         )
+
+
+def check_erase(given: Any, dtype: Any = None) -> None:
+    """Refuse what is not random erasing, and numbers that have no place in the output.
+
+    Args:
+        given: an `Erase`, or None.
+        dtype: of the output, by any library's name; None: not known yet.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: it is noise, and the output are bytes; or its value is infinite in float16.
+    """
+    if given is None:
+        return
+    if not isinstance(given, Erase):
+        raise TypeError(f"erase must be a dalimix.Erase, such as dalimix.Erase(prob=0.25), got {given!r}")
+    if dtype is not None:
+        check_noise(given.fill, DTYPES["float32"], True, image_dtype(dtype))
 
 
 def check_noise(value: float | None, dtype: np.dtype, normalised: bool, output: np.dtype) -> None:

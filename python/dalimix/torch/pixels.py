@@ -13,7 +13,7 @@ from dalimix.erase_plan import ErasePlan
 from dalimix.functional import compose_bits
 from dalimix.heatmaps.arguments import normalisation
 from dalimix.mix_plan import MixPlan
-from dalimix.pixels import check_bytes, check_noise, dtype_name, image_dtype
+from dalimix.pixels import check_bytes, check_erase, dtype_name
 from dalimix.torch.arrays import as_image_tensor, as_images
 
 
@@ -41,10 +41,7 @@ class Pixels:
 
     def check_erase(self, erase: Erase | None) -> None:
         """Refuse what is not random erasing, and noise for bytes."""
-        if erase is not None:
-            checks.instance("erase", erase, Erase, "dalimix.Erase(prob=0.25)")
-            if self._dtype is not None:
-                check_noise(erase.fill, checks.FLOAT32, True, image_dtype(self._dtype))
+        check_erase(erase, self._dtype)
 
     def __call__(self, images: Tensor, plan: MixPlan, erase: ErasePlan | None = None) -> Tensor:
         as_hwc = self.layout == "CHW" and _is_channels_last(images)
