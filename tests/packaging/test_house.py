@@ -19,7 +19,8 @@ WIDE = ("mix", "mixup", "cutmix", "attentive_cutmix", "token_mix", "smmix")  # D
 # Who stands on whom: a file imports those of its own room and those of the lines above it.
 ORDER = """
 dalimix.support dalimix.arrays dalimix.resampling
-dalimix.draws dalimix.methods dalimix.erase dalimix.scene dalimix.pixels
+dalimix.draws dalimix.methods dalimix.erase dalimix.scene
+dalimix.pixels
 dalimix.checks
 dalimix.mix_plan dalimix.erase_plan
 dalimix.values dalimix.containers
