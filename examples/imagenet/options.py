@@ -13,7 +13,9 @@ from values import as_text, flag, overridden, values
 
 FREE = ("folder", "out", "resume", "checkpoint_steps", "print_recipe")  # may differ in a resumed run
 FROM_ONE = ("epochs", "batch_size", "lr_batch", "erase_count", "repeats")
-PHOTOGRAPHS_PER_STEP = 24  # half of those of the demo
+# Without a folder: half of the photographs at once, and one thread, because several would wait for DALI's longer than
+# they work.
+ON_PHOTOGRAPHS = {"batch_size": 24, "threads": 1}
 
 
 def parse(description, arguments=None):
@@ -22,8 +24,8 @@ def parse(description, arguments=None):
     options.recipe = options.recipe or ("deit" if options.folder else "small")
     options.out = options.out or Path("runs", f"{options.recipe}-{options.method}")
     recipe = RECIPES[options.recipe]
-    if options.folder is None and recipe.batches.batch_size > PHOTOGRAPHS_PER_STEP:
-        recipe = overridden(recipe, {"batch_size": PHOTOGRAPHS_PER_STEP})
+    if options.folder is None and options.recipe != "small":
+        recipe = overridden(recipe, ON_PHOTOGRAPHS)
     recipe = overridden(recipe, _given(options))
     _check(recipe)
     return options, recipe
