@@ -1,7 +1,8 @@
 """Train an image classifier with any of the mixing methods: on ImageNet, on a folder, or on the demo's photographs.
 
 python examples/imagenet/train.py                                 photographs, in less than a minute on a CPU
-python examples/imagenet/train.py FOLDER --recipe resnet          images as FOLDER/train/CLASS/… and FOLDER/val/CLASS/…
+python examples/imagenet/train.py FOLDER --recipe a3              images as FOLDER/train/CLASS/… and FOLDER/val/CLASS/…
+python examples/imagenet/train.py FOLDER --print-recipe           every value of DeiT's recipe, and no training
 torchrun --nproc-per-node 8 examples/imagenet/train.py FOLDER --method token_mix --amp bfloat16 --checkpoint-steps 500
 
 If FOLDER has no val, its sub-folders are the classes, and the accuracy is measured on the images trained on. The run
@@ -10,8 +11,8 @@ goes on from the checkpoint, in mid-epoch too, with the batches that come next, 
 it then ends with exactly the weights of a run that was not stopped (not with --snapshot-every, and except for the last
 bits with more than two processes, because DistributedDataParallel begins with another order of summing).
 
-It needs `pip install '.[demo]'` in a clone, and timm for the models of the recipes deit and resnet; without timm,
-small ones stand in for them.
+docs/recipes.md says where the values of the recipes come from. It needs `pip install '.[demo]'` in a clone, and timm for
+the models of the recipes; without timm, small ones stand in for them, and lamb.py for timm's LAMB.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def test_methods_by_name_have_the_grid_of_the_model(example):
                                                                  p=[0.5, 0.5], per="batch")  # fmt: skip
 
 
-AS_TIMM = {"per": "batch", "pairing": "flip"}
+AS_TIMM: dict[str, Any] = {"per": "batch", "pairing": "flip"}
 ALONE = [
     ({"mixup": 0, "mix_prob": 0.25}, CutMix(1.0, prob=0.25, **AS_TIMM)),
     ({"cutmix": 0, "mix_per": "pair"}, Mixup(0.8, per="pair", pairing="flip")),
