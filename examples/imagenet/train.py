@@ -11,8 +11,8 @@ goes on from the checkpoint, in mid-epoch too, with the batches that come next, 
 it then ends with exactly the weights of a run that was not stopped (not with --snapshot-every, and except for the last
 bits with more than two processes, because DistributedDataParallel begins with another order of summing).
 
-docs/recipes.md says where the values of the recipes come from. It needs `pip install '.[demo]'` in a clone, and timm for
-the models of the recipes; without timm, small ones stand in for them, and lamb.py for timm's LAMB.
+docs/recipes.md says where the values of the recipes come from. It needs `pip install '.[demo]'` in a clone, and timm
+for the models of the recipes; without timm, small ones stand in for them, and lamb.py for timm's LAMB.
 """
 
 import os
