@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -90,6 +91,11 @@ def _rand(name: str) -> Rand | None:
 
 def apply_named(name: str, images: DataNode, size: Size) -> DataNode:
     """Return augmented images, uint8 [H, W, 3] of this size as they came."""
+    with warnings.catch_warnings(record=True):  # DALI warns of names that it uses itself
+        return _applied(name, images, size)
+
+
+def _applied(name: str, images: DataNode, size: Size) -> DataNode:
     if name == "auto":
         return auto_augment(images, shape=size, max_translate_rel=TRANSLATION["auto"])
     if name == "trivial":

@@ -3,7 +3,7 @@
 import torch
 from mixing import make_mixing
 from models import any_size, make_model
-from recipes import optimizer_and_schedule
+from optimization import optimizer_and_schedule
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -17,19 +17,19 @@ class Learner:
     Attributes:
         mixing: how batches are mixed, and the loss of a mixed batch.
         ema: the moving average of the model, or None.
-        lr: learning rate of the last step.
+        lr: learning rate of the last step, of the highest layer.
     """
 
     def __init__(self, options, recipe, classes, process):
         self.recipe, self.process = recipe, process
         torch.manual_seed(options.seed)  # the same weights in every process
-        model = make_model(options.model, classes, recipe)
-        if options.first_epochs[0] and not any_size(model):
-            raise ValueError(f"--first-epochs is for CNNs, but {options.model} takes images of one size only")
+        model = make_model(options.model, classes, recipe, options.pretrained)
+        if not any_size(model):
+            self.check_sizes(options, recipe.images)
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self.model, self.ema = model.to(process.device, memory_format=layout), None
-        if recipe.ema:  # also of buffers, such as the statistics of BatchNorm
-            self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+        if decay := recipe.optimization.ema:  # also of buffers, such as the statistics of BatchNorm
+            self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
         self.mixing = make_mixing(options, recipe, self.model, classes, process)
         self.network = self.mixing.network(self.model)
         if process.world_size > 1:
@@ -37,10 +37,18 @@ class Learner:
         self.scaler = torch.amp.GradScaler(process.device.type, enabled=process.amp is torch.float16)
         torch.manual_seed(options.seed * process.world_size + process.rank)  # for dropout: another in every process
 
+    @staticmethod
+    def check_sizes(options, images):
+        """Refuse several sizes for a model with one."""
+        one = f"but {options.model} takes images of one size only"
+        if options.first_epochs[0]:
+            raise ValueError(f"--first-epochs is for CNNs, {one}")
+        if images.test_size != images.size:
+            raise ValueError(f"--test-size {images.test_size} is not --size {images.size}, {one}")
+
     def begin(self, steps):
         """Called before the first step, with the number of steps per epoch."""
-        made = optimizer_and_schedule(self.model, self.recipe, self.process.world_size, steps)
-        self.optimizer, self.schedule = made
+        self.optimizer, self.schedule = optimizer_and_schedule(self.model, self.recipe, steps)
 
     @property
     def steps(self):
@@ -59,12 +67,12 @@ class Learner:
             loss, logits, targets = self.mixing.loss(self.network, images, targets, loader)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
-        if self.recipe.clip_grad:
+        if largest := self.recipe.optimization.clip_grad:
             self.scaler.unscale_(self.optimizer)
-            clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad)
+            clip_grad_norm_(self.model.parameters(), largest)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.lr = self.schedule.get_last_lr()[0]
+        self.lr = max(self.schedule.get_last_lr())
         self.schedule.step()
         if self.ema is not None:
             self.ema.update_parameters(self.model)

@@ -15,19 +15,22 @@ SMALL = {"small_vit": SmallViT, "small_resnet": lambda classes, size: SmallResNe
 
 def choose_model(given, recipe):
     """The model's name and what to tell about it: `given`, else the recipe's, or its stand-in without timm."""
-    name, notes = given or recipe.model, []
+    network, notes = recipe.network, []
+    name = given or network.model
     if not given and name not in SMALL and find_spec("timm") is None:
-        name = recipe.stand_in
-        notes.append(f"timm is not installed: {name} stands in for {recipe.model}")
-    if name in SMALL and recipe.drop_path:
-        notes.append(f"{name} has no paths to drop: --drop-path {recipe.drop_path} does nothing")
+        name = network.stand_in
+        notes.append(f"timm is not installed: {name} stands in for {network.model}")
+    if name in SMALL and (idle := _options(network, name)):
+        notes.append(f"{name} has no use for {', '.join(idle)}")
     return name, notes
 
 
-def make_model(name, classes, recipe):
-    """A model with random weights."""
+def make_model(name, classes, recipe, pretrained=False):
+    """A model with random weights, or with those that timm has."""
     if name in SMALL:
-        return SMALL[name](classes, recipe.size)
+        if pretrained:
+            raise ValueError(f"--pretrained is for models of timm; for {name} there are no weights")
+        return SMALL[name](classes, recipe.images.size)
     try:
         import timm
     except ImportError as error:
@@ -35,11 +38,20 @@ def make_model(name, classes, recipe):
         raise ModuleNotFoundError(f"--model {name} is looked for in timm, but: {error}; {remedy}") from error
     try:
         config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-        options = {"img_size": recipe.size} if config and config.fixed_input_size else {}
-        options |= {"drop_path_rate": recipe.drop_path} if recipe.drop_path else {}
-        return timm.create_model(name, num_classes=classes, **options)
+        size = {"img_size": recipe.images.size} if config and config.fixed_input_size else {}
+        return timm.create_model(name, pretrained, num_classes=classes, **size, **_options(recipe.network, name))
     except Exception as error:  # no such model, it takes no such option, …
         raise ValueError(f"--model {name}: timm: {type(error).__name__}: {error}") from error
+
+
+def _options(network, name):
+    """What differs from timm's own way to make the model, by timm's names."""
+    scale = "ls_init_value" if name.startswith("convnext") else "init_values"
+    options = {"drop_path_rate": network.drop_path, "drop_rate": network.dropout, scale: network.layer_scale}
+    options = {option: value for option, value in options.items() if value}
+    if network.head_init_scale != 1:
+        options["head_init_scale"] = network.head_init_scale
+    return options
 
 
 def any_size(model):

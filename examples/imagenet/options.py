@@ -1,24 +1,32 @@
 """The command line of train.py."""
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
-from mixing import NAMES
+from data import for_testing, for_training
+from mixing import NAMES, method_of_recipe
 from process import PRECISIONS
 from recipes import RECIPES, Recipe
+from values import as_text, flag, overridden, values
 
-NUMBERS = {field.name: field.type for field in fields(Recipe) if field.type in (int, float)}
-FREE = ("folder", "out", "resume", "checkpoint_steps")  # may differ in a resumed run
+FREE = ("folder", "out", "resume", "checkpoint_steps", "print_recipe")  # may differ in a resumed run
+FROM_ONE = ("epochs", "batch_size", "lr_batch", "erase_count", "repeats")
+# Without a folder: half of the photographs at once, and one thread, because several would wait for DALI's longer than
+# they work.
+ON_PHOTOGRAPHS = {"batch_size": 24, "threads": 1}
 
 
 def parse(description, arguments=None):
-    """The options, and the recipe with the numbers that were given in place of its own."""
+    """The options, and the recipe with the values that were given in place of its own."""
     options = _parser(description).parse_args(arguments)
     options.recipe = options.recipe or ("deit" if options.folder else "small")
     options.out = options.out or Path("runs", f"{options.recipe}-{options.method}")
-    given = {name: getattr(options, name) for name in NUMBERS if getattr(options, name) is not None}
-    recipe = replace(RECIPES[options.recipe], **given)
+    recipe = RECIPES[options.recipe]
+    if options.folder is None and options.recipe != "small":
+        recipe = overridden(recipe, ON_PHOTOGRAPHS)
+    recipe = overridden(recipe, _given(options))
     _check(recipe)
     return options, recipe
 
@@ -26,24 +34,30 @@ def parse(description, arguments=None):
 def settings(options, recipe, process):
     """All that decides how a run goes, as text."""
     said = {name: value for name, value in vars(options).items() if name not in FREE}
-    numbers = {name: getattr(recipe, name) for name in NUMBERS}
     here = {"device": process.dali_device, "processes": process.world_size}
-    return {name: str(value) for name, value in (said | numbers | here).items()}
+    return {name: str(value) for name, value in (said | values(recipe) | here).items()}
 
 
-def _flag(name):
-    return f"--{name.replace('_', '-')}"
+def _given(options):
+    """The values of the command line, as the recipe has them."""
+    given = {name: getattr(options, name) for name in values(RECIPES[options.recipe])}
+    given = {name: value for name, value in given.items() if value is not None}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def _check(recipe):
-    for name in NUMBERS:
-        value = getattr(recipe, name)
-        if name in ("epochs", "batch_size", "size", "lr_batch") and value < 1:
-            raise ValueError(f"{_flag(name)} must be from 1, got {value}")
-        if value < 0:
-            raise ValueError(f"{_flag(name)} must not be below 0, got {value}")
-    if recipe.ema >= 1:
-        raise ValueError(f"--ema must be below 1, got {recipe.ema}")
+    for name, value in values(recipe).items():
+        least = 1 if name in FROM_ONE else 0
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(not isinstance(number, str) and number < least for number in numbers):
+            wanted = "must be from 1" if least else "must not be below 0"
+            raise ValueError(f"{flag(name)} {wanted}, got {as_text(value)}")
+    for name in ("ema", "smoothing", "bce_threshold", "drop_path", "dropout"):
+        if values(recipe)[name] >= 1:
+            raise ValueError(f"{flag(name)} must be below 1, got {values(recipe)[name]}")
+    for checks_itself in (for_training, for_testing):
+        checks_itself(recipe.images)
+    method_of_recipe(recipe.mixing)
 
 
 def _parser(description):
@@ -51,8 +65,9 @@ def _parser(description):
     add = parser.add_argument
     add("folder", nargs="?", type=Path, help="images; without, photographs in demo/photos")
     add("--recipe", choices=RECIPES, help="default: deit; without FOLDER small")
+    add("--print-recipe", action="store_true", help="print every value of the recipe as it would run, and end")
     add("--method", choices=NAMES, default="recipe", help="what mixes; default: the recipe's own")
-    add("--model", help="one of timm, or small_vit or small_resnet; default: the recipe's")
+    add("--pretrained", action="store_true", help="begin with timm's weights of the model")
     add("--heatmaps", type=Path, metavar="STORE", help="from `dalimix heatmaps build`, for methods that read them")
     look = "a copy of the model, refreshed so often, looks in the loader; default: the model itself, in every step"
     add("--snapshot-every", type=int, default=0, metavar="STEPS", help=f"for smmix: {look}")
@@ -66,9 +81,23 @@ def _parser(description):
     add("--out", type=Path, metavar="FOLDER", help="default: runs/RECIPE-METHOD")
     add("--checkpoint-steps", type=int, default=0, metavar="N", help="save also every N steps, not only every epoch")
     add("--resume", action="store_true", help="resume from the checkpoint in --out, if there is one")
-    meaning = "recipes.py explains them; the learning rate is for as many images per step as --lr-batch says"
-    numbers = parser.add_argument_group("numbers of the recipes", meaning)
-    for name, kind in NUMBERS.items():
-        own = ", ".join(f"{label} {getattr(recipe, name):g}" for label, recipe in RECIPES.items())
-        numbers.add_argument(_flag(name), type=kind, metavar="N", help=own)
+    _add_values(parser)
     return parser
+
+
+def _add_values(parser):
+    """An option for every value of a recipe."""
+    meaning = "recipes.py explains them, docs/recipes.md says where they come from"
+    group = parser.add_argument_group("values of the recipe, in place of its own", meaning)
+    for part in fields(Recipe):
+        for field in fields(part.type):
+            group.add_argument(flag(field.name), **_reading(field.type))
+
+
+def _reading(kind):
+    """How argparse reads a value of this type."""
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is tuple:
+        return {"type": float, "nargs": 2, "metavar": "N"}
+    return {"type": kind, "metavar": "NAME" if kind is str else "N"}

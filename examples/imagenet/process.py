@@ -38,6 +38,13 @@ class Process:
     def autocast(self):
         return torch.autocast(self.device.type, self.amp, enabled=self.amp is not None)
 
+    def share(self, batch_size):
+        """How many images of a batch each process has."""
+        if batch_size % self.world_size:
+            wrong = f"--batch-size {batch_size} is not a multiple of {self.world_size}"
+            raise ValueError(f"{wrong}: it is the number of images of all {self.world_size} processes together")
+        return batch_size // self.world_size
+
     def sum(self, tensor):
         """The sum of the tensors of all processes."""
         if self.world_size > 1:

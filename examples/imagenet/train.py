@@ -1,7 +1,8 @@
 """Train an image classifier with any of the mixing methods: on ImageNet, on a folder, or on the demo's photographs.
 
 python examples/imagenet/train.py                                 photographs, in less than a minute on a CPU
-python examples/imagenet/train.py FOLDER --recipe resnet          images as FOLDER/train/CLASS/… and FOLDER/val/CLASS/…
+python examples/imagenet/train.py FOLDER --recipe a3              images as FOLDER/train/CLASS/… and FOLDER/val/CLASS/…
+python examples/imagenet/train.py FOLDER --print-recipe           every value of DeiT's recipe, and no training
 torchrun --nproc-per-node 8 examples/imagenet/train.py FOLDER --method token_mix --amp bfloat16 --checkpoint-steps 500
 
 If FOLDER has no val, its sub-folders are the classes, and the accuracy is measured on the images trained on. The run
@@ -10,51 +11,36 @@ goes on from the checkpoint, in mid-epoch too, with the batches that come next, 
 it then ends with exactly the weights of a run that was not stopped (not with --snapshot-every, and except for the last
 bits with more than two processes, because DistributedDataParallel begins with another order of summing).
 
-It needs `pip install '.[demo]'` in a clone, and timm for the models of the recipes deit and resnet; without timm,
-small ones stand in for them.
+docs/recipes.md says where the values of the recipes come from. It needs `pip install '.[demo]'` in a clone, and timm
+for the models of the recipes; without timm, small ones stand in for them, and lamb.py for timm's LAMB.
 """
 
+import os
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import checkpoint
 import torch
+from data import for_testing, for_training, sampler, scan
 from learner import Learner
 from log import draw_curves, line, progress, write_csv
 from models import choose_model
+from optimization import highest_lr
 from options import parse, settings
 from process import joined
-from recipes import augmentation
+from values import as_text, described, overridden
 
-from dali_ops import Eval, Loader, Runtime, Train
-from dali_ops.assets.photos import make_photo_folder
-from dali_ops.sources import ImageFolder
+from dali_ops import Loader, Runtime
 
 DRAW_EVERY = 30  # seconds
-
-
-def scan(root):
-    """The images to train on and those to measure the accuracy on."""
-    root = root or make_photo_folder(Path("demo/photos"))
-    if not (root / "val").is_dir():
-        if (root / "train").is_dir():
-            raise ValueError(f"{root} has a folder train, but no val")
-        both = ImageFolder.scan(root)
-        return both, both
-    train, val = ImageFolder.scan(root / "train"), ImageFolder.scan(root / "val")
-    if train.classes != val.classes:
-        other = sorted(set(train.classes) ^ set(val.classes))
-        raise ValueError(f"{root}/train and {root}/val must have the same classes, but only one has {other[0]}")
-    return train, val
 
 
 class Training:
     """A run: its epochs, what it writes, and how it resumes."""
 
     def __init__(self, options, recipe, process):
-        self.options, self.recipe, self.process = options, recipe, process
+        self.options, self.recipe, self.process, self.epochs = options, recipe, process, recipe.schedule.epochs
         self.settings, self.path = settings(options, recipe, process), options.out / "checkpoint.pt"
         self.data, self.val_data = scan(options.folder)
         self.learner = Learner(options, recipe, len(self.data.classes), process)
@@ -64,23 +50,24 @@ class Training:
         self.sums = torch.zeros(3, dtype=torch.float64, device=process.device)  # as Learner.step returns them
 
     def make_loaders(self):
-        options, recipe, mixing = self.options, self.recipe, self.learner.mixing.loader_options
+        options, images, mixing = self.options, self.recipe.images, self.learner.mixing.loader_options
         shared = {
-            "batch_size": recipe.batch_size, "seed": options.seed, "runtime": Runtime(self.process.dali_device),
+            "batch_size": self.process.share(self.recipe.batches.batch_size), "seed": options.seed,
+            "runtime": Runtime(self.process.dali_device),
         }  # fmt: skip
         layout = "channels_last" if options.channels_last else "CHW"
         epochs, first_size = options.first_epochs
-        self.size, self.mixed = first_size if epochs else recipe.size, True
-        transform = Train(self.size, augment=augmentation(recipe), layout=layout)
-        loader = Loader(self.data, transform=transform, **mixing, **shared)
-        return loader, Loader(self.val_data, transform=Eval(recipe.size, layout=layout), **shared)
+        self.size, self.mixed = first_size if epochs else images.size, True
+        transform = replace(for_training(images, layout), size=self.size)
+        loader = Loader(self.data, transform=transform, sampler=sampler(images), **mixing, **shared)
+        return loader, Loader(self.val_data, transform=for_testing(images, layout), **shared)
 
     def enter(self, epoch):
         """Switch the loader to what this epoch needs."""
-        if self.size != self.recipe.size and epoch >= self.options.first_epochs[0]:
-            self.size = self.recipe.size
+        if self.size != self.recipe.images.size and epoch >= self.options.first_epochs[0]:
+            self.size = self.recipe.images.size
             self.loader.switch(transform=replace(self.loader.transform, size=self.size))
-        if self.mixed and epoch >= self.recipe.epochs - self.options.mixing_off_epochs:
+        if self.mixed and epoch >= self.epochs - self.options.mixing_off_epochs:
             self.mixed = False
             self.learner.mixing.stop(self.loader)
 
@@ -98,9 +85,9 @@ class Training:
         self.options.out.mkdir(parents=True, exist_ok=True)
 
     def run(self):
-        for epoch in range(self.loader.epoch, self.recipe.epochs):
+        for epoch in range(self.loader.epoch, self.epochs):
             self.rows.append(self.train(epoch) | self.measure())
-            self.process.print(line(self.rows[-1], self.recipe.epochs))
+            self.process.print(line(self.rows[-1], self.epochs))
             self.enter(epoch + 1)
             self.save()
             self.write()
@@ -116,7 +103,7 @@ class Training:
     def train(self, epoch):
         """Train for the rest of an epoch; returns its part of the row."""
         begun, every = time.monotonic() - self.seconds, self.options.checkpoint_steps
-        text, done = f"epoch {epoch + 1}/{self.recipe.epochs}", self.learner.steps - epoch * len(self.loader)
+        text, done = f"epoch {epoch + 1}/{self.epochs}", self.learner.steps - epoch * len(self.loader)
         for images, targets in progress(self.loader, text, done, shown=self.process.rank == 0):
             self.sums += self.learner.step(images, targets, self.loader)
             if every and self.learner.steps % every == 0 and self.loader.epoch == epoch:  # the end is saved anyway
@@ -163,14 +150,23 @@ class Training:
 
 def summary(training, notes):
     """What is trained on what, as text."""
-    options, recipe, process, data = training.options, training.recipe, training.process, training.data
-    steps = f"{recipe.epochs} epochs of {len(training.loader)} steps"
-    batch = f"{process.world_size} × {recipe.batch_size} images of {recipe.size} pixels, on the {process.dali_device}"
+    options, process, data = training.options, training.process, training.data
+    steps = f"{training.epochs} epochs of {len(training.loader)} steps"
+    share = process.share(training.recipe.batches.batch_size)
+    batch = f"{process.world_size} × {share} images of {training.recipe.images.size} pixels"
     others = f"{len(training.val_data)} others"
     measured = "them, too, not mixed: there is no val folder" if training.val_data is data else others
     model = f"{options.model} by recipe {options.recipe}, method {options.method}: {steps} of {batch}"
     images = f"{len(data)} images of {len(data.classes)} classes; the accuracy is measured on {measured}"
-    return "\n".join([*notes, model, images])
+    return "\n".join([*notes, f"{model}, on the {process.dali_device}", images])
+
+
+def print_recipe(options, recipe, notes):
+    """Every value that a run would have; the first process prints for all of them."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    print("\n".join([*notes, f"recipe {options.recipe}, method {options.method}", described(recipe)]))
+    print(f"with this batch_size the learning rate rises to {as_text(highest_lr(recipe))}")
 
 
 def stopped(saved):
@@ -183,8 +179,11 @@ def stopped(saved):
 def main(arguments=None):
     options, recipe = parse(__doc__, arguments)
     options.model, notes = choose_model(options.model, recipe)
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
+    recipe = overridden(recipe, {"model": options.model})
+    if options.print_recipe:
+        return print_recipe(options, recipe, notes)
+    if recipe.batches.threads:
+        torch.set_num_threads(recipe.batches.threads)
     with joined(options.device, options.amp) as process:
         training = Training(options, recipe, process)
         process.print(summary(training, notes))

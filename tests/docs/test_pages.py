@@ -66,7 +66,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def commands(page: str) -> Iterator[list[str]]:
     for _, code in blocks(page, "bash"):
-        yield from filter(None, (shlex.split(line, comments=True) for line in code.splitlines()))
+        yield from filter(None, (shlex.split(line, comments=True) for line in code.replace("\\\n", "").splitlines()))
 
 
 COMMANDS = [words for page in PAGES for words in commands(page)]
@@ -74,7 +74,8 @@ COMMANDS = [words for page in PAGES for words in commands(page)]
 
 @pytest.mark.parametrize("words", COMMANDS, ids=shlex.join)
 def test_a_command_is_there_and_has_these_options(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    checks = {"make": check_make, "dalimix": check_dalimix, "pip": check_pip, "torchrun": check_script}
+    checks = {"make": check_make, "dalimix": check_dalimix, "pip": check_pip, "torchrun": check_script,
+              "python": check_script}  # fmt: skip
     checks.get(Path(words[0]).name, check_file)(words, capsys)
 
 
@@ -98,11 +99,12 @@ def check_pip(words: list[str], _: Any) -> None:
 
 
 def check_script(words: list[str], _: Any) -> None:
-    """The options behind it are in its folder."""
+    """The options behind it are in its folder; those of the recipes are fields of dataclasses."""
     at = next(k for k, word in enumerate(words) if word.endswith(".py"))
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / words[at]).parent.glob("*.py"))
     assert (ROOT / words[at]).is_file()
-    assert not [word for word in words[at:] if word.startswith("--") and f'"{word}"' not in sources]
+    options = {word: f"    {word[2:].replace('-', '_')}: " for word in words[at:] if word.startswith("--")}
+    assert not [word for word, field in options.items() if f'"{word}"' not in sources and field not in sources]
 
 
 def check_file(words: list[str], _: Any) -> None:

@@ -53,6 +53,22 @@ def test_the_demo_learns_the_photographs(place):
     check_learned(place / "runs" / "small-recipe", done.stdout)
 
 
+@pytest.mark.parametrize(("name", "model"), [("a3", "small_resnet"), ("deit", "small_vit")])
+def test_the_recipes_of_papers_run_on_the_photographs(example, capsys, monkeypatch, place, name, model):
+    """As their plain commands, but for fewer epochs of smaller images."""
+    monkeypatch.setattr(sys.modules["models"], "find_spec", lambda name: None)
+    monkeypatch.chdir(place)
+    example.main(["--recipe", name, "--device", "cpu", "--epochs", "2", "--size", "32"])
+    said = capsys.readouterr().out
+    assert f"timm is not installed: {model} stands in for" in said
+    assert f"{model} by recipe {name}, method recipe: 2 epochs of 2 steps of 1 × 24 images of 32 pixels" in said
+    with (place / "runs" / f"{name}-recipe" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert all(0 < float(row["loss"]) < 3 for row in rows)
+    assert all((row["ema_accuracy"] != "") == (name == "deit") for row in rows)
+
+
 def quick_teacher(device):
     """In place of the demo's, which would take most of the time: what is bright, on as many cells."""
     return FeatureHeatmap(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(3)), "0", mean=0.0, std=255.0)
@@ -83,7 +99,7 @@ def test_what_is_written(example, monkeypatch, root, tmp_path):
     assert list(rows[0]) == names.split(",")
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert all(float(row["images_per_second"]) * float(row["seconds"]) == pytest.approx(24) for row in rows)
-    assert [float(row["lr"]) for row in rows][:2] == pytest.approx([0.001, 0.002])  # it rises for two epochs
+    assert [float(row["lr"]) for row in rows][:2] == pytest.approx([0.0008, 0.0017])  # it rises for two epochs
     with Image.open(tmp_path / "curve.png") as curve:
         pixels = np.asarray(curve.convert("RGB"))
     assert (pixels == (31, 119, 180)).all(2).sum() > 100  # Matplotlib's first colour
@@ -100,6 +116,13 @@ REFUSED = [
     ("--epochs 0", "--epochs must be from 1, got 0"),
     ("--threads -1", "--threads must not be below 0, got -1"),
     ("--ema 3", "--ema must be below 1, got 3.0"),
+    ("--scale -1 1", "--scale must not be below 0, got -1 1"),
+    ("--scale 0.5 0.2", "scale must be two numbers, the smallest and the largest"),
+    ("--augment rand-m99", "augment must be a function from images to images, or one of"),
+    ("--mix-prob 2", "prob must be"),
+    ("--layer-decay 0.7", "--layer-decay 0.7 needs a model of timm, which tells what its layers are"),
+    ("--test-size 96", "--test-size 96 is not --size 64, but small_vit takes images of one size only"),
+    ("--method smmix --loss bce", "smmix has a loss of its own, of cross-entropies: give --loss cross_entropy"),
     ("--batch-size 25", "batch_size 25 is more than the 24 images"),
 ]
 

@@ -82,8 +82,8 @@ def test_by_a_store(example, monkeypatch, root, tmp_path, method, model):
     with a_run(example, root, tmp_path, *more) as training:
         assert isinstance(training.learner.mixing.loader_options["heatmaps"], HeatmapStore)
         in_groups = (method, model) == ("smmix", "small_vit")
-        assert hasattr(training.learner.mixing, "criterion") == in_groups
-        assert not in_groups or training.learner.mixing.criterion.smoothing == 0.1
+        assert hasattr(training.learner.mixing, "token_criterion") == in_groups
+        assert not in_groups or training.learner.mixing.token_criterion.smoothing == 0.1
         training.begin()
         training.run()
     assert len(checkpoint(tmp_path)["rows"]) == 3
@@ -122,7 +122,7 @@ def test_the_accuracy_is_that_of_the_model_and_of_its_average(example, root, tmp
 def test_class_indices_are_smoothed_and_soft_targets_are_smoothed_already(example):
     logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     soft = 0.9 * torch.nn.functional.one_hot(labels, 3) + 0.1 / 3
-    mixing = sys.modules["mixing"].InLoader(None, None, smoothing=0.1)
+    mixing = sys.modules["mixing"].InLoader(None, None, sys.modules["losses"].CrossEntropy(0.1))
     losses = [mixing.loss(lambda images: images, logits, targets, None)[0].item() for targets in (labels, soft)]
     assert losses[0] == pytest.approx(losses[1])
 
@@ -136,8 +136,8 @@ def test_every_process_mixes_its_own_way(example, root, tmp_path):
             made = mixing.make_mixing(training.options, training.recipe, training.learner.model, 3, process)
             seeds.add(made.generator.initial_seed())
             targets = made.mix(torch.rand(2, 3, 64, 64), torch.tensor([0, 1])).targets
-            assert targets[:, 2].tolist() == pytest.approx([made.criterion.smoothing / 3] * 2)
-            assert made.criterion.smoothing == 0.1
+            assert targets[:, 2].tolist() == pytest.approx([made.token_criterion.smoothing / 3] * 2)
+            assert made.token_criterion.smoothing == 0.1
     assert len(seeds) == 2
 
 

@@ -23,6 +23,7 @@ RUNS = [
     ("", 5), ("--method smmix --mixing-off-epochs 1", 4), ("--method none --ema 0", 4), (PHASES, 6), (PHASES, 8),
     ("--method mixup --amp bfloat16 --clip-grad 0", 4),
     ("--recipe resnet --model small_resnet --size 32 --batch-size 8 --channels-last --threads 1", 4),
+    ("--recipe a1 --model small_resnet --size 32 --batch-size 8 --threads 1 --augment three --erase 0.5 --ema 0.9", 4),
 ]  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(example, capsys, root, 
     assert len((tmp_path / "parts" / "log.csv").read_text().splitlines()) == 1 + 3
 
 
-OF_TWO = ("--batch-size", "4", "--model", "small_resnet")  # with statistics of BatchNorm, which differ at first
+OF_TWO = ("--batch-size", "8", "--model", "small_resnet")  # with statistics of BatchNorm, which differ at first
 
 
 def batches(folder, name, rank):
