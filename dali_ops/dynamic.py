@@ -100,8 +100,11 @@ def mix(
     """Mix a batch and its labels; mirror, normalise, cast and change layout in the same pass.
 
     It is `dali_ops.mix` for dynamic mode: with the same draws it gives the same numbers. All inputs but the images
-    may be batches, or arrays or tensors of NumPy, CuPy, torch or DALI with the batch as their first dimension. It also
-    works in capture mode.
+    may be batches, or arrays or tensors of NumPy, CuPy, torch or DALI with the batch as their first dimension.
+
+    In a loop with ``reader.next_epoch(batch_size, capture=True)`` DALI makes a pipeline of its own operators, which
+    works ahead; this function runs in the loop, with the same numbers as without capture. Every step must then draw as
+    many random numbers as the first one, or DALI stops with an error: mix in all of them or in none.
 
     Args:
         batch: a `Batch` of images, uint8, float16 or float32, [H, W, C] or [C, H, W], all of one size.

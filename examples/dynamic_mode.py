@@ -29,9 +29,9 @@ def train(root):
     reader = ndd.readers.File(file_root=str(root), random_shuffle=True, seed=1)
     print(f"{classes} classes, batches of {BATCH}")
     for epoch in range(EPOCHS):
-        for jpegs, labels in reader.next_epoch(batch_size=BATCH):
+        for jpegs, labels in reader.next_epoch(batch_size=BATCH, capture=True):  # DALI works ahead of the model
             images = ndd.decoders.image_random_crop(jpegs)  # on a GPU: device="gpu", and model.cuda()
-            images = ndd.resize(images, size=[SIZE, SIZE])
+            images = ndd.resize(images, size=ndd.capture.invariant([SIZE, SIZE]))
             mirror = ndd.random.coin_flip(batch_size=BATCH)
             images, targets = dynamic.mix(images, labels, CutMix(), num_classes=classes, mirror=mirror, **NORMALISE)
             outputs, targets = model(images.torch()), targets.torch()
