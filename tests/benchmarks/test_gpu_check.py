@@ -110,4 +110,4 @@ def test_nothing_is_forgotten() -> None:
     tests = {file.stem for folder in words("KERNEL_TESTS") for file in (ROOT / folder).glob("test_*.py")}
     assert {f"test_{file.stem}" for file in kernel_folder().glob("*.cu")} <= tests
     scripts = {f"{file.parent.name}.{file.stem}" for file in BENCHMARKS.glob("*/bench_*.py")}
-    assert scripts - {"cpu.bench_cpu", "accuracy.bench_accuracy"} == set(words("BENCHMARKS"))
+    assert scripts - {"cpu.bench_cpu", "accuracy.bench_accuracy", "pipeline.bench_dynamic"} == set(words("BENCHMARKS"))
