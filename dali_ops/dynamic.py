@@ -65,6 +65,7 @@ def draw(method: Method, batch_size: int, rng: ndd.random.RNG | None = None, era
         (4, (3,))
     """
     _PROCESS.check()
+    _check_unmarked(method=method, erase=erase)
     checks.method(method)
     batch_size = checks.count("batch_size", batch_size, MAX_BATCH)
     checks.kind("rng", rng, (ndd.random.RNG, type(None)), "an ndd.random.RNG")
@@ -103,8 +104,9 @@ def mix(
     may be batches, or arrays or tensors of NumPy, CuPy, torch or DALI with the batch as their first dimension.
 
     In a loop with ``reader.next_epoch(batch_size, capture=True)`` DALI makes a pipeline of its own operators, which
-    works ahead; this function runs in the loop, with the same numbers as without capture. Every step must then draw as
-    many random numbers as the first one, or DALI stops with an error: mix in all of them or in none.
+    works ahead; this function draws and mixes in the loop, with the same numbers as without capture. From a generator
+    of captured operators, such as random crops, every step must draw as many numbers as the first one, or DALI stops
+    with an error: give this function an `rng` of its own there, and steps may mix by another method, or not at all.
 
     Args:
         batch: a `Batch` of images, uint8, float16 or float32, [H, W, C] or [C, H, W], all of one size.
@@ -130,7 +132,7 @@ def mix(
         The plan is a `dalimix.MixPlan` of batches.
 
     Raises:
-        TypeError, ValueError: arguments are out of range, or the data do not fit.
+        TypeError, ValueError: arguments are out of range or marked for capture, or the data do not fit.
         ModuleNotFoundError: a GPU without CuPy.
 
     Examples:
@@ -140,6 +142,8 @@ def mix(
         ('CHW', (3, 32, 32), (3,))
     """
     _PROCESS.check()
+    _check_unmarked(method=method, labels=labels, heatmaps=heatmaps, erase=erase, mirror=mirror, draws=draws)
+    _check_unmarked(mean=mean, std=std)
     _check(batch, labels, method, heatmaps, layout)
     own = layout_of_images(layout, batch.layout or "", (batch.batch_size, *batch.shape[0]), "batch")
     mixer = Mixer(
@@ -151,7 +155,7 @@ def mix(
         mirrored=mirror is not None,
         return_plan=return_plan,
         erase=erase,
-        threads=ndd.get_num_threads(),
+        threads=ndd.EvalContext.current().num_threads,
         calls="ndd",
     )
     target = _target(batch, device)
@@ -167,6 +171,13 @@ def mix(
         arrays = mixer.outputs(images, given[0], numbers, given[1], given[2], own)
         layouts = [output_layout or own, *[""] * (len(arrays) - 1)]
         return mixer.packed([_batch(*output, target) for output in zip(arrays, layouts, strict=True)])
+
+
+def _check_unmarked(**given: Any) -> None:
+    """Refuse what is marked for capture: a stand-in, which loops and kernels do not take for what it stands for."""
+    remedy = "give it unmarked, since what mixes is not captured, and may be another one in every step"
+    for name in (name for name, value in given.items() if type(value) is not value.__class__):
+        raise TypeError(f"{name} is marked as invariant for DALI's capture: {remedy}")
 
 
 def _check(batch: Any, labels: Any, method: Any, heatmaps: Any, layout: Any) -> None:

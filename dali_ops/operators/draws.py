@@ -45,8 +45,11 @@ def draw_by(dali: Any, words: Any, method: Method, random: Operator, erase: Eras
 
     `words` is `WORDS` as those take it; ``random(operator, *inputs, **arguments)`` calls those that are random. The key
     of `erase` comes last, so that the others are the same without it.
+
+    None is called without arguments: dynamic mode's capture would take such a call over, and then demand that every
+    batch draws as many numbers from its generator as the first.
     """
-    permutation = random(dali.batch_permutation)
+    permutation = random(dali.batch_permutation, allow_repetitions=False)
 
     def key_of() -> Any:
         return dali.cast(random(dali.random.choice, words, shape=[2]), dtype=types.UINT32)

@@ -12,6 +12,7 @@ import pytest
 
 from dali_ops import dynamic
 from dali_ops.assets.photos import make_photo_folder
+from dali_ops.operators.mixer import Mixer
 from dalimix import CutMix, Erase, Method, Mixup, RandomChoice, TokenMix
 from tests.support.dynamic import array
 from tests.support.same import same
@@ -85,7 +86,7 @@ def test_an_error_about_values_leaves_the_others_as_they_are(photos: Path) -> No
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_step_that_does_not_mix_is_dalis_error(photos: Path, number: int) -> None:
-    """As the docs say: every step must draw as many numbers as the first one."""
+    """As the docs say: from a generator of captured operators every step must draw as many numbers as the first."""
 
     def mix(step: int, images: Any, labels: Any, mirror: Any) -> Any:
         return step if step == number else dynamic.mix(images, labels, CutMix(), num_classes=CLASSES)
@@ -94,12 +95,99 @@ def test_a_step_that_does_not_mix_is_dalis_error(photos: Path, number: int) -> N
         list(epochs(photos, True, mix))
 
 
-def test_whoever_leaves_an_epoch_needs_another_reader(photos: Path) -> None:
-    reader = ndd.readers.File(file_root=str(photos))
-    for number, (encoded, labels) in enumerate(reader.next_epoch(batch_size=BATCH, capture=True)):
-        images = ndd.resize(ndd.decoders.image(encoded), size=[24, 32])
-        dynamic.mix(images, labels, CutMix(), num_classes=CLASSES)
-        if number == 2:
-            break
+@pytest.mark.parametrize("first", [None, CutMix(), "cutmix"], ids=["not mixed", "mixed", "an error"])
+def test_with_a_generator_of_its_own_steps_may_differ(photos: Path, first: Any) -> None:
+    """Without mixing, with another method, and after errors that come before drawing; DALI looks at the first step."""
+    methods: list[Any] = [first, CutMix(), METHODS[3], "cutmix", Mixup(), None, METHODS[3], CutMix(), None, METHODS[2]]
+
+    def all_steps(capture: bool) -> list[Any]:
+        rng, left = ndd.random.RNG(seed=4), iter(methods)
+
+        def mix(_: int, images: Any, labels: Any, mirror: Any) -> Any:
+            if (method := next(left)) is None:
+                return array(images)
+            try:
+                return [*map(array, dynamic.mix(images, labels, method, num_classes=CLASSES, mirror=mirror, rng=rng))]
+            except TypeError as error:
+                return str(error)
+
+        return list(epochs(photos, capture, mix))
+
+    plain, captured = all_steps(False), all_steps(True)
+    assert "method must be" in captured[3]
+    assert same(plain, captured)
+
+
+def test_a_parameter_that_changes_is_not_kept(photos: Path) -> None:
+    """λ of every step, drawn at one place in the code: near 0 and 1, then near a half."""
+    alphas = iter([1e-3, 1e4] * 5)
+
+    def mix(_: int, images: Any, labels: Any, mirror: Any) -> Any:
+        method = Mixup(next(alphas), pairing="roll")
+        plan = dynamic.mix(images, labels, method, num_classes=CLASSES, return_plan=True)[2]
+        return np.abs(array(plan.weight)[:, 0] - 0.5).max()
+
+    far = np.array(list(epochs(photos, True, mix)))
+    assert (far[::2] > 0.4).all()
+    assert (far[1::2] < 0.1).all()
+
+
+@pytest.mark.filterwarnings("error:A random operator call site")
+def test_a_place_that_mixes_twice(photos: Path) -> None:
+    def views(_: int, images: Any, labels: Any, mirror: Any) -> list[Any]:
+        return [array(dynamic.mix(images, labels, CutMix(), num_classes=CLASSES)[0]) for _ in range(2)]
+
+    plain, captured = (list(epochs(photos, capture, views)) for capture in (False, True))
+    assert same(plain, captured)
+    assert not same(*captured[1])
+
+
+def left_early(photos: Path, decode: Any) -> list[Any]:
+    """Two of each of two epochs."""
+    reader, rng, found = ndd.readers.File(file_root=str(photos)), ndd.random.RNG(seed=1), []
+    for _ in range(2):
+        for number, (encoded, labels) in enumerate(reader.next_epoch(batch_size=BATCH, capture=True)):
+            images = ndd.resize(decode(encoded), size=[24, 32])
+            if number == 2:
+                break
+            found.append(array(dynamic.mix(images, labels, CutMix(), num_classes=CLASSES, rng=rng)[0]))
+    return found
+
+
+def test_leaving_an_epoch(photos: Path) -> None:
+    """What is captured and random must not be left, as the docs say; what mixes is not captured."""
+    assert len(left_early(photos, ndd.decoders.image)) == 4
     with pytest.raises(RuntimeError, match="invalid state"):
-        next(iter(reader.next_epoch(batch_size=BATCH, capture=True)))
+        left_early(photos, ndd.decoders.image_random_crop)
+
+
+@pytest.mark.parametrize("name", ["method", "labels", "mirror", "draws", "erase", "heatmaps", "mean", "std"])
+def test_what_mixes_must_not_be_marked(name: str) -> None:
+    images, labels = ndd.as_batch(np.zeros((6, 8, 8, 3), np.uint8), layout="HWC"), np.arange(6)
+    given: dict[str, Any] = {"method": TokenMix(grid=4), "labels": labels, "mirror": labels % 2, "erase": Erase()}
+    given |= {"draws": dynamic.draw(given["method"], 6, erase=Erase()), "heatmaps": np.ones((6, 4, 4), np.float32)}
+    given |= {"mean": 127.5, "std": [1.0, 2.0, 3.0]}
+    dynamic.mix(images, **given, num_classes=ndd.capture.invariant(6), output_layout=ndd.capture.invariant("CHW"))
+    given[name] = ndd.capture.invariant(given[name])
+    with pytest.raises(TypeError, match=f"^{name} is marked as invariant for DALI's capture: give it unmarked, since"):
+        dynamic.mix(images, **given, num_classes=6)
+
+
+def test_what_draws_must_not_be_marked() -> None:
+    with pytest.raises(TypeError, match="^method is marked as invariant"):
+        dynamic.draw(ndd.capture.invariant(CutMix()), 6)
+
+
+def test_as_many_threads_as_the_context_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(threads: int, **options: Any) -> Mixer:
+        seen.append(threads)
+        return Mixer(threads=threads, **options)
+
+    monkeypatch.setattr(dynamic, "Mixer", spy)
+    images = ndd.as_batch(np.zeros((6, 8, 8, 3), np.uint8), layout="HWC")
+    for count in (1, 3):
+        with ndd.EvalContext(num_threads=count):
+            dynamic.mix(images, np.arange(6), CutMix(), num_classes=6)
+    assert seen == [1, 3]

@@ -89,6 +89,8 @@ def test_the_gpu_is_that_of_the_context(monkeypatch):
     pytest.importorskip("cupy")
     monkeypatch.setattr(ndd, "Device", SimpleNamespace)
     second = SimpleNamespace(device_type="gpu", device_id=1)
-    monkeypatch.setattr(ndd, "EvalContext", SimpleNamespace(current=lambda: SimpleNamespace(device_id=0)))
+    monkeypatch.setattr(
+        ndd, "EvalContext", SimpleNamespace(current=lambda: SimpleNamespace(device_id=0, num_threads=1))
+    )
     with pytest.raises(ValueError, match=r"in an EvalContext of gpu:0: use ndd.EvalContext\(device_id=1\)"):
         dynamic.mix(a_batch(), numbers(), CutMix(), num_classes=BATCH, device=second)
