@@ -16,7 +16,7 @@ from dali_ops import dynamic
 from dali_ops.assets.photos import make_photo_folder
 from dali_ops.operators.draws import draw, flatten, unflatten
 from dali_ops.operators.mixer import Mixer
-from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan, RandomChoice
+from dalimix import AttentiveCutMix, CutMix, Draws, MixPlan
 from tests.support.backends import device_fixture, use_host_kernels
 from tests.support.data.at_random import random_images
 from tests.support.dynamic import (
@@ -201,24 +201,6 @@ def test_threads_do_not_meet():
     with ThreadPoolExecutor(3) as threads:
         together = list(threads.map(lambda seed: mixed(rng=rng_of(seed)), range(6)))
     assert all(equal(*both) for both in zip(alone, together, strict=True))
-
-
-@pytest.mark.filterwarnings("error:A random operator call site")
-def test_capture_mode_gives_the_same(tmp_path):
-    """There DALI makes a pipeline of the operators around, and of those that draw."""
-    pytest.importorskip("skimage")
-    photos, method = make_photo_folder(tmp_path / "photos"), RandomChoice([CutMix(), TOKENS, CutMix()])
-
-    def epochs(capture):
-        reader, rng = ndd.readers.File(file_root=str(photos)), rng_of(1)
-        for _ in range(2):
-            for jpegs, labels in reader.next_epoch(batch_size=BATCH, capture=capture):
-                images = ndd.resize(ndd.decoders.image(jpegs), size=[32, 32])
-                yield [array(b) for b in dynamic.mix(images, labels, method, num_classes=6, rng=rng)]
-
-    plain, captured = list(epochs(False)), list(epochs(True))
-    assert len(plain) == 16
-    assert all(equal(*both) for both in zip(plain, captured, strict=True))
 
 
 def test_outputs_outlive_what_they_were_made_of():
