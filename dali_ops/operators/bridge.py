@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +31,7 @@ from dali_ops.decorators import plain_python
 from dali_ops.lifetime import guard
 from dalimix.arrays import Array, array_module
 from dalimix.cuda.stream import borrowed_stream
-from dalimix.support.switch_interval import ShortSwitchInterval
+from dalimix.support.switch_interval import soon_back
 
 Callback = Callable[..., Sequence[Array]]
 OPERATOR = "_JaxFunction"
@@ -135,13 +136,13 @@ class _Operator:
         callback = {"cpu": _cpu_callback, "gpu": _gpu_callback}[self.device](self.function, self.tensors)
         operator = type(self.name, (_WholeBatch,), {})  # DALI calls it in its messages as its class is called
         said = {} if self.layouts is None else {"output_layouts": list(self.layouts)}  # else those of the inputs
-        made = operator(_noted(callback), device=self.device, num_outputs=self.num_outputs, **said)
+        made = operator(self._noted(callback), device=self.device, num_outputs=self.num_outputs, **said)
         return self._listed(made(*inputs))
 
     def by_sample(self, inputs: Sequence[DataNode]) -> list[DataNode]:
         made = fn.python_function(
             *inputs,
-            function=_noted(self._callback_by_sample()),
+            function=self._noted(self._callback_by_sample()),
             num_outputs=self.num_outputs,
             batch_processing=True,
             device=self.device,
@@ -162,23 +163,19 @@ class _Operator:
 
         return callback
 
+    def _noted(self, callback: Callback) -> Callback:
+        """Guard the pipeline and note the whole callback, since the garbage collector may run anywhere in it.
+
+        Loops for the CPU and launches on a GPU give up the GIL, which the callback would wait for, 5 ms each time,
+        where another thread of Python is busy. What takes tensors is a model, which may run for long, and for which
+        other threads should not be disturbed.
+        """
+        quick = callback if self.tensors else partial(soon_back, callback)
+        return guard(Pipeline.current()).noted(quick)
+
     def _listed(self, outputs: Any) -> list[DataNode]:
         """What DALI returns, which is no list where it is one node."""
         return [outputs] if self.num_outputs == 1 else list(outputs)
-
-
-def _noted(callback: Callback) -> Callback:
-    """Guard the pipeline and note the whole callback, since the garbage collector may run anywhere in it.
-
-    Loops for the CPU and launches on a GPU give up the GIL, which the callback would wait for, 5 ms each time, where
-    another thread of Python is busy.
-    """
-
-    def soon_back(*arrays: Any) -> Any:
-        with ShortSwitchInterval():
-            return callback(*arrays)
-
-    return guard(Pipeline.current()).noted(soon_back)
 
 
 class Exported:

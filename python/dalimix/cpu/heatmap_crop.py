@@ -8,7 +8,7 @@ from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.parts.dtype import bits, to_float
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
-from dalimix.support.switch_interval import ShortSwitchInterval
+from dalimix.support.switch_interval import soon_back
 
 FARTHEST = 10.0  # reach of a box, in images: each output cell takes as many samples as it covers cells of the map
 
@@ -22,8 +22,7 @@ def heatmap_crop(maps: np.ndarray, index: np.ndarray, boxes: np.ndarray, grid: i
     output = np.empty((len(index), grid, grid), np.float32)
     unit = 255.0 if maps.dtype == np.uint8 else 1.0
     numbers = ready(bits(maps)), ready(index.astype(np.int64)), ready(boxes)
-    with ShortSwitchInterval():
-        _heatmap_crop(*numbers, unit, np.empty((grid, maps.shape[1])), output)
+    soon_back(_heatmap_crop, *numbers, unit, np.empty((grid, maps.shape[1])), output)
     return output
 
 

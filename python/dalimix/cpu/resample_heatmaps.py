@@ -10,7 +10,7 @@ from dalimix.cpu.compiled import inlined, without_gil
 from dalimix.cpu.parts.subnormals import normal
 from dalimix.cpu.planner import ready
 from dalimix.resampling import axis_weights
-from dalimix.support.switch_interval import ShortSwitchInterval
+from dalimix.support.switch_interval import soon_back
 
 
 def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
@@ -19,8 +19,8 @@ def resample_heatmaps(heatmaps: np.ndarray, grid: int) -> np.ndarray:
     if (height, width) == (grid, grid):
         return heatmaps
     output = np.empty((size, grid, grid), np.float32)
-    with ShortSwitchInterval():
-        _resample(ready(heatmaps), _shares(height, grid), _shares(width, grid), np.empty((height, grid)), output)
+    shares = _shares(height, grid), _shares(width, grid)
+    soon_back(_resample, ready(heatmaps), *shares, np.empty((height, grid)), output)
     return output
 
 

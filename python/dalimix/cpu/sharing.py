@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dalimix.cpu.parts.turns import FINISHED, begun
-from dalimix.support.switch_interval import ShortSwitchInterval
+from dalimix.support.switch_interval import soon_back
 from dalimix.support.threads import allowed
 
 WORTHWHILE = 1 << 19  # bytes of output for a thread; waking it takes some ten microseconds
@@ -39,8 +39,7 @@ def share(loop: Callable[..., None], output: np.ndarray, *arguments: Any) -> Non
     """
     turns, given = begun(len(output)), (*arguments, output)
     helpers = workers(output) - 1
-    with ShortSwitchInterval():
-        _share(loop, helpers, turns, given)
+    soon_back(_share, loop, helpers, turns, given)
 
 
 def _share(loop: Callable[..., None], helpers: int, turns: np.ndarray, given: tuple[Any, ...]) -> None:
