@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
+from nvidia.dali.experimental.dynamic.capture._invariant import is_invariant
 
 from dali_ops.device import check_device, device_number, usable_device
 from dali_ops.lifetime import OneProcess
@@ -116,8 +117,8 @@ def mix(
         heatmaps: floating [h, w], for methods that read them: of the images as they come, not mirrored.
         erase: as in `dali_ops.mix`.
         mirror: integer per sample, 1 to flip from left to right before mixing; or one integer for all.
-        mean, std, dtype, smoothing, form: as in `dali_ops.mix`; dtype may also be one of dynamic mode. bfloat16 is
-            ``images.torch().view(torch.bfloat16)``.
+        mean, std, dtype, smoothing, form: as in `dali_ops.mix`; dtype may also be one of dynamic mode. For
+            bfloat16, ``images.torch().view(torch.bfloat16)`` reads the bits.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the batch, or ``"HWC"`` if it has none.
         output_layout: of the output; None: that of the images.
         return_plan: return the plan, too.
@@ -142,8 +143,8 @@ def mix(
         ('CHW', (3, 32, 32), (3,))
     """
     _PROCESS.check()
-    _check_unmarked(method=method, labels=labels, heatmaps=heatmaps, erase=erase, mirror=mirror, draws=draws)
-    _check_unmarked(mean=mean, std=std)
+    others = {"heatmaps": heatmaps, "erase": erase, "mirror": mirror, "mean": mean, "std": std, "draws": draws}
+    _check_unmarked(method=method, labels=labels, **others)
     _check(batch, labels, method, heatmaps, layout)
     own = layout_of_images(layout, batch.layout or "", (batch.batch_size, *batch.shape[0]), "batch")
     mixer = Mixer(
@@ -176,7 +177,7 @@ def mix(
 def _check_unmarked(**given: Any) -> None:
     """Refuse what is marked for capture: a stand-in, which loops and kernels do not take for what it stands for."""
     remedy = "give it unmarked, since what mixes is not captured, and may be another one in every step"
-    for name in (name for name, value in given.items() if type(value) is not value.__class__):
+    for name in filter(lambda name: is_invariant(given[name]), given):
         raise TypeError(f"{name} is marked as invariant for DALI's capture: {remedy}")
 
 

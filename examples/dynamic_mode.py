@@ -1,4 +1,4 @@
-"""CutMix in a training loop of DALI's dynamic mode: one line of it.
+"""CutMix in a training loop of DALI's dynamic mode: one line of it. DALI captures the loop, which needs version 2.4.
 
 python examples/dynamic_mode.py [FOLDER]       a folder with one sub-folder of images per class; else some photographs
 """

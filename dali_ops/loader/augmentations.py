@@ -25,6 +25,7 @@ KNOWN = "'rand-m9-n2' (m from 0 to 10, any n; also mstd, inc and p, as in timm),
 LEVELS = 10  # timm's magnitudes are 0 … 10
 FINE = 10  # magnitudes to a level
 BINS = LEVELS * FINE + 1
+RENAMED = r".*nvidia\.dali\.fn\.experimental\."  # operators that DALI's augmentations call by names that it warns of
 TRANSLATION = {"rand": 0.45, "auto": 150 / 331}  # of the side, at most: timm's, and torchvision's
 JITTER = (0.7, 1.3)  # factors of 3-Augment's colour jitter of 0.3
 BLUR = (0.1, 2.0)  # standard deviation in pixels
@@ -91,7 +92,8 @@ def _rand(name: str) -> Rand | None:
 
 def apply_named(name: str, images: DataNode, size: Size) -> DataNode:
     """Return augmented images, uint8 [H, W, 3] of this size as they came."""
-    with warnings.catch_warnings(record=True):  # DALI warns of names that it uses itself
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", RENAMED, DeprecationWarning)
         return _applied(name, images, size)
 
 

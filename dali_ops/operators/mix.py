@@ -59,7 +59,7 @@ def mix(
         std: each channel is divided by it; likewise.
         dtype: of the output, uint8, float16, bfloat16 or float32, by the name of any library. None: float32 if there is
             a mean or std and the images are uint8, else that of the images. DALI has no type for bfloat16: such images
-            come as int16, whose bits they are, and ``images.view(torch.bfloat16)`` of the tensor is what they mean.
+            come as int16, which hold the bits; ``images.view(torch.bfloat16)`` of the tensor reads them.
         layout: of the images, ``"HWC"`` or ``"CHW"``; None: that of the node, or ``"HWC"`` if it has none.
         output_layout: of the output; None: `layout`, or without it that of the node, if it has one.
         smoothing: label smoothing in [0, 1].

@@ -34,7 +34,7 @@ class BinaryCrossEntropy:
         classes = logits.shape[1]
         if not targets.is_floating_point():
             targets = one_hot(targets, classes)
-        there = (targets > self.threshold).to(logits.dtype)
+        there = (targets > self.threshold).float()  # also in mixed precision
         smoothed = (1 - self.smoothing) * there + self.smoothing / classes
         return binary_cross_entropy_with_logits(logits, smoothed)
 

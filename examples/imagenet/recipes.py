@@ -36,7 +36,7 @@ class Images:
         test_size: side of those on which the accuracy is measured; where only --size is given, the same.
         crop: share of a resized image that is kept to measure the accuracy.
         erase: probability of random erasing.
-        repeats: how often each image comes in a batch; more than 1 is repeated augmentation.
+        repeats: how often each image comes, one after the other; more than 1 is repeated augmentation.
     """
 
     size: int = 224

@@ -208,7 +208,7 @@ def check_erase(given: Any, dtype: Any = None) -> None:
 
     Raises:
         TypeError: it is something else.
-        ValueError: it is noise, and the output are bytes; or its value is infinite in float16.
+        ValueError: it is noise, and the output is bytes; or its value is infinite in float16.
     """
     if given is None:
         return

@@ -1,6 +1,7 @@
 """examples/imagenet: LAMB, the rates of layers, and the losses."""
 
 import sys
+from math import log
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,6 +108,16 @@ def test_binary_cross_entropy_of_class_indices(example):
     logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
     loss = sys.modules["losses"].BinaryCrossEntropy(0.2, 0.1)
     assert torch.equal(loss(logits, labels), loss(logits, torch.nn.functional.one_hot(labels, 3).float()))
+
+
+def test_targets_are_exact_in_mixed_precision(example):
+    loss, logits = sys.modules["losses"].BinaryCrossEntropy(0.2, 0.1), torch.zeros(1, 1000, dtype=torch.bfloat16)
+    targets = torch.zeros(1, 1000)
+    targets[0, 3] = 1.0
+    logits[0, 3] = 100.0
+    expected = (999 * log(2) + 100 * (1 - 0.9001)) / 1000
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(logits, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("deit", "CrossEntropy"), ("a1", "BinaryCrossEntropy")])

@@ -1,11 +1,11 @@
 """The loops of kernels/compose.cu for the CPU: paste, blend, mirror, normalise, cast and change layout, row by row.
 
-A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner, or read
-where it lies, if all of it is wanted and nobody mirrors it; then one loop, which the compiler vectorises, makes the
-output of it. So every pixel is read once from memory and written once. Images are taken as [B, planes, H, W · items],
-where C = planes · items: planes of one item for CHW, one plane of C items for HWC. What is erased is written last, over
-the finished row. An erase plan that is None costs nothing, as the compiler makes one version of the loop with it and
-one without.
+A row of image i is put together in a line that stays in the cache, from segments of image i and of its partner. It is
+read where it lies if that is one piece of memory, all of it is wanted, and nobody mirrors or erases. Then one loop,
+which the compiler vectorises, makes the output of it. So every pixel is read once from memory and written once. Images
+are taken as [B, planes, H, W · items], where C = planes · items: planes of one item for CHW, one plane of C items for
+HWC. What is erased is written last, over the finished row. An erase plan that is None costs nothing, as the compiler
+makes one version of the loop with it and one without.
 """
 
 from __future__ import annotations

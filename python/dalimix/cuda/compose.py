@@ -16,7 +16,8 @@ from dalimix.pixels import DTYPES
 
 THREADS = 128
 GROUP = 16  # pixels per thread on the fast path
-TYPES = dict(zip(DTYPES.values(), ("U8", "F16", "BF16", "F32"), strict=True))
+STRUCTS = {"uint8": "U8", "float16": "F16", "bfloat16": "BF16", "float32": "F32"}  # of include/dtype.cuh
+TYPES = {DTYPES[name]: struct for name, struct in STRUCTS.items()}
 MAX_BATCH = 65535  # of a CUDA grid's second axis
 MAX_CHANNELS = 32  # that a thread can hold in its registers
 

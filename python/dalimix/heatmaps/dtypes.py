@@ -30,8 +30,8 @@ def autocast_dtype(given: Any) -> torch.dtype | None:
 
 
 def _name_of(given: Any) -> str:
-    """Empty if it is no dtype."""
+    """Empty if it is no dtype; as text it may be written as torch prints it."""
     try:
-        return dtype_name(given)
+        return dtype_name(given.removeprefix("torch.") if isinstance(given, str) else given)
     except TypeError:
         return ""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dalimix.arrays import array_module
-from dalimix.pixels import image_dtype
+from dalimix.pixels import dtype_name
 from dalimix.stores.format import (
     ARRAY,
     FACTS,
@@ -257,8 +257,7 @@ class HeatmapWriter:
 def _dtype_name(dtype: str | np.dtype) -> str:
     """By any library's name of it; `Facts` refuses what it does not know."""
     try:
-        name: str = image_dtype(dtype).name
-        return name
+        return dtype_name(dtype)
     except TypeError:
         return dtype  # type: ignore[return-value]
 

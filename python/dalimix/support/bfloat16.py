@@ -1,4 +1,4 @@
-"""bfloat16, for which NumPy, CuPy and DALI have no type: who takes it for what.
+"""bfloat16, for which NumPy, CuPy and DALI have no type, and how each of them has it.
 
 Arrays at the array level have the type that the package ml_dtypes, JAX's, adds to NumPy and CuPy; nothing else needs
 that package. Tensors have torch's type. Inside, and in DALI's batches, images in bfloat16 are arrays of their bits,
@@ -18,8 +18,8 @@ BITS: np.dtype = np.dtype(np.int16)
 
 
 def is_bfloat16(dtype: Any) -> bool:
-    """Whether this dtype of an array is the one of ml_dtypes, judged without that package."""
-    return bool(dtype.type.__name__ == NAME)
+    """Whether this dtype of an array is the one of ml_dtypes, in this machine's byte order; without that package."""
+    return bool(dtype.type.__name__ == NAME and dtype.isnative)
 
 
 def as_bits(array: Any) -> Any:
@@ -44,7 +44,7 @@ def numpy_type() -> Any:
     """
     try:
         from ml_dtypes import bfloat16
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise missing("bfloat16 in NumPy and CuPy arrays", "ml_dtypes") from error
     return np.dtype(bfloat16)
 

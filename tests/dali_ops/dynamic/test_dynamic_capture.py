@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import nvidia.dali.experimental.dynamic as ndd
 import pytest
+from nvidia.dali.experimental.dynamic._capture import CapturedBatch
 
 from dali_ops import dynamic
 from dali_ops.operators.mixer import Mixer
@@ -39,6 +40,7 @@ def epochs(folder: Path, capture: bool, mix: Step, count: int = 2) -> Iterator[A
     for _ in range(count):
         for number, (whole,) in enumerate(reader.next_epoch(batch_size=BATCH, capture=capture)):
             images = ndd.random_resized_crop(ndd.reinterpret(whole, layout="HWC"), size=[24, 32])
+            assert not capture or isinstance(images, CapturedBatch)
             yield mix(number, images, LABELS, ndd.random.coin_flip(batch_size=BATCH))
 
 

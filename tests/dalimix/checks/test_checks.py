@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -140,6 +141,7 @@ def test_mirror(mirror: np.ndarray, error: type[Exception], message: str) -> Non
     ({"images": IMAGES[..., 0], "layout": "CHW"}, ValueError, r"batch \[B, C, H, W\], got shape \(4, 8, 32\)"),
     ({"images": IMAGES[:, :0]}, ValueError, r"images must be a batch .* got shape \(4, 0, 32, 3\)"),
     ({"images": IMAGES[:3]}, ValueError, "plan has 4 entries but the batch has 3 images"),
+    ({"images": IMAGES.astype(np.dtype(ml_dtypes.bfloat16).newbyteorder(">"))}, TypeError, "images must have dtype"),
     ({"images": IMAGES.astype("int8")}, TypeError, "images must have dtype uint8, .*, bfloat16, float32, got int8"),
     ({"images": IMAGES.astype(float)}, TypeError, "images must have dtype uint8, .*, float32, got float64"),
     ({"images": [IMAGES[0], IMAGES[1, :5]]}, TypeError, "images must be a NumPy or CuPy array, got a list"),

@@ -170,6 +170,8 @@ def test_autocast_of_the_provider_and_of_the_caller():
     assert autocast_seen(FeatureHeatmap(model, "last", autocast=torch.bfloat16)) == [torch.bfloat16, False]
     with torch.autocast("cpu", torch.bfloat16):
         assert autocast_seen(FeatureHeatmap(model, "last")) == [torch.bfloat16, False]
+    for name in ("bfloat16", "bf16", "torch.bfloat16"):
+        assert autocast_seen(FeatureHeatmap(model, "last", autocast=name)) == [torch.bfloat16, False]
         assert torch.is_autocast_cache_enabled()
         model(images().float()).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

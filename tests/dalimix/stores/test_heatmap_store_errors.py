@@ -241,6 +241,7 @@ WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"grid": (3, 3)}, r"grid must be a whole number from 1 to 4096, got \(3, 3\)"),
     ({"model": None}, "model must be a string, got None"),
     ({"dtype": "float32"}, r"dtype must be one of \('uint8', 'float16'\), got 'float32'"),
+    ({"dtype": "bfloat16"}, r"dtype must be one of \('uint8', 'float16'\), got 'bfloat16'"),
 ]
 
 

@@ -1,5 +1,6 @@
 """The augmentations that have names: what they do to pixels, how often, and that they can be resumed."""
 
+import warnings
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -67,6 +68,24 @@ def augmented(photograph, name, batch=COUNT):
         return apply_named(name, images, SIZE)
 
     return made(photograph, body, batch)
+
+
+@pytest.mark.parametrize("name", ["auto", "trivial", "rand-m9-n2", "three"])
+def test_nobody_hears_of_names_that_dali_itself_uses(photograph, name):
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        augmented(photograph, name, 1)
+    assert not [str(warning.message) for warning in heard if "experimental" in str(warning.message)]
+
+
+def test_other_warnings_come_out(photograph, monkeypatch):
+    def applied(name, images, size):
+        warnings.warn("hot", stacklevel=2)
+        return images
+
+    monkeypatch.setattr(augmentations, "_applied", applied)
+    with pytest.warns(UserWarning, match="hot"):
+        augmented(photograph, "auto", 1)
 
 
 def by_pillow(photograph, change):
