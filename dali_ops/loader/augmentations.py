@@ -92,9 +92,12 @@ def _rand(name: str) -> Rand | None:
 
 def apply_named(name: str, images: DataNode, size: Size) -> DataNode:
     """Return augmented images, uint8 [H, W, 3] of this size as they came."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", RENAMED, DeprecationWarning)
-        return _applied(name, images, size)
+    with warnings.catch_warnings(record=True) as heard:  # DALI shows such warnings whatever the filters are
+        augmented = _applied(name, images, size)
+    for warning in heard:
+        if not re.match(RENAMED, str(warning.message)):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return augmented
 
 
 def _applied(name: str, images: DataNode, size: Size) -> DataNode:
